@@ -1,7 +1,7 @@
-"""A browser for people, and the real server behind their pages.
+"""Fixtures of the browser tests: a browser, and a real server process that serves the pages.
 
-Whatever a page complains about on its console fails the test: errors, warnings, and with them everything
-that the Content-Security-Policy forbids.
+Errors and warnings on a page's console fail the test. This includes violations of the
+Content-Security-Policy.
 """
 
 import asyncio
@@ -37,43 +37,43 @@ expect.set_options(timeout=WAIT_TIMEOUT_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser takes as long for some hundred tests as all the others for four thousand."""
+    """Mark the browser tests as slow: about a hundred of them take as long as all other tests together."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.slow)
 
 
 class Room:
-    """One person's page."""
+    """The page ``/room`` of one participant."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.composer = page.get_by_role("textbox", name=re.compile("Message|消息|^To .* only|^只发给"))
         self.messages = page.locator(".message")
-        self.standing = page.locator("#connection-status")
+        self.connection_status = page.locator("#connection-status")
 
     @property
     def context(self) -> BrowserContext:
         return self.page.context
 
-    async def ready(self) -> "Room":
-        """Wait until the conversation is there."""
+    async def wait_ready(self) -> "Room":
+        """Wait until the conversation is loaded."""
         await expect(self.page.get_by_role("log")).to_have_attribute("aria-busy", "false")
         return self
 
-    async def say(self, text: str) -> None:
+    async def send(self, text: str) -> None:
         await self.composer.fill(text)
         await self.composer.press("Enter")
 
     def message(self, text: str) -> Locator:
         return self.page.locator(".message", has=self.page.locator(".text", has_text=text))
 
-    async def shows(self, *texts: str) -> None:
-        """Wait until the conversation is exactly this."""
+    async def expect_messages(self, *texts: str) -> None:
+        """Wait until the conversation shows exactly these messages."""
         await expect(self.page.locator(".message .text")).to_have_text(list(texts))
 
-    async def became(self, text: str, delivery: str) -> None:
-        """Wait until the delivery state of an own message is ``sending``, ``stored`` or ``read``."""
+    async def expect_delivery(self, text: str, delivery: str) -> None:
+        """Wait until an own message is in a delivery state: ``sending``, ``stored`` or ``read``."""
         await expect(self.message(text)).to_have_attribute("data-delivery", delivery)
 
     async def menu(self, item: str) -> None:
@@ -107,9 +107,9 @@ class People:
         await page.goto(url)
         return page
 
-    async def room(self, url: str, who: str, session: int, type: int = 0, **more: Any) -> Room:
-        page = await self.page(f"{url}/room#token={who}&session={session}&type={type}", **more)
-        return await Room(page).ready()
+    async def room(self, url: str, access_token: str, session: int, type: int = 0, **more: Any) -> Room:
+        page = await self.page(f"{url}/room#token={access_token}&session={session}&type={type}", **more)
+        return await Room(page).wait_ready()
 
     def _note(self, type: str, text: str) -> None:
         if type in ("error", "warning") and not any(re.search(each, text) for each in self._expected):
@@ -118,13 +118,16 @@ class People:
 
 @pytest.fixture
 def expected_complaints() -> list[str]:
-    """Patterns of what pages may write on their consoles; a test appends what it brings about."""
+    """Return the patterns of allowed console messages. A test appends those that it provokes."""
     return []
 
 
 @pytest.fixture(scope="session")
 def pages_loop() -> Iterator[IOLoop]:
-    """The loop of all tests here, for the browser outlives a test: to start one takes longer than many tests."""
+    """Yield the event loop of all browser tests.
+
+    They share one browser, because starting a browser takes longer than many tests.
+    """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     io_loop = IOLoop.current()
@@ -146,7 +149,7 @@ def io_loop(pages_loop: IOLoop) -> Iterator[IOLoop]:
 @pytest.fixture(scope="session")
 def browser(pages_loop: IOLoop) -> Iterator[Browser]:
     chromium = shutil.which("chromium")
-    assert chromium, "there is no chromium: scripts/test installs Debian's, or: apt-get install chromium"
+    assert chromium, "chromium is missing: run scripts/test, which installs it, or apt-get install chromium"
 
     async def start() -> tuple[Any, Browser]:
         playwright = await async_playwright().start()
@@ -170,7 +173,7 @@ def people(io_loop: IOLoop, browser: Browser, expected_complaints: list[str]) ->
     async def leave() -> None:
         for context in browser.contexts:
             for page in context.pages:
-                await page.unroute_all(behavior="ignoreErrors")  # requests go on to the last moment
+                await page.unroute_all(behavior="ignoreErrors")  # a page may send requests until it is closed
             await context.unroute_all(behavior="ignoreErrors")
             await context.close()
 

@@ -1,4 +1,4 @@
-"""Pages of other origins that have ours in frames or open them, and a hand that signs in."""
+"""Pages of other origins that embed or open the pages of the server, and the sign-in form."""
 
 import json
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from tornado_chat import config
 
 HOST_PAGE = """<!doctype html><title>Host</title><link rel="icon" href="data:,"><body><script>
 const { src, tokens, framed } = JSON.parse(decodeURIComponent(location.hash.slice(1)));
-window.heard = [];
+window.received = [];
 addEventListener("message", (event) => {
-  window.heard.push([event.origin, event.data.type]);
+  window.received.push([event.origin, event.data.type]);
   const token = tokens.shift();
   if (token) event.source.postMessage({ type: "tornado-chat:token", token }, event.origin);
 });
@@ -40,7 +40,7 @@ class HostPage(RequestHandler):
 
 @pytest.fixture
 def hosts(io_loop: Any) -> Iterator[list[str]]:
-    """The origins of two other servers, which have a page that embeds ours."""
+    """Yield the origins of two other servers. Their page embeds or opens a page of the chat server."""
 
     async def start() -> list[tuple[HTTPServer, int]]:
         servers = []
@@ -59,26 +59,26 @@ def hosts(io_loop: Any) -> Iterator[list[str]]:
 
 @pytest.fixture
 def settings(settings: config.Config, hosts: list[str]) -> config.Config:
-    """The first of them is allowed, the other is not."""
+    """Allow the first of the two origins, and not the second."""
     return changed(settings, "web", origins=(hosts[0],))
 
 
-async def enter(page: Page, name: str, password: str = PASSWORD) -> None:
+async def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     await page.locator("#name").fill(name)
     await page.locator("#password").fill(password)
     await page.locator("#submit").click()
 
 
-async def embedded(people: People, host: str, src: str, *tokens: str) -> Page:
-    """A page of ``host`` with one of ours in a frame."""
-    told = json.dumps({"src": src, "tokens": tokens, "framed": True})
-    return await people.page(f"{host}/#{told}")
+async def open_embedded(people: People, host: str, src: str, *tokens: str) -> Page:
+    """Open a page of ``host`` that has the page ``src`` in a frame."""
+    parameters = json.dumps({"src": src, "tokens": tokens, "framed": True})
+    return await people.page(f"{host}/#{parameters}")
 
 
-async def opened(people: People, host: str, src: str, *tokens: str) -> Page:
-    """A page of ours that a page of ``host`` has opened."""
+async def open_popup(people: People, host: str, src: str, *tokens: str) -> Page:
+    """Let a page of ``host`` open the page ``src``, and return the latter."""
     context = (await people.page("about:blank")).context
-    told = json.dumps({"src": src, "tokens": tokens, "framed": False})
-    async with context.expect_page(lambda page: page.url.startswith(src.partition("#")[0])) as ours:
-        await people.tab(context, f"{host}/#{told}")
-    return await ours.value
+    parameters = json.dumps({"src": src, "tokens": tokens, "framed": False})
+    async with context.expect_page(lambda page: page.url.startswith(src.partition("#")[0])) as popup:
+        await people.tab(context, f"{host}/#{parameters}")
+    return await popup.value

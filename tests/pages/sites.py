@@ -1,4 +1,7 @@
-"""The web site of a host, of another origin than the chat, with the strictest policies that let the chat in."""
+"""The web site of a host that embeds the widget.
+
+Its origin differs from that of the chat server, and its policies are the strictest that allow the widget.
+"""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +18,7 @@ from tornado.web import Application, RequestHandler
 from tests.conftest import Peer
 from tests.pages.conftest import People, Process
 
-WAITER = ["ack", "seq", "echo", "typing", "read", "profile"]
+WAITER_FEATURES = ["ack", "seq", "echo", "typing", "read", "profile"]
 
 PAGE = """<!doctype html>
 <html lang="{lang}">
@@ -33,7 +36,7 @@ PAGE = """<!doctype html>
 
 @dataclass
 class Site:
-    """What its pages are like; all of them have the chat."""
+    """The contents and headers of the site's pages. All of them include the widget."""
 
     url: str
     chat: str = ""
@@ -42,7 +45,8 @@ class Site:
     script: str = ""
     style: str = ""
     policy: str = field(
-        default="default-src 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; "
+        default="default-src 'none'; base-uri 'none'; form-action 'none'; "
+        "require-trusted-types-for 'script'; "
         "script-src {chat}{more}; frame-src {chat}; style-src {style}"
     )
 
@@ -100,8 +104,8 @@ def site(io_loop: IOLoop) -> Iterator[Site]:
     io_loop.run_sync(stop)
 
 
-class Corner:
-    """The chat in a page of a host."""
+class Widget:
+    """The widget in a page of the host."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -111,11 +115,11 @@ class Corner:
         self.inside: FrameLocator = page.frame_locator("tornado-chat iframe")
         self.composer = self.inside.get_by_role("textbox", name=re.compile("Message|消息"))
         self.heading = self.inside.get_by_role("heading", level=1)
-        self.place = self.inside.locator("#position")
-        self.again = self.inside.get_by_role("button", name="New conversation")
+        self.position = self.inside.locator("#position")
+        self.new_conversation = self.inside.get_by_role("button", name="New conversation")
 
     async def open(self) -> None:
-        await self.page.bring_to_front()  # clicks wait long for the frames of other tabs
+        await self.page.bring_to_front()  # a click on a frame of a background tab takes long
         await self.launcher.click()
         await expect(self.panel).to_be_visible()
 
@@ -124,8 +128,8 @@ class Corner:
         await self.inside.get_by_role("button", name="Close the chat").click()
         await expect(self.panel).to_be_hidden()
 
-    async def start(self) -> "Corner":
-        """Open it, and begin a conversation."""
+    async def start(self) -> "Widget":
+        """Open the widget, and start a conversation."""
         await self.open()
         await self.inside.get_by_role("button", name="Start a conversation").click()
         return self
@@ -137,24 +141,24 @@ class Corner:
         await dialog.get_by_role("button", name="End the conversation").click()
         await expect(self.inside.get_by_text("The conversation has ended")).to_be_visible()
 
-    async def say(self, text: str) -> None:
+    async def send(self, text: str) -> None:
         await self.composer.fill(text)
         await self.composer.press("Enter")
 
     def message(self, text: str) -> Locator:
         return self.inside.locator(".message", has=self.inside.locator(".text", has_text=text))
 
-    async def shows(self, *texts: str) -> None:
-        """Wait until the conversation is exactly this."""
+    async def expect_messages(self, *texts: str) -> None:
+        """Wait until the conversation shows exactly these messages."""
         await expect(self.inside.locator(".message .text")).to_have_text(list(texts))
 
-    async def became(self, text: str, delivery: str) -> None:
-        """Wait until the delivery state of an own message is ``held``, ``sending``, ``stored`` or ``read``."""
+    async def expect_delivery(self, text: str, delivery: str) -> None:
+        """Wait until an own message is in a delivery state: ``held``, ``sending``, ``stored``, ``read``."""
         await expect(self.message(text)).to_have_attribute("data-delivery", delivery)
 
 
 class Visitors:
-    """Opens pages of the host's."""
+    """Opens pages of the host's site."""
 
     def __init__(self, process: Process, people: People, site: Site) -> None:
         self.process = process
@@ -162,44 +166,44 @@ class Visitors:
         self.site = site
 
     async def serve(self, *options: str) -> None:
-        """Start the chat server; unless ``options`` say otherwise, for guests on pages of this host."""
+        """Start the chat server. By default it allows guests on pages of this host."""
         given = {"auth.guests": "on", "web.origins": self.site.url}
         given |= dict(option.split("=", 1) for option in options)
         await self.process.start(*(f"{name}={value}" for name, value in given.items()))
         self.site.chat = self.process.url
 
-    async def visit(self, path: str = "/", **more: Any) -> Corner:
-        return Corner(await self.people.page(self.site.url + path, **more))
+    async def visit(self, path: str = "/", **more: Any) -> Widget:
+        return Widget(await self.people.page(self.site.url + path, **more))
 
-    async def tab(self, corner: Corner, path: str = "/") -> Corner:
-        return Corner(await self.people.tab(corner.page.context, self.site.url + path))
+    async def tab(self, widget: Widget, path: str = "/") -> Widget:
+        return Widget(await self.people.tab(widget.page.context, self.site.url + path))
 
     async def waiter(self, id: int = 7, name: str | None = "Bob") -> Peer:
-        """Somebody who answers, ready for users."""
-        return await self.process.house.waiter(id, name=name, features=WAITER)
+        """Connect a waiter who is ready for users."""
+        return await self.process.house.waiter(id, name=name, features=WAITER_FEATURES)
 
 
-async def took(waiter: Peer) -> str:
-    """The address of the next user that comes to the waiter."""
+async def next_user(waiter: Peer) -> str:
+    """Return the UUID of the next user that is assigned to the waiter."""
     return str((await waiter.until("new_connection"))["payload"]["uuid"])
 
 
-async def told(waiter: Peer, text: str, to: str) -> None:
-    """Say something, and wait until it is stored."""
+async def send_text(waiter: Peer, text: str, to: str) -> None:
+    """Send a message to a user, and wait until it is stored."""
     await waiter.tell("message_text", {"message": text}, to=to)
     await waiter.until("message_text_success")
 
 
-async def heard(waiter: Peer, user: str) -> dict[str, Any]:
-    """The next thing that the user says."""
+async def next_message_of(waiter: Peer, user: str) -> dict[str, Any]:
+    """Return the next message frame of the user."""
     while True:
         frame = await waiter.until("message_text")
         if frame["from"] == user:
             return frame
 
 
-async def seen(waiter: Peer, user: str) -> int:
-    """How far the user has read, as soon as it tells so again."""
+async def next_read_seq(waiter: Peer, user: str) -> int:
+    """Return the sequence number in the next read receipt of the user."""
     while True:
         frame = await waiter.until("read")
         if frame["from"] == user:

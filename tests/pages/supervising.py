@@ -1,4 +1,4 @@
-"""A supervisor's desk, and sessions for it to listen to."""
+"""The page ``/supervise``, and counselling sessions for a supervisor to observe."""
 
 import re
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from tornado_chat.client import RawClient
 VISITOR, CONSULTANT = "Lin", "Chen"
 
 
-class Desk:
-    """The page of a supervisor."""
+class SupervisePage:
+    """The page ``/supervise`` of a supervisor."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.notices = page.locator(".notice")
-        self.standing = page.locator("#connection-status")
+        self.connection_status = page.locator("#connection-status")
 
-    async def ready(self) -> "Desk":
+    async def wait_ready(self) -> "SupervisePage":
         await expect(self.page.locator("#my-connection")).to_have_attribute("data-connected", "true")
         return self
 
@@ -49,21 +49,21 @@ class Desk:
 
 
 class Pane:
-    """A session on the desk."""
+    """The pane of one session on the page."""
 
-    def __init__(self, place: Locator) -> None:
-        self.place = place
-        self.script = place.locator("session-transcript")
-        self.state = place.locator(".state")
-        self.record = place.locator(".record")
-        self.field = place.locator(".record textarea")
-        self.end = place.locator(".transcript-end")
+    def __init__(self, element: Locator) -> None:
+        self.element = element
+        self.transcript = element.locator("session-transcript")
+        self.state = element.locator(".state")
+        self.record = element.locator(".record")
+        self.field = element.locator(".record textarea")
+        self.end = element.locator(".transcript-end")
 
-    async def hears(self, *lines: str) -> None:
-        """Wait until exactly this was said by the two."""
-        await expect(self.script.locator(".transcript-message .text")).to_have_text(list(lines))
+    async def expect_transcript(self, *lines: str) -> None:
+        """Wait until the transcript shows exactly these messages of visitor and consultant."""
+        await expect(self.transcript.locator(".transcript-message .text")).to_have_text(list(lines))
 
-    async def live(self) -> "Pane":
+    async def wait_live(self) -> "Pane":
         await expect(self.state).to_have_attribute("data-state", "live")
         return self
 
@@ -71,18 +71,18 @@ class Pane:
         await self.field.fill(text)
         await self.field.press("Enter")
 
-    async def wrote(self, *messages: str) -> None:
-        """Wait until the record is exactly this."""
+    async def expect_record(self, *messages: str) -> None:
+        """Wait until the supervision record shows exactly these messages."""
         await expect(self.record.locator(".message .text")).to_have_text(list(messages))
 
     async def menu(self, item: str) -> None:
-        await self.place.locator(".more").click()
-        await self.place.locator(".menu").get_by_text(item).click()
+        await self.element.locator(".more").click()
+        await self.element.locator(".menu").get_by_text(item).click()
 
 
 @dataclass
 class Session:
-    """A session whose two talk without pages."""
+    """A counselling session whose visitor and consultant are connected without pages."""
 
     house: House
     number: int
@@ -90,40 +90,42 @@ class Session:
     consultant: RawClient
     record: int
 
-    async def say(self, *lines: str) -> None:
-        """Visitor and consultant in turns, the visitor begins. Returns when all is stored."""
+    async def send(self, *lines: str) -> None:
+        """Send lines as visitor and consultant in turns, the visitor first. Wait until all are stored."""
         for turn, line in enumerate(lines):
             client = (self.visitor, self.consultant)[turn % 2]
-            said = f"s{next(_ids)}"
-            await client.send_json({"msg": line, "id": said})
-            while (await client.recv_json()).get("ack") != said:
+            message_id = f"s{next(_ids)}"
+            await client.send_json({"msg": line, "id": message_id})
+            while (await client.recv_json()).get("ack") != message_id:
                 pass
 
 
 _ids = count()
 
 
-async def talking(
+async def start_session(
     house: House,
     user: int = 1,
     consultant: int = 2,
     names: tuple[str, str] = (VISITOR, CONSULTANT),
     record: bool = True,
 ) -> Session:
-    """A session that both are in, and by default a supervisor's record of it."""
+    """Open a session, connect both participants, and by default open a supervision record of it."""
     number = await house.session(user, consultant, user_name=names[0], consultant_name=names[1])
     visitor = await house.chat(token("user", user, names[0]), number, features="ack")
     helper = await house.chat(token("consultant", consultant, names[1]), number, features="ack")
     return Session(house, number, visitor, helper, await house.record(number) if record else 0)
 
 
-async def desk(process: Process, people: People, who: str = SUPERVISOR, url: str = "", **more: Any) -> Desk:
-    page = await people.page(f"{url or process.url}/supervise#token={who}", **more)
-    return await Desk(page).ready()
+async def open_desk(
+    process: Process, people: People, access_token: str = SUPERVISOR, url: str = "", **more: Any
+) -> SupervisePage:
+    page = await people.page(f"{url or process.url}/supervise#token={access_token}", **more)
+    return await SupervisePage(page).wait_ready()
 
 
-def watch_for(process: Process, folder: Path, *words: str, **options: str) -> None:
-    """Let the process have the plugin keyword_filter, which raises alerts for these words."""
+def enable_keyword_alerts(process: Process, folder: Path, *words: str, **options: str) -> None:
+    """Enable the plugin keyword_filter, which raises alerts for ``words``, before the process starts."""
     (folder / "words").write_text("\n".join(words), "utf-8")
     settings = {"alert": str(folder / "words"), **options}
     lines = ["[plugins]", "enabled = *, keyword_filter", "[plugin:keyword_filter]"]

@@ -1,4 +1,4 @@
-"""``/admin``: the numbers move, what is wrong is told, and a server that is away is waited for."""
+"""``/admin``: live numbers, problems with advice, and a server that does not answer."""
 
 import asyncio
 import json
@@ -13,11 +13,11 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from tests.conftest import House, Peer, token
 from tests.pages.conftest import COUNSELLOR, PHONE, VISITOR, People, Process
-from tests.pages.test_room_accessible import findings
+from tests.pages.test_room_accessible import axe_violations
 
 ADMIN = token("admin", 6, "Grace")
 DESK = (1280, 900)
-SECRET_WORDS = "nobody else shall read this"
+SECRET_TEXT = "text that must not appear on the page"
 
 PLUGIN = """
 from tornado_chat import Plugin, hookimpl
@@ -31,9 +31,11 @@ class Moody(Plugin):
 
 
 class Dashboard:
+    """The page ``/admin``."""
+
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.standing = page.locator("#health")
+        self.health = page.locator("#health")
         self.problems = page.locator("#problems")
 
     @classmethod
@@ -55,18 +57,18 @@ class Dashboard:
         return self.list(list).get_by_role("row").filter(has_text=name)
 
 
-async def talking(house: House) -> None:
-    """A counselling session in which something was said."""
+async def hold_session(house: House) -> None:
+    """Open a counselling session, and send a message in it."""
     session = await house.session()
     visitor = await house.chat(VISITOR, session, features="ack")
     counsellor = await house.chat(COUNSELLOR, session)
-    await visitor.send_json({"msg": SECRET_WORDS, "id": "m1"})
-    while (await counsellor.recv_json())["msg"] != SECRET_WORDS:
+    await visitor.send_json({"msg": SECRET_TEXT, "id": "m1"})
+    while (await counsellor.recv_json())["msg"] != SECRET_TEXT:
         pass
 
 
-async def changed_answer(page: Page, change: Mapping[str, Any]) -> None:
-    """From now on the page sees the server's answers with these parts in the place of its own."""
+async def override_status(page: Page, change: Mapping[str, Any]) -> None:
+    """Replace parts of the server's status answers that the page gets from now on."""
 
     async def answer(route: Route) -> None:
         response = await route.fetch()
@@ -76,13 +78,20 @@ async def changed_answer(page: Page, change: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.gen_test
-async def test_numbers_move_with_the_people(process: Process, people: People) -> None:
+async def test_dashboard_follows_connections_and_conversations(process: Process, people: People) -> None:
     house = (await process.start("support.capacity=1")).house
     admin = await Dashboard.open(people, process.url)
-    await expect(admin.standing).to_have_text("Serving")
+    await expect(admin.health).to_have_text("Serving")
     await expect(admin.value("Sockets open")).to_have_text("0")
-    for empty in ("Nobody waits.", "No agent is here.", "No conversation at", "No session at", "No plugins"):
-        await expect(admin.page.get_by_text(empty).first).to_be_visible()
+    empty_texts = (
+        "Nobody is waiting.",
+        "No agent is here.",
+        "No conversation at",
+        "No session at",
+        "No plugins",
+    )
+    for text in empty_texts:
+        await expect(admin.page.get_by_text(text).first).to_be_visible()
 
     users: list[Peer] = [await house.user(n) for n in (11, 12)]
     await expect(admin.row("The line", "Visitor 11").get_by_role("cell").first).to_have_text("1")
@@ -91,9 +100,9 @@ async def test_numbers_move_with_the_people(process: Process, people: People) ->
     await expect(admin.problems).to_contain_text("Ask an agent to open the support desk")
 
     waiter = await house.waiter(5, name="Bob")
-    await talking(house)
+    await hold_session(house)
     await users[0].until("connect_success")
-    await users[0].tell("message_text", {"message": SECRET_WORDS})
+    await users[0].tell("message_text", {"message": SECRET_TEXT})
     await waiter.until("message_text")
     await expect(admin.value("Sockets open")).to_have_text("5")
     await expect(admin.value("People in line")).to_have_text("1")
@@ -105,20 +114,20 @@ async def test_numbers_move_with_the_people(process: Process, people: People) ->
     await expect(admin.value("Messages per second")).to_contain_text("0.")
     await expect(admin.value("Time to deliver")).to_contain_text("ms")
     drawing = admin.chart("Sockets open").get_by_role("img")
-    said = re.compile(r"^Sockets open, the last 15 minutes: 5\. Lowest \d, highest 5$")
-    await expect(drawing).to_have_attribute("aria-label", said)
-    assert SECRET_WORDS not in await admin.page.content()
+    label = re.compile(r"^Sockets open, the last 15 minutes: 5\. Lowest \d, highest 5$")
+    await expect(drawing).to_have_attribute("aria-label", label)
+    assert SECRET_TEXT not in await admin.page.content()
 
     await users[0].client.close()
     await expect(admin.row("Support conversations", "Visitor 11")).to_contain_text("Visitor 11 (away)")
     await waiter.tell("unready")
     await expect(admin.row("Support agents", "Bob")).to_contain_text("Paused")
     await users[1].tell("disconnect")
-    await expect(admin.list("The line")).to_contain_text("Nobody waits.")
+    await expect(admin.list("The line")).to_contain_text("Nobody is waiting.")
 
 
 @pytest.mark.gen_test
-async def test_a_plugin_that_is_suspended_is_shown(process: Process, people: People, tmp_path: Path) -> None:
+async def test_suspended_plugin_is_shown(process: Process, people: People, tmp_path: Path) -> None:
     folder = tmp_path / "plugins"
     folder.mkdir()
     (folder / "moody.py").write_text(PLUGIN)
@@ -136,21 +145,21 @@ async def test_a_plugin_that_is_suspended_is_shown(process: Process, people: Peo
 
 
 @pytest.mark.gen_test
-async def test_what_is_wrong_is_told_with_what_to_do(process: Process, people: People) -> None:
+async def test_problem_is_shown_with_advice_in_both_languages(process: Process, people: People) -> None:
     await process.start()
     admin = await Dashboard.open(people, process.url)
-    await changed_answer(admin.page, {"problems": {"database": "database or disk is full"}})
-    await expect(admin.standing).to_have_text("Not serving")
+    await override_status(admin.page, {"problems": {"database": "database or disk is full"}})
+    await expect(admin.health).to_have_text("Not serving")
     await expect(admin.problems).to_contain_text("The disk is full, so messages cannot be stored. Make room")
     await expect(admin.problems).to_contain_text("The server says: database or disk is full")
     await expect(admin.page).to_have_title("(Problem) Server status")
     await admin.page.unroute_all(behavior="wait")
-    await expect(admin.standing).to_have_text("Serving")
+    await expect(admin.health).to_have_text("Serving")
     await expect(admin.problems).not_to_contain_text("disk")
 
-    # And in Chinese, all of it.
+    # The whole page is translated to Chinese.
     admin = await Dashboard.open(people, process.url, locale="zh-CN")
-    await expect(admin.standing).to_have_text("正常服务")
+    await expect(admin.health).to_have_text("正常服务")
     await expect(admin.page).to_have_title("服务器状态")
     await expect(admin.list("排队")).to_contain_text("没有人在排队")
     shown = await admin.page.locator("main").inner_text()
@@ -158,7 +167,7 @@ async def test_what_is_wrong_is_told_with_what_to_do(process: Process, people: P
 
 
 @pytest.mark.gen_test
-async def test_a_server_that_is_away_is_waited_for(
+async def test_unreachable_server_is_shown_until_it_answers(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append("ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET")
@@ -169,25 +178,25 @@ async def test_a_server_that_is_away_is_waited_for(
     await process.stop(signal.SIGKILL)
     away = admin.page.get_by_role("alert")
     await expect(away).to_contain_text("The server does not answer")
-    await expect(admin.standing).to_have_text("No answer")
+    await expect(admin.health).to_have_text("No answer")
     await expect(admin.page.locator("#as-of")).to_contain_text(" ago")
     await expect(admin.value("People in line")).to_have_text("1")
     await expect(admin.page.locator("html")).to_have_class("stale")
-    assert await findings(admin.page) == []
+    assert await axe_violations(admin.page) == []
     await process.start()
-    await expect(admin.standing).to_have_text("Serving")
+    await expect(admin.health).to_have_text("Serving")
     await expect(admin.page.locator("#unreachable")).to_be_hidden()
     await expect(admin.page.locator("html")).not_to_have_class("stale")
 
 
 @pytest.mark.gen_test
-async def test_it_is_for_admins_and_only_asks_while_they_look(process: Process, people: People) -> None:
+async def test_page_is_for_admins_and_polls_only_while_visible(process: Process, people: People) -> None:
     await process.start()
     page = await people.page(f"{process.url}/admin#token={VISITOR}")
     await expect(page.get_by_role("heading", name="This page is not for your account")).to_be_visible()
     admin = await Dashboard.open(people, process.url)
-    asked: list[str] = []
-    admin.page.on("request", lambda request: asked.append(request.url))
+    requested_urls: list[str] = []
+    admin.page.on("request", lambda request: requested_urls.append(request.url))
     await admin.page.evaluate(
         """() => {
           Object.defineProperty(document, "hidden", { get: () => window.away, configurable: true });
@@ -195,9 +204,9 @@ async def test_it_is_for_admins_and_only_asks_while_they_look(process: Process, 
           document.dispatchEvent(new Event("visibilitychange"));
         }"""
     )
-    await asyncio.sleep(2.5)  # one that was under way may end, a next one would have come
-    assert len(asked) <= 1
-    asked.clear()
+    await asyncio.sleep(2.5)  # enough for a pending request to end, and for another poll
+    assert len(requested_urls) <= 1
+    requested_urls.clear()
     async with admin.page.expect_request("**/api/v1/status"):
         await admin.page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
 
@@ -206,16 +215,16 @@ async def test_it_is_for_admins_and_only_asks_while_they_look(process: Process, 
 async def test_axe_finds_nothing(process: Process, people: People) -> None:
     house = (await process.start("support.capacity=1")).house
     phone = await Dashboard.open(people, process.url, size=PHONE, color_scheme="light")
-    assert await findings(phone.page) == []
+    assert await axe_violations(phone.page) == []
     for n in (11, 12):
         await house.user(n)
     await house.waiter(5, name="Bob")
-    await talking(house)
-    await changed_answer(phone.page, {"problems": {"database": "no answer within 1 s"}})
+    await hold_session(house)
+    await override_status(phone.page, {"problems": {"database": "no answer within 1 s"}})
     await expect(phone.problems).to_contain_text("It hangs")
     desk = await Dashboard.open(people, process.url, color_scheme="dark")
     for admin in (phone, desk):
         await expect(admin.row("Support agents", "Bob")).to_contain_text("Full")
         await admin.chart("Time to deliver").get_by_text("As a table").click()
-        assert await findings(admin.page) == []
+        assert await axe_violations(admin.page) == []
         assert await admin.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,4 +1,4 @@
-"""Nothing that axe-core finds in /console, in either colour scheme, on a telephone and on a desk."""
+"""Accessibility of ``/console``: axe-core in both colour schemes and two sizes, and live regions."""
 
 import re
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.pages.conftest import PHONE, People, Process
-from tests.pages.consoles import CAROL, Console, says, visitor
-from tests.pages.test_room_accessible import findings
+from tests.pages.consoles import CAROL, Console, connect_visitor, send_messages
+from tests.pages.test_room_accessible import axe_violations
 
 WIDE = (1600, 900)
 
@@ -22,61 +22,62 @@ async def test_axe_finds_nothing(
     look: dict[str, Any] = {"size": size, "color_scheme": scheme, "reduced_motion": "reduce"}
     bob = await Console.open(people, process.url, ready=False, **look)
     waiting = [
-        await visitor(house, id, name, served=False) for id, name in enumerate(("Lin", "Ada", "Tom"), 1)
+        await connect_visitor(house, id, name, served=False)
+        for id, name in enumerate(("Lin", "Ada", "Tom"), 1)
     ]
-    await expect(bob.line).to_have_count(3)
-    assert await findings(bob.page) == []
+    await expect(bob.queue).to_have_count(3)
+    assert await axe_violations(bob.page) == []
     await bob.take_new()
     await expect(bob.rows).to_have_count(3)
     for peer in waiting:
         await peer.until("connect_success")
-    await says(waiting[0], "Hello", "Hello?")
-    await says(waiting[1], "Hi")
+    await send_messages(waiting[0], "Hello", "Hello?")
+    await send_messages(waiting[1], "Hi")
     await waiting[2].tell("disconnect")
     await expect(bob.row("Tom")).to_contain_text("Over")
     await expect(bob.row("Ada").locator(".row-count")).to_be_visible()
-    assert await findings(bob.page) == []
-    await bob.choose("Lin")
-    await bob.say("How can I help?")
-    await bob.became("How can I help?", "stored")
+    assert await axe_violations(bob.page) == []
+    await bob.open_conversation("Lin")
+    await bob.send("How can I help?")
+    await bob.expect_delivery("How can I help?", "stored")
     await waiting[0].tell("typing", {"typing": True})
     await expect(bob.panel("Lin").get_by_text("Lin is typing")).to_be_visible()
-    assert await findings(bob.page) == []
-    await bob.act("Lin", "About this visitor")
+    assert await axe_violations(bob.page) == []
+    await bob.click_button("Lin", "About this visitor")
     await expect(bob.page.get_by_role("complementary")).to_contain_text("This is the first one")
-    assert await findings(bob.page) == []
+    assert await axe_violations(bob.page) == []
     await bob.page.keyboard.press("Escape")
 
     await Console.open(people, process.url, CAROL)
     dialog = bob.page.get_by_role("dialog")
-    await bob.act("Lin", "Hand over")
+    await bob.click_button("Lin", "Hand over")
     await expect(dialog.get_by_role("radio", name="Carol")).to_be_visible()
-    assert await findings(bob.page) == []
+    assert await axe_violations(bob.page) == []
     await bob.page.keyboard.press("Escape")
-    await bob.act("Lin", "End conversation")
-    assert await findings(bob.page) == []
+    await bob.click_button("Lin", "End conversation")
+    assert await axe_violations(bob.page) == []
     await bob.page.keyboard.press("Escape")
     if size == PHONE:
-        await bob.act("Lin", "Back to the list")
+        await bob.click_button("Lin", "Back to the list")
     for button in ("#settings-button", "#keys-button"):
         await bob.page.locator(button).click()
         await expect(dialog).to_be_visible()
         if button == "#settings-button":
             await dialog.get_by_role("button", name="Add a quick reply").click()
-        assert await findings(bob.page) == []
+        assert await axe_violations(bob.page) == []
         await bob.page.keyboard.press("Escape")
-    await bob.choose("Tom")
-    assert await findings(bob.page) == []
+    await bob.open_conversation("Tom")
+    assert await axe_violations(bob.page) == []
     assert await bob.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.gen_test
-async def test_news_are_announced_and_nothing_else(process: Process, people: People) -> None:
+async def test_live_regions_announce_only_new_events(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
     await bob.page.evaluate(
         """() => {
-          window.aloud = [];
+          window.announced = [];
           new MutationObserver((changes) => {
             for (const { target, addedNodes } of changes) {
               const region = (target.nodeType === 1 ? target : target.parentElement)
@@ -84,21 +85,21 @@ async def test_news_are_announced_and_nothing_else(process: Process, people: Peo
               const live = region && region.getAttribute("aria-live") !== "off"
                 && region.getAttribute("aria-busy") !== "true";
               const words = [...addedNodes].map((node) => node.textContent).join(" ").trim();
-              if (live && words) aloud.push(words);
+              if (live && words) announced.push(words);
             }
           }).observe(document.body, { subtree: true, childList: true, characterData: true });
         }"""
     )
-    lin, ada = await visitor(house, 1, "Lin"), await visitor(house, 2, "Ada")
+    lin, ada = await connect_visitor(house, 1, "Lin"), await connect_visitor(house, 2, "Ada")
     await expect(bob.page.get_by_role("log")).to_have_attribute("aria-busy", "false")
-    await says(lin, "in view")
-    await says(ada, "not in view")
+    await send_messages(lin, "in view")
+    await send_messages(ada, "not in view")
     await ada.tell("typing", {"typing": True})
     await expect(bob.row("Ada")).to_contain_text("typing…")
-    await bob.page.wait_for_timeout(1_100)  # the clocks go on
-    aloud = " | ".join(await bob.page.evaluate("aloud"))
-    assert "Lin is with you now." in aloud
-    assert "Ada is with you now." in aloud
-    assert "in view" in aloud
-    assert "not in view" not in aloud
-    assert not re.search(r"(?<!\d)0:0", aloud)  # of how long somebody waits; 00:02 is a time of day
+    await bob.page.wait_for_timeout(1_100)  # the waiting times change
+    announced = " | ".join(await bob.page.evaluate("announced"))
+    assert "Lin is with you now." in announced
+    assert "Ada is with you now." in announced
+    assert "in view" in announced
+    assert "not in view" not in announced
+    assert not re.search(r"(?<!\d)0:0", announced)  # a waiting time; 00:02 is a time of day

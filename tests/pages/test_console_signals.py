@@ -1,21 +1,21 @@
-"""What calls a waiter, and what spares it the mouse."""
+"""``/console``: notifications, sounds, keyboard shortcuts and quick replies."""
 
 import re
 
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import Page, expect
 
 from tests.pages.conftest import People, Process
-from tests.pages.consoles import BOB, Console, hears, says, visitor
-from tests.pages.test_room_accessible import findings
+from tests.pages.consoles import BOB, Console, connect_visitor, receive_text, send_messages
+from tests.pages.test_room_accessible import axe_violations
 
-# A browser whose notifications and sounds are noted, and that can look away.
-NOTED = """
-  window.noted = []; window.tones = 0; window.looking = true;
+# Records notifications and sounds of the page, and lets a test hide the page (``look(false)``).
+RECORDING_SCRIPT = """
+  window.recorded = []; window.tones = 0; window.looking = true;
   window.Notification = class extends EventTarget {
     static permission = "default";
     static async requestPermission() { return Notification.permission = "granted"; }
-    constructor(title, options) { super(); noted.push({ title, ...options }); noted.last = this; }
+    constructor(title, options) { super(); recorded.push({ title, ...options }); recorded.last = this; }
     close() {}
   };
   const start = OscillatorNode.prototype.start;
@@ -26,32 +26,27 @@ NOTED = """
 """
 
 
-async def until(page: Page, expression: str) -> None:
+async def wait_until(page: Page, expression: str) -> None:
     while not await page.evaluate(expression):  # the page's policy forbids wait_for_function()
         await page.wait_for_timeout(20)
 
 
-async def noted(context: BrowserContext) -> BrowserContext:
-    await context.add_init_script(NOTED)
-    return context
-
-
 @pytest.mark.gen_test
-async def test_who_is_not_looking_is_called(process: Process, people: People) -> None:
+async def test_hidden_page_shows_notifications_and_plays_sounds(process: Process, people: People) -> None:
     house = (await process.start()).house
     page = await people.page("about:blank")
-    await noted(page.context)
+    await page.context.add_init_script(RECORDING_SCRIPT)
     await page.goto(f"{process.url}/console#token={BOB}")
     bob = Console(page)
-    await bob.connected()
+    await bob.wait_connected()
     await bob.take_new()
-    assert await page.evaluate("noted.length") == 0  # nobody was asked for anything
+    assert await page.evaluate("recorded.length") == 0  # no notification before the waiter allows them
 
-    lin = await visitor(house, 1, "Lin")
+    lin = await connect_visitor(house, 1, "Lin")
     await expect(bob.row("Lin")).to_be_visible()
-    await until(page, "tones > 3")  # somebody new: more than for a message
-    await says(lin, "in front of me")
-    await bob.shows("Lin", "in front of me")
+    await wait_until(page, "tones > 3")  # a new visitor has more tones than a message
+    await send_messages(lin, "in front of me")
+    await bob.expect_messages("Lin", "in front of me")
     calls = await page.evaluate("tones")
     await page.locator("#settings-button").click()
     dialog = page.get_by_role("dialog")
@@ -59,46 +54,45 @@ async def test_who_is_not_looking_is_called(process: Process, people: People) ->
     await dialog.get_by_role("switch", name="Desktop notifications").check()
     await page.keyboard.press("Escape")
 
-    await page.evaluate(
-        "const now = Date.now; Date.now = () => now() + 2000; look(false)"
-    )  # not one sound on another
-    await says(lin, "a secret")
-    await until(page, "noted.length === 1")
-    note = await page.evaluate("noted[0]")
+    # The page plays no sound right after another one: let two seconds pass.
+    await page.evaluate("const now = Date.now; Date.now = () => now() + 2000; look(false)")
+    await send_messages(lin, "a secret")
+    await wait_until(page, "recorded.length === 1")
+    note = await page.evaluate("recorded[0]")
     assert (note["title"], note["body"]) == ("Lin", "New message")
-    await until(page, f"tones === {calls + 2}")
+    await wait_until(page, f"tones === {calls + 2}")
     await expect(page).to_have_title("(1) Support desk")
-    await visitor(house, 2, "Ada")
-    await until(page, "noted.length === 2")
-    note = await page.evaluate("noted[1]")
+    await connect_visitor(house, 2, "Ada")
+    await wait_until(page, "recorded.length === 2")
+    note = await page.evaluate("recorded[1]")
     assert (note["title"], note["requireInteraction"]) == ("New visitor: Ada", True)
-    await page.evaluate("look(true); noted.last.dispatchEvent(new Event('click'))")
+    await page.evaluate("look(true); recorded.last.dispatchEvent(new Event('click'))")
     await expect(bob.panel("Ada")).to_be_visible()
 
-    # The settings are kept, and silence is silence.
+    # The settings survive a reload, and no sound is played when sounds are off.
     await page.locator("#settings-button").click()
     await dialog.get_by_role("switch", name="Show messages").check()
     await dialog.get_by_role("switch", name="Sounds").uncheck()
     await page.reload()
     await page.evaluate("Notification.permission = 'granted'; tones = 0")
-    await bob.connected()
+    await bob.wait_connected()
     await page.locator("body").click(position={"x": 5, "y": 5})
     await page.evaluate("look(false)")
-    await says(lin, "shown")
-    await until(page, "noted.length === 1")
-    assert (await page.evaluate("noted[0]"))["body"] == "shown"
+    await send_messages(lin, "shown")
+    await wait_until(page, "recorded.length === 1")
+    assert (await page.evaluate("recorded[0]"))["body"] == "shown"
     assert await page.evaluate("tones") == 0
 
 
 @pytest.mark.gen_test
-async def test_the_keyboard_does_it_all(process: Process, people: People) -> None:
+async def test_keyboard_shortcuts(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
     keyboard = bob.page.keyboard
-    lin = await visitor(house, 1, "Lin")
-    await says(lin, "first")
+    lin = await connect_visitor(house, 1, "Lin")
+    await send_messages(lin, "first")
     for number, name in ((2, "Ada"), (3, "Tom")):
-        await visitor(house, number, name)
+        await connect_visitor(house, number, name)
     await expect(bob.rows).to_have_count(3)
     await bob.composer.fill("draft")
     await keyboard.press("Alt+ArrowDown")
@@ -108,7 +102,7 @@ async def test_the_keyboard_does_it_all(process: Process, people: People) -> Non
     await keyboard.press("Alt+ArrowUp")
     await keyboard.press("Alt+ArrowUp")
     await expect(bob.panel("Tom")).to_be_visible()
-    await keyboard.press("Alt+n")  # who has waited longest
+    await keyboard.press("Alt+n")  # the visitor who has waited longest
     await expect(bob.panel("Lin")).to_be_visible()
     await expect(bob.composer).to_have_value("draft")
     await bob.composer.dispatch_event("keydown", {"code": "ArrowDown", "altKey": True, "isComposing": True})
@@ -118,7 +112,7 @@ async def test_the_keyboard_does_it_all(process: Process, people: People) -> Non
     await expect(bob.page.get_by_role("complementary")).to_be_visible()
     await keyboard.press("Alt+c")
     await expect(bob.composer).to_be_focused()
-    await keyboard.press("?")  # a question mark, where one writes
+    await keyboard.press("?")  # in a text field it is only a question mark
     await expect(bob.composer).to_have_value("draft?")
     await bob.row("Lin").focus()
     await keyboard.press("?")
@@ -146,7 +140,7 @@ async def test_the_keyboard_does_it_all(process: Process, people: People) -> Non
 async def test_quick_replies(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
-    lin = await visitor(house, 1, "Lin")
+    lin = await connect_visitor(house, 1, "Lin")
     await bob.composer.fill("/")
     await expect(bob.panel("Lin")).to_contain_text("There are no quick replies yet")
     await bob.page.locator("#settings-button").click()
@@ -168,10 +162,10 @@ async def test_quick_replies(process: Process, people: People) -> None:
     await bob.composer.press_sequentially("/he")
     await expect(options).to_have_text([re.compile("^/hello"), re.compile("^/help")])
     await expect(options.nth(0)).to_have_attribute("aria-selected", "true")
-    assert await findings(bob.page) == []
+    assert await axe_violations(bob.page) == []
     await bob.composer.press("Escape")
     await expect(options).to_have_count(0)
-    await bob.composer.fill("、hel")  # what the key for / gives with a Chinese input method
+    await bob.composer.fill("、hel")  # the / key gives this character with a Chinese input method
     await bob.composer.press("ArrowDown")
     await expect(options.nth(1)).to_have_attribute("aria-selected", "true")
     await bob.composer.press("ArrowUp")
@@ -179,10 +173,10 @@ async def test_quick_replies(process: Process, people: People) -> None:
     await expect(bob.composer).to_have_value("Hello Lin, how can I help?")
     await expect(options).to_have_count(0)
     await bob.composer.press("Enter")
-    assert await hears(lin) == "Hello Lin, how can I help?"
-    await bob.say("either/or, and /nothing at all")
-    assert await hears(lin) == "either/or, and /nothing at all"
+    assert await receive_text(lin) == "Hello Lin, how can I help?"
+    await bob.send("either/or, and /nothing at all")
+    assert await receive_text(lin) == "either/or, and /nothing at all"
     await bob.page.reload()
-    await bob.composer.fill("/example")  # in the text
+    await bob.composer.fill("/example")  # it is in the text of the reply
     await options.nth(0).click()
     await expect(bob.composer).to_have_value("See https://example.org/help")

@@ -1,4 +1,4 @@
-"""``/docs/http`` and ``/docs/sockets``: everything that is described, for people."""
+"""``/docs/http`` and ``/docs/sockets``: the pages that show the API documents."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 
 from tests.conftest import House, changed
 from tests.pages.conftest import COUNSELLOR, DESK, HOST, PHONE, VISITOR, People, Process
-from tests.pages.test_room_accessible import findings
+from tests.pages.test_room_accessible import axe_violations
 from tests.pages.test_serving import get
 from tornado_chat import config
 from tornado_chat.server.server import Server
@@ -18,15 +18,15 @@ from tornado_chat.server.server import Server
 PAGES = ("/docs/http", "/docs/sockets")
 
 
-async def opened(page: Page) -> Page:
-    """With everything unfolded."""
+async def unfold_all(page: Page) -> Page:
+    """Open all ``details`` elements of the page."""
     await page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
     return page
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_keeps_to_itself_and_is_made_once(house: House, path: str) -> None:
+async def test_page_headers_language_and_caching(house: House, path: str) -> None:
     answer = await get(house, path)
     assert answer.code == 200
     assert answer.headers["Content-Security-Policy"].startswith(
@@ -48,7 +48,7 @@ async def test_a_page_keeps_to_itself_and_is_made_once(house: House, path: str) 
 
 
 @pytest.mark.gen_test
-async def test_without_pages_there_are_the_documents_only(settings: config.Config) -> None:
+async def test_documents_are_served_without_pages(settings: config.Config) -> None:
     server = Server(changed(settings, "web", pages=False))
     await server.start()
     house = House(server, settings, [])
@@ -60,7 +60,7 @@ async def test_without_pages_there_are_the_documents_only(settings: config.Confi
 
 
 @pytest.mark.gen_test
-async def test_everything_that_is_described_is_shown(process: Process, people: People) -> None:
+async def test_pages_show_the_whole_documents(process: Process, people: People) -> None:
     house = (await process.start()).house
     page = await people.page(f"{process.url}/docs")
     await expect(page).to_have_url(f"{process.url}/docs/http")
@@ -89,7 +89,7 @@ async def test_everything_that_is_described_is_shown(process: Process, people: P
         for known in (channel["address"], *channel["x-features"], *channel["x-close-codes"]):
             assert known in text
 
-    for path in PAGES:  # every link within a page leads somewhere
+    for path in PAGES:  # every link within a page has a target
         await page.goto(process.url + path)
         assert (
             await page.evaluate(
@@ -99,17 +99,18 @@ async def test_everything_that_is_described_is_shown(process: Process, people: P
             == []
         )
         repeated = await page.evaluate(
-            "[...document.querySelectorAll('[id]')].map((each) => each.id).filter((id, i, all) => all.indexOf(id) !== i)"
+            "[...document.querySelectorAll('[id]')].map((each) => each.id)"
+            ".filter((id, i, all) => all.indexOf(id) !== i)"
         )
         assert repeated == []
 
 
-OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
+ACCOUNT_OPERATIONS = ("sign_in", "get_account", "sign_out", "make_own_token")
 
 
 @pytest.mark.gen_test
-async def test_what_is_copied_can_be_run(process: Process, people: People) -> None:
-    """Every command of the page is answered as described."""
+async def test_curl_commands_succeed(process: Process, people: People) -> None:
+    """Every curl command of the page gets a successful answer."""
     house = (await process.start("auth.guests=on")).house
     await house.record(await house.session())
     await house.waiter(5)
@@ -118,11 +119,11 @@ async def test_what_is_copied_can_be_run(process: Process, people: People) -> No
     chat = await page.locator("#start ~ .copy-box code, #start ~ pre code").text_content() or ""
     assert f"CHAT={process.url}\n" in chat
     others = {"rate_session": VISITOR, "read_notification": COUNSELLOR}
-    ran = 0
+    run_count = 0
     for entry in await page.locator("article.entry").all():
         name = await entry.get_attribute("id") or ""
-        if name in OF_ACCOUNTS:
-            continue  # for the server's own pages: they take an account, and its cookie
+        if name in ACCOUNT_OPERATIONS:
+            continue  # they need the cookie of an account
         command = await entry.locator(".copy-box code").text_content() or ""
         assert command.startswith("curl")
         command = command.replace("curl", "curl -s -o /dev/null -w '%{http_code}'", 1)
@@ -133,12 +134,12 @@ async def test_what_is_copied_can_be_run(process: Process, people: People) -> No
         )
         status, _ = await shell.communicate()
         assert status.decode() in ("200", "201", "202"), (command, status)
-        ran += 1
-    assert ran >= 15
+        run_count += 1
+    assert run_count >= 15
 
 
 @pytest.mark.gen_test
-async def test_copying_says_whether_it_worked(
+async def test_copy_button_reports_success_and_failure(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     await process.start()
@@ -169,17 +170,15 @@ async def test_copying_says_whether_it_worked(
 async def test_axe_finds_nothing(process: Process, people: People, path: str, look: dict[str, Any]) -> None:
     await process.start()
     page = await people.page(process.url + path, **look)
-    assert await findings(await opened(page)) == []
+    assert await axe_violations(await unfold_all(page)) == []
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
 @pytest.mark.parametrize("path", PAGES)
-async def test_nothing_is_wider_than_a_narrow_telephone(
-    process: Process, people: People, path: str, locale: str
-) -> None:
+async def test_page_fits_a_narrow_phone(process: Process, people: People, path: str, locale: str) -> None:
     await process.start()
-    page = await opened(await people.page(process.url + path, size=(320, 568), locale=locale))
+    page = await unfold_all(await people.page(process.url + path, size=(320, 568), locale=locale))
     assert await page.evaluate("document.documentElement.scrollWidth") <= 320
     tables = await page.evaluate(
         "Math.max(...[...document.querySelectorAll('table')].map((t) => t.scrollWidth))"
@@ -188,7 +187,7 @@ async def test_nothing_is_wider_than_a_narrow_telephone(
 
 
 @pytest.mark.gen_test
-async def test_by_keyboard(process: Process, people: People) -> None:
+async def test_keyboard_navigation(process: Process, people: People) -> None:
     await process.start()
     page = await people.page(f"{process.url}/docs/http")
     await page.keyboard.press("Tab")
@@ -203,7 +202,7 @@ async def test_by_keyboard(process: Process, people: People) -> None:
 
 
 @pytest.mark.gen_test
-async def test_on_a_telephone_the_contents_are_folded(process: Process, people: People) -> None:
+async def test_contents_are_folded_on_a_phone(process: Process, people: People) -> None:
     await process.start()
     page = await people.page(f"{process.url}/docs/http", size=PHONE)
     contents = page.get_by_role("navigation", name="Contents")

@@ -1,4 +1,4 @@
-"""The pages' JavaScript by itself: types, rules, form, and the shared modules without a browser."""
+"""The pages' JavaScript without a browser: type check, lint, format and unit tests."""
 
 import subprocess
 from pathlib import Path
@@ -17,12 +17,12 @@ STATIC = "tornado_chat/web/static"
         [f"{BIN}/tsc", "-p", "tests/js"],
         [f"{BIN}/eslint", "-c", "tests/js/eslint.config.js", "--max-warnings", "0", STATIC],
         [f"{BIN}/prettier", "--print-width", "110", "--check", f"{STATIC}/**/*.js", "tests/js/*.js"],
-        # The pages are modules without a package.json that would say so.
+        # The files are ES modules, but no package.json declares this.
         ["node", "--experimental-default-type=module", "--no-warnings", "--test", "tests/js/"],
     ],
-    ids=["types", "rules", "form", "units"],
+    ids=["types", "lint", "format", "units"],
 )
 def test_javascript(command: list[str]) -> None:
-    assert (JS / "node_modules").is_dir(), "scripts/test installs what this needs, or: npm ci in tests/js"
+    assert (JS / "node_modules").is_dir(), "node_modules is missing: run scripts/test, or npm ci in tests/js"
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -1,4 +1,4 @@
-"""Nothing that axe-core finds, in either colour scheme, on a telephone and on a desk."""
+"""Accessibility of ``/room``: axe-core in both colour schemes, on a phone and a desktop, and the keyboard."""
 
 from importlib import resources
 from typing import Any
@@ -11,8 +11,9 @@ from tests.pages.conftest import COUNSELLOR, DESK, PHONE, VISITOR, People, Proce
 AXE = resources.files("axe_core_python") / "axe.min.js"
 
 
-async def findings(page: Page) -> list[str]:
-    # Evaluated, not added as a script: the page's policy would not let it in.
+async def axe_violations(page: Page) -> list[str]:
+    """Return the violations that axe-core finds in the page."""
+    # Evaluated, because the page's policy forbids a script element.
     await page.evaluate(AXE.read_text())
     result = await page.evaluate("axe.run()")
     return [
@@ -32,43 +33,43 @@ async def test_axe_finds_nothing(
     session = await house.session()
     look: dict[str, Any] = {"size": size, "color_scheme": scheme, "reduced_motion": "reduce"}
     visitor = await people.room(process.url, VISITOR, session, **look)
-    assert await findings(visitor.page) == []  # with nothing said yet
+    assert await axe_violations(visitor.page) == []  # without messages
     counsellor = await people.room(process.url, COUNSELLOR, session, **look)
-    await visitor.say("Hello")
-    await counsellor.say("What brings you here?")
-    await visitor.became("Hello", "read")
+    await visitor.send("Hello")
+    await counsellor.send("What brings you here?")
+    await visitor.expect_delivery("Hello", "read")
     await counsellor.composer.press_sequentially("And")
     await expect(visitor.page.get_by_text("is typing")).to_be_visible()
-    assert await findings(visitor.page) == []
+    assert await axe_violations(visitor.page) == []
 
     await counsellor.page.locator("#menu-button").click()
-    assert await findings(counsellor.page) == []
+    assert await axe_violations(counsellor.page) == []
     await counsellor.page.keyboard.press("Escape")
     for item in ("Ask for supervision", "Download transcript", "End the session"):
         await counsellor.menu(item)
         await expect(counsellor.page.get_by_role("dialog")).to_be_visible()
-        assert await findings(counsellor.page) == []
+        assert await axe_violations(counsellor.page) == []
         await counsellor.page.keyboard.press("Escape")
 
     await visitor.context.set_offline(True)
-    await visitor.say("unsent")
-    await expect(visitor.standing).to_contain_text("offline")
-    assert await findings(visitor.page) == []
+    await visitor.send("unsent")
+    await expect(visitor.connection_status).to_contain_text("offline")
+    assert await axe_violations(visitor.page) == []
     await visitor.context.set_offline(False)
-    await visitor.became("unsent", "read")
+    await visitor.expect_delivery("unsent", "read")
 
     await counsellor.menu("End the session")
     await counsellor.page.get_by_role("dialog").get_by_role("button", name="End the session").click()
     await expect(visitor.page.get_by_role("button", name="Send rating")).to_be_visible()
     await visitor.page.get_by_role("radio").nth(2).check(force=True)
-    assert await findings(visitor.page) == []
+    assert await axe_violations(visitor.page) == []
     await visitor.page.goto(f"{process.url}/room#token=nonsense&session={session}")
     await expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Your sign-in has expired")
-    assert await findings(visitor.page) == []
+    assert await axe_violations(visitor.page) == []
 
 
 @pytest.mark.gen_test
-async def test_everything_is_within_reach_of_the_keyboard(process: Process, people: People) -> None:
+async def test_keyboard_reaches_all_controls(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
     counsellor = await people.room(process.url, COUNSELLOR, session)
@@ -91,13 +92,13 @@ async def test_everything_is_within_reach_of_the_keyboard(process: Process, peop
 
 
 @pytest.mark.gen_test
-async def test_nothing_is_wider_than_a_narrow_telephone(process: Process, people: People) -> None:
+async def test_page_fits_a_narrow_phone(process: Process, people: People) -> None:
     house = (await process.start()).house
     for locale in ("zh-CN", "en-GB"):
         session = await house.session()
         visitor = await people.room(process.url, VISITOR, session, size=(320, 568), locale=locale)
-        await visitor.say("https://example.org/" + "x" * 200)
-        await visitor.became("https", "stored")
+        await visitor.send("https://example.org/" + "x" * 200)
+        await visitor.expect_delivery("https", "stored")
         assert await visitor.page.evaluate("document.documentElement.scrollWidth") <= 320
         assert await visitor.page.get_by_role("log").evaluate("log => log.scrollWidth - log.clientWidth") <= 0
         counsellor = await people.room(process.url, COUNSELLOR, session, size=(320, 568), locale=locale)

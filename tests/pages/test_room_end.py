@@ -1,4 +1,4 @@
-"""How conversations end, and what people are told who cannot get in."""
+"""``/room``: the end of a session, transcripts, and the cards for refused visitors."""
 
 import pytest
 from playwright.async_api import expect
@@ -8,13 +8,13 @@ from tests.pages.conftest import COUNSELLOR, HOST, PHONE, VISITOR, People, Proce
 
 
 @pytest.mark.gen_test
-async def test_the_end_is_asked_for_told_to_both_and_rated(process: Process, people: People) -> None:
+async def test_end_is_confirmed_shown_to_both_and_rated(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
     visitor = await people.room(process.url, VISITOR, session, size=PHONE)
     counsellor = await people.room(process.url, COUNSELLOR, session)
-    await visitor.say("Thank you")
-    await counsellor.shows("Thank you")
+    await visitor.send("Thank you")
+    await counsellor.expect_messages("Thank you")
 
     await counsellor.menu("End the session")
     await counsellor.page.get_by_role("button", name="Cancel").click()
@@ -25,12 +25,12 @@ async def test_the_end_is_asked_for_told_to_both_and_rated(process: Process, peo
     for room in (visitor, counsellor):
         await expect(room.page.get_by_role("heading", name="The session has ended")).to_be_visible()
         await expect(room.composer).to_be_hidden()
-        await room.shows("Thank you")
+        await room.expect_messages("Thank you")
     await expect(counsellor.page.get_by_role("radio")).to_have_count(0)
 
     await visitor.page.get_by_role("button", name="Send rating").click()
     await expect(visitor.page.get_by_role("alert")).to_have_text("Please choose a number of stars first.")
-    await visitor.page.keyboard.press("ArrowRight")  # the focus went to the first star
+    await visitor.page.keyboard.press("ArrowRight")  # the focus is on the first star
     await visitor.page.keyboard.press("ArrowRight")
     await visitor.page.keyboard.press("ArrowRight")
     await expect(visitor.page.get_by_role("radio", name="4 stars, helpful")).to_be_checked()
@@ -43,18 +43,18 @@ async def test_the_end_is_asked_for_told_to_both_and_rated(process: Process, peo
 
     await visitor.page.reload()
     await expect(visitor.page.get_by_text("Thank you for your rating.")).to_be_visible()
-    await visitor.shows("Thank you")
+    await visitor.expect_messages("Thank you")
     await expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Chen")
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("format", ["Plain text", "Web page, for printing", "JSON, for programs"])
-async def test_the_transcript_is_downloaded(process: Process, people: People, format: str) -> None:
+async def test_transcript_download(process: Process, people: People, format: str) -> None:
     house = (await process.start()).house
     session = await house.session()
     counsellor = await people.room(process.url, COUNSELLOR, session)
-    await counsellor.say("您好")
-    await counsellor.became("您好", "stored")
+    await counsellor.send("您好")
+    await counsellor.expect_delivery("您好", "stored")
     await counsellor.menu("Download transcript")
     await counsellor.page.get_by_role("radio", name=format).check()
     async with counsellor.page.expect_download() as waiting:
@@ -67,7 +67,7 @@ async def test_the_transcript_is_downloaded(process: Process, people: People, fo
 
 
 @pytest.mark.gen_test
-async def test_an_end_that_is_asked_for_offline_comes_as_soon_as_it_can(
+async def test_end_requested_offline_takes_effect_after_reconnecting(
     process: Process, people: People
 ) -> None:
     house = (await process.start()).house
@@ -75,20 +75,20 @@ async def test_an_end_that_is_asked_for_offline_comes_as_soon_as_it_can(
     visitor = await people.room(process.url, VISITOR, session)
     counsellor = await people.room(process.url, COUNSELLOR, session)
     await visitor.context.set_offline(True)
-    await visitor.say("last words")
+    await visitor.send("last words")
     await visitor.menu("End the session")
     await expect(visitor.page.get_by_text("have not been delivered yet")).to_be_visible()
     await visitor.page.get_by_role("dialog").get_by_role("button", name="End the session").click()
-    await expect(visitor.standing).to_contain_text("as soon as the connection is back")
+    await expect(visitor.connection_status).to_contain_text("as soon as the connection is back")
     await visitor.context.set_offline(False)
     for room in (visitor, counsellor):
         await expect(room.page.get_by_role("heading", name="The session has ended")).to_be_visible()
-        await room.shows("last words")
-    await visitor.became("last words", "stored")
+        await room.expect_messages("last words")
+    await visitor.expect_delivery("last words", "stored")
 
 
 @pytest.mark.gen_test
-async def test_who_cannot_get_in_is_told_what_to_do(process: Process, people: People) -> None:
+async def test_refused_visitor_sees_the_reason(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
     cases = [
@@ -108,10 +108,10 @@ async def test_who_cannot_get_in_is_told_what_to_do(process: Process, people: Pe
 
 
 @pytest.mark.gen_test
-async def test_another_link_opened_in_the_same_tab_counts(process: Process, people: People) -> None:
+async def test_new_link_in_the_same_tab_replaces_the_old_one(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
     page = await people.page(f"{process.url}/room#token=nonsense&session={session}")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Your sign-in has expired")
     await page.goto(f"{process.url}/room#token={VISITOR}&session={session}")
-    await Room(page).ready()
+    await Room(page).wait_ready()

@@ -1,4 +1,4 @@
-"""What a page does when the network, or the server, is not there for a while."""
+"""``/room`` during outages of the network and the server."""
 
 import signal
 
@@ -8,33 +8,34 @@ from playwright.async_api import Page, expect
 from tests.helpers.faults import FaultyProxy
 from tests.pages.conftest import COUNSELLOR, VISITOR, People, Process
 
-NO_SOCKET = r"WebSocket connection to .* failed"  # a browser says so of each attempt
+SOCKET_FAILED = r"WebSocket connection to .* failed"  # the browser logs each failed attempt
 
 
 COUNT_SOCKETS = """() => {
-  globalThis.opened = 0;
+  globalThis.openedSockets = 0;
   globalThis.WebSocket = class extends WebSocket {
     constructor(...where) {
       super(...where);
-      globalThis.opened += 1;
+      globalThis.openedSockets += 1;
     }
   };
 }"""
 
 
-async def let_time_pass(page: Page, most: int) -> None:
-    """Turn the page's clock on until it opens another socket, and no further: an attempt has its time by
-    the same clock, but not its network, which is as slow as the machine is busy. So is what tells of it from
-    outside: the page itself counts.
+async def run_clock_until_new_socket(page: Page, max_seconds: int) -> None:
+    """Advance the page's clock until the page opens another socket, and no further.
 
-    :arg most: seconds.
+    The timeout of the new attempt runs on the same clock, but the network does not: it is as slow as the
+    machine is busy. Events outside of the page are as late, so the page itself counts its sockets.
+
+    :arg max_seconds: the limit, on the page's clock.
     """
     await page.evaluate(COUNT_SOCKETS)
-    for _ in range(most):
+    for _ in range(max_seconds):
         await page.clock.run_for(1000)
-        if await page.evaluate("opened"):
+        if await page.evaluate("openedSockets"):
             return
-    pytest.fail(f"no other socket within {most} seconds")
+    pytest.fail(f"no other socket within {max_seconds} seconds")
 
 
 def port(process: Process) -> int:
@@ -42,77 +43,77 @@ def port(process: Process) -> int:
 
 
 @pytest.mark.gen_test
-async def test_offline_is_told_and_what_was_written_goes_out_afterwards(
+async def test_offline_is_shown_and_messages_are_sent_after_reconnecting(
     process: Process, people: People
 ) -> None:
     house = (await process.start()).house
     session = await house.session()
     visitor = await people.room(process.url, VISITOR, session)
     counsellor = await people.room(process.url, COUNSELLOR, session)
-    await visitor.say("before")
-    await visitor.became("before", "read")
+    await visitor.send("before")
+    await visitor.expect_delivery("before", "read")
 
     await visitor.context.set_offline(True)
-    await expect(visitor.standing).to_contain_text("You are offline")
+    await expect(visitor.connection_status).to_contain_text("You are offline")
     await expect(visitor.page.locator("#presence")).to_have_text("Not known right now")
-    await visitor.say("from the tunnel")
-    await counsellor.say("meanwhile")
-    await visitor.became("from the tunnel", "sending")
+    await visitor.send("from the tunnel")
+    await counsellor.send("meanwhile")
+    await visitor.expect_delivery("from the tunnel", "sending")
 
     await visitor.context.set_offline(False)
-    await expect(visitor.standing).to_contain_text("Connected again")
-    await visitor.became("from the tunnel", "read")
-    await visitor.shows("before", "meanwhile", "from the tunnel")
-    await counsellor.shows("before", "meanwhile", "from the tunnel")
-    await expect(visitor.standing).to_have_text("Try now")  # the button, which nobody sees
-    await expect(visitor.standing.get_by_role("button")).to_be_hidden()
+    await expect(visitor.connection_status).to_contain_text("Connected again")
+    await visitor.expect_delivery("from the tunnel", "read")
+    await visitor.expect_messages("before", "meanwhile", "from the tunnel")
+    await counsellor.expect_messages("before", "meanwhile", "from the tunnel")
+    await expect(visitor.connection_status).to_have_text("Try now")  # only the hidden button is left
+    await expect(visitor.connection_status.get_by_role("button")).to_be_hidden()
 
 
 @pytest.mark.gen_test
-async def test_cuts_in_the_middle_of_talking_lose_and_double_nothing(
+async def test_cuts_neither_lose_nor_duplicate_messages(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
-    expected_complaints.append(NO_SOCKET)
+    expected_complaints.append(SOCKET_FAILED)
     house = (await process.start()).house
     session = await house.session()
     async with FaultyProxy(port(process)) as proxy:
         visitor = await people.room(proxy.url.replace("ws", "http"), VISITOR, session)
         counsellor = await people.room(process.url, COUNSELLOR, session)
-        said = []
+        sent = []
         for number in range(8):
             if number % 2:
                 proxy.cut()
-            await visitor.say(f"mine {number}")
-            said.append(f"mine {number}")
+            await visitor.send(f"mine {number}")
+            sent.append(f"mine {number}")
         for number in range(8):
-            await visitor.became(f"mine {number}", "read")
-        await counsellor.shows(*said)
-        await visitor.shows(*said)
+            await visitor.expect_delivery(f"mine {number}", "read")
+        await counsellor.expect_messages(*sent)
+        await visitor.expect_messages(*sent)
         assert proxy.cuts
 
 
 @pytest.mark.gen_test
-async def test_an_acknowledgement_that_was_lost_doubles_nothing(
+async def test_lost_acknowledgement_duplicates_no_message(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
-    expected_complaints.append(NO_SOCKET)
+    expected_complaints.append(SOCKET_FAILED)
     house = (await process.start()).house
     session = await house.session()
     async with FaultyProxy(port(process)) as proxy:
         visitor = await people.room(proxy.url.replace("ws", "http"), VISITOR, session)
         counsellor = await people.room(process.url, COUNSELLOR, session)
-        await visitor.say("again")
-        await visitor.became("again", "read")
+        await visitor.send("again")
+        await visitor.expect_delivery("again", "read")
         for link in proxy.links:
-            link.limit_down = link.down + 1  # the first byte of the answer is the last that arrives
-        await visitor.say("again")
-        await counsellor.shows("again", "again")
+            link.limit_down = link.down + 1  # the answer is cut after its first byte
+        await visitor.send("again")
+        await counsellor.expect_messages("again", "again")
         await expect(visitor.page.locator('.message[data-delivery="read"]')).to_have_count(2)
-        await visitor.shows("again", "again")
+        await visitor.expect_messages("again", "again")
 
 
 @pytest.mark.gen_test
-async def test_a_silent_connection_is_given_up_when_nothing_is_acknowledged(
+async def test_silent_connection_is_replaced_when_a_message_is_not_acknowledged(
     process: Process, people: People
 ) -> None:
     house = (await process.start()).house
@@ -122,82 +123,84 @@ async def test_a_silent_connection_is_given_up_when_nothing_is_acknowledged(
         visitor = await people.room(url, VISITOR, session)
         await visitor.page.clock.install()
         await visitor.page.reload()
-        await visitor.ready()
+        await visitor.wait_ready()
         proxy.stall()
-        await visitor.say("into the void")
-        await let_time_pass(visitor.page, 20)
-        await visitor.became("into the void", "stored")
-        await visitor.shows("into the void")
-        await visitor.context.close()  # before the proxy goes, which the page would complain about
+        await visitor.send("into the void")
+        await run_clock_until_new_socket(visitor.page, 20)
+        await visitor.expect_delivery("into the void", "stored")
+        await visitor.expect_messages("into the void")
+        await visitor.context.close()  # before the proxy closes, which would log an error in the page
 
 
 @pytest.mark.gen_test
-async def test_a_silent_connection_is_found_out_by_who_only_listens(process: Process, people: People) -> None:
+async def test_silent_connection_is_replaced_when_the_page_only_receives(
+    process: Process, people: People
+) -> None:
     house = (await process.start()).house
     session = await house.session()
     raw = await house.chat(COUNSELLOR, session, features="history")
     assert await raw.recv_json() is not None
-    await raw.send_json({"history": 1})  # the sign of life that the page asks for
+    await raw.send_json({"history": 1})  # the frame that the page sends as a keep-alive request
     while (frame := await raw.recv_json()) != {"history": [], "next": None}:
         assert "错误" not in frame.get("msg", "")
     async with FaultyProxy(port(process)) as proxy:
         visitor = await people.room(proxy.url.replace("ws", "http"), VISITOR, session)
         await visitor.page.clock.install()
         await visitor.page.reload()
-        await visitor.ready()
+        await visitor.wait_ready()
         proxy.stall()
         await raw.send_json({"msg": "Are you there?"})
-        await let_time_pass(visitor.page, 60)
-        await visitor.shows("Are you there?")
+        await run_clock_until_new_socket(visitor.page, 60)
+        await visitor.expect_messages("Are you there?")
         await expect(visitor.page.locator("#presence")).to_have_text("Here now")
         await visitor.context.close()
 
 
 @pytest.mark.gen_test
-async def test_a_restart_of_the_server_heals_by_itself(
+async def test_page_recovers_from_a_server_restart(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
-    expected_complaints.append(NO_SOCKET)
+    expected_complaints.append(SOCKET_FAILED)
     house = (await process.start()).house
     session = await house.session()
     visitor = await people.room(process.url, VISITOR, session)
     counsellor = await people.room(process.url, COUNSELLOR, session)
-    await counsellor.say("before")
-    await visitor.shows("before")
+    await counsellor.send("before")
+    await visitor.expect_messages("before")
 
     await process.stop(signal.SIGKILL)
-    await expect(visitor.standing).to_contain_text("onnect")
-    await visitor.say("while it was away")
-    await visitor.became("while it was away", "sending")
+    await expect(visitor.connection_status).to_contain_text("onnect")
+    await visitor.send("while it was away")
+    await visitor.expect_delivery("while it was away", "sending")
     await process.start()
-    await visitor.became("while it was away", "read")
+    await visitor.expect_delivery("while it was away", "read")
     for room in (visitor, counsellor):
-        await room.shows("before", "while it was away")
+        await room.expect_messages("before", "while it was away")
     await expect(visitor.page.locator("#presence")).to_have_text("Here now")
 
 
 @pytest.mark.gen_test
-async def test_unsent_messages_survive_a_reload_in_their_order(process: Process, people: People) -> None:
+async def test_unsent_messages_survive_a_reload_in_order(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
     visitor = await people.room(process.url, VISITOR, session)
-    # The page as it is while no socket can be had, though pages can.
+    # Sockets do not open, while pages are served.
     await visitor.page.route_web_socket("**/chat?*", lambda socket: None)
     await visitor.page.reload()
-    await expect(visitor.standing).to_contain_text("Connecting")
-    await visitor.say("one")
-    await visitor.say("two")
+    await expect(visitor.connection_status).to_contain_text("Connecting")
+    await visitor.send("one")
+    await visitor.send("two")
     await visitor.page.reload()
-    await visitor.shows("one", "two")
-    await visitor.became("two", "sending")
+    await visitor.expect_messages("one", "two")
+    await visitor.expect_delivery("two", "sending")
     url = visitor.page.url
-    kept = await visitor.page.evaluate("JSON.stringify({...sessionStorage})")
-    # Routes of sockets cannot be taken away again: the next page of the same tab is another one.
+    stored_text = await visitor.page.evaluate("JSON.stringify({...sessionStorage})")
+    # A WebSocket route cannot be removed, so the session storage moves to a new page of the same browser.
     page = await visitor.context.new_page()
     await page.goto(f"{process.url}/static/none")
-    await page.evaluate("kept => Object.assign(sessionStorage, JSON.parse(kept))", kept)
+    await page.evaluate("stored => Object.assign(sessionStorage, JSON.parse(stored))", stored_text)
     await page.goto(url)
     await expect(page.locator('.message[data-delivery="stored"]')).to_have_count(2)
     await expect(page.locator(".message .text")).to_have_text(["one", "two"])
     counsellor = await people.room(process.url, COUNSELLOR, session)
-    await counsellor.shows("one", "two")
+    await counsellor.expect_messages("one", "two")

@@ -1,4 +1,4 @@
-"""A room whose address has no token: by an account of the server, and by the page around it."""
+"""``/room`` without a token in the address: sign-in by an account, and by the embedding page."""
 
 import pytest
 from playwright.async_api import expect
@@ -6,7 +6,7 @@ from playwright.async_api import expect
 from tests.conftest import House, token
 from tests.helpers.accounts import cheap_passwords, make_account
 from tests.pages.conftest import VISITOR, People, Room
-from tests.pages.hosts import embedded, enter, hosts, opened, settings
+from tests.pages.hosts import hosts, open_embedded, open_popup, settings, sign_in
 from tornado_chat.server import builders
 from tornado_chat.storage import staff
 
@@ -14,12 +14,12 @@ __all__ = ["hosts", "settings"]  # the fixtures
 
 
 @pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builders, "Passwords", cheap_passwords)
 
 
 @pytest.mark.gen_test
-async def test_a_counsellor_signs_in_and_talks(
+async def test_counsellor_signs_in_and_sends_messages(
     house: House, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append("status of 401")
@@ -28,34 +28,34 @@ async def test_a_counsellor_signs_in_and_talks(
     visitor = await people.room(house.http, VISITOR, session)
     page = await people.page(f"{house.http}/room#session={session}")
     await page.wait_for_url("**/signin?next=*")
-    await enter(page, "chen")
+    await sign_in(page, "chen")
     await page.wait_for_url(f"**/room#session={session}")
-    counsellor = await Room(page).ready()
-    await counsellor.say("What brings you here?")
-    await visitor.shows("What brings you here?")
+    counsellor = await Room(page).wait_ready()
+    await counsellor.send("What brings you here?")
+    await visitor.expect_messages("What brings you here?")
 
-    # Under the conversation the session ends. What was not sent yet goes out after signing in again.
+    # The sign-in session ends during the conversation. Unsent messages are sent after signing in again.
     await counsellor.composer.fill("half a sentence")
     await page.context.set_offline(True)
-    await counsellor.say("Take your time")
+    await counsellor.send("Take your time")
     await counsellor.composer.fill("half a sentence")
     await house.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", False))
     await house.server._accounts.close_ended_sessions()
     await page.context.set_offline(False)
     await page.wait_for_url("**/signin?next=*")
-    await enter(page, "chen")
-    await counsellor.became("Take your time", "read")
-    await visitor.shows("What brings you here?", "Take your time")
+    await sign_in(page, "chen")
+    await counsellor.expect_delivery("Take your time", "read")
+    await visitor.expect_messages("What brings you here?", "Take your time")
     await expect(counsellor.composer).to_have_value("half a sentence")
 
 
 @pytest.mark.gen_test
-async def test_a_supervisor_is_called_to_a_room_that_needs_no_token(house: House, people: People) -> None:
+async def test_supervision_link_of_an_account_needs_no_token(house: House, people: People) -> None:
     await make_account(house, "chen", id="2")
     session = await house.session()
     page = await people.page(f"{house.http}/signin?next=/room%23session={session}")
-    await enter(page, "chen")
-    counsellor = await Room(page).ready()
+    await sign_in(page, "chen")
+    counsellor = await Room(page).wait_ready()
     await counsellor.menu("Ask for supervision")
     await page.locator("#supervisor").fill("staff-wu")
     await page.get_by_role("button", name="Send request").click()
@@ -63,22 +63,22 @@ async def test_a_supervisor_is_called_to_a_room_that_needs_no_token(house: House
     await expect(link).to_have_attribute("href", "/room#session=1&type=1")
     async with page.context.expect_page() as opened:
         await link.click()
-    await Room(await opened.value).ready()
+    await Room(await opened.value).wait_ready()
 
 
 @pytest.mark.gen_test
-async def test_the_wrong_side_is_told(house: House, people: People) -> None:
+async def test_wrong_role_is_rejected(house: House, people: People) -> None:
     await make_account(house, "bob", "waiter")
     page = await people.page(f"{house.http}/signin?next=/room%23session=1")
-    await enter(page, "bob")
+    await sign_in(page, "bob")
     await expect(page.get_by_role("heading")).to_have_text("This page is not for your account")
 
 
 @pytest.mark.gen_test
-async def test_a_frame_goes_on_with_the_next_token(house: House, people: People, hosts: list[str]) -> None:
+async def test_frame_uses_the_token_of_its_host(house: House, people: People, hosts: list[str]) -> None:
     session = await house.session()
     tokens = token("user", 1, "Lin"), "no token at all", token("user", 1, "Lin")
-    page = await embedded(people, hosts[0], f"{house.http}/room#session={session}", *tokens)
+    page = await open_embedded(people, hosts[0], f"{house.http}/room#session={session}", *tokens)
     frame = page.frame_locator("iframe")
     composer = frame.get_by_role("textbox", name="Message")
     await composer.fill("Hello")
@@ -87,20 +87,22 @@ async def test_a_frame_goes_on_with_the_next_token(house: House, people: People,
 
 
 @pytest.mark.gen_test
-async def test_a_refused_token_is_asked_for_again(house: House, people: People, hosts: list[str]) -> None:
+async def test_host_is_asked_for_another_token_after_a_refusal(
+    house: House, people: People, hosts: list[str]
+) -> None:
     session = await house.session()
-    page = await opened(
+    page = await open_popup(
         people,
         hosts[0],
         f"{house.http}/room#session={session}",
         "not what the server takes",
         token("user", 1, "Lin"),
     )
-    await Room(page).ready()
+    await Room(page).wait_ready()
     await expect(page.get_by_role("textbox", name="Message")).to_be_enabled()
 
 
 @pytest.mark.gen_test
-async def test_without_anybody_the_link_is_incomplete(house: House, people: People) -> None:
+async def test_link_without_token_and_accounts_is_incomplete(house: House, people: People) -> None:
     page = await people.page(f"{house.http}/room#session=1")
     await expect(page.get_by_role("heading", level=1)).to_have_text("This link is incomplete")

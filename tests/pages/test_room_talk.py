@@ -1,4 +1,4 @@
-"""Two people talk in two pages."""
+"""``/room``: a visitor and a counsellor talk in two pages."""
 
 import re
 
@@ -9,7 +9,8 @@ from tests.conftest import token
 from tests.pages.conftest import COUNSELLOR, PHONE, VISITOR, People, Process, Room
 
 
-async def two(process: Process, people: People) -> tuple[Room, Room, int]:
+async def open_both_rooms(process: Process, people: People) -> tuple[Room, Room, int]:
+    """Open a session, and the pages of visitor and counsellor. Return both, and the session's id."""
     house = (await process.start()).house
     session = await house.session(user_name="Lin", consultant_name="Chen")
     visitor = await people.room(process.url, VISITOR, session, size=PHONE)
@@ -18,77 +19,75 @@ async def two(process: Process, people: People) -> tuple[Room, Room, int]:
 
 
 @pytest.mark.gen_test
-async def test_they_see_each_other_and_what_became_of_what_they_said(
-    process: Process, people: People
-) -> None:
-    visitor, counsellor, _ = await two(process, people)
+async def test_presence_typing_and_delivery_states(process: Process, people: People) -> None:
+    visitor, counsellor, _ = await open_both_rooms(process, people)
     await expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Chen")
     await expect(counsellor.page.get_by_role("heading", level=1)).to_have_text("Lin")
     await expect(visitor.page.locator("#presence")).to_have_text("Here now")
     await expect(counsellor.page).to_have_title("Lin · Counselling session")
 
-    await visitor.say("Hello")
-    await visitor.became("Hello", "read")
+    await visitor.send("Hello")
+    await visitor.expect_delivery("Hello", "read")
     await counsellor.composer.press_sequentially("What")
     await expect(visitor.page.get_by_text("Chen is typing")).to_be_visible()
-    await counsellor.say("What brings you here?")
+    await counsellor.send("What brings you here?")
     await expect(visitor.page.get_by_text("Chen is typing")).to_be_hidden()
     for room in (visitor, counsellor):
-        await room.shows("Hello", "What brings you here?")
+        await room.expect_messages("Hello", "What brings you here?")
 
     await counsellor.page.close()
     await expect(visitor.page.locator("#presence")).to_have_text("Not here right now")
-    await visitor.say("Are you there?")
-    await visitor.became("Are you there?", "stored")
+    await visitor.send("Are you there?")
+    await visitor.expect_delivery("Are you there?", "stored")
     await expect(visitor.message("Are you there?")).to_contain_text("Delivered")
 
 
 @pytest.mark.gen_test
-async def test_a_reload_loses_and_doubles_nothing(process: Process, people: People) -> None:
-    visitor, counsellor, _ = await two(process, people)
-    await visitor.say("one")
-    await counsellor.say("two")
-    await visitor.shows("one", "two")
+async def test_reload_neither_loses_nor_duplicates_messages(process: Process, people: People) -> None:
+    visitor, counsellor, _ = await open_both_rooms(process, people)
+    await visitor.send("one")
+    await counsellor.send("two")
+    await visitor.expect_messages("one", "two")
     await visitor.composer.fill("half a thou")
     assert "token" not in visitor.page.url
     await visitor.page.reload()
-    await counsellor.say("three")
-    await visitor.ready()
-    await visitor.shows("one", "two", "three")
+    await counsellor.send("three")
+    await visitor.wait_ready()
+    await visitor.expect_messages("one", "two", "three")
     await expect(visitor.composer).to_have_value("half a thou")
-    await visitor.say("half a thought")
+    await visitor.send("half a thought")
     for room in (visitor, counsellor):
-        await room.shows("one", "two", "three", "half a thought")
+        await room.expect_messages("one", "two", "three", "half a thought")
 
 
 @pytest.mark.gen_test
-async def test_enter_sends_but_not_in_the_middle_of_a_word(process: Process, people: People) -> None:
-    visitor, _, _ = await two(process, people)
+async def test_enter_sends_but_not_during_composition(process: Process, people: People) -> None:
+    visitor, _, _ = await open_both_rooms(process, people)
     await visitor.composer.press_sequentially("first")
     await visitor.composer.press("Shift+Enter")
     await visitor.composer.press_sequentially("second")
     await visitor.composer.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
     await expect(visitor.messages).to_have_count(0)
     await visitor.composer.press("Enter")
-    await visitor.shows("first\nsecond")
+    await visitor.expect_messages("first\nsecond")
     await expect(visitor.composer).to_be_focused()
     await expect(visitor.composer).to_have_value("")
 
 
 @pytest.mark.gen_test
-async def test_two_tabs_of_one_person_show_the_same(process: Process, people: People) -> None:
-    visitor, counsellor, session = await two(process, people)
+async def test_two_tabs_show_the_same_messages(process: Process, people: People) -> None:
+    visitor, counsellor, session = await open_both_rooms(process, people)
     url = f"{process.url}/room#token={VISITOR}&session={session}"
-    tab = await Room(await people.tab(visitor.context, url)).ready()
-    await visitor.say("from the one")
-    await tab.say("from the other")
+    tab = await Room(await people.tab(visitor.context, url)).wait_ready()
+    await visitor.send("from the one")
+    await tab.send("from the other")
     for room in (visitor, tab, counsellor):
-        await room.shows("from the one", "from the other")
-    await tab.became("from the one", "read")
+        await room.expect_messages("from the one", "from the other")
+    await tab.expect_delivery("from the one", "read")
 
 
 @pytest.mark.gen_test
-async def test_the_past_comes_by_scrolling_and_news_wait_for_who_reads_it(
+async def test_scrolling_up_loads_history_and_new_messages_do_not_scroll(
     process: Process, people: People
 ) -> None:
     house = (await process.start()).house
@@ -105,7 +104,7 @@ async def test_the_past_comes_by_scrolling_and_news_wait_for_who_reads_it(
     for _ in range(6):
         await log.evaluate("log => log.scrollTo(0, 0)")
         await visitor.page.wait_for_timeout(150)
-    await visitor.shows(*(f"line {number}" for number in range(130)))
+    await visitor.expect_messages(*(f"line {number}" for number in range(130)))
     await expect(visitor.page.locator("li.day")).to_have_count(1)
 
     await log.evaluate("log => log.scrollTo(0, 0)")
@@ -119,7 +118,7 @@ async def test_the_past_comes_by_scrolling_and_news_wait_for_who_reads_it(
 
 
 @pytest.mark.gen_test
-async def test_each_reads_their_own_language(process: Process, people: People) -> None:
+async def test_page_language_follows_the_browser(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
     visitor = await people.room(process.url, VISITOR, session, locale="zh-CN")
@@ -134,37 +133,39 @@ async def test_each_reads_their_own_language(process: Process, people: People) -
 
 
 @pytest.mark.gen_test
-async def test_what_anybody_writes_stays_text(process: Process, people: People) -> None:
-    visitor, counsellor, _ = await two(process, people)
+async def test_markup_in_messages_stays_text(process: Process, people: People) -> None:
+    visitor, counsellor, _ = await open_both_rooms(process, people)
     attack = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
-    await visitor.say(attack)
-    await counsellor.shows(attack)
+    await visitor.send(attack)
+    await counsellor.expect_messages(attack)
     await expect(counsellor.page).to_have_title(re.compile("^Lin"))
 
 
 @pytest.mark.gen_test
-async def test_a_counsellor_calls_a_supervisor_and_both_talk(process: Process, people: People) -> None:
-    _, counsellor, _ = await two(process, people)
+async def test_counsellor_requests_supervision_and_both_write(process: Process, people: People) -> None:
+    _, counsellor, _ = await open_both_rooms(process, people)
     await counsellor.menu("Ask for supervision")
     await counsellor.page.get_by_role("textbox", name="The supervisor's ID").fill("3")
     await counsellor.page.keyboard.press("Enter")
     async with counsellor.context.expect_page() as opened:
         await counsellor.page.get_by_role("link", name="Open the supervision").click()
-    record = await Room(await opened.value).ready()
+    record = await Room(await opened.value).wait_ready()
     supervisor = await people.room(process.url, token("supervisor", 3, "Wu"), 1, type=1)
     await expect(record.page.get_by_role("heading", level=1)).to_have_text("Wu")
     await expect(record.page.get_by_text("Supervision: the visitor does not see this")).to_be_visible()
     await expect(counsellor.page.get_by_text("the visitor does not see this")).to_be_hidden()
-    await supervisor.say("How can I help?")
-    await record.say("She asks for more than I know.")
+    await supervisor.send("How can I help?")
+    await record.send("She asks for more than I know.")
     for room in (record, supervisor):
-        await room.shows("How can I help?", "She asks for more than I know.")
-    await supervisor.became("How can I help?", "read")
-    await counsellor.shows()
+        await room.expect_messages("How can I help?", "She asks for more than I know.")
+    await supervisor.expect_delivery("How can I help?", "read")
+    await counsellor.expect_messages()
 
 
 @pytest.mark.gen_test
-async def test_the_supervisor_on_duty_is_called_by_one_click(process: Process, people: People) -> None:
+async def test_supervisor_named_in_the_address_is_requested_by_one_click(
+    process: Process, people: People
+) -> None:
     house = (await process.start()).house
     session = await house.session()
     counsellor = await people.room(process.url, f"{COUNSELLOR}&supervisor=3", session)
@@ -175,18 +176,18 @@ async def test_the_supervisor_on_duty_is_called_by_one_click(process: Process, p
     assert (await inbox.recv_json())["type"] == 2
     async with counsellor.context.expect_page() as opened:
         await counsellor.page.get_by_role("link", name="Open the supervision").click()
-    record = await Room(await opened.value).ready()
-    await record.say("Have you got a moment?")
-    await record.became("Have you got a moment?", "stored")
-    await counsellor.shows()
-    # Another one can still be named.
+    record = await Room(await opened.value).wait_ready()
+    await record.send("Have you got a moment?")
+    await record.expect_delivery("Have you got a moment?", "stored")
+    await counsellor.expect_messages()
+    # The menu still allows to name another supervisor.
     await counsellor.page.get_by_role("button", name="Close").click()
     await counsellor.menu("Ask for supervision")
     await expect(counsellor.page.get_by_role("textbox", name="The supervisor's ID")).to_have_value("3")
 
 
 @pytest.mark.gen_test
-async def test_who_cannot_be_called_is_said_where_another_can_be_named(
+async def test_failed_supervision_request_is_shown_in_the_dialog(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append("Failed to load resource")

@@ -1,4 +1,4 @@
-"""How the pages are served: their headers, and what may be cached."""
+"""How the pages are served: headers, caching, and paths that do not exist."""
 
 import re
 
@@ -14,13 +14,13 @@ async def get(house: House, path: str, method: str = "GET", **headers: str) -> H
     return await AsyncHTTPClient().fetch(house.http + path, method=method, headers=headers, raise_error=False)
 
 
-async def assets(house: House) -> list[str]:
-    """The addresses that the page refers to."""
+async def asset_paths(house: House) -> list[str]:
+    """Return the paths that the page ``/room`` refers to."""
     return re.findall(r'(?:href|src)="([^"]+)"', (await get(house, "/room")).body.decode())
 
 
 @pytest.mark.gen_test
-async def test_a_page_keeps_to_itself(house: House) -> None:
+async def test_page_headers(house: House) -> None:
     answer = await get(house, "/room")
     assert answer.code == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -39,14 +39,14 @@ async def test_a_page_keeps_to_itself(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_host_that_is_none_does_not_get_into_the_policy(house: House) -> None:
+async def test_invalid_host_header_stays_out_of_the_policy(house: House) -> None:
     answer = await get(house, "/room", Host="evil; script-src *")
     assert "evil" not in answer.headers.get("Content-Security-Policy", "")
 
 
 @pytest.mark.gen_test
-async def test_what_is_named_after_its_contents_is_kept_for_good(house: House) -> None:
-    found = await assets(house)
+async def test_hashed_assets_are_immutable(house: House) -> None:
+    found = await asset_paths(house)
     assert {path.rsplit(".", 1)[1] for path in found} == {"css", "js", "svg"}
     for path in found:
         answer = await get(house, path)
@@ -58,7 +58,7 @@ async def test_what_is_named_after_its_contents_is_kept_for_good(house: House) -
 
 
 @pytest.mark.gen_test
-async def test_other_addresses_are_asked_for_again_with_an_etag(house: House) -> None:
+async def test_other_paths_are_revalidated_with_an_etag(house: House) -> None:
     for path in ("/static/shared/style.css", f"/static/{'0' * 16}/shared/style.css", "/room"):
         answer = await get(house, path)
         assert answer.code == 200, path
@@ -78,14 +78,14 @@ async def test_other_addresses_are_asked_for_again_with_an_etag(house: House) ->
         "/static/0123456789abcdef/../../pages.py",
     ],
 )
-async def test_there_is_nothing_else(house: House, path: str) -> None:
+async def test_other_paths_are_not_found(house: House, path: str) -> None:
     answer = await get(house, path)
     assert answer.code == 404
     assert b"import" not in answer.body
 
 
 @pytest.mark.gen_test
-async def test_without_pages_there_are_none(settings: config.Config) -> None:
+async def test_pages_can_be_switched_off(settings: config.Config) -> None:
     server = Server(changed(settings, "web", pages=False))
     await server.start()
     house = House(server, settings, [])
@@ -95,7 +95,7 @@ async def test_without_pages_there_are_none(settings: config.Config) -> None:
 
 
 @pytest.mark.gen_test
-async def test_head_is_a_get_without_the_body(house: House) -> None:
+async def test_head_is_a_get_without_a_body(house: House) -> None:
     whole, head = await get(house, "/room"), await get(house, "/room", "HEAD")
     assert (head.code, head.body) == (200, b"")
     assert head.headers["Etag"] == whole.headers["Etag"]

@@ -1,4 +1,4 @@
-"""Signing in: the page for it, and the three ways in which other pages learn who is there."""
+"""Signing in: the page ``/signin``, and the three ways in which other pages get their user's identity."""
 
 import json
 from importlib.resources.abc import Traversable
@@ -10,8 +10,8 @@ from playwright.async_api import BrowserContext, Page, expect
 from tests.conftest import House, token
 from tests.helpers.accounts import PASSWORD, cheap_passwords, make_account
 from tests.pages.conftest import DESK, PHONE, People
-from tests.pages.hosts import embedded, enter, hosts, opened, settings
-from tests.pages.test_room_accessible import findings
+from tests.pages.hosts import hosts, open_embedded, open_popup, settings, sign_in
+from tests.pages.test_room_accessible import axe_violations
 from tornado_chat.server import builders
 from tornado_chat.storage import staff
 from tornado_chat.web import pages
@@ -20,21 +20,22 @@ from tornado_chat.web.pages import Assets, PageHandler
 __all__ = ["hosts", "settings"]  # the fixtures
 
 PROBE = """<!doctype html>
-<html lang="en"><head><title>Probe</title><link rel="icon" href="{{static}}/shared/icon.svg">{{metas}}<script type="module" src="{{static}}/probe/probe.js"></script>
-</head><body><p id="who"></p></body></html>"""
+<html lang="en"><head><title>Probe</title><link rel="icon" href="{{static}}/shared/icon.svg">
+{{metas}}<script type="module" src="{{static}}/probe/probe.js"></script>
+</head><body><p id="identity"></p></body></html>"""
 
 PROBE_SCRIPT = """
 import { showSignInCard, signInOrShowCard } from "../shared/card.js";
 const me = await signInOrShowCard({ roles: ["consultant", "waiter"] });
 window.me = me;
 window.renew = (refused) => me.token(refused).catch((error) => { showSignInCard(error); return error.name; });
-document.querySelector("#who").textContent = `${me.by} ${me.role} ${me.id} ${me.name}`;
+document.querySelector("#identity").textContent = `${me.by} ${me.role} ${me.id} ${me.name}`;
 """
 
 
 @pytest.fixture(autouse=True)
-def _probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page of the server that shows who is there, as all of those do that will use it."""
+def _probe_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a page to the server that signs in as the real pages do, and shows the identity."""
     read = Assets._read
 
     def with_probe(self: Assets, folder: Traversable, prefix: str) -> None:
@@ -47,8 +48,8 @@ def _probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builders, "Passwords", cheap_passwords)
 
 
-def who(page: Page) -> Any:
-    return expect(page.locator("#who"))
+def expect_identity(page: Page) -> Any:
+    return expect(page.locator("#identity"))
 
 
 # --- the page ---
@@ -62,23 +63,23 @@ def who(page: Page) -> Any:
         ("en-GB", "The name or the password is wrong.", "Sign out"),
     ],
 )
-async def test_from_a_page_to_the_form_and_back(
+async def test_page_redirects_to_the_form_and_back(
     house: House, people: People, expected_complaints: list[str], locale: str, wrong: str, name: str
 ) -> None:
     expected_complaints.append("status of 401")
     await make_account(house, "chen", display_name="陈老师")
     page = await people.page(f"{house.http}/probe?tab=2#place", locale=locale)
     await page.wait_for_url("**/signin?next=*")
-    await enter(page, "Chen", "wrong but long")
+    await sign_in(page, "Chen", "wrong but long")
     await expect(page.locator("#problem")).to_have_text(wrong)
     await expect(page.locator("#password")).to_be_focused()
     await expect(page.locator("#password")).to_have_attribute("aria-invalid", "true")
     await page.locator("#password").fill(PASSWORD)
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/probe?tab=2#place")
-    await who(page).to_have_text("account consultant staff-chen 陈老师")
+    await expect_identity(page).to_have_text("account consultant staff-chen 陈老师")
 
-    # The form knows who is there, and is no way back into a page that was left.
+    # The form shows the current account, and signing out there also signs out the page.
     await page.goto(f"{house.http}/signin")
     await expect(page.get_by_role("heading")).to_contain_text("陈老师")
     await page.get_by_role("button", name=name).click()
@@ -88,7 +89,7 @@ async def test_from_a_page_to_the_form_and_back(
 
 
 @pytest.mark.gen_test
-async def test_what_is_missing_is_said(house: House, people: People) -> None:
+async def test_missing_fields_are_reported(house: House, people: People) -> None:
     await make_account(house, "chen")
     page = await people.page(f"{house.http}/signin")
     await expect(page.locator("#name")).to_be_focused()
@@ -108,7 +109,7 @@ async def test_what_is_missing_is_said(house: House, people: People) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_disabled_account_and_too_many_attempts(
+async def test_disabled_account_and_too_many_attempts(
     house: House, people: People, expected_complaints: list[str], expected_logs: list[str]
 ) -> None:
     expected_complaints.append("status of 4(01|03|29)")
@@ -116,13 +117,13 @@ async def test_a_disabled_account_and_too_many_attempts(
     await make_account(house, "chen", disabled=True)
     page = await people.page(f"{house.http}/signin")
     problem, submit = page.get_by_role("alert"), page.locator("#submit")
-    await enter(page, "chen")
+    await sign_in(page, "chen")
     await expect(problem).to_contain_text("disabled")
     for n in range(6):
         async with page.expect_response("**/staff/session"):
-            await enter(page, "chen", f"wrong but long {n}")
+            await sign_in(page, "chen", f"wrong but long {n}")
         await expect(problem).to_have_text("The name or the password is wrong.")
-    await enter(page, "chen")
+    await sign_in(page, "chen")
     await expect(problem).to_contain_text("Too many attempts. Please try again in")
     await expect(submit).to_be_disabled()
     await expect(submit).to_be_enabled()  # after two seconds
@@ -130,13 +131,15 @@ async def test_a_disabled_account_and_too_many_attempts(
 
 
 @pytest.mark.gen_test
-async def test_without_a_connection(house: House, people: People, expected_complaints: list[str]) -> None:
+async def test_sign_in_offline_is_reported(
+    house: House, people: People, expected_complaints: list[str]
+) -> None:
     expected_complaints.append("ERR_INTERNET_DISCONNECTED")
     await make_account(house, "chen")
     page = await people.page(f"{house.http}/signin")
     await expect(page.locator("#name")).to_be_visible()
     await page.context.set_offline(True)
-    await enter(page, "chen")
+    await sign_in(page, "chen")
     await expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     await expect(page.locator("#password")).to_have_value(PASSWORD)
     await page.context.set_offline(False)
@@ -150,19 +153,19 @@ async def test_without_a_connection(house: House, people: People, expected_compl
     ["https://evil.example/probe", "//evil.example/probe", "/api/v1/guest", "javascript:alert(1)", "/signin",
      "/probe#token=x.y.z", "\\\\evil.example", "/\t/evil.example"],
 )  # fmt: skip
-async def test_it_leads_to_our_pages_only(house: House, people: People, next: str) -> None:
+async def test_next_leads_only_to_pages_of_the_server(house: House, people: People, next: str) -> None:
     await make_account(house, "chen")
     page = await people.page("about:blank")
     await page.goto(f"{house.http}/signin")
     await page.evaluate("next => history.replaceState(null, '', '?' + new URLSearchParams({next}))", next)
-    await enter(page, "chen")
+    await sign_in(page, "chen")
     await expect(page.get_by_role("heading")).to_have_text("You are signed in as chen")
     assert page.url.startswith(f"{house.http}/signin")
     await expect(page.get_by_role("link")).to_have_count(0)
 
 
 @pytest.mark.gen_test
-async def test_where_there_are_no_accounts(house: House, people: People) -> None:
+async def test_server_without_accounts(house: House, people: People) -> None:
     for path in ("/signin", "/probe"):
         page = await people.page(house.http + path)
         await expect(page.get_by_role("heading")).to_have_text("Open this page from your system")
@@ -179,89 +182,89 @@ async def test_axe_finds_nothing(
     look: dict[str, Any] = {"size": size, "color_scheme": scheme, "reduced_motion": "reduce"}
     page = await people.page(f"{house.http}/probe", **look)
     await expect(page.get_by_role("heading")).to_be_visible()
-    assert await findings(page) == []
+    assert await axe_violations(page) == []
     await make_account(house, "wu", "supervisor")
     await page.goto(f"{house.http}/signin?next=/probe")
     await expect(page.locator("#submit")).to_be_visible()
-    assert await findings(page) == []
-    await enter(page, "wu", "wrong but long")
+    assert await axe_violations(page) == []
+    await sign_in(page, "wu", "wrong but long")
     await expect(page.get_by_role("alert")).not_to_have_text("")
-    assert await findings(page) == []
+    assert await axe_violations(page) == []
     assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
-    await enter(page, "wu")
-    await expect(page.get_by_role("button", name="Sign in as somebody else")).to_be_visible()
-    assert await findings(page) == []
+    await sign_in(page, "wu")
+    await expect(page.get_by_role("button", name="Sign in with another account")).to_be_visible()
+    assert await axe_violations(page) == []
     await page.goto(f"{house.http}/signin")
     await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
-    assert await findings(page) == []
+    assert await axe_violations(page) == []
 
 
 # --- by an account ---
 
 
 @pytest.mark.gen_test
-async def test_the_wrong_role_may_sign_in_as_another(house: House, people: People) -> None:
+async def test_wrong_role_can_sign_in_with_another_account(house: House, people: People) -> None:
     await make_account(house, "wu", "supervisor")
     await make_account(house, "chen")
     page = await people.page(f"{house.http}/signin?next=/probe")
-    await enter(page, "wu")
+    await sign_in(page, "wu")
     await expect(page.get_by_role("heading")).to_have_text("This page is not for your account")
     await expect(page.get_by_role("paragraph")).to_have_text("You are signed in as wu (Supervisor).")
-    await page.get_by_role("button", name="Sign in as somebody else").click()
+    await page.get_by_role("button", name="Sign in with another account").click()
     await page.wait_for_url("**/signin?next=%2Fprobe")
-    await enter(page, "chen")
-    await who(page).to_have_text("account consultant staff-chen chen")
+    await sign_in(page, "chen")
+    await expect_identity(page).to_have_text("account consultant staff-chen chen")
 
 
 @pytest.mark.gen_test
-async def test_a_token_is_asked_for_when_it_is_needed_and_no_more(house: House, people: People) -> None:
+async def test_token_is_requested_once_and_only_when_needed(house: House, people: People) -> None:
     await make_account(house, "chen")
     page = await people.page(f"{house.http}/signin?next=/probe")
-    await enter(page, "chen")
-    await who(page).to_contain_text("chen")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    await sign_in(page, "chen")
+    await expect_identity(page).to_contain_text("chen")
+    requested_urls: list[str] = []
+    page.on("request", lambda request: requested_urls.append(request.url))
     first = await page.evaluate("me.token()")
-    assert asked == []
+    assert requested_urls == []
     both = await page.evaluate("token => Promise.all([me.token(token), me.token(token)])", first)
     assert both[0] == both[1] != ""
-    assert len(asked) == 1
+    assert len(requested_urls) == 1
     assert (await house.api("GET", "/api/v1/notifications", both[0])).code == 200
 
 
 @pytest.mark.gen_test
-async def test_a_session_that_ends_under_a_page_loses_no_draft(
+async def test_ended_session_keeps_drafts_for_the_same_account_only(
     house: House, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append("status of 401")
     await make_account(house, "chen")
     await make_account(house, "bob", "waiter")
     page = await people.page(f"{house.http}/signin?next=/probe")
-    await enter(page, "chen")
-    await who(page).to_contain_text("chen")
+    await sign_in(page, "chen")
+    await expect_identity(page).to_contain_text("chen")
     await page.evaluate("sessionStorage.setItem('draft', 'half a sentence')")
     await house.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", False))
     await page.evaluate("me.token().then((token) => void renew(token))")
     await page.wait_for_url("**/signin?next=%2Fprobe")
-    await enter(page, "chen")
-    await who(page).to_contain_text("chen")
+    await sign_in(page, "chen")
+    await expect_identity(page).to_contain_text("chen")
     assert await page.evaluate("sessionStorage.getItem('draft')") == "half a sentence"
 
-    # It is nobody else's.
+    # Another account does not get the draft.
     await house.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", False))
     await page.evaluate("me.token().then((token) => void renew(token))")
     await page.wait_for_url("**/signin?next=%2Fprobe")
-    await enter(page, "bob")
-    await who(page).to_have_text("account waiter staff-bob bob")
+    await sign_in(page, "bob")
+    await expect_identity(page).to_have_text("account waiter staff-bob bob")
     assert await page.evaluate("sessionStorage.getItem('draft')") is None
 
 
 @pytest.mark.gen_test
-async def test_signing_out_on_a_page_leaves_nothing(house: House, people: People) -> None:
+async def test_signing_out_clears_the_session_storage(house: House, people: People) -> None:
     await make_account(house, "chen")
     page = await people.page(f"{house.http}/signin?next=/probe")
-    await enter(page, "chen")
-    await who(page).to_contain_text("chen")
+    await sign_in(page, "chen")
+    await expect_identity(page).to_contain_text("chen")
     await page.evaluate("sessionStorage.setItem('draft', 'half a sentence')")
     await page.evaluate("void me.signOut()")
     await page.wait_for_url("**/signin?next=%2Fprobe")
@@ -270,41 +273,41 @@ async def test_signing_out_on_a_page_leaves_nothing(house: House, people: People
 
 
 @pytest.mark.gen_test
-async def test_another_tab_signs_in_as_somebody_else(house: House, people: People) -> None:
+async def test_page_follows_the_account_of_another_tab(house: House, people: People) -> None:
     await make_account(house, "chen")
     await make_account(house, "bob", "waiter")
     page = await people.page(f"{house.http}/signin?next=/probe")
-    await enter(page, "chen")
-    await who(page).to_contain_text("chen")
+    await sign_in(page, "chen")
+    await expect_identity(page).to_contain_text("chen")
     other = await people.tab(page.context, f"{house.http}/signin?next=/probe")
     await other.get_by_role("button", name="Sign out").click()
-    await enter(other, "bob")
-    await who(other).to_contain_text("bob")
+    await sign_in(other, "bob")
+    await expect_identity(other).to_contain_text("bob")
     await page.evaluate("me.token().then((token) => void renew(token))")
-    await who(page).to_contain_text("bob")
+    await expect_identity(page).to_contain_text("bob")
 
 
 # --- by the fragment ---
 
 
 @pytest.mark.gen_test
-async def test_a_token_in_the_fragment(house: House, people: People) -> None:
+async def test_token_in_the_fragment(house: House, people: People) -> None:
     text = token("consultant", 2, "陈老师")
     page = await people.page(f"{house.http}/probe?tab=2#token={text}&place=3")
-    await who(page).to_have_text("fragment consultant 2 陈老师")
+    await expect_identity(page).to_have_text("fragment consultant 2 陈老师")
     assert page.url == f"{house.http}/probe?tab=2#place=3"
     assert await page.evaluate("me.token()") == text
     await page.reload()
-    await who(page).to_have_text("fragment consultant 2 陈老师")
+    await expect_identity(page).to_have_text("fragment consultant 2 陈老师")
     await page.evaluate(f"location.hash = 'token={token('waiter', 5, 'Bob')}'")
-    await who(page).to_have_text("fragment waiter 5 Bob")
+    await expect_identity(page).to_have_text("fragment waiter 5 Bob")
     await page.evaluate(f"location.hash = 'token={token('user', 1, 'Lin')}'")
     await expect(page.get_by_role("heading")).to_have_text("This page is not for your account")
     await expect(page.get_by_role("button")).to_have_count(0)
 
 
 @pytest.mark.gen_test
-async def test_a_fragment_that_has_expired(
+async def test_expired_token_in_the_fragment(
     house: House, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append("status of 401")
@@ -312,7 +315,7 @@ async def test_a_fragment_that_has_expired(
     page = await people.page(f"{house.http}/probe#token={old}")
     await expect(page.get_by_role("heading")).to_have_text("Open this page from your system")
     page = await people.page(f"{house.http}/probe#token={token('consultant', 2, 'Chen')}")
-    await who(page).to_contain_text("Chen")
+    await expect_identity(page).to_contain_text("Chen")
     assert await page.evaluate("me.token().then((token) => renew(token))") == "Error"
     await expect(page.get_by_role("heading")).to_have_text("Your sign-in has expired")
     await make_account(house, "chen")
@@ -324,78 +327,77 @@ async def test_a_fragment_that_has_expired(
 
 
 @pytest.mark.gen_test
-async def test_a_frame_gets_its_token_from_an_allowed_origin(
+async def test_frame_gets_its_token_from_an_allowed_origin(
     house: House, people: People, hosts: list[str]
 ) -> None:
     await make_account(house, "chen")
     tokens = token("consultant", 2, "Chen", lifetime=30), token("consultant", 2, "Chen again")
-    page = await embedded(people, hosts[0], f"{house.http}/probe", *tokens)
+    page = await open_embedded(people, hosts[0], f"{house.http}/probe", *tokens)
     frame = page.frame_locator("iframe")
-    await expect(frame.locator("#who")).to_have_text("message consultant 2 Chen")
-    ours = page.frames[1]
-    assert ours.url == f"{house.http}/probe"
-    assert await ours.evaluate("me.token()") == tokens[1]  # little is left of the first
-    heard = await page.evaluate("heard")
-    assert heard == [[house.http, "tornado-chat:ready"], [house.http, "tornado-chat:expired"]]
+    await expect(frame.locator("#identity")).to_have_text("message consultant 2 Chen")
+    probe = page.frames[1]
+    assert probe.url == f"{house.http}/probe"
+    assert await probe.evaluate("me.token()") == tokens[1]  # the first token is about to expire
+    received = await page.evaluate("received")
+    assert received == [[house.http, "tornado-chat:ready"], [house.http, "tornado-chat:expired"]]
 
 
 @pytest.mark.gen_test
-async def test_a_host_that_has_no_other_token(house: House, people: People, hosts: list[str]) -> None:
+async def test_host_without_a_new_token(house: House, people: People, hosts: list[str]) -> None:
     context = (await people.page("about:blank")).context
     await context.clock.install()
-    told = json.dumps({"src": f"{house.http}/probe", "tokens": [token("waiter", 5, "Bob")], "framed": True})
-    page = await people.tab(context, f"{hosts[0]}/#{told}")
+    tokens = [token("waiter", 5, "Bob")]
+    parameters = json.dumps({"src": f"{house.http}/probe", "tokens": tokens, "framed": True})
+    page = await people.tab(context, f"{hosts[0]}/#{parameters}")
     frame = page.frame_locator("iframe")
-    await expect(frame.locator("#who")).to_have_text("message waiter 5 Bob")
+    await expect(frame.locator("#identity")).to_have_text("message waiter 5 Bob")
     await page.frames[1].evaluate("me.token().then((token) => void renew(token))")
-    await page.wait_for_function("heard.length === 2")
+    await page.wait_for_function("received.length === 2")
     await context.clock.run_for(11_000)
     await expect(frame.get_by_role("heading")).to_have_text("Your sign-in has expired")
 
 
 @pytest.mark.gen_test
-async def test_so_does_a_page_that_was_opened(house: House, people: People, hosts: list[str]) -> None:
-    page = await opened(people, hosts[0], f"{house.http}/probe", token("waiter", 5, "Bob"))
-    await who(page).to_have_text("message waiter 5 Bob")
+async def test_popup_gets_its_token_from_an_allowed_origin(
+    house: House, people: People, hosts: list[str]
+) -> None:
+    page = await open_popup(people, hosts[0], f"{house.http}/probe", token("waiter", 5, "Bob"))
+    await expect_identity(page).to_have_text("message waiter 5 Bob")
 
 
 @pytest.mark.gen_test
-async def test_a_token_of_another_origin_is_not_looked_at(
-    house: House, people: People, hosts: list[str]
-) -> None:
-    page = await opened(people, hosts[1], f"{house.http}/probe", *[token("waiter", 666, "Mallory")] * 30)
+async def test_token_of_a_foreign_origin_is_ignored(house: House, people: People, hosts: list[str]) -> None:
+    page = await open_popup(people, hosts[1], f"{house.http}/probe", *[token("waiter", 666, "Mallory")] * 30)
     await expect(page.get_by_role("heading")).to_have_text("Open this page from your system")
     await make_account(house, "chen")
-    page = await opened(people, hosts[1], f"{house.http}/probe", *[token("waiter", 666, "Mallory")] * 30)
+    page = await open_popup(people, hosts[1], f"{house.http}/probe", *[token("waiter", 666, "Mallory")] * 30)
     await page.wait_for_url("**/signin?next=*")
 
 
 @pytest.mark.gen_test
-async def test_another_origin_has_no_frames_of_ours(
+async def test_foreign_origin_cannot_frame_the_pages(
     house: House, people: People, hosts: list[str], expected_complaints: list[str]
 ) -> None:
     expected_complaints.append("frame-ancestors|Refused to frame|Framing")
     await make_account(house, "chen")
-    page = await embedded(people, hosts[1], f"{house.http}/probe", token("waiter", 666, "Mallory"))
+    page = await open_embedded(people, hosts[1], f"{house.http}/probe", token("waiter", 666, "Mallory"))
     await page.wait_for_function("document.querySelector('iframe').contentDocument === null")
-    page = await embedded(people, hosts[0], f"{house.http}/signin")
+    page = await open_embedded(people, hosts[0], f"{house.http}/signin")
     await page.wait_for_function("document.querySelector('iframe').contentDocument === null")
     for frame in page.frames[1:]:
         assert await frame.locator("#name").count() == 0
 
 
 @pytest.mark.gen_test
-async def test_a_frame_without_an_answer_does_not_ask_for_passwords(
-    house: House, people: People, hosts: list[str]
-) -> None:
+async def test_frame_without_a_token_shows_no_form(house: House, people: People, hosts: list[str]) -> None:
     await make_account(house, "chen")
     context: BrowserContext = (await people.page("about:blank")).context
     await context.clock.install()
-    told = json.dumps({"src": f"{house.http}/probe", "tokens": [], "framed": True})
-    page = await people.tab(context, f"{hosts[0]}/#{told}")
-    await page.wait_for_function("window.heard.length > 0")
+    parameters = json.dumps({"src": f"{house.http}/probe", "tokens": [], "framed": True})
+    page = await people.tab(context, f"{hosts[0]}/#{parameters}")
+    await page.wait_for_function("window.received.length > 0")
     await context.clock.run_for(11_000)
     frame = page.frame_locator("iframe")
     await expect(frame.get_by_role("heading")).to_have_text("Open this page from your system")
-    heard = await page.evaluate("heard.length")
-    assert heard > 5  # it says so again while the host may still be loading
+    received_count = await page.evaluate("received.length")
+    assert received_count > 5  # repeated, because the host may still be loading

@@ -1,4 +1,4 @@
-"""Nothing that axe-core finds on a supervisor's desk, and everything within reach of the keyboard."""
+"""Accessibility of ``/supervise``: axe-core in both colour schemes, and the keyboard."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.pages.conftest import DESK, PHONE, People, Process
-from tests.pages.supervising import desk, talking, watch_for
-from tests.pages.test_room_accessible import findings
+from tests.pages.supervising import enable_keyword_alerts, open_desk, start_session
+from tests.pages.test_room_accessible import axe_violations
 
 
 @pytest.mark.gen_test
@@ -16,66 +16,66 @@ from tests.pages.test_room_accessible import findings
 async def test_axe_finds_nothing(
     process: Process, people: People, tmp_path: Path, size: tuple[int, int], scheme: str
 ) -> None:
-    watch_for(process, tmp_path, "crisis")
+    enable_keyword_alerts(process, tmp_path, "crisis")
     house = (await process.start()).house
     look: dict[str, Any] = {"size": size, "color_scheme": scheme, "reduced_motion": "reduce"}
-    supervisor = await desk(process, people, **look)
+    supervisor = await open_desk(process, people, **look)
     await expect(supervisor.page.get_by_text("Nothing has come in yet")).to_be_visible()
-    assert await findings(supervisor.page) == []
-    one, two = await talking(house), await talking(house, 11, 12, ("Ada", "Berg"))
-    await one.say("hello", "hello", "a crisis")
+    assert await axe_violations(supervisor.page) == []
+    one, two = await start_session(house), await start_session(house, 11, 12, ("Ada", "Berg"))
+    await one.send("hello", "hello", "a crisis")
     await expect(supervisor.page.locator(".notice.alert")).to_be_visible()
-    assert await findings(supervisor.page) == []
+    assert await axe_violations(supervisor.page) == []
     for session in (one, two):
         if size == PHONE:
             await supervisor.page.locator("#to-inbox").click()
-        pane = await (await supervisor.open(session.number)).live()
+        pane = await (await supervisor.open(session.number)).wait_live()
     await pane.write("How is it going?")
     await expect(pane.record.locator(".message")).to_have_attribute("data-delivery", "stored")
-    await one.say("more")
+    await one.send("more")
     await two.consultant.close(4000)
     await expect(pane.end).to_be_visible()
-    assert await findings(supervisor.page) == []
-    await pane.place.locator(".more").click()
-    assert await findings(supervisor.page) == []
+    assert await axe_violations(supervisor.page) == []
+    await pane.element.locator(".more").click()
+    assert await axe_violations(supervisor.page) == []
     await supervisor.page.keyboard.press("Escape")
     if size == PHONE:
         await supervisor.page.locator("#to-inbox").click()
     await supervisor.page.locator("#settings-button").click()
-    assert await findings(supervisor.page) == []
+    assert await axe_violations(supervisor.page) == []
 
 
 @pytest.mark.gen_test
-async def test_the_keyboard_reaches_everything(process: Process, people: People) -> None:
+async def test_keyboard_reaches_all_controls(process: Process, people: People) -> None:
     house = (await process.start()).house
-    one = await talking(house)
-    supervisor = await desk(process, people)
+    one = await start_session(house)
+    supervisor = await open_desk(process, people)
     page, press = supervisor.page, supervisor.page.keyboard.press
     await page.get_by_role("button", name=f"Open session {one.number}").focus()
     await press("Enter")
-    pane = await supervisor.pane(one.number).live()
-    await expect(pane.place.locator("h2")).to_be_focused()
-    await expect(pane.place.get_by_role("textbox", name="To Chen only…")).to_be_attached()
+    pane = await supervisor.pane(one.number).wait_live()
+    await expect(pane.element.locator("h2")).to_be_focused()
+    await expect(pane.element.get_by_role("textbox", name="To Chen only…")).to_be_attached()
     await press("Tab")
     await press("Enter")
-    await expect(pane.place.locator(".menu")).to_be_visible()
+    await expect(pane.element.locator(".menu")).to_be_visible()
     await press("Escape")
-    await expect(pane.place.locator(".more")).to_be_focused()
-    reached = []
+    await expect(pane.element.locator(".more")).to_be_focused()
+    focused = []
     for _ in range(5):
         await press("Tab")
-        reached.append(
+        focused.append(
             await page.evaluate(
                 "document.activeElement.ariaLabel || document.activeElement.textContent.trim()"
             )
         )
-    assert reached[0] == "Stop listening"
-    assert reached[1] == "What Lin and Chen say"
-    assert reached[2].startswith("Supervision with Chen")
-    assert reached[3] == "Conversation"
-    assert reached[4] == "To Chen only…"
-    # What is said is read out for the pane that has the focus, and for no other.
-    log = pane.script.get_by_role("log")
+    assert focused[0] == "Stop listening"
+    assert focused[1] == "What Lin and Chen say"
+    assert focused[2].startswith("Supervision with Chen")
+    assert focused[3] == "Conversation"
+    assert focused[4] == "To Chen only…"
+    # New messages are announced only in the pane that has the focus.
+    log = pane.transcript.get_by_role("log")
     await expect(log).to_have_attribute("aria-live", "off")
     await log.focus()
     await expect(log).to_have_attribute("aria-live", "polite")

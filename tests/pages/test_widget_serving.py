@@ -1,4 +1,4 @@
-"""How ``/widget.js`` and ``/widget`` are served: to whom, with which headers, and how much of them."""
+"""How ``/widget.js`` and ``/widget`` are served: allowed origins, headers and sizes."""
 
 import gzip
 import re
@@ -11,8 +11,9 @@ from tornado_chat import config
 from tornado_chat.server.server import Server
 from tornado_chat.web.widget import DEMO_ROUTES
 
-LOADER = 5_000  # bytes, gzipped
-FRAME = 60_000
+# Gzipped.
+MAX_LOADER_BYTES = 5_000
+MAX_FRAME_BYTES = 60_000
 
 ORIGINS = ("https://shop.example", "http://10.0.0.7:8080", "app://shop;script-src", "https://b.example")
 
@@ -32,7 +33,7 @@ def settings(settings: config.Config) -> config.Config:
 
 
 @pytest.mark.gen_test
-async def test_the_script_may_be_loaded_by_any_page_and_is_asked_for_each_time(house: House) -> None:
+async def test_script_loads_from_any_origin_and_is_revalidated(house: House) -> None:
     answer = await get(house, "/widget.js")
     assert answer.code == 200
     assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
@@ -45,9 +46,9 @@ async def test_the_script_may_be_loaded_by_any_page_and_is_asked_for_each_time(h
 
 
 @pytest.mark.gen_test
-async def test_pages_of_the_allowed_origins_may_frame_it(house: House) -> None:
+async def test_allowed_origins_may_frame_the_widget(house: House) -> None:
     answer = await get(house, "/widget")
-    # What is no origin for a policy stays out of it, whatever it says.
+    # A value that is no valid origin stays out of the policy.
     allowed = "http://10.0.0.7:8080 https://b.example https://shop.example"
     assert directive(answer, "frame-ancestors") == f"frame-ancestors 'self' {allowed}"
     assert directive(answer, "script-src") == "script-src 'self'"
@@ -60,7 +61,9 @@ async def test_pages_of_the_allowed_origins_may_frame_it(house: House) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("origins", "ancestors"), [((), "'self'"), (("*",), "'self' *")])
-async def test_nobody_and_anybody(settings: config.Config, origins: tuple[str, ...], ancestors: str) -> None:
+async def test_frame_ancestors_without_origins_and_with_any_origin(
+    settings: config.Config, origins: tuple[str, ...], ancestors: str
+) -> None:
     server = Server(changed(settings, "web", origins=origins))
     await server.start()
     answer = await get(House(server, settings, []), "/widget")
@@ -69,7 +72,7 @@ async def test_nobody_and_anybody(settings: config.Config, origins: tuple[str, .
 
 
 @pytest.mark.gen_test
-async def test_it_goes_with_the_other_pages_and_the_demo_page_only_with_the_demo(
+async def test_widget_needs_pages_and_the_demo_page_needs_the_demo(
     settings: config.Config, house: House
 ) -> None:
     assert (await get(house, "/demo")).code == 404
@@ -81,11 +84,11 @@ async def test_it_goes_with_the_other_pages_and_the_demo_page_only_with_the_demo
 
 
 @pytest.mark.gen_test
-async def test_neither_is_large_and_nothing_waits_for_something_else_to_be_found(house: House) -> None:
+async def test_sizes_are_limited_and_the_page_names_all_scripts(house: House) -> None:
     client = AsyncHTTPClient()
     zipped = await client.fetch(house.http + "/widget.js", decompress_response=False, headers=GZIP)
     assert zipped.headers["Content-Encoding"] == "gzip"
-    assert len(zipped.body) < LOADER
+    assert len(zipped.body) < MAX_LOADER_BYTES
     assert gzip.decompress(zipped.body) == (await get(house, "/widget.js")).body
 
     page = await client.fetch(house.http + "/widget", decompress_response=False, headers=GZIP)
@@ -101,7 +104,7 @@ async def test_neither_is_large_and_nothing_waits_for_something_else_to_be_found
             )
             folder = path.rsplit("/", 1)[0]
             scripts |= {_resolved(folder, one or other) for one, other in found}
-    assert size < FRAME
+    assert size < MAX_FRAME_BYTES
     assert scripts <= named
 
 

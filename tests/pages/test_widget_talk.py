@@ -1,228 +1,233 @@
-"""A visitor of a web site talks in its corner."""
+"""The widget: queue, conversation, rating, page changes and several tabs."""
 
 import pytest
 from playwright.async_api import expect
 
 from tests.pages.conftest import PHONE
-from tests.pages.sites import Visitors, heard, seen, site, told, took, visitors
+from tests.pages.sites import Visitors, next_message_of, next_read_seq, next_user, send_text, site, visitors
 
 __all__ = ["site", "visitors"]
 
 
 @pytest.mark.gen_test
-async def test_from_the_line_through_a_conversation_to_the_rating(visitors: Visitors) -> None:
+async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
     await visitors.serve()
     first = await visitors.process.house.user(100)
     await first.get("connect_queue")
-    corner = await (await visitors.visit(size=PHONE)).start()
-    await expect(corner.place).to_have_text("You are 2nd in line")
-    await corner.say("Where is my parcel?")
-    await corner.became("Where is my parcel?", "held")
+    widget = await (await visitors.visit(size=PHONE)).start()
+    await expect(widget.position).to_have_text("You are 2nd in line")
+    await widget.send("Where is my parcel?")
+    await widget.expect_delivery("Where is my parcel?", "held")
     await first.tell("disconnect")
-    await expect(corner.place).to_have_text("You are next")
+    await expect(widget.position).to_have_text("You are next")
 
     waiter = await visitors.waiter()
-    user = await took(waiter)
-    assert (await heard(waiter, user))["payload"] == {"message": "Where is my parcel?"}
-    await expect(corner.heading).to_have_text("Bob")
-    await expect(corner.place).to_be_hidden()
+    user = await next_user(waiter)
+    assert (await next_message_of(waiter, user))["payload"] == {"message": "Where is my parcel?"}
+    await expect(widget.heading).to_have_text("Bob")
+    await expect(widget.position).to_be_hidden()
     await waiter.tell("read", {"seq": 1}, to=user)
-    await corner.became("Where is my parcel?", "read")
+    await widget.expect_delivery("Where is my parcel?", "read")
     await waiter.tell("typing", {"typing": True}, to=user)
-    await expect(corner.inside.get_by_text("Bob is typing")).to_be_visible()
+    await expect(widget.inside.get_by_text("Bob is typing")).to_be_visible()
     await waiter.tell("message_text", {"message": "See https://track.example/4711."}, to=user)
-    await corner.shows("Where is my parcel?", "See https://track.example/4711.")
-    link = corner.inside.get_by_role("link", name="https://track.example/4711", exact=True)
+    await widget.expect_messages("Where is my parcel?", "See https://track.example/4711.")
+    link = widget.inside.get_by_role("link", name="https://track.example/4711", exact=True)
     await expect(link).to_have_attribute("target", "_blank")
-    assert await seen(waiter, user) == 2
-    await corner.composer.press_sequentially("Th")
+    assert await next_read_seq(waiter, user) == 2
+    await widget.composer.press_sequentially("Th")
     assert (await waiter.until("typing"))["payload"] == {"typing": True}
 
     await waiter.tell("disconnect", to=user)
-    await expect(corner.inside.get_by_text("The conversation has ended")).to_be_visible()
-    await corner.inside.locator(".star").nth(3).click()
-    await corner.inside.get_by_role("textbox", name="Anything you would like").fill("quick")
-    await corner.inside.get_by_role("button", name="Send rating").click()
-    await expect(corner.inside.get_by_text("Thank you for your rating")).to_be_visible()
-    await corner.page.reload()
-    await expect(corner.inside.get_by_text("Thank you for your rating")).to_be_visible()
-    await corner.shows("Where is my parcel?", "See https://track.example/4711.")
-    await corner.again.click()
-    assert await took(waiter) != user
-    await expect(corner.heading).to_have_text("Bob")
-    await corner.shows()
+    await expect(widget.inside.get_by_text("The conversation has ended")).to_be_visible()
+    await widget.inside.locator(".star").nth(3).click()
+    await widget.inside.get_by_role("textbox", name="Anything you would like").fill("quick")
+    await widget.inside.get_by_role("button", name="Send rating").click()
+    await expect(widget.inside.get_by_text("Thank you for your rating")).to_be_visible()
+    await widget.page.reload()
+    await expect(widget.inside.get_by_text("Thank you for your rating")).to_be_visible()
+    await widget.expect_messages("Where is my parcel?", "See https://track.example/4711.")
+    await widget.new_conversation.click()
+    assert await next_user(waiter) != user
+    await expect(widget.heading).to_have_text("Bob")
+    await widget.expect_messages()
 
 
 @pytest.mark.gen_test
-async def test_pages_change_at_any_moment_and_nothing_is_lost_or_doubled(visitors: Visitors) -> None:
+async def test_page_changes_neither_lose_nor_duplicate_messages(visitors: Visitors) -> None:
     await visitors.serve()
-    corner = await visitors.visit()
-    await expect(corner.page.locator("iframe")).to_have_count(0)  # nothing is loaded for who wants nothing
-    await corner.start()
-    await corner.say("one")
-    await corner.became("one", "held")
-    await corner.page.reload()
-    await expect(corner.place).to_have_text("You are next")
-    await corner.became("one", "held")
+    widget = await visitors.visit()
+    # The frame is loaded only when the chat is opened.
+    await expect(widget.page.locator("iframe")).to_have_count(0)
+    await widget.start()
+    await widget.send("one")
+    await widget.expect_delivery("one", "held")
+    await widget.page.reload()
+    await expect(widget.position).to_have_text("You are next")
+    await widget.expect_delivery("one", "held")
 
     waiter = await visitors.waiter()
-    user = await took(waiter)
-    await corner.became("one", "stored")
+    user = await next_user(waiter)
+    await widget.expect_delivery("one", "stored")
     await waiter.tell("message_text", {"message": "two"}, to=user)
-    await corner.shows("one", "two")
-    await corner.composer.fill("half a thou")
-    await corner.page.get_by_role("link", name="other").click()
-    await corner.page.wait_for_url("**/other")
-    await told(waiter, "three", user)
-    await corner.shows("one", "two", "three")
-    await expect(corner.composer).to_have_value("half a thou")
-    await corner.say("half a thought")
-    await corner.became("half a thought", "stored")
+    await widget.expect_messages("one", "two")
+    await widget.composer.fill("half a thou")
+    await widget.page.get_by_role("link", name="other").click()
+    await widget.page.wait_for_url("**/other")
+    await send_text(waiter, "three", user)
+    await widget.expect_messages("one", "two", "three")
+    await expect(widget.composer).to_have_value("half a thou")
+    await widget.send("half a thought")
+    await widget.expect_delivery("half a thought", "stored")
     for number in range(4):
-        await corner.say(f"quick {number}")
-        await corner.page.goto(f"{visitors.site.url}/{number}")
-        await expect(corner.heading).to_have_text("Bob")
-    said = ["one", "two", "three", "half a thought", *(f"quick {number}" for number in range(4))]
-    await corner.shows(*said)
-    await corner.became("quick 3", "stored")
-    got = [(await heard(waiter, user))["payload"]["message"] for _ in range(5)]
-    assert got == said[3:] or got == [said[0], *said[3:-1]]
+        await widget.send(f"quick {number}")
+        await widget.page.goto(f"{visitors.site.url}/{number}")
+        await expect(widget.heading).to_have_text("Bob")
+    sent = ["one", "two", "three", "half a thought", *(f"quick {number}" for number in range(4))]
+    await widget.expect_messages(*sent)
+    await widget.expect_delivery("quick 3", "stored")
+    got = [(await next_message_of(waiter, user))["payload"]["message"] for _ in range(5)]
+    assert got == sent[3:] or got == [sent[0], *sent[3:-1]]
 
-    await corner.end()
-    await corner.page.reload()
-    await expect(corner.inside.get_by_text("How was it?")).to_be_visible()
-    await corner.shows(*said)
+    await widget.end()
+    await widget.page.reload()
+    await expect(widget.inside.get_by_text("How was it?")).to_be_visible()
+    await widget.expect_messages(*sent)
 
 
-LATE = "(() => { const own = setTimeout; window.setTimeout = (act, ms) => own(act, ms + 3000) })()"
-"""Timers that come when the reader has gone on."""
+DELAY_TIMERS = "(() => { const own = setTimeout; window.setTimeout = (act, ms) => own(act, ms + 3000) })()"
+"""Delays timers of the frame by 3 s, so that they fire after the chat is closed again."""
 
 
 @pytest.mark.gen_test
-async def test_what_is_said_while_it_is_closed_is_counted_and_told(visitors: Visitors) -> None:
-    visitors.site.script = "window.unread = []; (window.TornadoChat = []).push((chat) => chat.on('unread', (n) => unread.push(n)))"
+async def test_messages_are_counted_while_the_chat_is_closed(visitors: Visitors) -> None:
+    visitors.site.script = (
+        "window.unread = []; "
+        "(window.TornadoChat = []).push((chat) => chat.on('unread', (n) => unread.push(n)))"
+    )
     await visitors.serve()
-    corner = await (await visitors.visit()).start()
+    widget = await (await visitors.visit()).start()
     waiter = await visitors.waiter()
-    user = await took(waiter)
-    await expect(corner.heading).to_have_text("Bob")
-    await corner.close()
-    await expect(corner.launcher).to_be_focused()
-    await expect(corner.badge).to_be_hidden()
-    await told(waiter, "Hello?", user)
-    await expect(corner.badge).to_have_text("1")
-    await expect(corner.page.get_by_role("status")).to_have_text("1 new message")
-    await told(waiter, "Are you there?", user)
-    await expect(corner.badge).to_have_text("2")
-    await expect(corner.page.get_by_role("button", name="Open the chat (2 new messages)")).to_be_visible()
-    assert await corner.page.evaluate("unread") == [1, 2]
-    await corner.page.goto(f"{visitors.site.url}/next")
-    await expect(corner.badge).to_have_text("2")
-    await told(waiter, "Good bye", user)
-    await expect(corner.badge).to_have_text("3")
+    user = await next_user(waiter)
+    await expect(widget.heading).to_have_text("Bob")
+    await widget.close()
+    await expect(widget.launcher).to_be_focused()
+    await expect(widget.badge).to_be_hidden()
+    await send_text(waiter, "Hello?", user)
+    await expect(widget.badge).to_have_text("1")
+    await expect(widget.page.get_by_role("status")).to_have_text("1 new message")
+    await send_text(waiter, "Are you there?", user)
+    await expect(widget.badge).to_have_text("2")
+    await expect(widget.page.get_by_role("button", name="Open the chat (2 new messages)")).to_be_visible()
+    assert await widget.page.evaluate("unread") == [1, 2]
+    await widget.page.goto(f"{visitors.site.url}/next")
+    await expect(widget.badge).to_have_text("2")
+    await send_text(waiter, "Good bye", user)
+    await expect(widget.badge).to_have_text("3")
     await waiter.tell("disconnect", to=user)
     await waiter.until("disconnected")
     with pytest.raises(TimeoutError):
-        await waiter.until("read", timeout=0.3)  # nobody has looked at it
+        await waiter.until("read", timeout=0.3)  # the chat is closed, so the message is unread
 
-    # Who closes it at once has read it, too.
-    await corner.page.frames[-1].evaluate(LATE)
-    await corner.open()
-    await corner.shows("Hello?", "Are you there?", "Good bye")
-    await expect(corner.inside.get_by_text("The conversation has ended")).to_be_visible()
-    await corner.close()
-    await expect(corner.badge).to_be_hidden()
+    # Messages count as read even if the chat is closed at once.
+    await widget.page.frames[-1].evaluate(DELAY_TIMERS)
+    await widget.open()
+    await widget.expect_messages("Hello?", "Are you there?", "Good bye")
+    await expect(widget.inside.get_by_text("The conversation has ended")).to_be_visible()
+    await widget.close()
+    await expect(widget.badge).to_be_hidden()
 
 
 @pytest.mark.gen_test
-async def test_two_tabs_show_the_same(visitors: Visitors) -> None:
+async def test_two_tabs_show_the_same_messages(visitors: Visitors) -> None:
     await visitors.serve()
-    corner = await visitors.visit()
-    other, third = await visitors.tab(corner), await visitors.tab(corner)
+    widget = await visitors.visit()
+    other, third = await visitors.tab(widget), await visitors.tab(widget)
     await other.open()
-    await corner.start()
-    await expect(other.place).to_have_text("You are next")
+    await widget.start()
+    await expect(other.position).to_have_text("You are next")
     waiter = await visitors.waiter()
-    user = await took(waiter)
-    await corner.say("from the one")
-    await other.say("from the other")
-    for each in (corner, other):
-        await each.shows("from the one", "from the other")
-    await corner.close()
+    user = await next_user(waiter)
+    await widget.send("from the one")
+    await other.send("from the other")
+    for each in (widget, other):
+        await each.expect_messages("from the one", "from the other")
+    await widget.close()
     await other.close()
-    await told(waiter, "for all", user)
-    await expect(third.badge).to_have_text("1")  # it knows of the conversation, though it was never opened
+    await send_text(waiter, "for all", user)
+    # This tab knows the conversation, though its chat was never opened.
+    await expect(third.badge).to_have_text("1")
     await other.open()
-    await expect(third.badge).to_be_hidden()  # it was read
-    await corner.open()
+    await expect(third.badge).to_be_hidden()  # read in the other tab
+    await widget.open()
     await other.end()
-    await expect(corner.inside.get_by_text("The conversation has ended")).to_be_visible()
-    await corner.page.bring_to_front()
-    await corner.again.click()
-    await took(waiter)
-    await expect(corner.inside.get_by_role("button", name="End the conversation")).to_be_visible()
+    await expect(widget.inside.get_by_text("The conversation has ended")).to_be_visible()
+    await widget.page.bring_to_front()
+    await widget.new_conversation.click()
+    await next_user(waiter)
+    await expect(widget.inside.get_by_role("button", name="End the conversation")).to_be_visible()
     await expect(other.inside.get_by_role("button", name="End the conversation")).to_be_visible()
-    await corner.shows()
-    await other.shows()
+    await widget.expect_messages()
+    await other.expect_messages()
 
 
 @pytest.mark.gen_test
-async def test_a_lost_waiter_is_explained_and_somebody_takes_over(visitors: Visitors) -> None:
+async def test_lost_waiter_is_explained_and_replaced(visitors: Visitors) -> None:
     await visitors.serve("support.rejoin_grace=0.4")
-    corner = await (await visitors.visit()).start()
+    widget = await (await visitors.visit()).start()
     bob = await visitors.waiter()
-    await took(bob)
-    await corner.say("one")
-    await corner.became("one", "stored")
+    await next_user(bob)
+    await widget.send("one")
+    await widget.expect_delivery("one", "stored")
     await bob.close(1001)
-    await expect(corner.inside.get_by_text("Somebody will take over")).to_be_visible()
-    await corner.say("two")
-    await corner.became("two", "stored")  # it is not held back: the next one will read it
+    await expect(widget.inside.get_by_text("Somebody will take over")).to_be_visible()
+    await widget.send("two")
+    await widget.expect_delivery("two", "stored")  # it is stored at once: the next waiter will read it
     ann = await visitors.waiter(8, "Ann")
-    user = await took(ann)
-    assert [(await heard(ann, user))["payload"]["message"] for _ in range(2)] == ["one", "two"]
-    await expect(corner.heading).to_have_text("Ann")
-    await corner.shows("one", "two")
+    user = await next_user(ann)
+    assert [(await next_message_of(ann, user))["payload"]["message"] for _ in range(2)] == ["one", "two"]
+    await expect(widget.heading).to_have_text("Ann")
+    await widget.expect_messages("one", "two")
 
 
 @pytest.mark.gen_test
-async def test_who_leaves_the_line_has_left_it_and_keeps_what_was_written(visitors: Visitors) -> None:
+async def test_leaving_the_queue_keeps_the_draft(visitors: Visitors) -> None:
     await visitors.serve()
-    corner = await (await visitors.visit()).start()
-    await corner.say("never mind")
-    await corner.inside.get_by_role("button", name="Leave the line").click()
-    await expect(corner.inside.get_by_text("You have left the line")).to_be_visible()
+    widget = await (await visitors.visit()).start()
+    await widget.send("never mind")
+    await widget.inside.get_by_role("button", name="Leave the line").click()
+    await expect(widget.inside.get_by_text("You have left the line")).to_be_visible()
     waiter = await visitors.waiter()
     with pytest.raises(TimeoutError):
         await waiter.until("new_connection", timeout=0.3)
-    await corner.inside.get_by_role("button", name="Start a conversation").click()
-    user = await took(waiter)
-    await expect(corner.composer).to_have_value("never mind")  # for one's own decision
-    await corner.shows()
+    await widget.inside.get_by_role("button", name="Start a conversation").click()
+    user = await next_user(waiter)
+    await expect(widget.composer).to_have_value("never mind")  # the draft is not sent by itself
+    await widget.expect_messages()
     await waiter.tell("disconnect", to=user)
-    await expect(corner.inside.get_by_text("The conversation has ended")).to_be_visible()
+    await expect(widget.inside.get_by_text("The conversation has ended")).to_be_visible()
 
 
 @pytest.mark.gen_test
-async def test_what_could_not_be_sent_before_the_end_reaches_nobody_else(visitors: Visitors) -> None:
+async def test_message_unsent_before_the_end_does_not_reach_the_next_waiter(visitors: Visitors) -> None:
     await visitors.serve("support.rejoin_grace=0.4")
-    corner = await (await visitors.visit()).start()
+    widget = await (await visitors.visit()).start()
     bob = await visitors.waiter()
-    user = await took(bob)
-    await told(bob, "Hello", user)
-    await corner.shows("Hello")
-    await corner.page.context.set_offline(True)
-    await expect(corner.inside.get_by_text("You are offline")).to_be_visible()
-    await corner.say("for Bob only")
-    await corner.became("for Bob only", "sending")
+    user = await next_user(bob)
+    await send_text(bob, "Hello", user)
+    await widget.expect_messages("Hello")
+    await widget.page.context.set_offline(True)
+    await expect(widget.inside.get_by_text("You are offline")).to_be_visible()
+    await widget.send("for Bob only")
+    await widget.expect_delivery("for Bob only", "sending")
     await bob.until("disconnected")
-    await corner.page.context.set_offline(False)
-    await expect(corner.message("for Bob only")).to_contain_text("ended before it could be sent")
+    await widget.page.context.set_offline(False)
+    await expect(widget.message("for Bob only")).to_contain_text("ended before it could be sent")
     await bob.close()
-    await corner.again.click()
+    await widget.new_conversation.click()
     ann = await visitors.waiter(8, "Ann")
-    user = await took(ann)
-    await corner.shows()
-    await expect(corner.composer).to_have_value("for Bob only")
-    await corner.say("for Ann")
-    assert (await heard(ann, user))["payload"] == {"message": "for Ann"}
+    user = await next_user(ann)
+    await widget.expect_messages()
+    await expect(widget.composer).to_have_value("for Bob only")
+    await widget.send("for Ann")
+    assert (await next_message_of(ann, user))["payload"] == {"message": "for Ann"}

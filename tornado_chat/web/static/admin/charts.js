@@ -69,7 +69,7 @@ const CHARTS = [
     format: duration,
     minScale: 60,
     isGauge: true,
-    note: ({ line }) => (line.length ? "" : text("wait_nobody")),
+    note: ({ line }) => (line.length ? "" : text("wait_empty")),
   },
   {
     title: "chart_messages",

@@ -45,7 +45,7 @@ export function problemsOf(status) {
     makeReadinessProblem(part, serverMessage),
   );
   if (status.line.length && !status.waiters.states.ready && !status.waiters.states.busy) {
-    found.push(makeWarning("notice_nobody"));
+    found.push(makeWarning("notice_no_agent"));
   }
   for (const { name, state } of status.plugins) {
     if (state === "suspended") {

@@ -59,12 +59,12 @@ addTexts({
   problem_server: ["服务器即将停止", "The server is about to stop"],
   problem_server_text: [
     "不再接受新的连接。如果不是计划内的重启，请查看日志。",
-    "It lets nobody in any more. If you did not plan a restart, look at the log.",
+    "New connections are refused. If you did not plan a restart, look at the log.",
   ],
   problem_other: ["“{part}”出现问题", "Something is wrong with “{part}”"],
   problem_other_text: ["请查看日志中的原因。", "The log has the reason."],
-  notice_nobody: ["有人在排队，但没有客服可接待", "People are waiting and no agent can take them"],
-  notice_nobody_text: [
+  notice_no_agent: ["有人在排队，但没有客服可接待", "People are waiting and no agent can take them"],
+  notice_no_agent_text: [
     "请让客服打开工作台并开启“接待新访客”。",
     "Ask an agent to open the support desk and switch on “Take new visitors”.",
   ],
@@ -98,7 +98,7 @@ addTexts({
   nearly_all: ["99% 的消息", "99% within"],
   per_second: ["{rate} 条/秒", "{rate}/s"],
   line_free: ["{count} 位客服可接待", "Agents with room: {count}"],
-  wait_nobody: ["没有人在等待", "Nobody waits"],
+  wait_empty: ["没有人在等待", "Nobody is waiting"],
   last_minute: ["最近一分钟", "In the last minute"],
   no_messages: ["最近一分钟没有消息", "No messages in the last minute"],
   lag_note: ["最近 20 秒内的最大值", "Worst of the last 20 s"],
@@ -129,7 +129,7 @@ addTexts({
   is_away: ["（不在线）", " (away)"],
 
   line: ["排队", "The line"],
-  line_empty: ["没有人在排队。", "Nobody waits."],
+  line_empty: ["没有人在排队。", "Nobody is waiting."],
   place: ["位置", "Place"],
   visitor: ["访客", "Visitor"],
   conversation_number: ["会话", "Conversation"],
@@ -153,7 +153,7 @@ addTexts({
   rooms: ["咨询与督导", "Counselling and supervision"],
   rooms_empty: [
     "当前没有进行中的咨询。有人进入会话后会显示在这里。",
-    "No session at the moment. Sessions appear when somebody enters.",
+    "No session at the moment. Sessions appear when a participant enters.",
   ],
   room: ["会话", "Session"],
   kind_conversation: ["会话 {id}", "No. {id}"],

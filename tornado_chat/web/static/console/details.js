@@ -132,7 +132,9 @@ export class Details {
   #makeEarlierButton(earlier) {
     const waiter =
       earlier.waiter_name || (earlier.waiter_id === null ? "" : text("agent", { id: earlier.waiter_id }));
-    const about = waiter ? text("earlier_with", { waiter, count: earlier.messages }) : text("earlier_nobody");
+    const about = waiter
+      ? text("earlier_with", { waiter, count: earlier.messages })
+      : text("earlier_unanswered");
     const button = make(
       "button",
       "earlier-item",

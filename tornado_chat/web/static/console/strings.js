@@ -15,8 +15,8 @@ addTexts({
   no_connection: ["未连接", "Not connected"],
   take_new: ["接待新访客", "Take new visitors"],
   ready_words: ["下一位访客会分配给您", "The next one comes to you"],
-  ready_full: ["已满，暂不分配新访客", "Full, nobody new for now"],
-  paused_words: ["已暂停，暂不分配新访客", "Paused, nobody new for now"],
+  ready_full: ["已满，暂不分配新访客", "Full, no new visitors"],
+  paused_words: ["已暂停，暂不分配新访客", "Paused, no new visitors"],
   ready_wait: ["正在告知服务器…", "Telling the server…"],
   start_taking: ["开始接待", "Start taking visitors"],
   ready_refused: ["服务器不允许您接待：{reason}", "The server does not let you take visitors: {reason}"],
@@ -86,7 +86,7 @@ addTexts({
   over_handed: ["{name}已转接给其他客服。", "{name} was handed over."],
   over_lost: [
     "您断线期间，会话已结束或转给了其他客服。",
-    "While you were disconnected it ended, or went to somebody else.",
+    "While you were disconnected it ended, or went to another agent.",
   ],
   over_unsent: ["有消息未能送达。", "Not everything you wrote was delivered."],
   remove_case: ["从列表移除", "Remove from the list"],
@@ -95,7 +95,7 @@ addTexts({
   hand_title: ["将{name}转接给谁？", "Who takes over {name}?"],
   hand_text: ["接手的客服可以看到全部对话。", "They see everything that was said."],
   hand_to: ["接手的客服", "Who takes over"],
-  hand_nobody: ["目前没有其他空闲的客服。", "Nobody else is free at the moment."],
+  hand_no_agent: ["目前没有其他空闲的客服。", "No other agent is free at the moment."],
   hand_room: ["{count} / {capacity} 个会话", "{count} of {capacity} conversations"],
   hand_choose: ["请选择接手的客服。", "Please choose who takes over."],
   hand_unclear: [
@@ -115,7 +115,7 @@ addTexts({
   earlier_loading: ["正在加载…", "Loading…"],
   earlier_more: ["更多", "Show more"],
   earlier_with: ["{waiter}，{count} 条消息", "{waiter}, {count} messages"],
-  earlier_nobody: ["未接待", "Nobody answered"],
+  earlier_unanswered: ["未接待", "Nobody answered"],
   earlier_stars: ["评分 {rate}（满分 5）", "Rated {rate} of 5"],
 
   // signals

@@ -86,7 +86,7 @@ export function showSignInCard(reason) {
       actions: signInAgain ? [{ label: text("sign_in_as_another"), act: signInAgain }] : [],
     });
   } else {
-    showCard({ iconName: "link", title: text("nobody_title"), message: text("nobody_text") });
+    showCard({ iconName: "link", title: text("no_sign_in_title"), message: text("no_sign_in_text") });
   }
 }
 

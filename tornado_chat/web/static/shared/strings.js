@@ -185,11 +185,11 @@ const TEXTS = {
   signed_in_as: ["当前账号：{name}", "You are signed in as {name}"],
   continue: ["继续", "Continue"],
   sign_out: ["退出登录", "Sign out"],
-  sign_in_as_another: ["换个账号登录", "Sign in as somebody else"],
-  nobody_title: ["请从您的系统打开此页面", "Open this page from your system"],
-  nobody_text: [
+  sign_in_as_another: ["换个账号登录", "Sign in with another account"],
+  no_sign_in_title: ["请从您的系统打开此页面", "Open this page from your system"],
+  no_sign_in_text: [
     "这里不能直接登录。请回到您平时登录的系统，从那里打开此页面。",
-    "Nobody can sign in here. Please go to the system where you usually sign in, and open this page from there.",
+    "You cannot sign in here. Please go to the system where you usually sign in, and open this page from there.",
   ],
   over_title: ["登录已过期", "Your sign-in has expired"],
   over_text: [

@@ -25,7 +25,7 @@ const MINUTE_SECONDS = 60;
 const TEXT_KEYS_BY_ERROR_CODE = {
   wrong_password: "wrong_password",
   account_disabled: "account_disabled",
-  accounts_off: "nobody_text",
+  accounts_off: "no_sign_in_text",
   overloaded: "sign_in_busy",
   database_away: "sign_in_busy",
 };

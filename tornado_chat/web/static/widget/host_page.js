@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The page that frames the widget, reached through its `widget.js`: it tells who is signed in, and is told
- * the state.
+ * The page that frames the widget, reached through its `widget.js`: the page sends the identity of its user,
+ * and receives the state of the widget.
  *
  * The frame's URL names the page's origin. That is only a claim, but the browser delivers messages to no
  * other origin, and messages from other origins are ignored.

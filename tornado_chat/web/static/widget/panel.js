@@ -136,7 +136,7 @@ export class Panel {
 
   /** @param {string} name the agent's name, may be empty */
   showConversation(name) {
-    this.#setHeader(name || text("somebody"), text("with_you"), name);
+    this.#setHeader(name || text("unnamed_agent"), text("with_you"), name);
     this.#showConversationPart("messages");
   }
 
@@ -251,7 +251,7 @@ export class Panel {
     find("#subtitle").textContent = sub;
     find("#avatar").replaceChildren(name ? (Array.from(name)[0] ?? "").toUpperCase() : icon("bubble"));
     if (this.#messages) {
-      this.#messages.otherName = name || text("somebody");
+      this.#messages.otherName = name || text("unnamed_agent");
     }
   }
 

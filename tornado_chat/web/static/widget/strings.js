@@ -26,7 +26,7 @@ addTexts({
   position_n: ["您排在第 {place} 位", "You are {place} in line"],
   waiting_text: [
     "可以先写下您的问题，有人接入时会自动发送。",
-    "You can write already: it is sent as soon as somebody joins.",
+    "You can write already. Your message is sent as soon as one of us joins.",
   ],
   returned_text: [
     "刚才的同事掉线了，会有人尽快接着帮您。您写的内容都已保存。",
@@ -40,7 +40,7 @@ addTexts({
   ],
 
   // in a conversation
-  somebody: ["客服", "Support"],
+  unnamed_agent: ["客服", "Support"],
   with_you: ["正在为您服务", "is with you now"],
   joined_news: ["{name}已接入", "{name} has joined"],
   joined_news_unnamed: ["客服已接入", "Somebody has joined"],
