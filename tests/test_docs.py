@@ -27,7 +27,7 @@ NOT_IN_THE_REPOSITORY = {"etc/tornado-chat", "tests/js/node_modules"}
 """Paths that are made by a command, or begin at the root of an installed system."""
 
 REMOVED = re.compile(r"\b(removed?|renamed|moved|was)\b", re.IGNORECASE)
-"""A line of CHANGELOG.md and docs/decisions.md that tells of a file which is no longer there has one of these words."""
+"""A line of CHANGELOG.md or docs/decisions.md about a removed file has one of these words."""
 
 
 def slug(heading: str) -> str:
