@@ -38,6 +38,8 @@ async def test_axe_finds_nothing(
     await visitor.send("Hello")
     await counsellor.send("What brings you here?")
     await visitor.expect_delivery("Hello", "read")
+    # A message hides the typing indicator, so it must arrive before the typing starts.
+    await visitor.expect_messages("Hello", "What brings you here?")
     await counsellor.composer.press_sequentially("And")
     await expect(visitor.page.get_by_text("is typing")).to_be_visible()
     assert await axe_violations(visitor.page) == []
