@@ -133,8 +133,8 @@ class SupportEncoder:
     def encode(self, event: Event, own: bool) -> bytes | None:
         """Return the frame for a message, typing or read event, or None if this client gets none."""
         if isinstance(event, Message):
-            # After a transfer, the new waiter gets the user's messages, but without the feature echo not
-            # those of the previous waiter: these are of its own role.
+            # After a transfer, the new waiter gets the user's messages, but without the feature echo not the
+            # messages of the previous waiter, whose role is the same.
             ours = event.sender.role is self._role
             if ours and "echo" not in self.features:
                 return None
