@@ -204,7 +204,7 @@ class Day:
             return
         target = self._chances.random.choice(list(self.staff.on_duty))
         try:
-            await self.dispatcher.hand_over(TransferRequest(row.id, row.waiter, target))
+            await self.dispatcher.transfer(TransferRequest(row.id, row.waiter, target))
         except ChatError:
             self.outcomes["refused transfers"] += 1
         else:

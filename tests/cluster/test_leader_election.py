@@ -61,7 +61,7 @@ class FakeCoordinator:
         self.facts: dict[tuple[str, str], PresenceFact] = {}
         self.changes: list[tuple[str, str, bool]] = []
         self.requests: list[CoordinatorRequest] = []
-        self.answers: Callable[[CoordinatorRequest], Any] = lambda question: ["yes"]
+        self.answers: Callable[[CoordinatorRequest], Any] = lambda request: ["yes"]
         self.may_begin = asyncio.Event()
         self.may_begin.set()
 
@@ -89,10 +89,10 @@ class FakeCoordinator:
         self.facts.pop((process, key), None)
         self.changes.append((process, f"gone {key}", False))
 
-    async def answer(self, question: CoordinatorRequest) -> Any:
+    async def answer(self, request: CoordinatorRequest) -> Any:
         assert self.active
-        self.requests.append(question)
-        answer = self.answers(question)
+        self.requests.append(request)
+        answer = self.answers(request)
         return await answer if asyncio.iscoroutine(answer) else answer
 
 
@@ -483,25 +483,25 @@ async def test_facts_from_during_the_begin_of_a_coordinator_are_new(redis: Redis
 @pytest.mark.gen_test
 async def test_requests_reach_the_coordinator_and_its_errors_are_returned(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2) as (first, second):
-        question = TransferRequest(7, Person(Role.WAITER, "1"), Person(Role.WAITER, "2"))
-        assert await second.member.call(question) == ["yes"]
-        assert first.coordinator.requests == [question]
-        first.coordinator.answers = lambda question: {"line": [{"place": 1}], "none": None}
+        request = TransferRequest(7, Person(Role.WAITER, "1"), Person(Role.WAITER, "2"))
+        assert await second.member.call(request) == ["yes"]
+        assert first.coordinator.requests == [request]
+        first.coordinator.answers = lambda request: {"line": [{"place": 1}], "none": None}
         assert await second.member.call(RoomPresenceRequest(THREAD)) == {"line": [{"place": 1}], "none": None}
 
-        def refuse(question: CoordinatorRequest) -> Any:
+        def refuse(request: CoordinatorRequest) -> Any:
             raise Refused("Not now", "请稍后")
 
-        def conflict(question: CoordinatorRequest) -> Any:
+        def conflict(request: CoordinatorRequest) -> Any:
             raise Conflict("not_your_user", id=7)
 
         first.coordinator.answers = refuse
         with pytest.raises(Refused) as refused:
-            await second.member.call(question)
+            await second.member.call(request)
         assert refused.value.detail_in("zh_CN") == {"reason": "请稍后"}
         first.coordinator.answers = conflict
         with pytest.raises(Conflict) as caught:
-            await second.member.call(question)
+            await second.member.call(request)
         assert (caught.value.code, caught.value.detail) == ("not_your_user", {"id": 7})
 
 
@@ -511,10 +511,10 @@ async def test_a_request_to_a_coordinator_that_dies_is_sent_to_the_next(
 ) -> None:
     async with nodes(settings(redis), 3) as (first, second, third):
 
-        async def never(question: CoordinatorRequest) -> Any:
+        async def never(request: CoordinatorRequest) -> Any:
             await asyncio.Event().wait()
 
-        first.coordinator.answers = lambda question: never(question)
+        first.coordinator.answers = lambda request: never(request)
         asking = asyncio.gather(
             second.member.call(RoomPresenceRequest(THREAD)), third.member.call(RoomPresenceRequest(THREAD))
         )
@@ -531,10 +531,10 @@ async def test_a_request_without_a_response_times_out(redis: RedisServer) -> Non
     )
     async with nodes(settings(redis), 2, short_timeout) as (first, second):
 
-        async def never(question: CoordinatorRequest) -> Any:
+        async def never(request: CoordinatorRequest) -> Any:
             await asyncio.Event().wait()
 
-        first.coordinator.answers = lambda question: never(question)
+        first.coordinator.answers = lambda request: never(request)
         with pytest.raises(Unavailable, match="no_coordinator"):
             await second.member.call(RoomPresenceRequest(THREAD))
 
@@ -545,7 +545,7 @@ async def test_an_unexpected_error_of_the_coordinator_is_returned_as_unavailable
 ) -> None:
     expected_logs.append("the coordinator failed on RoomPresenceRequest")
     async with nodes(settings(redis), 2) as (first, second):
-        first.coordinator.answers = lambda question: 1 / 0
+        first.coordinator.answers = lambda request: 1 / 0
         with pytest.raises(Unavailable, match="no_coordinator"):
             await second.member.call(RoomPresenceRequest(THREAD))
 

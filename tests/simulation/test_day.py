@@ -28,7 +28,7 @@ def ticket(number: int) -> Ticket:
 
 @pytest.fixture(scope="module")
 def expected_logs() -> list[str]:
-    return ["could not be stored, trying again", "could not go back to the line, trying again"]
+    return ["could not be stored, trying again", "could not be requeued, trying again"]
 
 
 @pytest.mark.parametrize("policy", POLICIES)

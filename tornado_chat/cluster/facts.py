@@ -5,8 +5,11 @@ the queue and the assignments, the end of grace timers, and the start of session
 the coordinator itself, report *facts* about the people whose sockets they hold, and send *requests*. A single
 process is its own coordinator.
 
-A fact is about a person in a room, in the queue or on duty, not about a socket: a second browser tab of the
+A fact is about a person in a room, a conversation or on duty, not about a socket: a second browser tab of the
 same person does not change a fact.
+
+The tags of the structs are their names on the bus since 0.1.0; do not change them
+(``tests/cluster/test_codec.py``).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -151,7 +154,7 @@ class Coordinator(Protocol):
         """Handle the withdrawal of a fact of ``process``; an unknown key has no effect."""
         ...
 
-    async def answer(self, question: CoordinatorRequest) -> Any:
+    async def answer(self, request: CoordinatorRequest) -> Any:
         """Return the result of a request, as JSON values.
 
         :raises ChatError: as the docstring of the request says.
@@ -163,14 +166,14 @@ class CoordinatorClient(Protocol):
     """The interface of each process to the coordinator."""
 
     def report(self, fact: PresenceFact) -> None:
-        """Report a new or changed fact. The report is repeated until it arrives or the fact is withdrawn."""
+        """Report a new or changed fact; the report is repeated until it arrives or the fact is withdrawn."""
         ...
 
     def withdraw(self, key: str) -> None:
         """Report that a fact does not hold any more."""
         ...
 
-    def call(self, question: CoordinatorRequest) -> Awaitable[Any]:
+    def call(self, request: CoordinatorRequest) -> Awaitable[Any]:
         """Send a request to the coordinator and return its result, as JSON values.
 
         :raises ChatError: the error that the coordinator raised; ``Unavailable`` if there is no coordinator.

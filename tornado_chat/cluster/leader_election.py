@@ -396,28 +396,28 @@ class ClusterMember:
         else:
             self._send_to_coordinator(change)
 
-    async def call(self, question: CoordinatorRequest) -> Any:
+    async def call(self, request: CoordinatorRequest) -> Any:
         try:
             async with asyncio.timeout(self._election_timings.timeout_seconds):
                 while True:
                     with contextlib.suppress(_CoordinatorChanged):
-                        return await self._call_once(question)
+                        return await self._call_once(request)
         except TimeoutError:
             raise Unavailable("no_coordinator") from None
 
-    async def _call_once(self, question: CoordinatorRequest) -> Any:
+    async def _call_once(self, request: CoordinatorRequest) -> Any:
         """Send the request once.
 
         :raises _CoordinatorChanged: the request has to be sent again, to the new coordinator.
         """
         if self._state is ElectionState.LEADER:
-            return await self._coordinator.answer(question)
+            return await self._coordinator.answer(request)
         if not self._link.is_connected:
             raise Unavailable("no_coordinator")
         if self._known_coordinator is None or self._state is ElectionState.STARTING:
             await asyncio.shield(self._coordinator_changed)
             raise _CoordinatorChanged
-        return await self._rpc_client.call(question)
+        return await self._rpc_client.call(request)
 
     def _notify_coordinator_changed(self) -> None:
         """Wake the callers, so that requests to the previous coordinator are sent again."""

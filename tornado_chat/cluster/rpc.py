@@ -24,7 +24,7 @@ class RpcClient:
         self._last_id = 0
         self._pending: dict[int, asyncio.Future[Any]] = {}
 
-    async def call(self, question: CoordinatorRequest) -> Any:
+    async def call(self, request: CoordinatorRequest) -> Any:
         """Send a request and return its result.
 
         :raises ChatError: the error that the coordinator raised.
@@ -34,7 +34,7 @@ class RpcClient:
         id = self._last_id
         future = self._pending[id] = asyncio.get_running_loop().create_future()
         try:
-            self._send(RpcRequest(id, question))
+            self._send(RpcRequest(id, request))
             return await future
         finally:
             del self._pending[id]

@@ -1,7 +1,12 @@
-"""Events that the bus carries after a commit, besides ``Message`` and ``Notification``.
+"""The events that the bus carries.
 
-An event refers to state that the database already holds. ``SystemNotice`` and ``TypingChanged`` are the
-exceptions: they are not stored, because a client that reconnects does not need them any more.
+*Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the starts
+and ends of rooms, the changes of conversations, ``ReadAdvanced``. The writer publishes them after the commit.
+``DuplicateMessage`` refers to a message that an earlier commit has stored.
+
+*Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``, ``PresenceChanged``,
+``QueuePositionChanged``, ``WaiterReplaced``. (The notice of a start comes with the commit of the start.) A
+client that missed a transient event does not need it when it reconnects, or gets the present state then.
 """
 
 from collections.abc import Mapping

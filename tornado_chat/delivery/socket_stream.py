@@ -249,18 +249,16 @@ class SocketStream:
         """Write the frame of an event without a number, in order with the messages of the thread."""
         frame = self._frame(event, frame_cache)
         if frame is not None:
-            self.run_in_order(thread, lambda: self._send(frame))
+            self.run_in_order(thread, lambda: self._send_frame(frame))
 
     # --- the socket ---
 
     def send(self, text: bytes) -> None:
-        """Write a text frame now; close the socket if it has more unsent bytes than the limit."""
-        if not self.closed:
-            frame = websocket.encode_frame(websocket.TEXT, text)
-            if self._transport.send_frame(frame) > self.limit_bytes:
-                self.close(*SLOW)
+        """Write a text frame now, before all deferred frames."""
+        self._send_frame(websocket.encode_frame(websocket.TEXT, text))
 
-    def _send(self, frame: bytes) -> None:
+    def _send_frame(self, frame: bytes) -> None:
+        """Write a frame; close the socket if it has more unsent bytes than the limit then."""
         if not self.closed and self._transport.send_frame(frame) > self.limit_bytes:
             self.close(*SLOW)
 
@@ -306,7 +304,7 @@ class SocketStream:
         frame = self._frame(item, frame_cache)
         if frame is None:
             return False
-        self._send(frame)
+        self._send_frame(frame)
         self._tally.delivered += 1
         if self._receipt_tracker.record_sent(item.thread, item.seq):
             self._on_ping_due(self)

@@ -1,21 +1,21 @@
 """The waiting queue, the pool of waiters, and the matches between them.
 
 The dispatcher owns one ``MatchingQueue``. Users ``join`` and ``leave`` it, and ``queue.pool`` holds the state
-of the waiters; ``match`` returns which user gets which waiter, and why::
+of the waiters; ``match`` returns the assignments of users to waiters, with reasons::
 
     queue = MatchingQueue(FifoLeastLoaded())
     queue.pool.set(waiter, available=True, capacity=5)
     queue.join(Ticket(number=1, user=user, since=now))
     for assignment in queue.match():
-        ...  # store it, then tell both
+        ...  # store the assignment, then notify both sides
 
 Strategy: two sorted lists, the queue by the policy's rank and the free waiters by load and last assignment,
 each beside a dictionary of its entries. A position in the queue is an index, so with n waiting and w waiters
-``join``, ``leave`` and ``position`` cost O(log n), a change of a waiter O(log w), and a match both. Nothing
-here scans, except for a policy that passes over tickets (``MatchingQueue.match`` says what that costs).
+``join``, ``leave`` and ``position`` cost O(log n), a change of a waiter O(log w), and a match both. No
+operation scans a list, except for a policy that skips tickets (``MatchingQueue.match`` states the cost).
 
-There is no clock and no lock: one owner calls, one call at a time. Wrong use is an error of the
-program, not of a user, and raises ``ValueError``.
+There is no clock and no lock: the owner makes one call at a time. Wrong use is an error of the program, not
+of a user, and raises ``ValueError``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -124,24 +124,25 @@ class FifoLeastLoaded:
         waiter = pool.least_loaded()
         if waiter is None:
             return None
-        who = "returned user" if ticket.returned else "next in line"
-        return Choice(waiter.person, f"{who}; least loaded waiter, {waiter.load} of {waiter.capacity}")
+        rank = "returned user" if ticket.returned else "next in line"
+        return Choice(waiter.person, f"{rank}; least loaded waiter, {waiter.load} of {waiter.capacity}")
 
 
 class WaiterPool:
     """The waiters, free or not.
 
-    A waiter's load is the number of conversations for which it holds a place. They are held by their numbers,
-    so that holding or releasing a place twice changes nothing. The load counts whether the waiter is
-    available or not, and may lie above its capacity: the capacity was lowered, or the owner calls ``hold``
-    for conversations that it assigned itself (a transfer, a restart: in the order of the assignments, so that
-    the order of the waiters is right again). Such a waiter is not free until it has released enough places.
+    A waiter's load is the number of conversations for which it holds a place. A place is held by the number
+    of the conversation, so that holding or releasing it twice has no effect. The load does not depend on
+    whether the waiter is available. It is above the capacity if the capacity was lowered, or if the owner
+    calls ``hold`` for conversations that ``match`` has not assigned (a transfer; a restart, in the order of
+    the assignments, so that the order of the waiters is restored). Such a waiter is not free until enough
+    places are released.
     """
 
     def __init__(self) -> None:
         self._waiters: dict[Person, Waiter] = {}
         self._held: dict[Person, set[int]] = {}
-        # (load, last assignment, person, waiter): the person is unique, so that two waiters are never
+        # (load, last assignment, person, waiter): the person is unique, so two ``Waiter`` objects are never
         # compared, and the order is the same in every run.
         self._free = SortedList()
         self._free_entries: dict[Person, tuple[int, int, Person, Waiter]] = {}
@@ -152,7 +153,7 @@ class WaiterPool:
     def set(
         self, person: Person, *, available: bool, capacity: int, claims: Mapping[str, Any] | None = None
     ) -> None:
-        """Set the state of a waiter, new or known. Without ``claims`` the waiter keeps those it has."""
+        """Set the state of a new or known waiter. Without ``claims``, a known waiter keeps its claims."""
         if capacity < 0:
             raise ValueError(f"the capacity of {person.key} cannot be {capacity}")
         waiter = self._waiters.get(person) or Waiter(person)
@@ -160,17 +161,16 @@ class WaiterPool:
         self._put(replace(waiter, available=available, capacity=capacity, claims=claims, leaving=False))
 
     def remove(self, person: Person) -> None:
-        """Remove a waiter for good, as soon as it has released its last place.
+        """Remove a waiter as soon as its last place is released.
 
-        If the waiter comes back before that (``set``), the removal is void. Removing an unknown waiter
-        changes nothing.
+        ``set`` before that cancels the removal. Removing an unknown waiter has no effect.
         """
         waiter = self._waiters.get(person)
         if waiter is not None:
             self._put(replace(waiter, available=False, leaving=True))
 
     def hold(self, person: Person, number: int) -> None:
-        """Hold a place of the waiter for a conversation. ``MatchingQueue.match`` does so for its assignments.
+        """Hold a place of the waiter for a conversation; ``MatchingQueue.match`` does it for its assignments.
 
         :raises ValueError: the waiter is not in the pool.
         """
@@ -184,7 +184,7 @@ class WaiterPool:
             self._put(replace(waiter, load=len(held), last_assigned=self._assignments))
 
     def release(self, person: Person, number: int) -> None:
-        """Release the waiter's place for a conversation. Without such a place nothing changes."""
+        """Release the waiter's place for a conversation; without such a place this has no effect."""
         held = self._held.get(person)
         if held is not None and number in held:
             held.remove(number)
@@ -196,18 +196,18 @@ class WaiterPool:
         return self._waiters.get(person)
 
     def least_loaded(self) -> Waiter | None:
-        """Return the free waiter that comes first; None if no waiter is free."""
+        """Return the free waiter with the lowest load and the oldest assignment; None if no waiter is free."""
         if not self._free:
             return None
         waiter: Waiter = self._free[0][-1]
         return waiter
 
     def in_order(self) -> Iterator[Waiter]:
-        """Iterate over the free waiters, the next one first. The pool must not change meanwhile."""
+        """Iterate over the free waiters, the least loaded first. The pool must not change meanwhile."""
         return (entry[-1] for entry in self._free)
 
     def __iter__(self) -> Iterator[Waiter]:
-        """Iterate over all waiters, in the order in which they came."""
+        """Iterate over all waiters, in the order of their first ``set``."""
         return iter(self._waiters.values())
 
     def __len__(self) -> int:
@@ -237,22 +237,22 @@ class MatchingQueue:
     def __init__(self, policy: QueuePolicy) -> None:
         self.pool = WaiterPool()
         self._policy = policy
-        # (rank, number, ticket): the number is unique, so that two tickets are never compared.
+        # (rank, number, ticket): the number is unique, so two ``Ticket`` objects are never compared.
         self._queue = SortedList()
         self._entries: dict[int, tuple[tuple[Any, ...], int, Ticket]] = {}
 
     def join(self, ticket: Ticket) -> None:
         """Put ``ticket`` into the queue.
 
-        Also undoes an assignment that could not be stored: ``pool.release``, then ``join`` with the same
-        ticket, which gets its old position.
+        To undo an assignment that was not stored, call ``pool.release``, then ``join`` with the same ticket,
+        which gets its old position.
 
         :raises ValueError: the ticket is in the queue already.
         """
         if ticket.number in self._entries:
             raise ValueError(f"ticket {ticket.number} is in the queue already")
         entry = (self._policy.rank(ticket), ticket.number, ticket)
-        self._queue.add(entry)  # raises if the rank cannot be compared: before the ticket is anywhere
+        self._queue.add(entry)  # before the next line, as it raises if the rank cannot be compared
         self._entries[ticket.number] = entry
 
     def leave(self, number: int) -> bool:
@@ -264,7 +264,7 @@ class MatchingQueue:
         return True
 
     def set_policy(self, policy: QueuePolicy) -> None:
-        """Use another policy from now on; the queue is sorted anew, in O(n log n)."""
+        """Use another policy from now on, and sort the queue again, in O(n log n)."""
         entries = {
             number: (policy.rank(ticket), number, ticket) for number, (_, _, ticket) in self._entries.items()
         }
@@ -274,19 +274,19 @@ class MatchingQueue:
 
     @property
     def has_passed_over(self) -> bool:
-        """Whether tickets wait although a waiter is free: the policy finds no match among them."""
+        """True if tickets wait although a waiter is free: the policy has found no suitable waiter for them."""
         return bool(self._entries) and bool(self.pool._free)
 
     def match(self) -> list[Assignment]:
-        """Assign while a waiter is free and suits a ticket, the first in the queue first.
+        """Assign tickets to waiters, in the order of the queue, while a waiter is free and suits a ticket.
 
-        A match costs O(log n), and the policy is asked once for each. A policy that passes over
-        tickets is asked once more for each of those, in every call that finds a waiter free: p
-        tickets that suit no waiter cost O(p log n), and p times what ``choose`` costs.
+        A match costs O(log n) and one call of the policy. Each ticket that the policy skips costs one more
+        call in every ``match`` that finds a free waiter: p tickets without a suitable waiter cost O(p log n)
+        and p calls of ``choose``.
 
-        If the policy fails, or chooses a waiter that is not free (``ValueError``), the ticket stays
-        in the queue. What was assigned before that is returned all the same, or it would be lost;
-        the error comes out of the next call that gets as far without assigning anything.
+        If the policy fails, or chooses a waiter that is not free (``ValueError``), the ticket stays in the
+        queue. Assignments made before the error are returned, as they would be lost otherwise; the error is
+        raised by the next call that reaches the ticket without an assignment.
         """
         assignments: list[Assignment] = []
         queue, pool = self._queue, self.pool
@@ -313,14 +313,14 @@ class MatchingQueue:
     # --- views ---
 
     def position(self, number: int) -> int:
-        """Return the ticket's position: 1 is the next one. :raises ValueError: it is not in the queue."""
+        """Return the ticket's position, from 1. :raises ValueError: the ticket is not in the queue."""
         if number not in self._entries:
             raise ValueError(f"ticket {number} is not in the queue")
         before: int = self._queue.bisect_left(self._entries[number])
         return before + 1
 
     def in_order(self, start: int = 0, stop: int | None = None) -> Iterator[Ticket]:
-        """Iterate over the waiting tickets, or a slice, in order. The queue must not change meanwhile."""
+        """Iterate over the tickets, or a slice, in order. The queue must not change meanwhile."""
         return (ticket for _, _, ticket in self._queue.islice(start, stop))
 
     def __len__(self) -> int:

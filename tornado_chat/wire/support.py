@@ -71,11 +71,11 @@ _optional_payloads: Mapping[Any, Callable[[], Payload]] = {
     for struct in _payload_decoders
     if not any(field.required for field in msgspec.structs.fields(struct))
 }
-"""Payloads that may be left out, by themselves."""
+"""By struct: a function that makes the payload if the client leaves it out."""
 
 
 def parse_command(data: str | bytes, role: Role) -> Command:
-    """Parse a frame from a client of the user's or the waiter's endpoint.
+    """Parse a frame from a client of the endpoint of ``role``.
 
     :raises Malformed: the frame is not a valid command; the error states the reason and the key.
         ``peek_id`` finds the id for the answer.
@@ -133,8 +133,8 @@ class SupportEncoder:
     def encode(self, event: Event, own: bool) -> bytes | None:
         """Return the frame for a message, typing or read event, or None if this client gets none."""
         if isinstance(event, Message):
-            # After a transfer, the new waiter gets the user's messages, but without the feature echo not
-            # those of the previous waiter: these are of its own role.
+            # After a transfer, the new waiter gets the user's messages, but without the feature echo not the
+            # messages of the previous waiter, whose role is the same.
             ours = event.sender.role is self._role
             if ours and "echo" not in self.features:
                 return None
@@ -202,7 +202,7 @@ class SupportEncoder:
     ) -> bytes:
         """Return the position of the user in the queue.
 
-        :arg location: 1: the first position.
+        :arg location: the position; 1 is the first.
         :arg conversation: sent with the feature ``seq``, if the user already has one.
         """
         queued = Queued(location)

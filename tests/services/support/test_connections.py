@@ -67,8 +67,8 @@ async def test_who_comes_waits_for_the_goodbyes_that_wait() -> None:
     desk.notifier.show_user(desk.connection, one)
     desk.notifier.show_user(desk.connection, two)
     await turns()
-    desk.notifier.part(desk.connection, one)
-    desk.notifier.part(desk.connection, two)
+    desk.notifier.notify_departure(desk.connection, one)
+    desk.notifier.notify_departure(desk.connection, two)
     desk.notifier.show_user(desk.connection, three)
     assert desk.heard == ["new 1", "new 2"]
     table.release_read(1)
@@ -88,9 +88,9 @@ async def test_who_came_back_before_the_goodbye_was_said_is_parted_from_in_its_t
     row = desk.user(1)
     desk.notifier.show_user(desk.connection, row)
     await turns()
-    desk.notifier.part(desk.connection, row)
+    desk.notifier.notify_departure(desk.connection, row)
     desk.notifier.show_user(desk.connection, row)
-    desk.notifier.part(desk.connection, row)
+    desk.notifier.notify_departure(desk.connection, row)
     desk.notifier.show_user(desk.connection, desk.user(2))
     table.held_reads, held = None, table.held_reads
     held[0].set_result(None)
@@ -120,7 +120,7 @@ async def test_a_new_conversation_waits_for_the_goodbyes_that_wait() -> None:
     one, two = desk.user(1), desk.user(2)
     desk.notifier.show_user(desk.connection, one)
     await turns()
-    desk.notifier.part(desk.connection, one)
+    desk.notifier.notify_departure(desk.connection, one)
     desk.notifier.show_user(desk.connection, two, is_new=True)
     assert desk.heard == ["new 1"]
     table.held_reads, held = None, table.held_reads
@@ -137,7 +137,7 @@ async def test_who_came_back_is_heard_again() -> None:
     row = desk.user(1)
     desk.notifier.show_user(desk.connection, row)
     await turns()
-    desk.notifier.part(desk.connection, row)
+    desk.notifier.notify_departure(desk.connection, row)
     desk.notifier.show_user(desk.connection, row)
     held_reads, desk.fixture.table.held_reads = desk.fixture.table.held_reads, None
     assert held_reads is not None

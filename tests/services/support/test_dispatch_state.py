@@ -65,7 +65,7 @@ def test_a_decision_names_the_version_that_it_was_made_on(state: DispatchState) 
     row = waiting(1)
     decision = decided(state, row)
     assert (decision.row, decision.waiter.person) == (row, ANN)
-    state.learn(with_waiter(row, BOB), 1.0)
+    state.apply_version(with_waiter(row, BOB), 1.0)
     assert decision.row == row
     assert decision.case.row.waiter == BOB
 
@@ -73,7 +73,7 @@ def test_a_decision_names_the_version_that_it_was_made_on(state: DispatchState) 
 def test_a_stored_decision_holds_one_place(state: DispatchState) -> None:
     decision = decided(state, waiting(1))
     assert load(state, ANN) == 1
-    state.learn(with_waiter(decision.row, ANN), 1.0)
+    state.apply_version(with_waiter(decision.row, ANN), 1.0)
     state.resolve(decision)
     assert load(state, ANN) == 1
 
@@ -83,13 +83,13 @@ def test_a_decision_that_was_not_stored_holds_no_place(state: DispatchState) -> 
     state.resolve(decision)
     state.resolve(decision)
     assert load(state, ANN) == 0
-    state.learn(with_waiter(decision.row, ANN), 1.0)  # it was stored after all
+    state.apply_version(with_waiter(decision.row, ANN), 1.0)  # it was stored after all
     assert load(state, ANN) == 1
 
 
 def test_the_end_frees_the_place_that_was_decided(state: DispatchState) -> None:
     decision = decided(state, waiting(1))
-    state.learn(ended(decision.row), 1.0)
+    state.apply_version(ended(decision.row), 1.0)
     assert load(state, ANN) == 0
     state.resolve(decision)
     assert load(state, ANN) == 0
@@ -101,7 +101,7 @@ def test_a_transfer_holds_both_places_until_it_is_stored(state: DispatchState) -
     case = state.add(with_waiter(waiting(1), ANN), 0.0, 0.0)
     decision = state.decide_transfer(case, state.waiters[BOB], "handed over")
     assert (load(state, ANN), load(state, BOB)) == (1, 1)
-    state.learn(with_waiter(case.row, BOB), 1.0)
+    state.apply_version(with_waiter(case.row, BOB), 1.0)
     state.resolve(decision)
     assert (load(state, ANN), load(state, BOB)) == (0, 1)
 
@@ -122,9 +122,9 @@ def test_old_versions_and_unknown_conversations_change_nothing(state: DispatchSt
     first = waiting(1)
     second = with_waiter(first, ANN)
     state.add(second, 0.0, 0.0)
-    assert state.learn(first, 1.0) is None
-    assert state.learn(second, 1.0) is None
-    assert state.learn(waiting(2), 1.0) is None
+    assert state.apply_version(first, 1.0) is None
+    assert state.apply_version(second, 1.0) is None
+    assert state.apply_version(waiting(2), 1.0) is None
     assert state.cases.keys() == {1}
 
 
@@ -161,7 +161,7 @@ class StateMachine(RuleBasedStateMachine):
         decision = self.decisions.pop(data.draw(st.integers(0, len(self.decisions) - 1)))
         case = decision.case
         if stored and case.row == decision.row:
-            self.state.learn(with_waiter(case.row, decision.waiter.person), 0.0)
+            self.state.apply_version(with_waiter(case.row, decision.waiter.person), 0.0)
         self.state.resolve(decision)
         if self.state.is_current(case):
             self.state.enqueue(case)
@@ -177,19 +177,19 @@ class StateMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.state.cases)
     @rule(data=st.data(), waiter=st.sampled_from(WAITERS))
     def another_coordinator_assigns(self, data: st.DataObject, waiter: Person) -> None:
-        self.state.learn(with_waiter(self._draw(data).row, waiter), 0.0)
+        self.state.apply_version(with_waiter(self._draw(data).row, waiter), 0.0)
 
     @precondition(lambda self: self.state.cases)
     @rule(data=st.data())
     def end(self, data: st.DataObject) -> None:
-        self.state.learn(ended(self._draw(data).row), 0.0)
+        self.state.apply_version(ended(self._draw(data).row), 0.0)
 
     @precondition(lambda self: self.state.cases)
     @rule(data=st.data())
     def lose_waiter(self, data: st.DataObject) -> None:
         case = self._draw(data)
         if case.row.state is ACTIVE:
-            self.state.learn(without_waiter(case.row), 0.0)
+            self.state.apply_version(without_waiter(case.row), 0.0)
             self.state.enqueue(case)
 
     @invariant()

@@ -101,7 +101,7 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
     await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
     dispatcher.on_waiter_present("a", on_duty(LI))
     for _ in range(2):
-        await dispatcher.hand_over(TransferRequest(row.id, WU, LI))
+        await dispatcher.transfer(TransferRequest(row.id, WU, LI))
         assert dispatcher.cases[row.id].row.waiter == LI
     assert dispatcher.cases[row.id].row.changes == 2
     dispatcher.end()
@@ -228,7 +228,7 @@ async def test_a_user_who_is_requeued_during_a_transfer_is_matched_again(books: 
     dispatcher.on_waiter_present("a", on_duty(LI))
     books.change(lambda tx: conversations.requeue(tx, active))  # by another coordinator, not published yet
     with pytest.raises(Conflict):
-        await dispatcher.hand_over(TransferRequest(row.id, WU, LI))
+        await dispatcher.transfer(TransferRequest(row.id, WU, LI))
     await until(lambda: dispatcher.cases[row.id].row.changes == 3)
     assert dispatcher.cases[row.id].row.state is ConversationState.ACTIVE
     assert load(dispatcher, WU) + load(dispatcher, LI) == 1

@@ -13,8 +13,8 @@ from tornado_chat.services.support.queue_positions import HEAD_LENGTH, QueuePosi
 class One:
     def __init__(self, number: int) -> None:
         self.number = number
-        self.told_position = 0
-        self.told_at = float("-inf")
+        self.published_position = 0
+        self.published_at = float("-inf")
 
 
 class Line:
@@ -39,7 +39,7 @@ class Line:
 
     @property
     def wrong(self) -> list[int]:
-        return [place for place, one in enumerate(self.waiting, 1) if one.told_position != place]
+        return [place for place, one in enumerate(self.waiting, 1) if one.published_position != place]
 
 
 @pytest.fixture
@@ -92,7 +92,9 @@ def test_a_line_that_moves_all_the_time_is_told_little_and_never_forgets_anybody
         assert line.said - before < rounds * 10 * HEAD_LENGTH  # all would be a hundred times HEAD_LENGTH
         now = asyncio.get_running_loop().time()
         for place, one in enumerate(line.waiting, 1):
-            assert now - one.told_at <= max(2, 4 * place / HEAD_LENGTH + 2), f"{place} has not heard for long"
+            assert now - one.published_at <= max(2, 4 * place / HEAD_LENGTH + 2), (
+                f"{place} has not heard for long"
+            )
 
     runner.run(move())
 

@@ -1,4 +1,7 @@
-"""What is decided in one place: the line, the graces, the starts. See ``attendance.py``."""
+"""The coordinator: passes presence facts and requests to the dispatcher and the room life cycle.
+
+``cluster/facts.py`` describes facts, requests and the interface.
+"""
 
 from typing import Any
 
@@ -22,7 +25,7 @@ from tornado_chat.services.support.dispatcher import Dispatcher
 
 
 class Coordinator:
-    """Gives facts and questions to the parts that they concern."""
+    """Routes presence facts and requests to the dispatcher, the room life cycle and the snapshot."""
 
     def __init__(
         self, dispatcher: Dispatcher, room_lifecycle: RoomLifecycle, snapshot: CoordinatorSnapshot
@@ -32,7 +35,10 @@ class Coordinator:
         self._snapshot = snapshot
 
     async def begin(self) -> None:
-        """:raises Unavailable: the database is away."""
+        """Start a term: read the unfinished rooms and conversations.
+
+        :raises Unavailable: the database is away.
+        """
         await self._room_lifecycle.begin()
         await self._dispatcher.begin()
 
@@ -41,12 +47,15 @@ class Coordinator:
         self._dispatcher.end()
 
     async def resync(self) -> None:
-        """Events may have been missed. :raises Unavailable: the database is away."""
+        """Read from the database the changes whose events may have been missed.
+
+        :raises Unavailable: the database is away.
+        """
         await self._room_lifecycle.resync()
         await self._dispatcher.resync()
 
     def republish(self) -> None:
-        """What only we know, and may not have reached everybody: places in the line, and who is there."""
+        """Publish queue positions and room presence again; they are not in the database."""
         self._room_lifecycle.republish()
         self._dispatcher.republish()
 
@@ -68,13 +77,13 @@ class Coordinator:
         elif kind == "waiter":
             self._dispatcher.on_waiter_absent(process, Person.from_key(identifier))
 
-    async def answer(self, question: CoordinatorRequest) -> Any:
-        match question:
+    async def answer(self, request: CoordinatorRequest) -> Any:
+        match request:
             case TransferRequest():
-                await self._dispatcher.hand_over(question)
+                await self._dispatcher.transfer(request)
                 return None
             case RoomPresenceRequest():
-                return [person.key for person in self._room_lifecycle.present_people(question.thread)]
+                return [person.key for person in self._room_lifecycle.present_people(request.thread)]
             case SupportStatusRequest():
                 return msgspec.to_builtins(self._snapshot.support_status())
             case DeskStatusRequest():

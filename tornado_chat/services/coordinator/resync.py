@@ -1,10 +1,11 @@
-"""Resync: reading from the database what the bus did not deliver, during an outage of the bus and after it.
+"""Resync: reads from the database the changes whose events were missed, during an outage of the bus and after.
 
 The bus carries hints, the database is the truth. While the bus is away, every process queries the database
-each second for news of its participants; so an outage costs time and no message. If one process alone has
-lost the bus, it sets its partition flag in the database, and the others query, too. When the bus is back, one
-resync finds the missed events. Events that no process has received, as the publishing process died just
-before, are found by the coordinator, which checks for them every ``ADOPT_INTERVAL_SECONDS``.
+each second for changes of its participants; so an outage costs time and no message. If only one process has
+lost the bus, it sets its partition flag in the database, and the other processes query each second, too. When
+the bus is back, one resync finds the missed events. Events that no process has received, because the
+publishing process died just before, are found by the coordinator, which resyncs every
+``ADOPT_INTERVAL_SECONDS``.
 """
 
 import asyncio
@@ -22,13 +23,13 @@ from tornado_chat.storage import threads
 
 log = logging.getLogger(__name__)
 
-OUTAGE_INTERVAL_SECONDS = 1.0  # seconds between two resyncs during an outage
-CHECK_INTERVAL_SECONDS = 2.0  # seconds between two checks for the partition flags of other processes
-ADOPT_INTERVAL_SECONDS = 30.0  # seconds between two resyncs of the coordinator without an outage
+OUTAGE_INTERVAL_SECONDS = 1.0  # between two resyncs during an outage
+CHECK_INTERVAL_SECONDS = 2.0  # between two checks for the partition flags of other processes
+ADOPT_INTERVAL_SECONDS = 30.0  # between two resyncs of the coordinator without an outage
 
 
 class Resynchronizer:
-    """The task that resyncs, from the start of the server to its end."""
+    """Runs the resyncs in a background task, from ``start`` to ``stop``."""
 
     def __init__(
         self,
@@ -60,17 +61,17 @@ class Resynchronizer:
             await asyncio.wait({self._task})
 
     def on_disconnect(self) -> None:
-        """The connection to the bus is lost."""
+        """Start the periodic resyncs: the connection to the bus is lost."""
         self._is_bus_away = True
         self._requested.set()
 
     def on_reconnect(self) -> None:
-        """The bus is connected again: events may have been missed, but none are from now on."""
+        """Resync once: the bus is connected again, and only events before this moment may have been missed."""
         self._is_bus_away = False
         self._requested.set()
 
     def request(self) -> None:
-        """Request a resync, as an event of another process may have been missed, with or without a bus."""
+        """Request a resync, because an event of another process may have been missed."""
         self._requested.set()
 
     async def _run(self) -> None:

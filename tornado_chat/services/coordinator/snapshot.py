@@ -1,7 +1,7 @@
 """A snapshot of the coordinator: queue, waiters, conversations, rooms.
 
-Strategy: the state is read from the parts that own it when a snapshot is requested. So it is never stale,
-and costs nothing without a request.
+Strategy: a request reads the state from the objects that own it. So a snapshot is never stale, and costs
+nothing without a request.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.wire.times import LocalTimes
 
 MAX_QUEUE_ROWS = 100
-"""The number of waiting users in ``support_status``."""
+"""The maximum number of waiting users in ``support_status``."""
 
 WAITER_STATES = ("ready", "busy", "paused", "away")
 ROOM_STATES = (SessionState.READY.value, SessionState.ACTIVE.value)
@@ -28,7 +28,7 @@ ROOM_KINDS = {Kind.SESSION: "session", Kind.RECORD: "record"}
 
 
 class CoordinatorSnapshot:
-    """Reads the state of the coordinator, and changes nothing. In any other process, all of it is empty."""
+    """Reads the state of the coordinator. In a process that does not coordinate, the state is empty."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class CoordinatorSnapshot:
         return len(self._dispatcher.queue)
 
     def longest_wait(self) -> float:
-        """Return the seconds that the longest waiting user has waited; 0 if no user waits."""
+        """Return the waiting time of the longest waiting user in seconds; 0 if no user waits."""
         cases = self._dispatcher.cases
         since = min(
             (cases[each.number].waits_since for each in self._dispatcher.queue.in_order()), default=None
@@ -107,7 +107,7 @@ class CoordinatorSnapshot:
     def support_status(self) -> dict[str, Any]:
         """Return waiters, queue and conversations for ``GET /api/v1/support/status``.
 
-        People are given as ``Person.key``.
+        Users and waiters are given as ``Person.key``.
         """
         dispatcher = self._dispatcher
         since = min((ticket.since for ticket in dispatcher.queue.in_order()), default=None)

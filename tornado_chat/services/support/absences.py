@@ -1,7 +1,7 @@
-"""Users and waiters that are not connected: they are awaited for a grace, then given up.
+"""The grace timers of users and waiters that are not connected.
 
-A user that does not come back has left its conversation for good. The users of a waiter that does not come
-back return to the head of the queue.
+If a user does not return within the grace, its conversation ends. If a waiter does not return, its users
+return to the head of the queue.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from tornado_chat.services.support.repository import ConversationStore
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 5.0  # seconds until a change that the database did not take is tried again
+RETRY_SECONDS = 5.0  # seconds until a change that was not stored is tried again
 
 
 class Absences:
     """The grace timers of the dispatcher.
 
-    :arg is_certain: whether what is known of other processes is up to date. No grace ends while it is not.
-    :arg learn: called with the new version of a conversation that has ended.
-    :arg reread: reads a conversation that is not as it was thought to be.
-    :ivar grace_seconds: how long a person is awaited from now on.
+    :arg is_certain: returns True if the knowledge of other processes is up to date; until then no grace ends.
+    :arg apply_version: called with the new version of a conversation that has ended.
+    :arg reread: reads a conversation again whose known version is outdated.
+    :ivar grace_seconds: the length of the graces that start from now on.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Absences:
         term: Term[Conversation],
         repository: ConversationStore,
         is_certain: Callable[[], Awaitable[bool]],
-        learn: Callable[[Conversation], None],
+        apply_version: Callable[[Conversation], None],
         reread: Callable[[Case], Awaitable[None]],
     ) -> None:
         self.grace_seconds = grace_seconds
@@ -46,7 +46,7 @@ class Absences:
         self._state = state
         self._term = term
         self._repository = repository
-        self._learn = learn
+        self._apply_version = apply_version
         self._reread = reread
         self._users: GraceTimers[Case] = GraceTimers(loop, is_certain, self._is_user_away, self._on_user_lost)
         self._waiters: GraceTimers[WaiterState] = GraceTimers(
@@ -59,24 +59,24 @@ class Absences:
         self._waiters.stop_all()
 
     def await_user(self, case: Case) -> None:
-        """Begin the grace of a user."""
+        """Start the grace of a user."""
         self._users.start(case, self.grace_seconds)
 
     def stop_awaiting_user(self, case: Case) -> None:
-        """The user is connected, or its conversation is over."""
+        """Stop the grace of a user that is connected again, or whose conversation has ended."""
         self._users.stop(case)
 
     def await_waiter(self, waiter: WaiterState) -> None:
-        """Begin the grace of a waiter, unless the waiter is connected or its grace is running."""
+        """Start the grace of a waiter, unless the waiter is connected or its grace is running."""
         if not waiter.processes and waiter not in self._waiters:
             self._waiters.start(waiter, self.grace_seconds)
 
     def stop_awaiting_waiter(self, waiter: WaiterState) -> None:
-        """The waiter is connected."""
+        """Stop the grace of a waiter that is connected again."""
         self._waiters.stop(waiter)
 
     def forget_if_idle(self, waiter: WaiterState) -> None:
-        """Forget a waiter that is not connected, is not awaited and has no users."""
+        """Discard the state of a waiter that is not connected, has no running grace and no users."""
         if self._state.waiters.get(waiter.person) is waiter and waiter not in self._waiters:
             self._state.remove_if_idle(waiter)
 
@@ -87,10 +87,10 @@ class Absences:
 
     async def _on_user_lost(self, case: Case) -> None:
         try:
-            self._learn(await self._repository.end(case.row.id, case.row.user))
+            self._apply_version(await self._repository.end(case.row.id, case.row.user))
         except ChatError as error:
             log.warning(
-                "a departure could not be stored, trying again: %s",
+                "the end of a conversation could not be stored, trying again: %s",
                 error,
                 extra=fields(conversation=case.row.id),
             )
@@ -106,17 +106,17 @@ class Absences:
         self._state.update_waiter(waiter, self._loop.time())
         for case in list(waiter.cases.values()):
             if waiter.processes or not self._term.is_running:
-                return  # the waiter came back at the last moment, and keeps the users that it still has
+                return  # the waiter has returned during this loop, and keeps its remaining users
             row = case.row
             if row.waiter != waiter.person or case.decision is not None:
                 continue
             try:
                 await self._repository.requeue(row)
-            except Conflict:  # ended or transferred at this moment
+            except Conflict:  # the conversation has ended or was transferred meanwhile
                 await self._reread(case)
             except ChatError as error:
                 log.warning(
-                    "users could not go back to the line, trying again: %s",
+                    "users of a lost waiter could not be requeued, trying again: %s",
                     error,
                     extra=fields(role="waiter", id=waiter.person.id),
                 )

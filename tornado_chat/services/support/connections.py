@@ -1,4 +1,4 @@
-"""The support connections of this process: what each is told of its conversations, and in which order."""
+"""The support connections of this process: which events each client is notified of, and in which order."""
 
 import asyncio
 import logging
@@ -22,41 +22,42 @@ log = logging.getLogger(__name__)
 
 
 class SupportView(Protocol):
-    """How one client is told of its conversations. ``web.sockets.support`` writes the frames of the dialect.
+    """Sends the notifications about conversations to one client.
 
-    No method waits or raises, whatever state the connection is in.
+    ``web.sockets.support`` implements it with the frames of the dialect. No method blocks or raises, in any
+    state of the connection.
     """
 
     def show_agent(self, conversation: Conversation) -> None:
-        """The user is connected with the waiter of its conversation."""
+        """Notify a user that its conversation has a waiter."""
         ...
 
     def show_user(self, conversation: Conversation) -> None:
-        """The waiter is connected with the user of a conversation."""
+        """Notify a waiter that it serves the user of a conversation."""
         ...
 
     def show_position(self, conversation: Conversation, position: int) -> None:
-        """The user waits at ``position`` (1 is the next one)."""
+        """Notify a waiting user of its position in the queue; 1 is the first position."""
         ...
 
     def show_departure(self, thread: Thread) -> None:
-        """The other side has left the conversation for good."""
+        """Notify the client that the other side has left the conversation for good."""
         ...
 
     def show_replacement(self) -> None:
-        """The waiter has signed in on another connection."""
+        """Notify a waiter that it has signed in on another connection."""
         ...
 
 
 class SupportConnection:
     """One authenticated connection of a user or a waiter.
 
-    :arg features: the features that the client has asked for.
-    :arg address: the address that the connection was given by the server.
-    :ivar user_conversation: of a user: the conversation that it has asked for.
-    :ivar shown: the conversations that the client was told of and not parted from, with the other side's
-        address, which a transfer changes.
-    :ivar departures: the threads whose departures wait for earlier messages, in order.
+    :arg features: the features that the client has requested.
+    :arg address: the address that the server has given to the connection.
+    :ivar user_conversation: of a user: the conversation that the client has requested.
+    :ivar shown: the conversations that the client was notified of, until it is notified of their end: the
+        address of the other side, by number. A transfer changes the address.
+    :ivar departures: the threads whose departures are shown after earlier messages, in order.
     """
 
     __slots__ = (
@@ -92,10 +93,10 @@ class SupportConnection:
         self.departures: list[Thread] = []
 
     def run_after_departures(self, action: Callable[[], None]) -> None:
-        """Run ``action`` after the departures that wait now.
+        """Run ``action`` after the departures that are pending now.
 
-        A client that has one conversation at a time is told of the end of the last one before anything of the
-        next.
+        So a client with one conversation at a time is notified of the end of a conversation before it is
+        notified of the next conversation.
         """
         for thread in reversed(self.departures):
             action = partial(self.socket_stream.run_in_order, thread, action)
@@ -103,22 +104,23 @@ class SupportConnection:
 
 
 class UserConversation:
-    """A user's unfinished conversation and the user's connections in it.
+    """A user's unfinished conversation, with the connections of the user in this process.
 
-    :ivar conversation: its newest version; None until it is stored.
-    :ivar position: the position in the queue that the user was told last; 0 before that.
-    :ivar asking: connections that are new and get the position, even if it has not changed.
-    :ivar has_ended: whether the conversation is over.
+    :ivar conversation: the newest version of the conversation; None until it is stored.
+    :ivar position: the position in the queue that was shown last; 0 before that.
+    :ivar awaiting_position: the connections that have requested the position: they get the next one that is
+        published, even if it has not changed.
+    :ivar has_ended: True if the conversation has ended.
     """
 
-    __slots__ = ("asking", "connections", "conversation", "has_ended", "lock", "position")
+    __slots__ = ("awaiting_position", "connections", "conversation", "has_ended", "lock", "position")
 
     def __init__(self) -> None:
         self.conversation: Conversation | None = None
         self.connections: dict[SupportConnection, None] = {}
         self.lock = asyncio.Lock()
         self.position = 0
-        self.asking: set[SupportConnection] = set()
+        self.awaiting_position: set[SupportConnection] = set()
         self.has_ended = False
 
     @property
@@ -128,9 +130,10 @@ class UserConversation:
 
 
 class SocketNotifier:
-    """Tells connections of conversations that begin and end for them, in order with the messages.
+    """Notifies connections of the start and the end of their conversations, in order with the messages.
 
-    :arg learn: called with the stored version of a conversation after a connection has begun to follow it.
+    :arg apply_version: called with the stored version of a conversation after a connection has begun to
+        follow its thread.
     """
 
     def __init__(
@@ -138,21 +141,21 @@ class SocketNotifier:
         hub: Hub,
         receipts: ReceiptStore,
         store: Store,
-        learn: Callable[[Conversation], None],
+        apply_version: Callable[[Conversation], None],
         tasks: BackgroundTasks,
     ) -> None:
         self._hub = hub
         self._tasks = tasks
         self._store = store
         self._receipts = receipts
-        self._learn = learn
+        self._apply_version = apply_version
 
     def show_agent(
         self, connection: SupportConnection, conversation: Conversation, *, is_new: bool = False
     ) -> None:
-        """Tell a user's connection who serves it, then deliver the messages.
+        """Notify a user's connection of the waiter, then deliver the messages.
 
-        :arg is_new: the conversation was assigned at this moment, and nothing has been said in it yet.
+        :arg is_new: True if the conversation was assigned just now and has no messages.
         """
         assert conversation.waiter_uuid is not None
         self._show(connection, conversation, conversation.waiter_uuid, connection.view.show_agent, is_new)
@@ -160,7 +163,7 @@ class SocketNotifier:
     def show_user(
         self, connection: SupportConnection, conversation: Conversation, *, is_new: bool = False
     ) -> None:
-        """Tell a waiter's connection which user it serves, then deliver the messages. ``is_new`` as above."""
+        """Notify a waiter's connection of the user, then deliver the messages. ``is_new`` as above."""
         self._show(connection, conversation, conversation.user_uuid, connection.view.show_user, is_new)
 
     def _show(
@@ -179,8 +182,8 @@ class SocketNotifier:
             return
 
         def show_and_follow() -> None:
-            # Prepared again, since a departure before may have been from the same conversation, which has
-            # come back.
+            # Repeated, since an earlier departure may have been from this conversation, which has returned,
+            # and then has unfollowed the thread.
             self._hub.prepare_follow(connection.socket_stream, thread)
             show(conversation)
             self._tasks.spawn(self.follow(connection, conversation))
@@ -189,14 +192,14 @@ class SocketNotifier:
         connection.run_after_departures(show_and_follow)
 
     def show_position(self, connection: SupportConnection, conversation: Conversation, position: int) -> None:
-        """Tell a waiting user's connection its position, after the messages of its last waiter."""
+        """Notify a waiting user's connection of its position, after the messages of the previous waiter."""
         show = partial(connection.view.show_position, conversation, position)
         connection.run_after_departures(
             partial(connection.socket_stream.run_in_order, conversation.thread, show)
         )
 
-    def part(self, connection: SupportConnection, conversation: Conversation) -> None:
-        """Tell a connection that the other side has left, after all messages of the conversation."""
+    def notify_departure(self, connection: SupportConnection, conversation: Conversation) -> None:
+        """Notify a connection that the other side has left, after all messages of the conversation."""
         thread = conversation.thread
         connection.shown.pop(conversation.id, None)
 
@@ -205,20 +208,21 @@ class SocketNotifier:
             connection.view.show_departure(thread)
             self._hub.unfollow(connection.socket_stream, thread)
 
-        part = partial(
+        run_after_messages = partial(
             self._hub.run_after, connection.socket_stream, thread, conversation.last_seq, show_departure
         )
-        is_waiting = thread in connection.departures  # it had come back meanwhile, which is still to be told
+        # If an earlier departure from the thread is pending, the return in between is not shown yet either.
+        is_pending = thread in connection.departures
         connection.departures.append(thread)
-        if is_waiting:
-            connection.socket_stream.run_in_order(thread, part)
+        if is_pending:
+            connection.socket_stream.run_in_order(thread, run_after_messages)
         else:
-            part()
+            run_after_messages()
 
     async def follow(self, connection: SupportConnection, conversation: Conversation) -> None:
-        """Deliver the messages that the person has not received yet, then all new ones.
+        """Deliver the messages that the person has not received yet, then all new messages.
 
-        A waiter that takes over has no receipt, and so gets all messages of the user.
+        The waiter after a transfer has no receipt, and so receives all messages of the user.
         """
         thread = conversation.thread
         try:
@@ -231,9 +235,9 @@ class SocketNotifier:
             if "read" in connection.features:
                 for mark in await self._store.look_up(read_marks.read_marks, thread):
                     connection.socket_stream.send_event(mark, thread, {})
-            # Asked after following: an end that came in between is either seen here or delivered live.
+            # Read after following: an end in between is either in this result or arrives as an event.
             for current in await self._store.look_up(conversations.find_many, [conversation.id]):
-                self._learn(current)
+                self._apply_version(current)
         except ChatError as error:
             log.warning(
                 "a conversation could not be read back: %s",
@@ -244,7 +248,7 @@ class SocketNotifier:
 
 
 def _log_fields(conversation: Conversation, connection: SupportConnection, **more: Any) -> dict[str, Any]:
-    """The facts of a log line about one connection in a conversation."""
+    """Return the log fields of a connection in a conversation."""
     person = connection.person
     return fields(
         conversation=conversation.id,

@@ -1,9 +1,9 @@
 """The dispatcher's state: the queue, the waiters, and which conversation belongs to which waiter.
 
-Strategy: pure. Versions of the conversations' rows, presence reports and the results of commits come in,
-decisions and changes come out. There is no clock, timer, task or database here; times are passed in. A
-waiter's places are not counted up and down but derived: each conversation holds a place with the waiter that
-its row names, and with the waiter that is decided for it while that decision is being stored
+Strategy: this module is pure. Its input is versions of the conversations' rows, presence reports and the
+results of commits; its output is decisions. It has no clock, timer, task or database; times are passed in. A
+waiter's places are not counted up and down but derived: each conversation holds a place of the waiter that
+its row names, and, while a decision is being stored, a place of the waiter of that decision
 (``_update_places``).
 """
 
@@ -14,7 +14,7 @@ from tornado_chat.core.types import Conversation, ConversationState, Person
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy, Ticket
 
 MAX_ENDED_IDS = 10_000
-"""Ended conversations that are remembered: many more than end while a report of their user is on its way."""
+"""Ended conversations that are remembered: many more than can end while a presence report is in transit."""
 
 WAITING, ENDED = ConversationState.WAITING, ConversationState.ENDED
 
@@ -22,14 +22,14 @@ WAITING, ENDED = ConversationState.WAITING, ConversationState.ENDED
 class Case:
     """An unfinished conversation.
 
-    :ivar row: its newest known version.
-    :ivar waits_since: when the user came, or lost its waiter, by the loop's clock.
-    :ivar processes: the processes that hold sockets of the user.
-    :ivar decision: the decision that is being stored, if there is one.
-    :ivar postponed: a decision could not be stored; the user is not matched until the next try.
-    :ivar places: the waiters with whom the conversation holds a place.
-    :ivar told_position: the position in the queue that the user was told last; 0 before that.
-    :ivar told_at: when that was, by the loop's clock.
+    :ivar row: the newest known version of the conversation.
+    :ivar waits_since: the time at which the user came, or lost its waiter, by the loop's clock.
+    :ivar processes: the processes that have sockets of the user.
+    :ivar decision: the decision that is being stored; None if there is none.
+    :ivar postponed: True after a decision was not stored; the user is not matched until the next try.
+    :ivar places: the waiters that hold a place for the conversation.
+    :ivar published_position: the position in the queue that was published last; 0 before that.
+    :ivar published_at: the time of that publication, by the loop's clock.
     """
 
     __slots__ = (
@@ -37,9 +37,9 @@ class Case:
         "places",
         "postponed",
         "processes",
+        "published_at",
+        "published_position",
         "row",
-        "told_at",
-        "told_position",
         "waits_since",
     )
 
@@ -50,22 +50,33 @@ class Case:
         self.decision: Decision | None = None
         self.postponed = False
         self.places: tuple[Person, ...] = ()
-        self.told_position = 0
-        self.told_at = float("-inf")
+        self.published_position = 0
+        self.published_at = float("-inf")
 
 
 class WaiterState:
-    """A waiter that is connected, or is awaited, or has users.
+    """A waiter that is connected, is in its grace, or has users.
 
-    :ivar address: the address that its users know, the same for as long as this object lives.
-    :ivar claims: those of its last token, for the queue policy.
-    :ivar ready: whether it takes new users.
-    :ivar processes: the processes that hold its sockets.
-    :ivar cases: its conversations, by number.
-    :ivar since: since when ``ready`` and connected are as they are, by the loop's clock.
+    :ivar address: the address that the waiter's users know; it does not change while this object exists.
+    :ivar claims: the claims of the waiter's last token, for the queue policy.
+    :ivar ready: True if the waiter takes new users.
+    :ivar processes: the processes that have sockets of the waiter.
+    :ivar cases: the waiter's conversations, by number.
+    :ivar ready_and_connected: both states as the pool knows them; None before the first update.
+    :ivar since: the time of the last change of ``ready_and_connected``, by the loop's clock.
     """
 
-    __slots__ = ("address", "cases", "claims", "name", "person", "processes", "ready", "since", "stance")
+    __slots__ = (
+        "address",
+        "cases",
+        "claims",
+        "name",
+        "person",
+        "processes",
+        "ready",
+        "ready_and_connected",
+        "since",
+    )
 
     def __init__(self, person: Person, address: str, name: str | None) -> None:
         self.person = person
@@ -75,12 +86,12 @@ class WaiterState:
         self.ready = False
         self.processes: set[str] = set()
         self.cases: dict[int, Case] = {}
-        self.stance: tuple[bool, bool] | None = None  # ready, connected
+        self.ready_and_connected: tuple[bool, bool] | None = None
         self.since = 0.0
 
 
 class Decision:
-    """A waiter for a conversation, decided on the version ``row`` of it and not stored yet."""
+    """The decision that a waiter gets a conversation, not stored yet; ``row`` is the version it is based on."""
 
     __slots__ = ("case", "reason", "row", "waiter")
 
@@ -92,12 +103,12 @@ class Decision:
 
 
 class DispatchState:
-    """All unfinished support conversations and their people.
+    """All unfinished support conversations, with their users and waiters.
 
-    :arg make_queue: makes the empty queue for a policy.
+    :arg make_queue: creates an empty queue with a policy.
     :ivar queue: the waiting users and the pool of waiters.
     :ivar cases: the unfinished conversations, by number.
-    :ivar waiters: the waiters that are connected, are awaited, or have users.
+    :ivar waiters: the waiters that are connected, are in their grace, or have users.
     """
 
     def __init__(
@@ -112,14 +123,14 @@ class DispatchState:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything. The objects that were handed out before are not known any more."""
+        """Discard the whole state. Cases, waiters and decisions from before are not part of the new state."""
         self.queue = self._make_queue(self._policy)
         self.cases: dict[int, Case] = {}
         self.waiters: dict[Person, WaiterState] = {}
         self._ended: dict[int, None] = {}
 
     def reconfigure(self, capacity: int, policy: QueuePolicy, now: float) -> None:
-        """Use another capacity and policy from now on, also for users that wait already."""
+        """Use another capacity and policy from now on, also for users that are waiting already."""
         self._capacity, self._policy = capacity, policy
         for waiter in self.waiters.values():
             self.update_waiter(waiter, now)
@@ -136,13 +147,13 @@ class DispatchState:
         return case
 
     def has_ended(self, conversation_id: int) -> bool:
-        """Whether a conversation ended not long ago."""
+        """Return True if the conversation is one of the last ``MAX_ENDED_IDS`` that have ended."""
         return conversation_id in self._ended
 
-    def learn(self, row: Conversation, now: float) -> Conversation | None:
-        """Take in a version of a conversation.
+    def apply_version(self, row: Conversation, now: float) -> Conversation | None:
+        """Replace the known version of a conversation by the newer version ``row``.
 
-        Returns the version before; None if ``row`` is not newer than that, or the conversation is unknown.
+        Returns the previous version; None if ``row`` is not newer, or the conversation is unknown.
         """
         case = self.cases.get(row.id)
         if case is None or row.changes <= case.row.changes:
@@ -166,13 +177,14 @@ class DispatchState:
         return before
 
     def is_current(self, case: Case) -> bool:
-        """Whether the conversation is unfinished, and known since before the last ``clear``."""
+        """Return True if the conversation is unfinished and ``case`` was created after the last ``clear``."""
         return self.cases.get(case.row.id) is case
 
     def enqueue(self, case: Case) -> bool:
         """Put a waiting user into the queue, at the position that the policy gives it.
 
-        Returns False if the user is in the queue already or may not be in it now.
+        Returns False if the user is in the queue already, does not wait, or has a decision that is being
+        stored or was postponed.
         """
         row = case.row
         if row.state is not WAITING or case.decision is not None or case.postponed or row.id in self.queue:
@@ -183,7 +195,7 @@ class DispatchState:
     # --- decisions ---
 
     def match(self) -> list[Decision]:
-        """Decide on waiters for as many users as possible."""
+        """Decide on a waiter for each queued user that the policy can match now."""
         decisions = []
         for made in self.queue.match():
             case = self.cases[made.ticket.number]
@@ -199,7 +211,7 @@ class DispatchState:
         return decision
 
     def resolve(self, decision: Decision) -> None:
-        """The decision is stored, or will not be: from now on the conversation's row says which."""
+        """Remove a decision that was stored or has failed; the places follow the conversation's row again."""
         case = decision.case
         if case.decision is decision:
             case.decision = None
@@ -217,21 +229,21 @@ class DispatchState:
         return waiter
 
     def update_waiter(self, waiter: WaiterState, now: float) -> None:
-        """Bring the pool up to date with a waiter's ``ready``, ``processes`` and ``claims``."""
-        stance = (waiter.ready, bool(waiter.processes))
-        if stance != waiter.stance:
-            waiter.stance, waiter.since = stance, now
+        """Update the pool from a waiter's ``ready``, ``processes`` and ``claims``."""
+        ready_and_connected = (waiter.ready, bool(waiter.processes))
+        if ready_and_connected != waiter.ready_and_connected:
+            waiter.ready_and_connected, waiter.since = ready_and_connected, now
         self.queue.pool.set(
-            waiter.person, available=all(stance), capacity=self._capacity, claims=waiter.claims
+            waiter.person, available=all(ready_and_connected), capacity=self._capacity, claims=waiter.claims
         )
 
     def is_free(self, person: Person) -> bool:
-        """Whether a waiter takes new users and has room for one."""
+        """Return True if the waiter takes new users and has a free place."""
         pooled = self.queue.pool.get(person)
         return pooled is not None and pooled.free
 
     def remove_if_idle(self, waiter: WaiterState) -> None:
-        """Forget a waiter that is not connected and holds no place for any user."""
+        """Remove a waiter that is not connected and holds no place for any user."""
         pooled = self.queue.pool.get(waiter.person)
         if not waiter.processes and pooled is not None and pooled.load == 0:
             self.queue.pool.remove(waiter.person)
@@ -252,7 +264,7 @@ class DispatchState:
         return self.waiters.get(row.waiter) or self.waiter(row.waiter, row.waiter_uuid, row.waiter_name, now)
 
     def _update_places(self, case: Case) -> None:
-        """Hold and release places with waiters, so that they are as row and decision demand."""
+        """Hold and release places of waiters to match the conversation's row and its pending decision."""
         row, decision = case.row, case.decision
         if row.state is ENDED:
             wanted: tuple[Person, ...] = ()

@@ -1,16 +1,15 @@
-"""The dispatcher: who waits, who serves, and who gets whom.
+"""The dispatcher: orders the queue and assigns users to waiters.
 
-Strategy: one object decides for all processes; it is only called on the loop of the coordinator, so no two
-matches race. What it knows is in ``dispatch_state.py``. A decision is counted there at once, so that the next
-one takes it into account, and is stored in the same turn of the loop by an update that takes effect only on
-the version of the conversation that was decided on (``repository.py``). What users and waiters are told is
-published by that commit. A decision that the database did not take is undone and made again; if it is unknown
-whether the database took it, the row's next version says so. A new coordinator builds everything again from
-the unfinished conversations.
+Strategy: one object decides for all processes; it is only called on the loop of the coordinator, so there are
+no concurrent matches. Its state is in ``dispatch_state.py``. A decision takes effect there at once, so that
+the next decision takes it into account, and is stored in the same turn of the loop by an update that takes
+effect only on the version of the conversation that was decided on (``repository.py``). The commit publishes
+the events for users and waiters. A decision that the database refuses is undone and made again; if it is
+unknown whether a decision was committed, the row's next version says so. A new coordinator builds the state
+again from the unfinished conversations.
 
-A waiter's *ready* (what it wants) and *connected* (what its sockets say) are two facts; it gets users while
-both hold. A user whose sockets are all gone is not matched meanwhile, and gets its position again when it
-comes back in time.
+A waiter is *ready* by its own request and *connected* by its sockets; it gets users while it is both. A user
+without a socket is not matched, and gets its position again if it returns within the grace.
 """
 
 import asyncio
@@ -44,20 +43,20 @@ from tornado_chat.services.support.repository import ConversationStore
 log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 500  # conversations of one query
-CHUNK_POSITIONS = 500  # users who are told their position before the loop gets a turn
-REMATCH_SECONDS = 2.0  # seconds until the policy is asked again about users that it has passed over
+CHUNK_POSITIONS = 500  # positions that are published before the loop may run other tasks
+REMATCH_SECONDS = 2.0  # seconds until the policy is asked again about users without a suitable waiter
 
 
 class Dispatcher:
-    """All unfinished support conversations, as their coordinator knows them.
+    """The coordinator's queue, waiters and unfinished support conversations.
 
-    :arg publish: the bus, for positions in the queue.
-    :arg wait_seconds: how long users waited for their first waiter.
-    :arg is_certain: whether what is known of other processes is up to date. No grace ends while it is not.
+    :arg publish: publishes events that are not stored: positions in the queue.
+    :arg wait_histogram: measures how long users wait for their first waiter.
+    :arg is_certain: returns True if the knowledge of other processes is up to date; until then no grace ends.
     :arg clock: seconds since 1970.
-    :arg make_queue: makes the empty queue for a policy.
-    :arg settle_seconds: seconds from ``begin`` in which processes report who is connected. Until then no
-        match is made, or the users of the process that reports first would be served first.
+    :arg make_queue: creates an empty queue with a policy.
+    :arg settle_seconds: seconds from ``begin`` in which processes report their users and waiters. Until then
+        no match is made, or the users of the process that reports first would be served first.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Dispatcher:
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Event], None],
         policy: QueuePolicy,
-        wait_seconds: Histogram,
+        wait_histogram: Histogram,
         is_certain: Callable[[], Awaitable[bool]],
         clock: Callable[[], float] = time.time,
         make_queue: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
@@ -77,7 +76,7 @@ class Dispatcher:
         self._repository = repository
         self._loop = loop
         self._publish = publish
-        self._wait_seconds = wait_seconds
+        self._wait_histogram = wait_histogram
         self._clock = clock
         self._state = DispatchState(settings.capacity, policy, make_queue)
         self._term: Term[Conversation] = Term(loop, settle_seconds, self._on_settled)
@@ -88,18 +87,19 @@ class Dispatcher:
             self._term,
             repository,
             is_certain,
-            learn=self._learn,
+            apply_version=self._apply_version,
             reread=self._reread,
         )
         self._tasks = BackgroundTasks(loop)
         self._rematch_timer: asyncio.TimerHandle | None = None
-        self._asked: dict[Case, None] = {}  # users who are told their position when the term has settled
+        # The users whose positions are published when the term has settled.
+        self._position_requests: dict[Case, None] = {}
         self._positions = self._make_positions()
 
     # --- life ---
 
     async def begin(self) -> None:
-        """Continue what is unfinished. Each user and waiter has the full grace to come back.
+        """Start a term with the unfinished conversations. Each user and waiter has the full grace to return.
 
         :raises Unavailable: the database is away.
         """
@@ -107,23 +107,24 @@ class Dispatcher:
         with self._term.starting() as buffered:
             rows = await self._repository.unfinished()
             self._clear()
-            for some in chunks(rows, CHUNK_ROWS):
-                for row in some:
-                    if row.id not in self._state.cases:  # its user was reported meanwhile
+            for chunk in chunks(rows, CHUNK_ROWS):
+                for row in chunk:
+                    if row.id not in self._state.cases:  # else its user was reported meanwhile
                         self._absences.await_user(self._add(row))
-                await asyncio.sleep(0)  # or the coordinator of many conversations would count as dead
+                # Without a pause, a coordinator with many conversations would be declared dead.
+                await asyncio.sleep(0)
         for row in buffered:
-            self._learn(row)
-        if self._term.has_settled:  # at once, as no other process has to report
+            self._apply_version(row)
+        if self._term.has_settled:  # immediately: there is no other process to report
             self._on_settled()
 
     def end(self) -> None:
-        """From now on nothing is decided here, and a closing socket ends nothing."""
+        """End the term: make no decisions, and let closing sockets start no grace."""
         self._term.end()
         self._clear()
 
     async def resync(self) -> None:
-        """Read what the bus may not have delivered.
+        """Read from the database the changes whose events may have been missed.
 
         :raises Unavailable: the database is away.
         """
@@ -134,23 +135,23 @@ class Dispatcher:
             case = self._state.cases.get(id)
             if case is None or case.row.changes < changes:
                 outdated.append(id)
-        for some in chunks(outdated, CHUNK_ROWS):
-            for row in await self._repository.find_many(some):
+        for chunk in chunks(outdated, CHUNK_ROWS):
+            for row in await self._repository.find_many(chunk):
                 if row.id in self._state.cases:
-                    self._learn(row)
+                    self._apply_version(row)
                 elif self._term.is_running and row.open and row.id not in known:
                     self._absences.await_user(self._add(row))
 
     def republish(self) -> None:
-        """Tell each waiting user its position, also those who know it."""
+        """Publish the position of each waiting user again, also if it has not changed."""
         for case in self._state.cases.values():
-            case.told_position = 0
+            case.published_position = 0
         self._positions.changed()
 
     def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
-        """Use other settings and another policy from now on, also for users that wait already.
+        """Use other settings and another policy from now on, also for users that are waiting already.
 
-        A waiter with more users than the new capacity keeps them; a running grace keeps its time.
+        A waiter with more users than the new capacity keeps them; a running grace keeps its length.
         """
         self._settings = settings
         self._absences.grace_seconds = settings.rejoin_grace
@@ -161,7 +162,7 @@ class Dispatcher:
     # --- presence reports ---
 
     def on_user_present(self, process: str, row: Conversation) -> None:
-        """A process holds sockets of the conversation's user, or the user asks for its position."""
+        """Handle the report that a process has sockets of the user, or that the user requests its position."""
         case = self._state.cases.get(row.id)
         if case is None:
             if row.state is ConversationState.ENDED or self._state.has_ended(row.id):
@@ -169,7 +170,7 @@ class Dispatcher:
             case = self._add(row)
         else:
             if row.changes > case.row.changes:
-                self._learn(row)
+                self._apply_version(row)
                 if row.state is ConversationState.ENDED:
                     return
             self._absences.stop_awaiting_user(case)
@@ -178,7 +179,7 @@ class Dispatcher:
             self._wait(case)
 
     def on_user_absent(self, process: str, conversation_id: int) -> None:
-        """A process holds no sockets of the user any more. After the last process the grace begins."""
+        """Handle the report that a process has no sockets of the user. With no process left, the grace starts."""
         case = self._state.cases.get(conversation_id)
         if case is None or process not in case.processes:
             return
@@ -189,7 +190,7 @@ class Dispatcher:
             self._absences.await_user(case)
 
     def on_waiter_present(self, process: str, fact: WaiterPresence) -> None:
-        """A process holds sockets of a waiter, which takes new users or does not."""
+        """Handle the report that a process has sockets of a waiter, which is ready or paused."""
         now = self._loop.time()
         waiter = self._state.waiter(fact.person, fact.address, fact.name, now)
         self._absences.stop_awaiting_waiter(waiter)
@@ -201,7 +202,7 @@ class Dispatcher:
         self._match()
 
     def on_waiter_absent(self, process: str, person: Person) -> None:
-        """As ``on_user_absent``."""
+        """Handle the report that a process has no sockets of the waiter, as ``on_user_absent``."""
         waiter = self._state.waiters.get(person)
         if waiter is None or process not in waiter.processes:
             return
@@ -212,15 +213,15 @@ class Dispatcher:
 
     # --- requests ---
 
-    async def hand_over(self, request: TransferRequest) -> None:
-        """Give a user to another waiter.
+    async def transfer(self, request: TransferRequest) -> None:
+        """Transfer a user to another waiter.
 
-        :raises NotFound: there is no such waiter that is ready and has room.
-        :raises Conflict: the conversation is not the source's any more.
+        :raises NotFound: the target is unknown, is not ready or has no free place.
+        :raises Conflict: the user is not served by the source any more.
         """
         case = self._state.cases.get(request.conversation_id)
         if case is not None and case.row.waiter == request.target != request.source:
-            return  # requested again, since the coordinator that did it could not answer
+            return  # a repeated request: the previous coordinator did the transfer, but could not answer
         target = self._state.waiters.get(request.target)
         if target is None or not self._state.is_free(request.target) or request.target == request.source:
             raise NotFound("no_such_waiter", id=request.target.id)
@@ -243,11 +244,11 @@ class Dispatcher:
     events = (ConversationAssigned, ConversationEnded, ConversationRequeued)
 
     def on_event(self, event: Event) -> None:
-        """Called for ``events``."""
+        """Apply a committed change; called for the types in ``events``."""
         if not isinstance(event, ConversationAssigned | ConversationEnded | ConversationRequeued):
             return
         if self._term.is_running:
-            self._learn(event.conversation)
+            self._apply_version(event.conversation)
         else:
             self._term.buffer(event.conversation)
 
@@ -255,7 +256,7 @@ class Dispatcher:
 
     @property
     def queue(self) -> MatchingQueue:
-        """The waiting users and the pool of waiters. Not to be changed."""
+        """The waiting users and the pool of waiters; the caller must not change them."""
         return self._state.queue
 
     @property
@@ -265,27 +266,27 @@ class Dispatcher:
 
     @property
     def waiters(self) -> Mapping[Person, WaiterState]:
-        """The waiters that are connected, are awaited or have users."""
+        """The waiters that are connected, are in their grace or have users."""
         return self._state.waiters
 
     @property
     def capacity(self) -> int:
-        """How many users a waiter serves at once."""
+        """The number of users that a waiter serves at the same time."""
         return self._settings.capacity
 
     # --- the queue ---
 
     def _wait(self, case: Case) -> None:
-        """Queue a connected user without waiter, and tell its position unless it is matched at once."""
+        """Queue a connected user without a waiter, and publish its position unless it is matched at once."""
         if self._state.enqueue(case):
             self._match()
         if not self._term.has_settled:  # the queue is still incomplete
-            self._asked[case] = None
+            self._position_requests[case] = None
         elif case.decision is None and not case.postponed:
             self._publish_position(case)
 
     def _match(self) -> None:
-        """Give a waiter to each user for whom there is one."""
+        """Match waiting users with free waiters and store each decision."""
         if not self._term.has_settled:
             return
         state = self._state
@@ -297,7 +298,7 @@ class Dispatcher:
                 self._rematch_timer = self._loop.call_later(REMATCH_SECONDS, self._rematch)
 
     def _rematch(self) -> None:
-        """A policy may change its mind as time goes by, without any other change."""
+        """Match again: a policy may choose differently as time goes by, without any other change."""
         self._rematch_timer = None
         self._match()
 
@@ -316,7 +317,7 @@ class Dispatcher:
         error = None if stored.cancelled() else stored.exception()
         if error is None:
             self._resolve(decision)
-            if decision.case.row.state is ConversationState.WAITING:  # and has lost its waiter meanwhile
+            if decision.case.row.state is ConversationState.WAITING:  # the waiter was lost meanwhile
                 self._requeue(decision.case)
         elif isinstance(error, Conflict):
             self._tasks.spawn(self._on_conflict(decision))
@@ -324,7 +325,7 @@ class Dispatcher:
             self._on_not_stored(decision, error)
 
     async def _on_conflict(self, decision: Decision) -> None:
-        """The conversation has ended, or is not as it was when its waiter was decided."""
+        """Undo a decision that was refused: the conversation has ended or has a newer version."""
         await self._reread(decision.case)
         self._resolve(decision)
         self._requeue(decision.case)
@@ -343,7 +344,7 @@ class Dispatcher:
         self._requeue(case)
 
     def _requeue(self, case: Case) -> None:
-        """Queue the user again whose decision came to nothing, if it still waits here."""
+        """Queue the user again after a decision that was not stored, if the user still waits."""
         if self._state.is_current(case) and case.processes:
             self._state.enqueue(case)
         self._match()
@@ -361,10 +362,10 @@ class Dispatcher:
             self._absences.await_waiter(self._state.waiters[row.waiter])
         return case
 
-    def _learn(self, row: Conversation) -> None:
-        """Take in a version of a conversation, and do what follows from it; an old one changes nothing."""
+    def _apply_version(self, row: Conversation) -> None:
+        """Apply a version of a conversation and its consequences; a version that is not newer is ignored."""
         case, now = self._state.cases.get(row.id), self._loop.time()
-        before = self._state.learn(row, now)
+        before = self._state.apply_version(row, now)
         if case is None or before is None:
             return
         if row.state is ConversationState.ENDED:
@@ -375,10 +376,10 @@ class Dispatcher:
         elif row.waiter != before.waiter:
             self._on_assigned(case, before, now)
         if before.waiter is None:
-            if case.decision is None:  # the user was in the queue, and is not any more
+            if case.decision is None:  # the user has left the queue
                 self._positions.changed()
             elif row.state is ConversationState.ENDED:
-                self._loop.call_soon(self._match)  # the place that was decided for the user is free
+                self._loop.call_soon(self._match)  # the place that the decision held is free
         elif row.waiter != before.waiter or row.state is ConversationState.ENDED:
             self._absences.forget_if_idle(self._state.waiters[before.waiter])
             self._loop.call_soon(self._match)  # the place of the user is free
@@ -389,7 +390,7 @@ class Dispatcher:
         role, id = row.waiter.role.value, row.waiter.id
         if before.waiter is None:
             waited = now - case.waits_since
-            self._wait_seconds.observe(waited)
+            self._wait_histogram.observe(waited)
             log.info(
                 "matched",
                 extra=fields(conversation=row.id, role=role, id=id, waited=round(waited, 1), why=row.reason),
@@ -406,10 +407,10 @@ class Dispatcher:
             self._absences.await_waiter(waiter)
 
     async def _reread(self, case: Case) -> None:
-        """Read a conversation that is not as it was thought to be."""
+        """Read a conversation again whose known version is outdated."""
         try:
             for row in await self._repository.find_many([case.row.id]):
-                self._learn(row)
+                self._apply_version(row)
         except ChatError as error:
             log.warning("a conversation could not be read: %s", error, extra=fields(conversation=case.row.id))
 
@@ -430,24 +431,24 @@ class Dispatcher:
             self._positions.publish(case, self._state.queue.position(case.row.id))
 
     def _on_settled(self) -> None:
-        """All processes have reported: the queue is complete."""
+        """Match and publish the requested positions: all processes have reported, so the queue is complete."""
         self._match()
-        asked, self._asked = self._asked, {}
-        self._tasks.spawn(self._publish_positions(list(asked)))
+        requests, self._position_requests = self._position_requests, {}
+        self._tasks.spawn(self._publish_positions(list(requests)))
 
     async def _publish_positions(self, cases: Sequence[Case]) -> None:
-        for some in chunks(cases, CHUNK_POSITIONS):
-            for case in some:
+        for chunk in chunks(cases, CHUNK_POSITIONS):
+            for case in chunk:
                 self._publish_position(case)
             await asyncio.sleep(0)
 
     # --- inside ---
 
     def _clear(self) -> None:
-        """Forget everybody, and all that was to be done for them."""
+        """Discard all users, waiters, timers and pending position updates."""
         self._absences.clear()
         self._positions.stop()
-        self._asked = {}
+        self._position_requests = {}
         if self._rematch_timer is not None:
             self._rematch_timer.cancel()
             self._rematch_timer = None

@@ -1,4 +1,4 @@
-"""The earlier support conversations of a user, for persons that may read them."""
+"""The earlier support conversations of a user, with the rights to read them."""
 
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Action, Conversation, Identity, Kind, Message, Person, Role, Thread
@@ -10,10 +10,10 @@ from tornado_chat.storage import conversations, messages
 
 
 class SupportHistory:
-    """Earlier conversations of a user.
+    """The earlier conversations of a user.
 
-    The host, admins, and the waiter that serves the user now may read them. A waiter may also read the
-    conversations that it served last.
+    The host, admins, and the waiter that serves the user now may read them. A waiter may also read each
+    conversation whose last waiter it was.
     """
 
     def __init__(
@@ -27,9 +27,9 @@ class SupportHistory:
     async def of_user(
         self, identity: Identity, user_id: str, before: int | None, limit: int
     ) -> tuple[list[Conversation], bool]:
-        """Return a page of the user's finished conversations, newest first, and whether there are older ones.
+        """Return a page of the user's ended conversations, newest first, and whether older ones exist.
 
-        :raises Forbidden: the waiter that asks does not serve the user.
+        :raises Forbidden: the calling waiter does not serve the user.
         """
         user = Person(Role.USER, user_id)
         if not await self._access_control.is_allowed_by_plugin(
@@ -42,10 +42,10 @@ class SupportHistory:
     async def page(
         self, identity: Identity, conversation_id: int, after: int, limit: int
     ) -> tuple[list[Message], bool]:
-        """Return the messages after ``after`` (a ``seq``), oldest first, and whether there are more.
+        """Return the messages after the ``seq`` ``after``, oldest first, and whether more exist.
 
         :raises NotFound: there is no such conversation.
-        :raises Forbidden: the person that asks may not read it.
+        :raises Forbidden: the caller may not read it.
         """
         thread = Thread(Kind.SUPPORT, conversation_id)
         conversation = await self._store.read(conversations.get, conversation_id)

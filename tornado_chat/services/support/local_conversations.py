@@ -1,10 +1,10 @@
 """The users and waiters with connections in this process, and their conversations.
 
-Strategy: a conversation's row says everything, and each change of it makes a new version of the row.
-``learn`` compares the version that the connections were told of last with the one it gets, and tells them the
-difference; so it does not matter whether a version comes with an event, was read because a client connected,
-or because an event was missed. Who waits, for how long and for whom is not decided here: this module reports
-who is connected to the coordinator (``cluster/facts.py``), and learns what the coordinator has decided.
+Strategy: each change of a conversation stores a new version of its row. ``apply_version`` compares a version
+with the last one shown and notifies the connections of the differences. So it makes no difference whether a
+version comes with an event, or was read because a client connected or an event was missed. This module does
+not decide on queue and matches: it reports the users and waiters that are connected here to the coordinator
+(``cluster/facts.py``), and receives the coordinator's decisions as events.
 """
 
 import asyncio
@@ -45,11 +45,17 @@ from tornado_chat.storage import conversations
 log = logging.getLogger(__name__)
 
 MAX_SEEN_VERSIONS = 10_000
-"""Conversations whose newest version is remembered: many more than change while a row is on its way to us."""
+"""Conversations whose newest version is remembered: many more than can change while a row is being read."""
 
 
 class LocalWaiter:
-    """A waiter's connections and its conversations."""
+    """A waiter's connections in this process, and the waiter's conversations.
+
+    :ivar address: the address of the waiter for its users, if the waiter has no address yet.
+    :ivar claims: the claims of the waiter's last token.
+    :ivar ready: True if the waiter takes new users.
+    :ivar rows: the newest versions of the conversations, by number.
+    """
 
     __slots__ = ("address", "claims", "connections", "name", "person", "ready", "rows")
 
@@ -89,29 +95,32 @@ class LocalConversations:
         self._bus = bus
         self._access_control = access_control
         self._coordinator_client = coordinator_client
-        self._notifier = SocketNotifier(hub, receipts, store, self.learn, BackgroundTasks(loop))
+        self._notifier = SocketNotifier(hub, receipts, store, self.apply_version, BackgroundTasks(loop))
         self._user_conversations: dict[Person, UserConversation] = {}
         self._local_waiters: dict[Person, LocalWaiter] = {}
-        self._holders: dict[int, LocalWaiter] = {}  # the waiter here that has a conversation
-        self._seen: dict[int, int] = {}  # the newest version of the conversations that were learned last
+        self._holders: dict[int, LocalWaiter] = {}  # by conversation: its waiter, if connected here
+        # The newest version of each of the last MAX_SEEN_VERSIONS conversations that have changed.
+        self._seen_versions: dict[int, int] = {}
         self._is_stopping = False
 
     def stop(self) -> None:
-        """From now on a connection is closed by the server, and its person does not leave."""
+        """Ignore closing connections from now on: the server closes them, so no grace starts."""
         self._is_stopping = True
 
     def reconfigure(self, settings: config.Support) -> None:
         """Use other settings from now on."""
         self._settings = settings
 
-    # --- people come and go ---
+    # --- connecting and leaving ---
 
     async def attach_user(self, connection: SupportConnection, *, resume: bool = False) -> bool:
-        """Connect a user with its conversation or its position in the queue, a new one if needed.
+        """Connect a user with its unfinished conversation; if there is none, with a new one in the queue.
 
-        :arg resume: do not begin a new one. False is returned if there is none to come back to.
-        :raises Unavailable: the queue could not be joined; nothing was done.
-        :raises Forbidden: a plugin does not let the user in.
+        Returns False, and does not connect, if ``resume`` is set and there is no unfinished conversation.
+
+        :arg resume: do not create a conversation.
+        :raises Unavailable: the queue could not be joined; nothing has changed.
+        :raises Forbidden: a plugin does not let the user join the queue.
         """
         await self._access_control.is_allowed_by_plugin(connection.identity, Action.QUEUE)
         person = connection.person
@@ -120,39 +129,41 @@ class LocalConversations:
             if await self._store.read(conversations.unfinished_of, person) is None:
                 return False
         while True:
-            mine = self._user_conversations.get(person)
-            if mine is None:
-                mine = self._user_conversations[person] = UserConversation()
-            async with mine.lock:
-                if self._user_conversations.get(person) is not mine:  # it ended while we waited for the lock
-                    continue
-                if mine.conversation is None:
+            user_conversation = self._user_conversations.get(person)
+            if user_conversation is None:
+                user_conversation = self._user_conversations[person] = UserConversation()
+            async with user_conversation.lock:
+                if self._user_conversations.get(person) is not user_conversation:
+                    continue  # the conversation ended while this call waited for the lock
+                if user_conversation.conversation is None:
                     try:
-                        mine.conversation = await self._open(connection)
+                        user_conversation.conversation = await self._open(connection)
                     except BaseException:
                         del self._user_conversations[person]
                         raise
-                mine.connections[connection] = None
-                connection.user_conversation = mine
-                mine.asking.add(connection)
-                # Also when the coordinator knows it: that is how a user asks for its position.
-                self._coordinator_client.report(QueuePresence(mine.conversation, self._loop.time()))
-                if mine.conversation.state is ConversationState.ACTIVE:
-                    self._notifier.show_agent(connection, mine.conversation)
-                elif mine.conversation.returned:
-                    await self._notifier.follow(connection, mine.conversation)
+                user_conversation.connections[connection] = None
+                connection.user_conversation = user_conversation
+                user_conversation.awaiting_position.add(connection)
+                # Reported also if the coordinator has the fact: the report requests the queue position.
+                self._coordinator_client.report(
+                    QueuePresence(user_conversation.conversation, self._loop.time())
+                )
+                if user_conversation.conversation.state is ConversationState.ACTIVE:
+                    self._notifier.show_agent(connection, user_conversation.conversation)
+                elif user_conversation.conversation.returned:
+                    await self._notifier.follow(connection, user_conversation.conversation)
                 break
-        if connection.socket_stream.closed:  # while we waited
+        if connection.socket_stream.closed:  # it closed during this call
             self.detach(connection)
         return True
 
     async def attach_waiter(self, connection: SupportConnection, *, ready: bool) -> None:
-        """Connect a waiter with its users, and with new ones if it is ready.
+        """Connect a waiter with its users, and report to the coordinator whether it takes new users.
 
-        Either way it is shown the conversations that this connection has not been shown yet.
+        The connection is notified of each conversation that it was not notified of before.
 
         :raises Forbidden: a plugin does not let the waiter serve.
-        :raises Unavailable: its conversations could not be read.
+        :raises Unavailable: the waiter's conversations could not be read.
         """
         await self._access_control.is_allowed_by_plugin(connection.identity, Action.SERVE)
         waiter = self._local_waiters.get(connection.person)
@@ -169,7 +180,7 @@ class LocalConversations:
             try:
                 await self._subscribe(connection)
                 for row in await self._store.look_up(conversations.active_of_waiter, connection.person):
-                    self.learn(row)
+                    self.apply_version(row)
             except ChatError:
                 self.detach(connection)
                 raise
@@ -182,17 +193,20 @@ class LocalConversations:
             self.detach(connection)
 
     def detach(self, connection: SupportConnection) -> None:
-        """The connection is closed. After the last connection of its person the grace begins."""
+        """Remove a closed connection; after the person's last connection here, withdraw the presence fact.
+
+        The coordinator starts the grace when no process reports the fact any more.
+        """
         if self._is_stopping:
             return
-        mine = connection.user_conversation
-        if mine is not None and connection in mine.connections:
-            del mine.connections[connection]
-            mine.asking.discard(connection)
-            if not mine.connections and not mine.has_ended:
-                self._forget(mine)
-                self._coordinator_client.withdraw(queue_key(mine.row.id))
-                self._log_away(mine.row, connection)
+        user_conversation = connection.user_conversation
+        if user_conversation is not None and connection in user_conversation.connections:
+            del user_conversation.connections[connection]
+            user_conversation.awaiting_position.discard(connection)
+            if not user_conversation.connections and not user_conversation.has_ended:
+                self._forget(user_conversation)
+                self._coordinator_client.withdraw(queue_key(user_conversation.row.id))
+                self._log_away(user_conversation.row, connection)
         waiter = self._local_waiters.get(connection.person)
         if waiter is not None and connection in waiter.connections:
             del waiter.connections[connection]
@@ -204,19 +218,19 @@ class LocalConversations:
                     self._log_away(row, connection)
 
     def sign_in(self, connection: SupportConnection) -> None:
-        """Let a new connection of a waiter replace its others that have, like it, the feature ``kickout``."""
+        """Replace the waiter's other connections by a new one, among those with the feature ``kickout``."""
         if connection.person.role is Role.WAITER and "kickout" in connection.features:
             self._bus.publish(WaiterReplaced(connection.person, connection.socket_stream.conn))
 
     async def end(self, conversation: Conversation, gone: Person) -> None:
-        """End a conversation, as ``gone`` leaves it for good. Ending it twice changes nothing."""
+        """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect."""
         await self._repository.end(conversation.id, gone)
 
     def conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
-        """Return the conversation that a request is about.
+        """Return the conversation that a request of the client refers to.
 
-        :arg address: of a waiter: the user's address; of a user: ignored.
-        :raises Conflict: there is none, or it is not the waiter's.
+        :arg address: the address of the user, in a request of a waiter; ignored in a request of a user.
+        :raises Conflict: there is no such conversation, or another waiter has it.
         """
         if connection.person.role is Role.USER:
             if connection.user_conversation is None:
@@ -241,29 +255,29 @@ class LocalConversations:
     )
 
     def on_event(self, event: Event) -> None:
-        """Take in a committed change or a decision, and tell the connections; called for ``events``."""
+        """Notify the connections of a committed change or a queue position; called for the types in ``events``."""
         if isinstance(event, ConversationAssigned):
             row = event.conversation
-            self.learn(row, is_new=event.previous is None and row.last_seq == 0)
+            self.apply_version(row, is_new=event.previous is None and row.last_seq == 0)
         elif isinstance(event, ConversationEnded | ConversationRequeued):
-            self.learn(event.conversation)
+            self.apply_version(event.conversation)
         elif isinstance(event, QueuePositionChanged):
             self._on_position(event)
         elif isinstance(event, WaiterReplaced):
             self._replace(event)
 
     def _on_position(self, event: QueuePositionChanged) -> None:
-        self.learn(event.conversation)
-        mine = self._user_conversations.get(event.conversation.user)
-        row = None if mine is None else mine.conversation
-        if mine is None or row is None or row.id != event.conversation.id:
+        self.apply_version(event.conversation)
+        user_conversation = self._user_conversations.get(event.conversation.user)
+        row = None if user_conversation is None else user_conversation.conversation
+        if user_conversation is None or row is None or row.id != event.conversation.id:
             return
-        has_moved = mine.position != event.place
-        mine.position = event.place
-        for connection in mine.connections:
-            if has_moved or connection in mine.asking:
+        has_moved = user_conversation.position != event.place
+        user_conversation.position = event.place
+        for connection in user_conversation.connections:
+            if has_moved or connection in user_conversation.awaiting_position:
                 self._notifier.show_position(connection, row, event.place)
-        mine.asking.clear()
+        user_conversation.awaiting_position.clear()
 
     def _replace(self, event: WaiterReplaced) -> None:
         waiter = self._local_waiters.get(event.waiter)
@@ -272,21 +286,26 @@ class LocalConversations:
                 other.view.show_replacement()
                 other.socket_stream.close(*REPLACED)
 
-    def learn(self, row: Conversation, *, is_new: bool = False) -> None:
-        """Tell the connections here what is new in a conversation. An old version of it changes nothing.
+    def apply_version(self, row: Conversation, *, is_new: bool = False) -> None:
+        """Notify the connections of the differences to the last version. An older version is ignored.
 
-        :arg is_new: the version comes from the event of its first assignment, before anything was said.
+        :arg is_new: True if the version was made by the first assignment and the conversation has no messages.
         """
-        seen = self._seen.pop(row.id, 0)
-        self._seen[row.id] = max(seen, row.changes)
-        if row.changes < seen:  # read before a change that we have learned, and handed to us after it
+        seen = self._seen_versions.pop(row.id, 0)
+        self._seen_versions[row.id] = max(seen, row.changes)
+        if row.changes < seen:  # the row was read before a change that was applied meanwhile
             return
-        if len(self._seen) > MAX_SEEN_VERSIONS:
-            del self._seen[next(iter(self._seen))]
-        mine = self._user_conversations.get(row.user)
-        known = None if mine is None else mine.conversation
-        if mine is not None and known is not None and known.id == row.id and row.changes > known.changes:
-            self._update_user(mine, row, is_new)
+        if len(self._seen_versions) > MAX_SEEN_VERSIONS:
+            del self._seen_versions[next(iter(self._seen_versions))]
+        user_conversation = self._user_conversations.get(row.user)
+        known = None if user_conversation is None else user_conversation.conversation
+        if (
+            user_conversation is not None
+            and known is not None
+            and known.id == row.id
+            and row.changes > known.changes
+        ):
+            self._update_user(user_conversation, row, is_new)
         holder = self._holders.get(row.id)
         if holder is not None and holder.person != row.waiter:
             self._update_waiter(holder, row, is_new)
@@ -295,38 +314,38 @@ class LocalConversations:
             self._update_waiter(waiter, row, is_new)
 
     async def resync(self) -> None:
-        """Read what the bus may not have delivered for the connections here.
+        """Read from the database the changes whose events may have been missed in this process.
 
         :raises Unavailable: the database is away.
         """
-        ids = [mine.row.id for mine in self._user_conversations.values() if mine.conversation is not None]
+        ids = [each.row.id for each in self._user_conversations.values() if each.conversation is not None]
         ids += [row_id for waiter in self._local_waiters.values() for row_id in waiter.rows]
         async for row in read_in_chunks(self._store, conversations.find_many, ids):
-            self.learn(row)
+            self.apply_version(row)
         async for row in read_in_chunks(
             self._store, conversations.active_of_waiters, list(self._local_waiters)
         ):
-            self.learn(row)
+            self.apply_version(row)
 
     # --- inside ---
 
-    def _update_user(self, mine: UserConversation, row: Conversation, is_new: bool) -> None:
-        mine.conversation = row
+    def _update_user(self, user_conversation: UserConversation, row: Conversation, is_new: bool) -> None:
+        user_conversation.conversation = row
         if row.state is ConversationState.ACTIVE:
-            for connection in mine.connections:
+            for connection in user_conversation.connections:
                 if connection.shown.get(row.id) != row.waiter_uuid:
                     self._notifier.show_agent(connection, row, is_new=is_new)
         elif row.state is ConversationState.WAITING:
-            mine.position = 0
-            for connection in mine.connections:
+            user_conversation.position = 0
+            for connection in user_conversation.connections:
                 connection.shown.pop(row.id, None)
         else:
-            mine.has_ended = True
-            self._forget(mine)
+            user_conversation.has_ended = True
+            self._forget(user_conversation)
             self._coordinator_client.withdraw(queue_key(row.id))
-            for connection in mine.connections:
+            for connection in user_conversation.connections:
                 connection.user_conversation = None
-                self._notifier.part(connection, row)
+                self._notifier.notify_departure(connection, row)
 
     def _update_waiter(self, waiter: LocalWaiter, row: Conversation, is_new: bool) -> None:
         known = waiter.rows.get(row.id)
@@ -344,7 +363,7 @@ class LocalConversations:
                 del self._holders[row.id]
             for connection in waiter.connections:
                 if row.id in connection.shown:
-                    self._notifier.part(connection, row)
+                    self._notifier.notify_departure(connection, row)
 
     async def _open(self, connection: SupportConnection) -> Conversation:
         """Return the user's unfinished conversation, a new one if it has none."""
@@ -354,24 +373,24 @@ class LocalConversations:
                 claims[claim] = identity.claims[claim]
         await self._subscribe(connection)
         while True:
-            # A user that comes back needs no commit, and does not wait for those who do. Lookups are answered
-            # in the order in which they were asked, so users that come at the same time keep their order.
+            # A user that returns needs no commit, and does not wait for the users that do. Lookups are
+            # answered in the order of the calls, so users that come at the same time keep their order.
             row = await self._repository.find_unfinished(connection.person)
             if row is None:
                 row = await self._repository.join(
                     connection.person, identity.name, connection.address, claims
                 )
-            if row.changes >= self._seen.get(row.id, 0):  # else it has changed since it was read
+            if row.changes >= self._seen_versions.get(row.id, 0):  # else it has changed since it was read
                 return row
 
     async def _subscribe(self, connection: SupportConnection) -> None:
-        """Subscribe to a person's channel; not for a closed connection, which would never unsubscribe."""
+        """Subscribe to the person's channel. A closed connection does not, as it would never unsubscribe."""
         if not connection.socket_stream.closed:
             await self._bus.subscribe(connection.person)
 
-    def _forget(self, mine: UserConversation) -> None:
-        if self._user_conversations.get(mine.row.user) is mine:
-            del self._user_conversations[mine.row.user]
+    def _forget(self, user_conversation: UserConversation) -> None:
+        if self._user_conversations.get(user_conversation.row.user) is user_conversation:
+            del self._user_conversations[user_conversation.row.user]
 
     def _log_away(self, row: Conversation, connection: SupportConnection) -> None:
         person, grace = connection.person, self._settings.rejoin_grace

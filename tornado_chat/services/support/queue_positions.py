@@ -1,10 +1,10 @@
-"""Publishing the positions of waiting users: when they change, and not too often.
+"""Publishes the changed positions of waiting users, at a limited rate.
 
-Strategy: when the first user leaves, all positions change. To publish all of them, each second, would cost
-more than all conversations; and for users far behind a small delay does not matter. So the queue is divided
-into bands, each twice as long as all bands before it, and a band is published in chunks: the first
-``HEAD_LENGTH`` users in every round, the next ``HEAD_LENGTH`` in two rounds, the next ``2 * HEAD_LENGTH`` in
-four. A round costs O(log n) and not O(n).
+Strategy: when the first user leaves the queue, all positions change. Publishing all of them each second would
+cost more than all conversations, and for users at the back a small delay does not matter. So the queue is
+divided into bands that double in length, and a band is published in chunks: the first ``HEAD_LENGTH`` users
+in every round, the next ``HEAD_LENGTH`` in two rounds, the next ``2 * HEAD_LENGTH`` in four. A round costs
+O(log n), not O(n).
 """
 
 import asyncio
@@ -12,25 +12,25 @@ from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 HEAD_LENGTH = 100  # users at the head of the queue, whose positions are published in every round
-CHUNK_LENGTH = HEAD_LENGTH // 2  # users of each band behind them, in a round
+CHUNK_LENGTH = HEAD_LENGTH // 2  # users of each later band whose positions are published in a round
 
 
 class QueuedUser(Protocol):
-    """A user in the queue: the last position that was published for it, and when."""
+    """A user in the queue, with the last published position and the time of its publication."""
 
-    told_position: int
-    told_at: float
+    published_position: int
+    published_at: float
 
 
 U = TypeVar("U", bound=QueuedUser)
 
 
 class QueuePositions(Generic[U]):
-    """Goes through the queue after changes, in rounds that are ``interval`` seconds apart.
+    """Publishes changed positions in rounds that are ``interval`` seconds apart.
 
-    :arg users: iterates over the users between two indices (0 is the first one), in order.
+    :arg users: iterates over the users between two indices, in order; 0 is the first user.
     :arg length: returns the length of the queue.
-    :arg publish: publishes the position (1 is the next one) of a user.
+    :arg publish: publishes the position of a user; 1 is the first position.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class QueuePositions(Generic[U]):
         self._round = 0
 
     def changed(self) -> None:
-        """A user joined or left the queue, or was matched: the others may have moved up."""
+        """Start the rounds: a user joined or left the queue or was matched, so other positions may differ."""
         self._is_dirty = True
         if not self._is_stopped and (self._task is None or self._task.done()):
             self._task = self._loop.create_task(self._run())
 
     def publish(self, user: U, position: int) -> None:
-        """Publish the position of one user now, as it has just asked."""
-        user.told_position = position
-        user.told_at = self._loop.time()
+        """Publish the position of a user immediately."""
+        user.published_position = position
+        user.published_at = self._loop.time()
         self._publish(user, position)
 
     def stop(self) -> None:
@@ -73,7 +73,7 @@ class QueuePositions(Generic[U]):
         while self._is_dirty or quiet_rounds < 2 ** len(self._bands()):
             quiet_rounds = 0 if self._is_dirty else quiet_rounds
             self._is_dirty = False
-            # The pause comes first: the matches of one moment then make one new position for each user.
+            # The pause comes first, so that several matches at once lead to one new position for each user.
             await asyncio.sleep(self.interval)
             self._round += 1
             quiet_rounds += 1
@@ -83,7 +83,7 @@ class QueuePositions(Generic[U]):
                 self._publish_changes(at, at + CHUNK_LENGTH)
 
     def _bands(self) -> list[tuple[int, int]]:
-        """Return where the bands behind the head begin, and how many chunks they have."""
+        """Return the start index and the number of chunks of each band after the head."""
         bands, start, chunks = [], HEAD_LENGTH, 2
         while start < self._length():
             bands.append((start, chunks))
@@ -93,8 +93,8 @@ class QueuePositions(Generic[U]):
     def _publish_changes(self, start: int, stop: int) -> None:
         now = self._loop.time()
         for position, user in enumerate(tuple(self._users(start, stop)), start + 1):
-            if user.told_position != position:
-                if now - user.told_at < self.interval:
-                    self._is_dirty = True  # it has just asked, and is told in a later round
+            if user.published_position != position:
+                if now - user.published_at < self.interval:
+                    self._is_dirty = True  # published less than an interval ago: left to a later round
                 else:
                     self.publish(user, position)

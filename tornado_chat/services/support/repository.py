@@ -1,4 +1,7 @@
-"""Where support conversations are stored: the one place of their lookups and commits."""
+"""Reads and stores support conversations.
+
+No other module of ``support`` commits a change of their state; ``service.py`` stores ratings and read marks.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -11,12 +14,12 @@ from tornado_chat.storage import conversations
 
 
 class ConversationStore(Protocol):
-    """What the dispatcher needs of a repository.
+    """The interface of the repository for the dispatcher.
 
-    A change is published to ``Dispatcher.on_event`` before its future is done. Each change names the version
-    of the conversation that it was decided on, and takes effect only if that is still the stored one; else
-    the future's error is ``Conflict``. All methods fail with ``Unavailable`` while the database is away; a
-    change may also raise it at once, if the server is overloaded.
+    A change is published to ``Dispatcher.on_event`` before its future is done. The changes of a ``row`` take
+    effect only if that version of the conversation is still the stored version; else the future's error is
+    ``Conflict``. All methods fail with ``Unavailable`` while the database is away; a change may also raise it
+    immediately, if the server is overloaded.
     """
 
     async def unfinished(self) -> list[Conversation]:
@@ -28,32 +31,32 @@ class ConversationStore(Protocol):
         ...
 
     async def find_many(self, ids: Sequence[int]) -> list[Conversation]:
-        """Return those of ``ids`` that exist."""
+        """Return the existing conversations among ``ids``."""
         ...
 
     def assign(
         self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
     ) -> asyncio.Future[Conversation]:
-        """Give a waiting user to a waiter. ``Conflict`` also if the user does not wait."""
+        """Assign a waiting user to a waiter. Fails with ``Conflict`` also if the user does not wait."""
         ...
 
     def transfer(
         self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
     ) -> asyncio.Future[Conversation]:
-        """Give the user of an active conversation to another waiter, else ``Conflict``."""
+        """Transfer the user of an active conversation to another waiter, else fail with ``Conflict``."""
         ...
 
     def requeue(self, row: Conversation) -> asyncio.Future[Conversation]:
-        """Put the user of an active conversation back to the head of the queue, else ``Conflict``."""
+        """Return the user of an active conversation to the head of the queue, else fail with ``Conflict``."""
         ...
 
     def end(self, conversation_id: int, gone: Person) -> asyncio.Future[Conversation]:
-        """End a conversation because ``gone`` has left for good. Ending it twice changes nothing."""
+        """End a conversation because ``gone`` has left for good. Ending it twice has no effect."""
         ...
 
 
 class ConversationRepository:
-    """The conversations in the database: a ``ConversationStore``, and what users and waiters look up."""
+    """The ``ConversationStore`` on the database, with the lookups for the connections of this process."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -61,15 +64,15 @@ class ConversationRepository:
     # --- for the connections of this process ---
 
     def find_unfinished(self, user: Person) -> asyncio.Future[Conversation | None]:
-        """Return the conversation in which a user waits or is served. Answered in the order of the calls."""
+        """Return the user's waiting or active conversation. Calls are answered in their order."""
         return self._store.look_up(conversations.unfinished_of, user)
 
     def join(
         self, user: Person, name: str | None, address: str, claims: Mapping[str, Any]
     ) -> asyncio.Future[Conversation]:
-        """Return the user's unfinished conversation; a new one, in which it waits, if there is none.
+        """Return the user's unfinished conversation; if there is none, store a new waiting conversation.
 
-        :arg address: the address of the user in a new one.
+        :arg address: the address of the user in a new conversation.
         """
         return self._store.write(
             partial(conversations.join, user=user, name=name, uuid=address, claims=claims)

@@ -1,6 +1,6 @@
 """The use cases of the support dialect inside a conversation.
 
-Users and waiters connect with their conversations by ``local_conversations.py``.
+``local_conversations.py`` connects users and waiters with their conversations.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from tornado_chat.storage.messages import AppendRequest
 class Support:
     """The use cases of the support dialect.
 
-    :arg publish: the bus, for events that are not stored.
+    :arg publish: publishes events that are not stored.
     """
 
     def __init__(
@@ -44,36 +44,37 @@ class Support:
     async def disconnect(self, connection: SupportConnection, address: str | None) -> None:
         """Leave a conversation, or the queue, for good.
 
-        :raises Conflict: there is nothing to leave.
+        :raises Conflict: the person is in no conversation and not in the queue.
         """
-        await connection.filter_queue.wait_empty()  # messages that were sent before are delivered before
+        await connection.filter_queue.wait_empty()  # earlier messages are delivered before the end
         await self._local_conversations.end(
             self._local_conversations.conversation_of(connection, address), connection.person
         )
 
     async def transfer(self, connection: SupportConnection, address: str | None, waiter_id: str) -> None:
-        """Hand a user over to another waiter, which must be ready and have room.
+        """Transfer a user to another waiter.
 
-        :raises NotFound: there is no such waiter now.
-        :raises Conflict: the user is not the waiter's.
+        :raises NotFound: the other waiter is unknown, is not ready or has no free place.
+        :raises Conflict: the calling waiter does not serve the user.
         """
         await connection.filter_queue.wait_empty()
         conversation = self._local_conversations.conversation_of(connection, address)
         target = Person(Role.WAITER, waiter_id)
         await self._coordinator_client.call(TransferRequest(conversation.id, connection.person, target))
 
-    # --- talking ---
+    # --- messages ---
 
     def send(
         self, connection: SupportConnection, address: str | None, text: str, media: str, client_id: str | None
     ) -> tuple[Conversation, Deferred[AppendResult]]:
         """Filter and store a message; its commit delivers it to the other side.
 
-        :arg address: of a waiter: the user's address; of a user: ignored.
-        :raises Conflict: the person has no conversation (yet) that takes messages.
+        Returns the conversation and the result, whose error may also be ``Unavailable`` or ``Refused``.
+
+        :arg address: the address of the user, if the sender is a waiter; ignored if the sender is a user.
+        :raises Conflict: the sender has no conversation, or is waiting for the first waiter.
         :raises Unavailable: the server is overloaded; nothing was stored.
-        :raises Refused: a filter refuses the message. Like ``Unavailable``, this may also come with the
-            result.
+        :raises Refused: a filter refuses the message.
         """
         conversation = self._local_conversations.conversation_of(connection, address)
         if conversation.state is ConversationState.WAITING and not conversation.returned:
@@ -87,12 +88,15 @@ class Support:
         )
 
     def typing(self, connection: SupportConnection, address: str | None, typing: bool) -> None:
-        """Show the other side that the person is typing, or has stopped; never stored."""
+        """Publish that a person is typing, or has stopped; this is not stored."""
         conversation = self._local_conversations.conversation_of(connection, address)
         self._publish(TypingChanged(conversation.thread, connection.person, typing))
 
     def mark_read(self, connection: SupportConnection, address: str | None, seq: int) -> None:
-        """Store and show how far the person has read. A mark that is lost is sent again by the client."""
+        """Store and publish how far a person has read.
+
+        The caller does not wait for the commit: clients repeat a mark that is lost.
+        """
         conversation = self._local_conversations.conversation_of(connection, address)
         done = self._store.write(
             lambda tx: read_marks.set_read_mark(tx, conversation.thread, connection.person, seq)
@@ -102,20 +106,20 @@ class Support:
     async def history(
         self, connection: SupportConnection, address: str | None, before: int | None, limit: int
     ) -> tuple[Conversation, list[Message], bool]:
-        """Return a page of a conversation, oldest first, and whether there is more before it.
+        """Return a conversation, a page of its messages, oldest first, and whether older messages exist.
 
-        A user without an unfinished conversation gets its last one: it may not have seen the end of it.
+        A user without an unfinished conversation gets the last one, whose end the user may not have seen.
 
-        :raises Conflict: there never was one, or it is not the waiter's.
+        :raises Conflict: the user never had a conversation, or the calling waiter does not serve the user.
         """
         conversation = await self._conversation_of(connection, address)
         found = await self._store.read(messages.before, conversation.thread, before, limit + 1)
         return conversation, found[-limit:], len(found) > limit
 
     async def rate(self, connection: SupportConnection, stars: int, feedback: str | None) -> None:
-        """Rate the user's conversation, or the last one when it is over.
+        """Rate the user's latest conversation, which may have ended.
 
-        :raises Conflict: there never was one.
+        :raises Conflict: the user never had a conversation.
         """
         conversation = await self._store.read(conversations.latest_of_user, connection.person)
         if conversation is None:
@@ -126,7 +130,7 @@ class Support:
     # --- status ---
 
     async def status(self) -> dict[str, Any]:
-        """Return waiters, queue and conversations, for ``GET /api/v1/support/status``.
+        """Return the status of waiters, queue and conversations for ``GET /api/v1/support/status``.
 
         :raises Unavailable: the coordinator cannot be reached.
         """
@@ -134,7 +138,7 @@ class Support:
         return status
 
     async def serves(self, waiter: Person, user: Person) -> bool:
-        """Return True if the waiter serves the user at this moment."""
+        """Return True if the waiter serves the user now."""
         return await self._store.read(conversations.serves, waiter, user)
 
     # --- inside ---

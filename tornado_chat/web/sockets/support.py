@@ -14,7 +14,10 @@ from tornado_chat.wire import support_frames as frames
 
 
 class SupportHandler(SocketHandler):
-    """The socket of a user or a waiter, and its ``SupportView``: authentication in time, requests, frames."""
+    """The socket of a user or a waiter; also the ``SupportView`` of its connection.
+
+    It requires ``auth`` within ``[support] auth_timeout``, executes commands and sends the frames.
+    """
 
     role: Role
     connection: SupportConnection | None = None
@@ -165,8 +168,10 @@ class UserHandler(SupportHandler):
     role = Role.USER
 
     def conversation_fields(self) -> Mapping[str, int]:
-        mine = self.connection.user_conversation if self.connection else None
-        return mine.conversation.thread.named if mine and mine.conversation else {}
+        if self.connection is None or self.connection.user_conversation is None:
+            return {}
+        conversation = self.connection.user_conversation.conversation
+        return {} if conversation is None else conversation.thread.named
 
 
 class WaiterHandler(SupportHandler):
