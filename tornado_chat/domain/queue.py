@@ -196,7 +196,7 @@ class WaiterPool:
         return self._waiters.get(person)
 
     def least_loaded(self) -> Waiter | None:
-        """Return the free waiter with the lowest load and the oldest assignment; None if no waiter is free."""
+        """Return the free waiter with the lowest load and the oldest assignment; None if none is free."""
         if not self._free:
             return None
         waiter: Waiter = self._free[0][-1]
@@ -274,7 +274,7 @@ class MatchingQueue:
 
     @property
     def has_passed_over(self) -> bool:
-        """True if tickets wait although a waiter is free: the policy has found no suitable waiter for them."""
+        """True if tickets wait although a waiter is free: the policy found no suitable waiter for them."""
         return bool(self._entries) and bool(self.pool._free)
 
     def match(self) -> list[Assignment]:

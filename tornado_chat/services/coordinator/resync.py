@@ -1,4 +1,4 @@
-"""Resync: reads from the database the changes whose events were missed, during an outage of the bus and after.
+"""Resync: reads from the database the changes whose events the bus lost, during its outage and after.
 
 The bus carries hints, the database is the truth. While the bus is away, every process queries the database
 each second for changes of its participants; so an outage costs time and no message. If only one process has
@@ -66,7 +66,7 @@ class Resynchronizer:
         self._requested.set()
 
     def on_reconnect(self) -> None:
-        """Resync once: the bus is connected again, and only events before this moment may have been missed."""
+        """Resync once: the bus is connected again, and only earlier events may have been missed."""
         self._is_bus_away = False
         self._requested.set()
 

@@ -91,7 +91,7 @@ class WaiterState:
 
 
 class Decision:
-    """The decision that a waiter gets a conversation, not stored yet; ``row`` is the version it is based on."""
+    """The decision that a waiter gets a conversation, not stored yet; ``row`` is the version it rests on."""
 
     __slots__ = ("case", "reason", "row", "waiter")
 

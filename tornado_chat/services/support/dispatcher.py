@@ -162,7 +162,7 @@ class Dispatcher:
     # --- presence reports ---
 
     def on_user_present(self, process: str, row: Conversation) -> None:
-        """Handle the report that a process has sockets of the user, or that the user requests its position."""
+        """Handle the report that a process has sockets of the user, or that the user asks for its position."""
         case = self._state.cases.get(row.id)
         if case is None:
             if row.state is ConversationState.ENDED or self._state.has_ended(row.id):
@@ -179,7 +179,7 @@ class Dispatcher:
             self._wait(case)
 
     def on_user_absent(self, process: str, conversation_id: int) -> None:
-        """Handle the report that a process has no sockets of the user. With no process left, the grace starts."""
+        """Handle the report that a process has no sockets of the user. After the last one the grace starts."""
         case = self._state.cases.get(conversation_id)
         if case is None or process not in case.processes:
             return
@@ -431,7 +431,7 @@ class Dispatcher:
             self._positions.publish(case, self._state.queue.position(case.row.id))
 
     def _on_settled(self) -> None:
-        """Match and publish the requested positions: all processes have reported, so the queue is complete."""
+        """Match and publish the requested positions: all processes have reported, the queue is complete."""
         self._match()
         requests, self._position_requests = self._position_requests, {}
         self._tasks.spawn(self._publish_positions(list(requests)))

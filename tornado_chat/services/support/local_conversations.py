@@ -255,7 +255,7 @@ class LocalConversations:
     )
 
     def on_event(self, event: Event) -> None:
-        """Notify the connections of a committed change or a queue position; called for the types in ``events``."""
+        """Notify the connections of a committed change or a position; called for the types in ``events``."""
         if isinstance(event, ConversationAssigned):
             row = event.conversation
             self.apply_version(row, is_new=event.previous is None and row.last_seq == 0)
@@ -289,7 +289,7 @@ class LocalConversations:
     def apply_version(self, row: Conversation, *, is_new: bool = False) -> None:
         """Notify the connections of the differences to the last version. An older version is ignored.
 
-        :arg is_new: True if the version was made by the first assignment and the conversation has no messages.
+        :arg is_new: True if the first assignment made the version and the conversation has no messages.
         """
         seen = self._seen_versions.pop(row.id, 0)
         self._seen_versions[row.id] = max(seen, row.changes)
