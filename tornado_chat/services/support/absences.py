@@ -94,7 +94,7 @@ class Absences:
                 error,
                 extra=fields(conversation=case.row.id),
             )
-            if self._term.is_running:
+            if self._is_user_away(case) and case not in self._users:  # has not come back meanwhile
                 self._users.start(case, RETRY_SECONDS)
 
     def _is_waiter_away(self, waiter: WaiterState) -> bool:
@@ -105,8 +105,8 @@ class Absences:
         waiter.ready = False
         self._state.update_waiter(waiter, self._loop.time())
         for case in list(waiter.cases.values()):
-            if waiter.processes or not self._term.is_running:
-                return  # the waiter has returned during this loop, and keeps its remaining users
+            if not self._is_waiter_away(waiter) or waiter in self._waiters:
+                return  # the waiter came back at the last moment, and keeps the users that it still has
             row = case.row
             if row.waiter != waiter.person or case.decision is not None:
                 continue
@@ -120,7 +120,8 @@ class Absences:
                     error,
                     extra=fields(role="waiter", id=waiter.person.id),
                 )
-                if self._term.is_running:
-                    self._waiters.start(waiter, RETRY_SECONDS)
-                return
+                break
+        if waiter.cases and self._is_waiter_away(waiter) and waiter not in self._waiters:
+            # Not stored; or a transfer was being stored, and may fail.
+            self._waiters.start(waiter, RETRY_SECONDS)
         self.forget_if_idle(waiter)
