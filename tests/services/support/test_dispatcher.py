@@ -12,7 +12,7 @@ from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence, always_certain
 from tornado_chat.core.errors import Conflict
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
-from tornado_chat.domain.queue import FifoLeastLoaded
+from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.support import dispatcher as module
 from tornado_chat.services.support.dispatcher import Dispatcher
@@ -233,3 +233,39 @@ async def test_a_user_who_is_requeued_during_a_transfer_is_matched_again(books: 
     assert dispatcher.cases[row.id].row.state is ConversationState.ACTIVE
     assert load(dispatcher, WU) + load(dispatcher, LI) == 1
     dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_policy_that_fails_after_a_transfer_does_not_fail_the_transfer(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    first, second = join(books, 1), join(books, 2)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", first)
+    await until(lambda: dispatcher.cases[first.id].row.waiter == WU)
+    dispatcher.on_user_present("a", second)
+    policy = FailingPolicy()
+    dispatcher.reconfigure(config.Support(capacity=1, rejoin_grace=60), policy)
+    dispatcher.on_waiter_present("a", WaiterPresence(LI, False, None, "waiter-8"))
+    policy.suits_nobody = True
+    dispatcher.on_waiter_present("a", on_duty(LI))
+    policy.suits_nobody = False
+    await dispatcher.hand_over(TransferRequest(first.id, WU, LI))
+    assert dispatcher.cases[first.id].row.waiter == LI
+    await until(lambda: bool(failures))
+    dispatcher.end()
+
+
+class FailingPolicy(FifoLeastLoaded):
+    """A policy that fails, or finds no suitable waiter."""
+
+    suits_nobody = False
+
+    def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
+        if self.suits_nobody:
+            return None
+        raise RuntimeError("a mistake of the policy")

@@ -237,7 +237,7 @@ class Dispatcher:
             raise
         finally:
             self._resolve(decision)
-            self._requeue(case)
+            self._loop.call_soon(self._requeue, case)  # so that a failing policy does not fail the transfer
 
     # --- committed changes, of this process or others ---
 
