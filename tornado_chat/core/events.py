@@ -1,12 +1,13 @@
 """The events that the bus carries.
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
-starts and ends of rooms, the changes of conversations, ``ReadAdvanced``. The writer publishes them after the commit.
-``DuplicateMessage`` refers to a message that an earlier commit has stored.
+starts and ends of rooms, the changes of conversations, ``ReadAdvanced``. The writer publishes them after the
+commit. ``DuplicateMessage`` refers to a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
-``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``. (The notice of a start comes with the commit of the start.) A
-client that missed a transient event does not need it when it reconnects, or gets the present state then.
+``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``. (The notice of a start comes with the
+commit of the start.) A client that missed a transient event does not need it when it reconnects, or gets the
+present state then.
 """
 
 from collections.abc import Mapping

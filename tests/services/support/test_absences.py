@@ -49,7 +49,7 @@ async def test_a_waiter_that_returned_and_left_during_a_refused_requeue_is_await
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
-    expected_logs.append("users could not go back to the line")
+    expected_logs.append("users of a lost waiter could not be requeued")
     dispatcher = coordinator(books)
     await dispatcher.begin()
     row = join(books, 1)
@@ -84,7 +84,7 @@ async def test_the_user_of_a_lost_waiter_is_requeued_after_its_transfer_was_refu
     dispatcher.on_waiter_present("a", on_duty(LI))
     set_grace(dispatcher, 0.01)
     is_transferred, transferred = hold_next_write(books)
-    transfer = asyncio.ensure_future(dispatcher.hand_over(TransferRequest(row.id, WU, LI)))
+    transfer = asyncio.ensure_future(dispatcher.transfer(TransferRequest(row.id, WU, LI)))
     await until(is_transferred)
     dispatcher.on_waiter_absent("a", WU)
     await until(lambda: not dispatcher.waiters[WU].ready)  # the grace is over

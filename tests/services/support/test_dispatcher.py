@@ -10,7 +10,7 @@ from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.books import Books
 from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence, always_certain
-from tornado_chat.core.errors import Conflict
+from tornado_chat.core.errors import Conflict, Unavailable
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
 from tornado_chat.observability.metrics import Metrics
@@ -254,7 +254,7 @@ async def test_a_policy_that_fails_after_a_transfer_does_not_fail_the_transfer(
     policy.suits_nobody = True
     dispatcher.on_waiter_present("a", on_duty(LI))
     policy.suits_nobody = False
-    await dispatcher.hand_over(TransferRequest(first.id, WU, LI))
+    await dispatcher.transfer(TransferRequest(first.id, WU, LI))
     assert dispatcher.cases[first.id].row.waiter == LI
     await until(lambda: bool(failures))
     dispatcher.end()
@@ -269,3 +269,77 @@ class FailingPolicy(FifoLeastLoaded):
         if self.suits_nobody:
             return None
         raise RuntimeError("a mistake of the policy")
+
+
+def refuse(work: Any) -> asyncio.Future[Any]:
+    result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    result.set_exception(Unavailable("not_stored"))
+    return result
+
+
+@pytest.mark.gen_test
+async def test_a_user_that_asks_while_its_match_is_being_stored_is_told_its_position_when_that_fails(
+    books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    expected_logs.append("a match could not be stored, trying again")
+    told: list[int] = []
+    dispatcher = coordinator(books, lambda event: told.append(event.place))
+    dispatcher.reconfigure(config.Support(capacity=1, queue_interval=0.01), FifoLeastLoaded())
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_user_present("a", row)
+    assert told == [1]
+    monkeypatch.setattr(books, "write", refuse)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_waiter_absent("a", WU)
+    dispatcher.on_user_present("b", row)  # another connection asks for the position
+    await until(lambda: told == [1, 1])
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_conflict_is_not_tried_again_at_once_while_the_conversation_cannot_be_read(
+    books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
+    expected_logs += ["a conversation could not be read", "a match could not be stored, trying again"]
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+    books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+    reads = 0
+
+    async def fail(query: Callable[..., Any], *arguments: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        raise Unavailable("database_away")
+
+    with monkeypatch.context() as during:
+        during.setattr(books, "read", fail)
+        dispatcher.on_waiter_present("a", on_duty(WU))
+        dispatcher.on_user_present("a", row)
+        await until(lambda: dispatcher.cases[row.id].postponed)
+        await asyncio.sleep(0.01)
+        assert reads == 1
+    await until(lambda: dispatcher.cases[row.id].row.waiter == LI)
+    assert load(dispatcher, WU) == 0
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_user_that_was_served_and_requeued_unnoticed_returns_to_the_head_of_the_queue(
+    books: Books,
+) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    first, second = join(books, 1), join(books, 2)
+    dispatcher.on_user_present("a", first)
+    dispatcher.on_user_present("a", second)
+    # Another coordinator assigns and requeues the user; the first event is lost.
+    active, _ = books.change(lambda tx: conversations.assign(tx, second, LI, None, "waiter-8", "first"))
+    _, events = books.change(lambda tx: conversations.requeue(tx, active))
+    for event in events:
+        dispatcher.on_event(event)
+    assert [ticket.number for ticket in dispatcher.queue.in_order()] == [second.id, first.id]
+    dispatcher.end()

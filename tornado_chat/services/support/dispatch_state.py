@@ -159,8 +159,7 @@ class DispatchState:
         if case is None or row.changes <= case.row.changes:
             return None
         before, case.row = case.row, row
-        if row.state is not WAITING and case.decision is None:  # a decision has taken it out of the queue
-            self.queue.leave(row.id)
+        self.queue.leave(row.id)  # also if the user waits again: after its service it has another rank
         if before.waiter is not None and (before.waiter != row.waiter or row.state is ENDED):
             self.waiters[before.waiter].cases.pop(row.id, None)
         if row.state is ENDED:

@@ -162,7 +162,7 @@ class Dispatcher:
     # --- presence reports ---
 
     def on_user_present(self, process: str, row: Conversation) -> None:
-        """Handle the report that a process has sockets of the user, or that the user asks for its position."""
+        """Handle the report that a process has sockets of the user, or that the user asks its position."""
         case = self._state.cases.get(row.id)
         if case is None:
             if row.state is ConversationState.ENDED or self._state.has_ended(row.id):
@@ -179,7 +179,7 @@ class Dispatcher:
             self._wait(case)
 
     def on_user_absent(self, process: str, conversation_id: int) -> None:
-        """Handle the report that a process has no sockets of the user. After the last one the grace starts."""
+        """Handle the report that a process has no sockets of the user. After the last the grace starts."""
         case = self._state.cases.get(conversation_id)
         if case is None or process not in case.processes:
             return
@@ -282,7 +282,7 @@ class Dispatcher:
             self._match()
         if not self._term.has_settled:  # the queue is still incomplete
             self._position_requests[case] = None
-        elif case.decision is None and not case.postponed:
+        else:
             self._publish_position(case)
 
     def _match(self) -> None:
@@ -320,15 +320,18 @@ class Dispatcher:
             if decision.case.row.state is ConversationState.WAITING:  # the waiter was lost meanwhile
                 self._requeue(decision.case)
         elif isinstance(error, Conflict):
-            self._tasks.spawn(self._on_conflict(decision))
+            self._tasks.spawn(self._on_conflict(decision, error))
         else:
             self._on_not_stored(decision, error)
 
-    async def _on_conflict(self, decision: Decision) -> None:
+    async def _on_conflict(self, decision: Decision, error: Conflict) -> None:
         """Undo a decision that was refused: the conversation has ended or has a newer version."""
         await self._reread(decision.case)
-        self._resolve(decision)
-        self._requeue(decision.case)
+        if decision.case.row is decision.row:  # it could not be read: the same decision would fail again
+            self._on_not_stored(decision, error)
+        else:
+            self._resolve(decision)
+            self._requeue(decision.case)
 
     def _on_not_stored(self, decision: Decision, error: BaseException) -> None:
         case = decision.case
@@ -429,6 +432,8 @@ class Dispatcher:
     def _publish_position(self, case: Case) -> None:
         if case.row.id in self._state.queue:
             self._positions.publish(case, self._state.queue.position(case.row.id))
+        else:  # decided or postponed: the position is published if the user returns to the queue
+            case.published_position = 0
 
     def _on_settled(self) -> None:
         """Match and publish the requested positions: all processes have reported, the queue is complete."""
