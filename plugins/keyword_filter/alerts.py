@@ -24,8 +24,8 @@ from tornado_chat.plugin_api import (
     described,
 )
 
-from . import stored
-from .stored import Alert, Stage
+from . import alert_queries
+from .alert_queries import Alert, Stage
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class AlertService:
         notification of it is read, or all recipients were notified. A message gets only one alert.
         """
         stage = self._first_stage(message.thread)
-        if await self._context.write(lambda tx: stored.add(tx, message, list_name, stage)):
+        if await self._context.write(lambda tx: alert_queries.add(tx, message, list_name, stage)):
             log.info("keyword alert: %s, message %d, list %s", _name(message.thread), message.seq, list_name)
             self._wakeup.set()
 
@@ -116,10 +116,10 @@ class AlertService:
 
         Returns the seconds until the next one is due, None if there is none.
         """
-        if read := await self._context.read(stored.find_read):
-            await self._context.write(lambda tx: stored.acknowledge(tx, read))
+        if read := await self._context.read(alert_queries.find_read):
+            await self._context.write(lambda tx: alert_queries.acknowledge(tx, read))
         now = self._context.now()
-        for alert in await self._context.read(lambda database: stored.find_due(database, now)):
+        for alert in await self._context.read(lambda database: alert_queries.find_due(database, now)):
             try:
                 await self._escalate(await self._load_context(alert))
             except Unavailable:
@@ -129,7 +129,7 @@ class AlertService:
                     "keyword alert %d failed, trying again in %g s", alert.id, RETRY_SECONDS, exc_info=True
                 )
                 await self._set_stage(alert, alert.stage, RETRY_SECONDS)
-        due = await self._context.read(stored.next_due)
+        due = await self._context.read(alert_queries.next_due)
         return None if due is None else max(0.0, (due - self._context.now()) / MICROSECONDS_PER_SECOND)
 
     # --- one alert ---
@@ -191,7 +191,9 @@ class AlertService:
                 )
                 continue
             await self._context.write(
-                partial(stored.record_notified, alert=case.alert, notification=notification, person=person)
+                partial(
+                    alert_queries.record_notified, alert=case.alert, notification=notification, person=person
+                )
             )
             notified_count += 1
         return notified_count > 0
@@ -223,8 +225,8 @@ class AlertService:
             if room is None:
                 raise LookupError(f"{_name(alert.thread)} does not exist")
             session_id = room.session_id
-        notified = await self._context.read(lambda database: stored.find_notified(database, alert))
-        sender = await self._context.read(lambda database: stored.find_sender(database, alert))
+        notified = await self._context.read(lambda database: alert_queries.find_notified(database, alert))
+        sender = await self._context.read(lambda database: alert_queries.find_sender(database, alert))
         return AlertContext(alert, session_id, {*notified, *sender}, bool(notified))
 
     async def _assigned_supervisors(self, case: AlertContext) -> Sequence[Person]:
@@ -239,7 +241,7 @@ class AlertService:
 
     async def _set_stage(self, alert: Alert, stage: Stage, after: float | None) -> None:
         pause = None if after is None else round(after * MICROSECONDS_PER_SECOND)
-        await self._context.write(lambda tx: stored.set_stage(tx, alert, stage, pause))
+        await self._context.write(lambda tx: alert_queries.set_stage(tx, alert, stage, pause))
 
 
 def _text(language: str, kind: Kind, id: int) -> str:

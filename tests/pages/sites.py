@@ -186,7 +186,7 @@ async def took(waiter: Peer) -> str:
 
 async def told(waiter: Peer, text: str, to: str) -> None:
     """Say something, and wait until it is stored."""
-    await waiter.tell("message_text", {"message": text}, to=to)
+    await waiter.send_frame("message_text", {"message": text}, to=to)
     await waiter.until("message_text_success")
 
 

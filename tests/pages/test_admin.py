@@ -93,7 +93,7 @@ async def test_numbers_move_with_the_people(process: Process, people: People) ->
     waiter = await house.waiter(5, name="Bob")
     await talking(house)
     await users[0].until("connect_success")
-    await users[0].tell("message_text", {"message": SECRET_WORDS})
+    await users[0].send_frame("message_text", {"message": SECRET_WORDS})
     await waiter.until("message_text")
     await expect(admin.value("Sockets open")).to_have_text("5")
     await expect(admin.value("People in line")).to_have_text("1")
@@ -111,9 +111,9 @@ async def test_numbers_move_with_the_people(process: Process, people: People) ->
 
     await users[0].client.close()
     await expect(admin.row("Support conversations", "Visitor 11")).to_contain_text("Visitor 11 (away)")
-    await waiter.tell("unready")
+    await waiter.send_frame("unready")
     await expect(admin.row("Support agents", "Bob")).to_contain_text("Paused")
-    await users[1].tell("disconnect")
+    await users[1].send_frame("disconnect")
     await expect(admin.list("The line")).to_contain_text("Nobody waits.")
 
 

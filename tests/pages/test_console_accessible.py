@@ -32,14 +32,14 @@ async def test_axe_finds_nothing(
         await peer.until("connect_success")
     await says(waiting[0], "Hello", "Hello?")
     await says(waiting[1], "Hi")
-    await waiting[2].tell("disconnect")
+    await waiting[2].send_frame("disconnect")
     await expect(bob.row("Tom")).to_contain_text("Over")
     await expect(bob.row("Ada").locator(".row-count")).to_be_visible()
     assert await findings(bob.page) == []
     await bob.choose("Lin")
     await bob.say("How can I help?")
     await bob.became("How can I help?", "stored")
-    await waiting[0].tell("typing", {"typing": True})
+    await waiting[0].send_frame("typing", {"typing": True})
     await expect(bob.panel("Lin").get_by_text("Lin is typing")).to_be_visible()
     assert await findings(bob.page) == []
     await bob.act("Lin", "About this visitor")
@@ -93,7 +93,7 @@ async def test_news_are_announced_and_nothing_else(process: Process, people: Peo
     await expect(bob.page.get_by_role("log")).to_have_attribute("aria-busy", "false")
     await says(lin, "in view")
     await says(ada, "not in view")
-    await ada.tell("typing", {"typing": True})
+    await ada.send_frame("typing", {"typing": True})
     await expect(bob.row("Ada")).to_contain_text("typing…")
     await bob.page.wait_for_timeout(1_100)  # the clocks go on
     aloud = " | ".join(await bob.page.evaluate("aloud"))

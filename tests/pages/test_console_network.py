@@ -115,5 +115,5 @@ async def test_what_could_not_be_sent_is_shown_and_not_lost(process: Process, pe
     await bob.say("a kind word")
     assert await hears(lin) == "a kind word"
     await expect(bob.row("Lin")).to_contain_text("You: a kind word")
-    await lin.tell("disconnect")
+    await lin.send_frame("disconnect")
     await expect(bob.panel("Lin")).to_contain_text("Lin has left")

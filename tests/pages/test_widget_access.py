@@ -54,7 +54,7 @@ async def test_axe_finds_nothing(visitors: Visitors, scheme: str, size: tuple[in
     waiter = await visitors.waiter()
     user = await took(waiter)
     await told(waiter, "See https://help.example", user)
-    await waiter.tell("typing", {"typing": True}, to=user)
+    await waiter.send_frame("typing", {"typing": True}, to=user)
     await expect(corner.inside.get_by_text("Bob is typing")).to_be_visible()
     assert await findings(corner) == []
     await waiter.close(1001)

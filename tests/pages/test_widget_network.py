@@ -55,7 +55,7 @@ async def test_a_restart_of_the_server_heals_by_itself(
     talking = await (await visitors.visit()).start()
     waiter = await visitors.waiter()
     user = await took(waiter)
-    await waiter.tell("unready")
+    await waiter.send_frame("unready")
     waiting = await (await visitors.visit()).start()
     await expect(waiting.place).to_have_text("You are next")
     await visitors.process.stop(signal.SIGKILL)

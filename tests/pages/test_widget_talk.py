@@ -18,7 +18,7 @@ async def test_from_the_line_through_a_conversation_to_the_rating(visitors: Visi
     await expect(corner.place).to_have_text("You are 2nd in line")
     await corner.say("Where is my parcel?")
     await corner.became("Where is my parcel?", "held")
-    await first.tell("disconnect")
+    await first.send_frame("disconnect")
     await expect(corner.place).to_have_text("You are next")
 
     waiter = await visitors.waiter()
@@ -26,11 +26,11 @@ async def test_from_the_line_through_a_conversation_to_the_rating(visitors: Visi
     assert (await heard(waiter, user))["payload"] == {"message": "Where is my parcel?"}
     await expect(corner.heading).to_have_text("Bob")
     await expect(corner.place).to_be_hidden()
-    await waiter.tell("read", {"seq": 1}, to=user)
+    await waiter.send_frame("read", {"seq": 1}, to=user)
     await corner.became("Where is my parcel?", "read")
-    await waiter.tell("typing", {"typing": True}, to=user)
+    await waiter.send_frame("typing", {"typing": True}, to=user)
     await expect(corner.inside.get_by_text("Bob is typing")).to_be_visible()
-    await waiter.tell("message_text", {"message": "See https://track.example/4711."}, to=user)
+    await waiter.send_frame("message_text", {"message": "See https://track.example/4711."}, to=user)
     await corner.shows("Where is my parcel?", "See https://track.example/4711.")
     link = corner.inside.get_by_role("link", name="https://track.example/4711", exact=True)
     await expect(link).to_have_attribute("target", "_blank")
@@ -38,7 +38,7 @@ async def test_from_the_line_through_a_conversation_to_the_rating(visitors: Visi
     await corner.composer.press_sequentially("Th")
     assert (await waiter.until("typing"))["payload"] == {"typing": True}
 
-    await waiter.tell("disconnect", to=user)
+    await waiter.send_frame("disconnect", to=user)
     await expect(corner.inside.get_by_text("The conversation has ended")).to_be_visible()
     await corner.inside.locator(".star").nth(3).click()
     await corner.inside.get_by_role("textbox", name="Anything you would like").fill("quick")
@@ -68,7 +68,7 @@ async def test_pages_change_at_any_moment_and_nothing_is_lost_or_doubled(visitor
     waiter = await visitors.waiter()
     user = await took(waiter)
     await corner.became("one", "stored")
-    await waiter.tell("message_text", {"message": "two"}, to=user)
+    await waiter.send_frame("message_text", {"message": "two"}, to=user)
     await corner.shows("one", "two")
     await corner.composer.fill("half a thou")
     await corner.page.get_by_role("link", name="other").click()
@@ -120,7 +120,7 @@ async def test_what_is_said_while_it_is_closed_is_counted_and_told(visitors: Vis
     await expect(corner.badge).to_have_text("2")
     await told(waiter, "Good bye", user)
     await expect(corner.badge).to_have_text("3")
-    await waiter.tell("disconnect", to=user)
+    await waiter.send_frame("disconnect", to=user)
     await waiter.until("disconnected")
     with pytest.raises(TimeoutError):
         await waiter.until("read", timeout=0.3)  # nobody has looked at it
@@ -199,7 +199,7 @@ async def test_who_leaves_the_line_has_left_it_and_keeps_what_was_written(visito
     user = await took(waiter)
     await expect(corner.composer).to_have_value("never mind")  # for one's own decision
     await corner.shows()
-    await waiter.tell("disconnect", to=user)
+    await waiter.send_frame("disconnect", to=user)
     await expect(corner.inside.get_by_text("The conversation has ended")).to_be_visible()
 
 

@@ -141,10 +141,10 @@ def db_status(config_arguments: ConfigArguments, as_json: bool) -> None:
     import msgspec
 
     from tornado_chat.cli.formatting import count_text, database_summary, size
-    from tornado_chat.storage import facts
+    from tornado_chat.storage import database_info
 
     with database_session(config) as (database, _):
-        found = facts.describe(database)
+        found = database_info.describe(database)
     if as_json:
         click.echo(msgspec.json.encode(found))
         return

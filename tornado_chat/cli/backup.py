@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
     from tornado_chat.core.types import Person
-    from tornado_chat.storage.facts import DatabaseInfo
+    from tornado_chat.storage.database_info import DatabaseInfo
 
 BACKUP_NAME = re.compile(r"tornado-chat-\d{8}T\d{6}Z\.sqlite3")
 """The name of a backup in a folder: it contains the time of the backup, and sorts by it."""
@@ -74,7 +74,7 @@ def backup(
     _require_space(database, target.parent)
     with sigterm_as_interrupt(), _temporary_beside(target) as new:
         _copy(database, new, "copying")
-        facts = verify_backup(new)
+        info = verify_backup(new)
         if force:
             new.replace(target)
         else:
@@ -82,7 +82,7 @@ def backup(
     from tornado_chat.storage.sqlite_files import fsync_path
 
     fsync_path(target.parent)
-    _show(config, target, facts)
+    _show(config, target, info)
     _print_other_files(config, database)
     for old in _backups_to_remove(file, keep) if keep else ():
         old.unlink()
@@ -115,14 +115,14 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
     _require_space(file, database.parent)
     with sigterm_as_interrupt(), _temporary_beside(database) as new:
         _copy(file, new, "copying")
-        facts = verify_backup(new, named=file)
-        if facts.unknown:
+        info = verify_backup(new, named=file)
+        if info.unknown:
             raise click.ClickException(
-                f"{file} comes from a newer version (it has {', '.join(facts.unknown)}): install that "
+                f"{file} comes from a newer version (it has {', '.join(info.unknown)}): install that "
                 "version first"
             )
         click.echo(f"{file}: valid backup")
-        for label, text in database_summary(facts, config.server.timezone):
+        for label, text in database_summary(info, config.server.timezone):
             click.echo(f"  {label:<14} {text}")
         before = _described(database)
         if before is not None:
@@ -144,9 +144,9 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
     click.echo(f"{database} is restored")
     if replaced:
         click.echo(f"the former database is kept as {aside}; remove it when the server runs well")
-    if facts.missing:
+    if info.missing:
         click.echo(
-            f"the database lacks {', '.join(facts.missing)}: run `tornado-chat db upgrade` before the start"
+            f"the database lacks {', '.join(info.missing)}: run `tornado-chat db upgrade` before the start"
         )
     if erased:
         click.echo("these people were erased after the backup, and their data are back; erase them again:")
@@ -186,23 +186,23 @@ def verify_backup(path: Path, named: Path | None = None) -> "DatabaseInfo":
             sqlite_files.check_integrity(path, bar.tick)
     except sqlite_files.CorruptDatabase as error:
         raise click.ClickException(str(error).replace(str(path), str(named))) from error
-    facts = _described(path)
-    if facts is None or not facts.migrations:
+    info = _described(path)
+    if info is None or not info.migrations:
         raise click.ClickException(f"{named} is not a database of tornado-chat")
-    return facts
+    return info
 
 
 def _described(path: Path) -> "DatabaseInfo | None":
     """Describe the contents of a database file. Returns None if it cannot be read."""
     import peewee
 
-    from tornado_chat.storage import facts
+    from tornado_chat.storage import database_info
 
     if not path.is_file():
         return None
     database = read_only(path)
     try:
-        return facts.describe(database)
+        return database_info.describe(database)
     except peewee.PeeweeException:
         return None
     finally:
@@ -240,20 +240,20 @@ def _quoted(path: Path) -> str:
     return quote(str(path.absolute()))
 
 
-def _show(config: configuration.Config, path: Path, facts: "DatabaseInfo") -> None:
+def _show(config: configuration.Config, path: Path, info: "DatabaseInfo") -> None:
     from tornado_chat.cli.formatting import database_summary, size
 
-    if facts.unknown:
-        schema = f"of a newer version ({', '.join(facts.unknown)})"
-    elif facts.missing:
-        schema = f"{facts.migrations[-1]}; `db upgrade` will add {', '.join(facts.missing)}"
+    if info.unknown:
+        schema = f"of a newer version ({', '.join(info.unknown)})"
+    elif info.missing:
+        schema = f"{info.migrations[-1]}; `db upgrade` will add {', '.join(info.missing)}"
     else:
-        schema = f"{facts.migrations[-1]}, current"
+        schema = f"{info.migrations[-1]}, current"
     click.echo(f"{path}: valid backup")
     lines = [
         ("size", size(path.stat().st_size)),
         ("schema", schema),
-        *database_summary(facts, config.server.timezone),
+        *database_summary(info, config.server.timezone),
     ]
     for label, text in lines:
         click.echo(f"  {label:<14} {text}")

@@ -46,7 +46,7 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
     from importlib.metadata import version
 
     from tornado_chat.cli.formatting import count_text
-    from tornado_chat.data_management import backup_files
+    from tornado_chat.data_management import person_files
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.data_management.person_export import PersonData
 
@@ -67,7 +67,7 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
             with database.atomic():  # a consistent snapshot
                 gathered = PersonData(database, keepers, person, config.server.timezone)
                 with progress("exporting", gathered.counts.total()) as bar:
-                    backup_files.write(
+                    person_files.write(
                         gathered,
                         inside,
                         config.server.language,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from tornado_chat.storage.facts import DatabaseInfo
+from tornado_chat.storage.database_info import DatabaseInfo
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -48,9 +48,9 @@ def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]
     ]
 
 
-def database_summary(facts: DatabaseInfo, zone: str) -> list[tuple[str, str]]:
+def database_summary(info: DatabaseInfo, zone: str) -> list[tuple[str, str]]:
     """Return the contents of a database as pairs of label and text."""
-    rows: Mapping[str, int] = facts.rows
+    rows: Mapping[str, int] = info.rows
     conversations = ", ".join(
         count_text(rows.get(name, 0), word)
         for name, word in (
@@ -60,14 +60,14 @@ def database_summary(facts: DatabaseInfo, zone: str) -> list[tuple[str, str]]:
         )
     )
     messages = number(rows.get("message", 0))
-    if facts.first is not None:
-        messages += f", from {format_time(facts.first, zone)} to {format_time(facts.last, zone)}"
+    if info.first is not None:
+        messages += f", from {format_time(info.first, zone)} to {format_time(info.last, zone)}"
     lines = [
         ("conversations", conversations),
         ("messages", messages),
         ("notifications", number(rows.get("notification", 0))),
     ]
-    if facts.other_rows:
-        others = ", ".join(f"{name} {number(count)}" for name, count in facts.other_rows.items())
+    if info.other_rows:
+        others = ", ".join(f"{name} {number(count)}" for name, count in info.other_rows.items())
         lines.append(("of plugins", others))
     return lines

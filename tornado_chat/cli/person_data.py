@@ -94,13 +94,13 @@ def mysql_arguments(url: str) -> str:
 
 def unknown_tables(database: "peewee.Database", config: configuration.Config) -> list[str]:
     """Return the tables that have rows and belong neither to the server nor to an enabled plugin."""
-    from tornado_chat.storage import facts
+    from tornado_chat.storage import database_info
 
     known = set()
     for each in load_plugins(config):
         register = getattr(each.plugin, "register_models", None)
         known |= {model._meta.table_name for model in (register() if register is not None else ())}
-    found = facts.describe(database).other_rows
+    found = database_info.describe(database).other_rows
     return [name for name, rows in found.items() if rows and name not in known]
 
 
