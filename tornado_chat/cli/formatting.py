@@ -1,5 +1,6 @@
 """Formatting of numbers, times and tables for terminals."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -22,9 +23,9 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
-def count_text(count: int, one: str, many: str = "") -> str:
+def count_text(count: int, noun: str) -> str:
     """Format a count with its noun, as in ``1 session`` and ``2 sessions``."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+    return f"{number(count)} {noun if count == 1 else noun + 's'}"
 
 
 def format_time(microseconds: int | None, zone: str) -> str:
@@ -35,13 +36,23 @@ def format_time(microseconds: int | None, zone: str) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
+def width_of(text: str) -> int:
+    """Return the columns that ``text`` takes on a terminal, where a wide (Chinese) character takes two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def pad(text: str, width: int) -> str:
+    """Append blanks to ``text``, up to ``width`` columns."""
+    return text + " " * (width - width_of(text))
+
+
 def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Format rows as lines with aligned columns; the columns numbered in ``right`` are right-aligned."""
     cells = [tuple(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
+            " " * (width - width_of(cell)) + cell if column in right else pad(cell, width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in cells
