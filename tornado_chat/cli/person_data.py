@@ -36,10 +36,10 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
         logs.configure(config.logging)
     loaded = load_plugins(config)
     with database_session(config) as (database, schema):
-        lacking = [name for name, applied in schema.migration_status(database) if not applied]
-        if lacking:
+        missing_migrations = [name for name, applied in schema.migration_status(database) if not applied]
+        if missing_migrations:
             raise click.ClickException(
-                f"the database lacks {', '.join(lacking)}: make a backup, then run `tornado-chat db upgrade`"
+                f"the database lacks {', '.join(missing_migrations)}: make a backup, then run `tornado-chat db upgrade`"
             )
         raise_lock_timeout(database)
         for each in loaded:
@@ -53,26 +53,26 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     try:
-        agreed = click.confirm(question)
+        confirmed = click.confirm(question)
     except click.Abort:
         if sys.stdin.isatty():
             raise
         raise click.UsageError("there is no terminal to confirm on: add --yes") from None
-    if not agreed:
+    if not confirmed:
         raise click.Abort
 
 
-def sqlite_file(config: configuration.Config, instead: str) -> Path:
+def sqlite_file(config: configuration.Config, alternative: str) -> Path:
     """Return the file of the configured SQLite database.
 
-    :arg instead: the advice for another database, as a sentence.
+    :arg alternative: the advice for another database system, as a sentence.
     :raises ClickException: the database is not SQLite.
     """
     from tornado_chat.storage.database import SQLITE_SCHEME
 
     url = config.storage.url
     if not url.startswith(SQLITE_SCHEME):
-        raise click.ClickException(f"the database is not a SQLite file. {instead}")
+        raise click.ClickException(f"the database is not a SQLite file. {alternative}")
     return Path(url.removeprefix(SQLITE_SCHEME))
 
 
