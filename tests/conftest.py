@@ -123,14 +123,14 @@ class House:
         peer = Peer(await self.connect("/v1/ws/user/connect"))
         await peer.sign_in("user", id, **more)
         if connect:
-            await peer.tell("connect")
+            await peer.send_frame("connect")
         return peer
 
     async def waiter(self, id: int | str, *, ready: bool = True, **more: Any) -> "Peer":
         peer = Peer(await self.connect("/v1/ws/waiter/connect"))
         await peer.sign_in("waiter", id, **more)
         if ready:
-            await peer.tell("ready")
+            await peer.send_frame("ready")
         return peer
 
     async def api(
@@ -188,9 +188,9 @@ class Peer:
         payload: dict[str, Any] = {"token": text}
         if features:
             payload["features"] = features
-        await self.tell("auth", payload)
+        await self.send_frame("auth", payload)
 
-    async def tell(self, type: str, payload: Any = None, **more: Any) -> str:
+    async def send_frame(self, type: str, payload: Any = None, **more: Any) -> str:
         self._count += 1
         frame = {"id": f"f{self._count}", "type": type, "payload": payload, **more}
         await self.client.send_json(frame)

@@ -98,8 +98,6 @@ class Audit(Plugin):
     async def conversation_ended(self, conversation: Conversation, gone: Person) -> None:
         await self._record(gone, "parted", conversation.thread)
 
-    # --- inside ---
-
     async def _record(
         self, actor: Person | str, action: str, thread: Thread, message: int | None = None
     ) -> None:

@@ -21,6 +21,7 @@ from tornado_chat.plugin_api import models
 
 KEY_BYTES = 32
 PERSON_CHARS = 80
+PAGE_RECORDS = 5000  # records that are read at a time
 OPERATION_KIND = 0
 """The ``kind`` of a record about an operator's operation on personal data.
 
@@ -78,10 +79,14 @@ class AuditEntry(NamedTuple):
 
 
 class ChainFault(NamedTuple):
-    """The first fault in the chain; ``number`` is the record's number, or 0 for the head."""
+    """The first fault in the chain.
+
+    :ivar number: the number of the first record that cannot be trusted; 0 for the head.
+    :ivar text: a sentence without a full stop, for example "record 3 is missing".
+    """
 
     number: int
-    what: str
+    text: str
 
 
 def load_key(path: Path, *, create: bool) -> bytes:
@@ -111,12 +116,12 @@ def append(database: pw.Database, key: bytes, entry: AuditEntry, now: int) -> No
     """Append a record, inside the caller's transaction. A message is recorded only once."""
     record = AuditRecord
     if entry.message is not None:
-        same = (
+        of_message = (
             (record.kind == entry.kind)
             & (record.thread_id == entry.thread_id)
             & (record.message == entry.message)
         )
-        if record.select(record.number).where(same).exists(database):
+        if record.select(record.number).where(of_message).exists(database):
             return
     # On a MySQL server other processes may append too: this update locks the head's row until the commit.
     AuditHead.update(id=1).where(AuditHead.id == 1).execute(database)
@@ -141,11 +146,13 @@ def verify(
     expected, previous_code = 1, GENESIS_CODE
     for record in _records(database):
         if record["number"] != expected:
-            return ChainFault(expected, "is missing")
+            return ChainFault(expected, f"record {expected} is missing")
         values = [record[field] for field in ("number", "time", *AuditEntry._fields)]
         values += _operation(database, record["kind"], record["thread_id"])
         if _record_code(key, values, previous_code) != record["code"]:
-            return ChainFault(expected, "was changed, or the record before it was removed or moved")
+            return ChainFault(
+                expected, f"record {expected} was changed, or the record before it was removed or moved"
+            )
         expected, previous_code = expected + 1, record["code"]
         progress(1)
     head = AuditHead.select().where(AuditHead.id == 1).dicts().first(database)
@@ -154,9 +161,10 @@ def verify(
     if _record_code(key, [head["number"]], head["last"]) != head["code"]:
         return ChainFault(0, "the head was changed")
     if head["number"] >= expected:
-        return ChainFault(expected, "is missing, and all records after it")
+        return ChainFault(expected, f"record {expected} and all records after it are missing")
     if (head["number"], head["last"]) != (expected - 1, previous_code):
-        return ChainFault(head["number"] + 1, "did not exist when the head was written")
+        number = head["number"] + 1
+        return ChainFault(number, f"record {number} did not exist when the head was written")
     return None
 
 
@@ -181,12 +189,12 @@ def _records(database: pw.Database) -> Iterator[dict[str, Any]]:
     """Yield all records by number. They are read in pages, so that a long chain needs little memory."""
     last = None
     while True:
-        query = AuditRecord.select().order_by(AuditRecord.number).limit(5000)
+        query = AuditRecord.select().order_by(AuditRecord.number).limit(PAGE_RECORDS)
         if last is not None:
             query = query.where(AuditRecord.number > last)
         page = list(query.dicts().execute(database))
         yield from page
-        if len(page) < 5000:
+        if len(page) < PAGE_RECORDS:
             return
         last = page[-1]["number"]
 

@@ -26,7 +26,7 @@ KIND_NAMES = {
 
 @click.group()
 def audit() -> None:
-    """The audit log: who did what in which session."""
+    """Show and verify the log of actions in sessions and conversations."""
 
 
 @audit.command()
@@ -45,8 +45,9 @@ def verify(context: CommandContext, head: str | None) -> None:
     ) as bar:
         fault = chain.verify(context.database, key, bar.update)
     if fault is not None:
-        where = f"record {fault.number} {fault.what}" if fault.number else fault.what
-        raise click.ClickException(f"the audit log is broken: {where}. All records before it are unchanged")
+        raise click.ClickException(
+            f"the audit log is broken: {fault.text}. All records before it are unchanged"
+        )
     if head is not None:
         number, _, code = head.partition(":")
         if not number.isdigit() or chain.code_of(context.database, int(number)) != code:

@@ -24,11 +24,11 @@ from tornado_chat.plugin_api import (
     option,
 )
 
+from .alert_queries import KeywordFilterAlert, KeywordFilterNotified
 from .alerts import AlertService
 from .data_keeper import AlertKeeper
 from .matching import ListError, Matcher, WordAction, read_list
 from .normalising import Normaliser
-from .stored import KeywordFilterAlert, KeywordFilterNotified
 
 YEAR_SECONDS = 366 * 86400
 TEXT_MEDIA = "text"

@@ -1,7 +1,7 @@
 """The alert service: it notifies people of an alert in stages until a notification is read.
 
-Strategy: all state is in the database. An alert is a row with its next stage and the time at which that is
-due; one task sleeps until the next alert is due, notifies the people of the stage and stores the next stage.
+Strategy: all state is in the database. An alert is a row with its next stage and the time at which that
+stage is due; one task sleeps until the next alert is due, notifies the people of the stage and stores the next stage.
 So a restarted server continues, and raising an alert only adds a row and wakes the task. The next stage is
 stored after the notifications: a crash in between leads to a second notification, not to a lost one.
 """
@@ -24,8 +24,8 @@ from tornado_chat.plugin_api import (
     described,
 )
 
-from . import stored
-from .stored import Alert, Stage
+from . import alert_queries
+from .alert_queries import Alert, Stage
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class AlertService:
         notification of it is read, or all recipients were notified. A message gets only one alert.
         """
         stage = self._first_stage(message.thread)
-        if await self._context.write(lambda tx: stored.add(tx, message, list_name, stage)):
+        if await self._context.write(lambda tx: alert_queries.add(tx, message, list_name, stage)):
             log.info("keyword alert: %s, message %d, list %s", _name(message.thread), message.seq, list_name)
             self._wakeup.set()
 
@@ -98,7 +98,7 @@ class AlertService:
         while True:
             try:
                 self._wakeup.clear()
-                wait = await self._process_due()
+                wait_seconds = await self._process_due()
             except Exception as error:  # the task has to continue, otherwise stored alerts would be forgotten
                 log.warning(
                     "keyword alerts failed, trying again in %g s: %s", RETRY_SECONDS, described(error)
@@ -106,7 +106,7 @@ class AlertService:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             try:
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(wait_seconds):
                     await self._wakeup.wait()
             except TimeoutError:
                 pass
@@ -114,12 +114,12 @@ class AlertService:
     async def _process_due(self) -> float | None:
         """Escalate the alerts that are due.
 
-        Returns the seconds until the next one is due, None if there is none.
+        Returns the seconds until the next alert is due; None if no alert has a next stage.
         """
-        if read := await self._context.read(stored.find_read):
-            await self._context.write(lambda tx: stored.acknowledge(tx, read))
+        if read := await self._context.read(alert_queries.find_read):
+            await self._context.write(lambda tx: alert_queries.acknowledge(tx, read))
         now = self._context.now()
-        for alert in await self._context.read(lambda database: stored.find_due(database, now)):
+        for alert in await self._context.read(lambda database: alert_queries.find_due(database, now)):
             try:
                 await self._escalate(await self._load_context(alert))
             except Unavailable:
@@ -129,32 +129,36 @@ class AlertService:
                     "keyword alert %d failed, trying again in %g s", alert.id, RETRY_SECONDS, exc_info=True
                 )
                 await self._set_stage(alert, alert.stage, RETRY_SECONDS)
-        due = await self._context.read(stored.next_due)
+        due = await self._context.read(alert_queries.next_due)
         return None if due is None else max(0.0, (due - self._context.now()) / MICROSECONDS_PER_SECOND)
 
     # --- one alert ---
 
-    async def _escalate(self, case: AlertContext) -> None:
+    async def _escalate(self, alert_context: AlertContext) -> None:
         """Notify the people of the next stage that has recipients, and store the stage after it."""
-        alert = case.alert
+        alert = alert_context.alert
         stage = self._first_stage(alert.thread) if alert.stage is Stage.NO_RECIPIENT else alert.stage
         has_notified = False
         while not has_notified and stage is not Stage.EXHAUSTED:
             if stage is Stage.ASSIGNED:
-                has_notified = await self._notify_people(case, await self._assigned_supervisors(case))
+                has_notified = await self._notify_people(
+                    alert_context, await self._assigned_supervisors(alert_context)
+                )
                 stage = Stage.SUPERVISOR
             elif stage is Stage.SUPERVISOR:
                 has_notified = await self._notify_people(
-                    case, await self._people_with_role(case, Role.SUPERVISOR), limit=1
+                    alert_context, await self._people_with_role(alert_context, Role.SUPERVISOR), limit=1
                 )
                 stage = Stage.SUPERVISOR if has_notified else Stage.ADMIN
             else:
-                has_notified = await self._notify_people(case, await self._people_with_role(case, Role.ADMIN))
+                has_notified = await self._notify_people(
+                    alert_context, await self._people_with_role(alert_context, Role.ADMIN)
+                )
                 stage = Stage.EXHAUSTED
-        after = self._settings().escalate_after
+        delay_seconds = self._settings().escalate_after
         if has_notified:
-            await self._set_stage(alert, stage, after)
-        elif case.notified:
+            await self._set_stage(alert, stage, delay_seconds)
+        elif alert_context.notified:
             await self._set_stage(alert, Stage.EXHAUSTED, None)
             log.warning(
                 "keyword alert %d (%s) is still unread, and all recipients were notified",
@@ -162,7 +166,7 @@ class AlertService:
                 _name(alert.thread),
             )
         else:
-            await self._set_stage(alert, Stage.NO_RECIPIENT, after)
+            await self._set_stage(alert, Stage.NO_RECIPIENT, delay_seconds)
             if alert.stage is not Stage.NO_RECIPIENT:
                 log.error(
                     "keyword alert %d (%s): there is no supervisor or administrator who could be notified",
@@ -171,45 +175,53 @@ class AlertService:
                 )
 
     async def _notify_people(
-        self, case: AlertContext, people: Iterable[Person], limit: int | None = None
+        self, alert_context: AlertContext, people: Iterable[Person], limit: int | None = None
     ) -> bool:
-        """Notify at most ``limit`` of ``people`` who were not notified yet. Returns True if there was one."""
+        """Notify at most ``limit`` of ``people``, except those excluded. Returns True if a person was notified."""
         notified_count = 0
         for person in people:
             if notified_count == limit:
                 break
-            if person in case.excluded:
+            if person in alert_context.excluded:
                 continue
-            case.excluded.add(person)
+            alert_context.excluded.add(person)
             try:
-                notification = await self._notify(case, person)
+                notification = await self._notify(alert_context, person)
             except Unavailable:
                 raise
             except ChatError as error:  # another plugin's filter refused it: continue with the next person
                 log.warning(
-                    "keyword alert %d: %s cannot be notified: %s", case.alert.id, person.key, error.code
+                    "keyword alert %d: %s cannot be notified: %s",
+                    alert_context.alert.id,
+                    person.key,
+                    error.code,
                 )
                 continue
             await self._context.write(
-                partial(stored.record_notified, alert=case.alert, notification=notification, person=person)
+                partial(
+                    alert_queries.record_notified,
+                    alert=alert_context.alert,
+                    notification=notification,
+                    person=person,
+                )
             )
             notified_count += 1
         return notified_count > 0
 
-    async def _notify(self, case: AlertContext, person: Person) -> int:
+    async def _notify(self, alert_context: AlertContext, person: Person) -> int:
         context = self._context
-        if case.session_id is None:
-            text = _text(context.language, Kind.SUPPORT, case.alert.thread.id)
+        if alert_context.session_id is None:
+            text = _text(context.language, Kind.SUPPORT, alert_context.alert.thread.id)
             return (await context.notify(person, text, type=PLAIN_TYPE, data={"alert": True})).id
-        opened_id = case.session_id
+        opened_id = alert_context.session_id
         if person.role is Role.SUPERVISOR:
             # A supervisor with a record may observe the session.
-            opened_id = (await context.supervise(case.session_id, person)).thread.id
+            opened_id = (await context.supervise(alert_context.session_id, person)).thread.id
         notification = await context.notify(
             person,
-            _text(context.language, Kind.SESSION, case.session_id),
+            _text(context.language, Kind.SESSION, alert_context.session_id),
             type=CONVERSATION_TYPE,
-            data={"sessionId": opened_id, "observeSessionId": case.session_id, "alert": True},
+            data={"sessionId": opened_id, "observeSessionId": alert_context.session_id, "alert": True},
         )
         return notification.id
 
@@ -223,23 +235,24 @@ class AlertService:
             if room is None:
                 raise LookupError(f"{_name(alert.thread)} does not exist")
             session_id = room.session_id
-        notified = await self._context.read(lambda database: stored.find_notified(database, alert))
-        sender = await self._context.read(lambda database: stored.find_sender(database, alert))
+        notified = await self._context.read(lambda database: alert_queries.find_notified(database, alert))
+        sender = await self._context.read(lambda database: alert_queries.find_sender(database, alert))
         return AlertContext(alert, session_id, {*notified, *sender}, bool(notified))
 
-    async def _assigned_supervisors(self, case: AlertContext) -> Sequence[Person]:
-        if case.session_id is None:
+    async def _assigned_supervisors(self, alert_context: AlertContext) -> Sequence[Person]:
+        if alert_context.session_id is None:
             return ()
-        return [record.helper for record in await self._context.supervision(case.session_id)]
+        return [record.helper for record in await self._context.supervision(alert_context.session_id)]
 
-    async def _people_with_role(self, case: AlertContext, role: Role) -> Sequence[Person]:
-        if case.session_id is None and role is Role.SUPERVISOR:
+    async def _people_with_role(self, alert_context: AlertContext, role: Role) -> Sequence[Person]:
+        if alert_context.session_id is None and role is Role.SUPERVISOR:
             return ()
         return await self._context.people(role)
 
-    async def _set_stage(self, alert: Alert, stage: Stage, after: float | None) -> None:
-        pause = None if after is None else round(after * MICROSECONDS_PER_SECOND)
-        await self._context.write(lambda tx: stored.set_stage(tx, alert, stage, pause))
+    async def _set_stage(self, alert: Alert, stage: Stage, delay_seconds: float | None) -> None:
+        """Store the next stage of an alert, due after ``delay_seconds``; None: the alert has no further stage."""
+        delay = None if delay_seconds is None else round(delay_seconds * MICROSECONDS_PER_SECOND)
+        await self._context.write(lambda tx: alert_queries.set_stage(tx, alert, stage, delay))
 
 
 def _text(language: str, kind: Kind, id: int) -> str:

@@ -7,7 +7,7 @@ import peewee as pw
 
 from tornado_chat.plugin_api import Keeper, Person, Thread, Transaction, models
 
-from .stored import KeywordFilterAlert, KeywordFilterNotified
+from .alert_queries import KeywordFilterAlert, KeywordFilterNotified
 
 
 class AlertKeeper(Keeper):

@@ -18,11 +18,11 @@ HEADINGS = ("ID", "STATE", "SINCE / NEXT TRY", "TRIES", "NOTIFICATION", "FOR", "
 
 @click.group()
 def notify() -> None:
-    """Deliveries of notifications by webhooks, mail and messengers."""
+    """Show and retry deliveries of notifications by webhooks, mail and messengers."""
 
 
 @notify.command("list")
-@click.option("--dead", is_flag=True, help="Only deliveries that were given up.")
+@click.option("--dead", is_flag=True, help="Show only deliveries that were given up.")
 @click.option(
     "--last", default=100, show_default=True, type=click.IntRange(1), help="Show the newest N deliveries."
 )
@@ -40,7 +40,7 @@ def list_(context: CommandContext, dead: bool, last: int) -> None:
     )
     total = counts[DEAD] if dead else counts[DEAD] + counts[WAITING]
     if len(rows) < total:
-        click.echo(f"{total - len(rows)} older ones are not shown; --last {total} shows all")
+        click.echo(f"{total - len(rows)} older deliveries are not shown; --last {total} shows all")
     if counts[DEAD]:
         click.echo(
             "repair the cause of the dead deliveries, then try them again:\n"
@@ -50,15 +50,15 @@ def list_(context: CommandContext, dead: bool, last: int) -> None:
 
 @notify.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
-@click.option("--all", "every", is_flag=True, help="All dead deliveries.")
+@click.option("--all", "all_dead", is_flag=True, help="Retry all dead deliveries.")
 @click.pass_obj
-def retry(context: CommandContext, ids: Sequence[int], every: bool) -> None:
-    """Make dead deliveries wait again, due at once. Exit code 1 if one of them is not dead."""
-    if bool(ids) == every:
+def retry(context: CommandContext, ids: Sequence[int], all_dead: bool) -> None:
+    """Make dead deliveries wait again, due at once. The exit code is 1 if one of the deliveries is not dead."""
+    if bool(ids) == all_dead:
         raise click.UsageError("name the deliveries by their ID (`tornado-chat notify list`), or use --all")
     now = time.time_ns() // 1000
     problems = []
-    if every:
+    if all_dead:
         count = outbox.retry(context.database, now)
     else:
         count = 0
@@ -71,7 +71,7 @@ def retry(context: CommandContext, ids: Sequence[int], every: bool) -> None:
     if count:
         noun = "1 delivery waits" if count == 1 else f"{count} deliveries wait"
         click.echo(f"{noun} again; a running server tries within 5 seconds, see: tornado-chat notify list")
-    elif every:
+    elif all_dead:
         click.echo("there is no dead delivery")
     if problems:
         raise click.ClickException(f"only dead deliveries can be tried again: {', '.join(problems)}")

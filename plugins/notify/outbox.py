@@ -22,9 +22,10 @@ MAX_ERROR_CHARS = 500
 class NotifyDelivery(pw.Model):
     """The delivery of one notification to one target.
 
-    ``recipient`` is a ``Person.key``. ``body`` is the body of a webhook, the same bytes in each attempt.
-    ``next_at`` is the time of the next attempt or, if the delivery does not wait any more, of its last
-    change. ``since`` is the begin of the time after which it is given up: its creation, or the last `retry`.
+    ``target`` is a ``Target.key``, ``shown`` the target's address without secrets, and ``recipient`` a
+    ``Person.key``. ``body`` is the body of a webhook, the same bytes in each attempt. ``next_at`` is the time of
+    the next attempt, or the time of the last change if the delivery is not waiting. ``since`` is the start of
+    ``give_up_after``: the time of the creation, or of the last `notify retry`.
     """
 
     id = pw.BigAutoField()
@@ -47,7 +48,6 @@ class NotifyDelivery(pw.Model):
         indexes = ((("notification", "target"), True), (("state", "next_at"), False))
 
 
-Table = NotifyDelivery
 TABLES = (NotifyDelivery,)
 
 
@@ -105,21 +105,25 @@ def insert(database: pw.Database, notification: Notification, targets: Sequence[
                 "created": now,
             }
         )
-    Table.insert_many(rows).on_conflict_ignore().execute(database)
+    NotifyDelivery.insert_many(rows).on_conflict_ignore().execute(database)
 
 
 def upcoming(
-    database: pw.Database, without: Collection[int], not_to: Collection[str], limit: int
+    database: pw.Database, excluded_ids: Collection[int], excluded_targets: Collection[str], limit: int
 ) -> list[NotifyDelivery]:
     """Return waiting deliveries in the order of their times.
 
-    :arg without: ids of deliveries to leave out.
-    :arg not_to: keys of targets to leave out.
+    :arg excluded_ids: ids of deliveries to leave out.
+    :arg excluded_targets: keys of targets to leave out.
     """
     query = (
-        Table.select()
-        .where((Table.state == WAITING) & Table.id.not_in(list(without)) & Table.target.not_in(list(not_to)))
-        .order_by(Table.next_at)
+        NotifyDelivery.select()
+        .where(
+            (NotifyDelivery.state == WAITING)
+            & NotifyDelivery.id.not_in(list(excluded_ids))
+            & NotifyDelivery.target.not_in(list(excluded_targets))
+        )
+        .order_by(NotifyDelivery.next_at)
         .limit(limit)
     )
     return list(query.execute(database))
@@ -127,7 +131,11 @@ def upcoming(
 
 def orphans(database: pw.Database, targets: Collection[str], limit: int) -> list[NotifyDelivery]:
     """Return waiting deliveries to targets other than ``targets``."""
-    query = Table.select().where((Table.state == WAITING) & Table.target.not_in(list(targets))).limit(limit)
+    query = (
+        NotifyDelivery.select()
+        .where((NotifyDelivery.state == WAITING) & NotifyDelivery.target.not_in(list(targets)))
+        .limit(limit)
+    )
     return list(query.execute(database))
 
 
@@ -135,22 +143,24 @@ def record_outcome(
     database: pw.Database, id: int, state: str, at: int, attempts: int, error: str | None = None
 ) -> None:
     """Store the new state of a waiting delivery. :arg at: its ``next_at``."""
-    Table.update(
+    NotifyDelivery.update(
         state=state,
         next_at=at,
         attempts=attempts,
         last_error=None if error is None else error[:MAX_ERROR_CHARS],
-    ).where((Table.id == id) & (Table.state == WAITING)).execute(database)
+    ).where((NotifyDelivery.id == id) & (NotifyDelivery.state == WAITING)).execute(database)
 
 
 def remove_delivered(database: pw.Database, before: int, limit: int) -> int:
     """Remove at most ``limit`` rows that were delivered before a time. Returns their number."""
     old = (
-        Table.select(Table.id).where((Table.state == DELIVERED) & (Table.next_at < before)).limit(limit)
+        NotifyDelivery.select(NotifyDelivery.id)
+        .where((NotifyDelivery.state == DELIVERED) & (NotifyDelivery.next_at < before))
+        .limit(limit)
     ).tuples()
     ids = [id for (id,) in old.execute(database)]
     if ids:
-        Table.delete().where(Table.id.in_(ids)).execute(database)
+        NotifyDelivery.delete().where(NotifyDelivery.id.in_(ids)).execute(database)
     return len(ids)
 
 
@@ -160,29 +170,38 @@ def remove_delivered(database: pw.Database, before: int, limit: int) -> int:
 def undelivered(database: pw.Database, only_dead: bool, limit: int) -> list[NotifyDelivery]:
     """Return the newest dead or waiting deliveries, oldest first."""
     states = [DEAD] if only_dead else [DEAD, WAITING]
-    query = Table.select().where(Table.state.in_(states)).order_by(Table.id.desc()).limit(limit)
+    query = (
+        NotifyDelivery.select()
+        .where(NotifyDelivery.state.in_(states))
+        .order_by(NotifyDelivery.id.desc())
+        .limit(limit)
+    )
     return list(query.execute(database))[::-1]
 
 
 def counts(database: pw.Database) -> dict[str, int]:
     """Return the number of deliveries in each state."""
-    query = Table.select(Table.state, pw.fn.COUNT(Table.id)).group_by(Table.state).tuples()
+    query = (
+        NotifyDelivery.select(NotifyDelivery.state, pw.fn.COUNT(NotifyDelivery.id))
+        .group_by(NotifyDelivery.state)
+        .tuples()
+    )
     return {WAITING: 0, DELIVERED: 0, DEAD: 0, **dict(query.execute(database))}
 
 
 def state_of(database: pw.Database, id: int) -> str | None:
     """Return the state of a delivery; None if there is no such delivery."""
-    query = Table.select(Table.state).where(Table.id == id)
+    query = NotifyDelivery.select(NotifyDelivery.state).where(NotifyDelivery.id == id)
     state: str | None = query.scalar(database)
     return state
 
 
 def retry(database: pw.Database, now: int, id: int | None = None) -> int:
     """Make one dead delivery (None: all) wait again, due at once. Returns the number of deliveries."""
-    dead = Table.state == DEAD
+    dead = NotifyDelivery.state == DEAD
     changed: int = (
-        Table.update(state=WAITING, next_at=now, since=now, attempts=0)
-        .where(dead if id is None else dead & (Table.id == id))
+        NotifyDelivery.update(state=WAITING, next_at=now, since=now, attempts=0)
+        .where(dead if id is None else dead & (NotifyDelivery.id == id))
         .execute(database)
     )
     return changed

@@ -87,20 +87,20 @@ def parse(channel: Channel, line: str) -> Rule:
     return rule
 
 
-def merge_targets(found: Iterable[tuple[Rule, str, str]]) -> Mapping[str, Target]:
+def merge_targets(addressed_rules: Iterable[tuple[Rule, str, str]]) -> Mapping[str, Target]:
     """Return the targets by key.
 
-    :arg found: each rule with an address of it and the address without secrets.
+    :arg addressed_rules: tuples of a rule, an address that it names, and the address without secrets.
     """
-    known: dict[str, Target] = {}
-    for rule, address, shown in found:
+    targets: dict[str, Target] = {}
+    for rule, address, shown in addressed_rules:
         key = hashlib.sha256(f"{rule.channel.value} {address}".encode()).hexdigest()[:32]
-        before = known.get(key)
-        if before is None:
-            known[key] = Target(key, rule.channel, address, shown, (rule,))
+        target = targets.get(key)
+        if target is None:
+            targets[key] = Target(key, rule.channel, address, shown, (rule,))
         else:
-            known[key] = replace(before, rules=(*before.rules, rule))
-    return known
+            targets[key] = replace(target, rules=(*target.rules, rule))
+    return targets
 
 
 def redact_url(url: str) -> str:

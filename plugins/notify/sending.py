@@ -47,10 +47,10 @@ TEXTS = {
 class Outcome:
     """The result of an attempt.
 
-    :ivar error: the reason of a failure, in words of this server.
-    :ivar detail: more about a failure, in words of the other side: not for the log.
+    :ivar error: the reason of a failure, a text of this server.
+    :ivar detail: more about a failure, a text of the receiver, which is not logged.
     :ivar final: True if the delivery must not be tried again.
-    :ivar retry_after_seconds: pause that the other side asks for.
+    :ivar retry_after_seconds: pause that the receiver asks for.
     """
 
     delivered: bool
@@ -60,7 +60,7 @@ class Outcome:
     retry_after_seconds: float = 0
 
 
-DONE = Outcome(True)
+SUCCESS = Outcome(True)
 
 
 class Sender:
@@ -78,7 +78,7 @@ class Sender:
     async def send(
         self, delivery: NotifyDelivery, target: Target, *, secret: bytes, timeout: float
     ) -> Outcome:
-        """Make one attempt. A failure of the other side is an outcome, not an exception."""
+        """Make one attempt. A failure of the receiver is an outcome, not an exception."""
         if target.channel is Channel.WEBHOOK:
             return await self._send_webhook(delivery, target.address, secret, timeout)
         return await self._send_by_apprise(delivery, target.address)
@@ -148,7 +148,7 @@ def interpret_response(status: int, response: HTTPResponse | None = None) -> Out
     Redirects are failures: the signed event is for one address.
     """
     if 200 <= status < 300:
-        return DONE
+        return SUCCESS
     retry_after_seconds = 0.0
     if status in (429, 503) and response is not None:
         text = response.headers.get("Retry-After", "").strip()
@@ -194,10 +194,10 @@ def _send_in_thread(address: str, title: str, text: str) -> Outcome:
     services.add(service)
     result = services.notify(title=title, body=text)
     if result:
-        return DONE
+        return SUCCESS
     logs = getattr(result, "logs", None)  # since Apprise 2; before, the result is a bool
     messages = [each.message for each in logs() if each.level in ("WARNING", "ERROR")] if logs else []
-    return Outcome(False, "the service did not take it", str(messages[-1]) if messages else "")
+    return Outcome(False, "the service did not accept the message", str(messages[-1]) if messages else "")
 
 
 def _ignore(chunk: bytes) -> None:

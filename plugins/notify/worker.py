@@ -61,7 +61,7 @@ def next_attempt_at(
 
     :arg since: begin of ``give_up_after``; all times are microseconds since 1970.
     :arg attempts: number of failed attempts, at least 1.
-    :arg retry_after_seconds: pause that the other side asked for.
+    :arg retry_after_seconds: pause that the receiver asked for.
     :arg random_fraction: from 0 to 1.
     """
     deadline = since + round(setup.give_up_after * MICROSECONDS_PER_SECOND)
@@ -97,7 +97,7 @@ class Worker:
     def apply_settings(self, setup: DeliverySettings) -> None:
         """Use these settings for all following attempts."""
         self._setup = setup
-        self._orphans_unchecked = True
+        self._must_fail_orphans = True
         self.wake()
 
     def wake(self) -> None:
@@ -147,13 +147,15 @@ class Worker:
 
     async def _start_due(self) -> float:
         """Start the attempts that are due. Returns the seconds until the outbox has to be read again."""
-        if self._orphans_unchecked:
+        if self._must_fail_orphans:
             await self._fail_orphans()
         while (free := MAX_CONCURRENT_ATTEMPTS - len(self._in_progress)) > 0:
-            running = list(self._in_progress.values())
-            busy = {target for target in running if running.count(target) >= MAX_ATTEMPTS_PER_TARGET}
+            in_progress = list(self._in_progress.values())
+            busy = {target for target in in_progress if in_progress.count(target) >= MAX_ATTEMPTS_PER_TARGET}
             waiting = await self._context.read(
-                partial(outbox.upcoming, without=list(self._in_progress), not_to=busy, limit=free)
+                partial(
+                    outbox.upcoming, excluded_ids=list(self._in_progress), excluded_targets=busy, limit=free
+                )
             )
             now = self._context.now()
             due = [each for each in waiting if each.next_at <= now]
@@ -176,17 +178,17 @@ class Worker:
 
     async def _fail_orphans(self) -> None:
         """Give up the waiting deliveries whose target no rule names any more."""
-        self._orphans_unchecked = False
+        self._must_fail_orphans = False
         try:
             keys = list(self._setup.targets)
             while found := await self._context.read(partial(outbox.orphans, targets=keys, limit=CHUNK_ROWS)):
-                left = [each for each in found if each.id not in self._in_progress]
-                if not left:
+                idle = [each for each in found if each.id not in self._in_progress]
+                if not idle:
                     return  # running attempts are checked when they are due again
-                for each in left:
+                for each in idle:
                     await self._record_outcome(each, Outcome(False, NO_RULE, final=True), each.attempts)
         except BaseException:
-            self._orphans_unchecked = True
+            self._must_fail_orphans = True
             raise
 
     async def _deliver(self, delivery: NotifyDelivery) -> None:

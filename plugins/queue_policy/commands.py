@@ -18,10 +18,10 @@ def queue(rules: PolicyRules) -> click.Group:
 
     @click.group("queue")
     def group() -> None:
-        """The support queue."""
+        """Explain the support queue."""
 
     @group.command()
-    @click.option("--user", help="Only the conversations of the user with this id.")
+    @click.option("--user", help="Show only the conversations of the user with this id.")
     @click.option(
         "--last",
         default=20,
@@ -39,7 +39,7 @@ def queue(rules: PolicyRules) -> click.Group:
         click.echo("the queue is empty" if not shown else "waiting, the next user first:")
         for line in shown:
             click.echo(f"  {line}")
-        matches = _matches(context.database, person, last)
+        matches = _load_matches(context.database, person, last)
         click.echo("no match was made yet" if not matches else "\nmatches, the newest first:")
         for row in matches:
             waited = (row["assigned"] - row["created"]) / MICROSECONDS_PER_SECOND
@@ -60,20 +60,20 @@ def _explain_queue(database: peewee.Database, rules: PolicyRules) -> list[tuple[
     lines = []
     tickets = sorted((_ticket(row) for row in rows), key=policy.rank)
     for position, ticket in enumerate(tickets, 1):
-        facts = ["the waiter was lost, so this user goes first"] if ticket.returned else []
+        reasons = ["the waiter was lost, so this user goes first"] if ticket.returned else []
         priority = rules.priority(ticket.claims)
         if priority:
-            facts.append(
+            reasons.append(
                 f"priority {priority}, "
                 f"{priority * rules.head_start_microseconds // MICROSECONDS_PER_SECOND} s ahead"
             )
         needed = rules.skills(ticket.claims)
         if needed:
-            facts.append(f"needs {', '.join(sorted(needed))}")
+            reasons.append(f"needs {', '.join(sorted(needed))}")
         if rules.sticky and ticket.last_waiter:
-            facts.append(f"had {ticket.last_waiter.key} the last time")
-        reasons = f": {'; '.join(facts)}" if facts else ""
-        lines.append((ticket, f"{position}. {ticket.user.key} (conversation {ticket.number}){reasons}"))
+            reasons.append(f"had {ticket.last_waiter.key} the last time")
+        reasons_text = f": {'; '.join(reasons)}" if reasons else ""
+        lines.append((ticket, f"{position}. {ticket.user.key} (conversation {ticket.number}){reasons_text}"))
     return lines
 
 
@@ -88,7 +88,7 @@ def _ticket(row: dict[str, Any]) -> Ticket:
     )
 
 
-def _matches(database: peewee.Database, person: str | None, last: int) -> list[dict[str, Any]]:
+def _load_matches(database: peewee.Database, person: str | None, last: int) -> list[dict[str, Any]]:
     table = models.SupportConversation
     query = table.select().where(table.assigned.is_null(False))
     if person is not None:

@@ -62,10 +62,10 @@ class Policy:
         last = pool.get(ticket.last_waiter) if self._rules.sticky and ticket.last_waiter else None
         if last is not None and last.free and needed <= self._rules.skills(last.claims):
             return Choice(last.person, f"{reason}; {_skills_text(needed)}its last waiter, {_load_text(last)}")
-        able = next((each for each in pool.in_order() if needed <= self._rules.skills(each.claims)), None)
-        if able is not None:
+        skilled = next((each for each in pool.in_order() if needed <= self._rules.skills(each.claims)), None)
+        if skilled is not None:
             return Choice(
-                able.person, f"{reason}; {_skills_text(needed)}least loaded waiter, {_load_text(able)}"
+                skilled.person, f"{reason}; {_skills_text(needed)}least loaded waiter, {_load_text(skilled)}"
             )
         waited = self._clock() - ticket.since
         least_loaded = pool.least_loaded()

@@ -20,13 +20,13 @@ import scale
 from tornado_chat.bench import jobs
 
 JOBS = {
-    **{name: partial(jobs.lines, name) for name in jobs.JOBS},
-    "keywords": keywords.lines,
-    "hooks": hooks.lines,
-    "mariadb": on_mariadb.lines,
-    "peers": peers.lines,
-    "counting": counting.lines,
-    "scale": scale.lines,
+    **{name: partial(jobs.run_job, name) for name in jobs.JOBS},
+    "keywords": keywords.measure,
+    "hooks": hooks.measure,
+    "mariadb": on_mariadb.measure,
+    "peers": peers.measure,
+    "counting": counting.measure,
+    "scale": scale.measure,
 }
 
 

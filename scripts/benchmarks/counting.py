@@ -30,9 +30,9 @@ def by_server() -> None:
     """Count like the server, in batches."""
     for _ in range(BATCHES):
         for _ in range(BATCH_MESSAGES):
-            _TALLY.frames += 1
-            _TALLY.messages += 1
-            _TALLY.delivered += 1
+            _METER.frames += 1
+            _METER.messages += 1
+            _METER.delivered += 1
         now = time.monotonic()
         _DELIVERY.observe_since([now - DELIVERY_SECONDS for _ in range(BATCH_MESSAGES)], now)
 
@@ -40,14 +40,14 @@ def by_server() -> None:
 def one_by_one() -> None:
     """Count like the server, in batches of one message."""
     for _ in range(BATCHES * BATCH_MESSAGES):
-        _TALLY.frames += 1
-        _TALLY.messages += 1
-        _TALLY.delivered += 1
+        _METER.frames += 1
+        _METER.messages += 1
+        _METER.delivered += 1
         now = time.monotonic()
         _DELIVERY.observe_since([now - DELIVERY_SECONDS], now)
 
 
-def lines(rounds: int) -> Iterator[str]:
+def measure(rounds: int) -> Iterator[str]:
     times = BATCH_MESSAGES * BATCHES
     group = [
         Candidate("three Counter.inc(), one Histogram.observe()", by_client, times),
@@ -64,5 +64,5 @@ _MESSAGES = Counter("messages", "-", _LABELS, registry=_REGISTRY).labels("chat")
 _DELIVERED = Counter("delivered", "-", _LABELS, registry=_REGISTRY).labels("chat")
 _SECONDS = Histogram("seconds", "-", buckets=DELIVERY_BOUNDS_SECONDS, registry=_REGISTRY)
 _METRICS = Metrics()
-_TALLY = _METRICS.endpoint_meters["chat"]
+_METER = _METRICS.endpoint_meters["chat"]
 _DELIVERY = _METRICS.storage.delivery

@@ -68,5 +68,5 @@ def prepare() -> Sequence[Sequence[Candidate]]:
     ]
 
 
-def lines(rounds: int) -> Iterator[str]:
+def measure(rounds: int) -> Iterator[str]:
     return compare_times("hooks: filter_message on the way to the writer", prepare(), rounds)

@@ -44,7 +44,7 @@ def prepare() -> Sequence[Sequence[Candidate]]:
     ]
 
 
-def lines(rounds: int) -> Iterator[str]:
+def measure(rounds: int) -> Iterator[str]:
     return compare_times(
         f"keywords: {WORD_COUNT} words in a message of {TEXT_CHARACTERS} characters", prepare(), rounds
     )

@@ -9,7 +9,7 @@ from tornado_chat.bench import relay
 from tornado_chat.bench.comparison import compare_rates
 
 
-def lines(rounds: int) -> Iterator[str]:
+def measure(rounds: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="tornado-chat-bench-") as folder:
         data, directory = Path(folder) / "new", Path(folder) / "server"
         data.mkdir()

@@ -22,7 +22,7 @@ PIP_PACKAGES = ("channels>=4.2", "django>=5.1", "python-socketio>=5.12", "uvicor
 NPM_PACKAGES = ("ws@8", "socket.io@4")
 
 
-def lines(rounds: int) -> Iterator[str]:
+def measure(rounds: int) -> Iterator[str]:
     python, node = _install_with_pip(), _install_with_npm()
     candidates: dict[str, Callable[[], dict[str, float]]] = {
         "stock Tornado, in memory": relay.stock_pairs,

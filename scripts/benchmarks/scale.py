@@ -121,8 +121,8 @@ def _pairs(deployment: Deployment, separate_processes: int) -> dict[str, float]:
             f"/chat?token={token(role, n)}&sessionId={number}&type=0" for role in ("user", "consultant")
         )
         two = relay.pair(one, other, count='"isSystem":false')
-        two[0] |= {"pace": 2 * n + 1, "port": deployment.port(n)}
-        two[1] |= {"pace": 2 * n, "port": deployment.port(n + separate_processes)}
+        two[0] |= {"acknowledged_by": 2 * n + 1, "port": deployment.port(n)}
+        two[1] |= {"acknowledged_by": 2 * n, "port": deployment.port(n + separate_processes)}
         sockets += two
     return deployment.run("talk", sockets=sockets)
 
@@ -134,7 +134,7 @@ def observed(deployment: Deployment) -> dict[str, float]:
         "port": deployment.port(0),
         "message": '{"msg": "' + relay.TEXT + '"}',
         "in_flight": relay.IN_FLIGHT,
-        "pace": OBSERVERS,
+        "acknowledged_by": OBSERVERS,
         "count": "nothing",
     }
     listeners = [
@@ -145,12 +145,12 @@ def observed(deployment: Deployment) -> dict[str, float]:
 
 
 def connects(deployment: Deployment) -> dict[str, float]:
-    passing = []
+    transient = []
     for n in range(SESSIONS):
         number = session(deployment.url, n)
         path = f"/chat?token={token('user', n)}&sessionId={number}&type=0&features=history"
-        passing.append({"path": path, "port": deployment.port(n)})
-    return deployment.run("connect", passing=passing, in_flight=CONCURRENT_CONNECTS, ready='"history"')
+        transient.append({"path": path, "port": deployment.port(n)})
+    return deployment.run("connect", transient=transient, in_flight=CONCURRENT_CONNECTS, ready='"history"')
 
 
 def queue(deployment: Deployment) -> dict[str, float]:
@@ -171,7 +171,7 @@ def queue(deployment: Deployment) -> dict[str, float]:
         for n in range(PEOPLE)
     ]
     return deployment.run(
-        "connect", sockets=waiters, passing=users, in_flight=CONCURRENT_CONNECTS, ready='"connect_success"'
+        "connect", sockets=waiters, transient=users, in_flight=CONCURRENT_CONNECTS, ready='"connect_success"'
     )
 
 
@@ -186,7 +186,7 @@ WORK: dict[str, Callable[[Deployment], dict[str, float]]] = {
 # --- the tables ---
 
 
-def lines(rounds: int) -> Iterator[str]:
+def measure(rounds: int) -> Iterator[str]:
     found: dict[str, dict[Setup, list[dict[str, float]]]] = {name: defaultdict(list) for name in WORK}
     with tempfile.TemporaryDirectory(prefix="tornado-chat-scale-") as folder, contextlib.ExitStack() as stack:
         data = make_data(Path(folder))

@@ -154,7 +154,7 @@ class Scene:
                     await user.send(line)
                 if n == CUSTOMERS[0]:
                     await waiter.send(came.payload["uuid"], self._texts.answer)
-            await waiter.tell("unready")
+            await waiter.send_frame("unready")
         for n in WAITING_USERS:
             user = UserClient(self._ws, self._token("user", n))
             await user.__aenter__()

@@ -15,7 +15,7 @@ import scale
 scale.MEASURE_SECONDS, scale.PAIRS, scale.OBSERVERS, scale.PEOPLE = 0.3, 1, 2, 40
 scale.SESSIONS, scale.WAITERS, scale.CONCURRENT_CONNECTS, scale.SETTLE_SECONDS = 4, 2, 2, 0.1
 scale.SETUPS = (scale.Setup(1, alone=True), scale.Setup(2))
-print("\\n".join(scale.lines(1)))
+print("\\n".join(scale.measure(1)))
 """
 
 

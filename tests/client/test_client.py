@@ -64,7 +64,7 @@ class Peer(WebSocketHandler):
     def has_received_all(self) -> bool:
         return self._frames.empty()
 
-    def tell(self, **frame: Any) -> None:
+    def send_frame(self, **frame: Any) -> None:
         self.write_message(json.dumps(frame))
 
     def drop(self) -> None:
@@ -81,12 +81,12 @@ class Peer(WebSocketHandler):
 
     async def admit(self, *features: str, then: str, uuid: str = "me") -> Any:
         """Complete the handshake; return the client's next frame, which must have the type ``then``."""
-        self.tell(id="0", to=uuid, type="initialize", payload=None)
+        self.send_frame(id="0", to=uuid, type="initialize", payload=None)
         auth = await self.next_frame()
         assert auth["type"] == "auth"
         assert auth["payload"] == {"token": "t"} | ({"features": list(features)} if features else {})
         if "ack" in features:
-            self.tell(id="1", to=uuid, type="auth_success", payload={}, reply_id=auth["id"])
+            self.send_frame(id="1", to=uuid, type="auth_success", payload={}, reply_id=auth["id"])
         following = await self.next_frame()
         assert following["type"] == then
         return following
@@ -222,7 +222,7 @@ async def test_send_returns_after_the_acknowledgement(server: ScriptedServer) ->
         sent = await peer.next_frame()
         assert sent == {"msg": "hello", "id": sent["id"]}
         assert not sending.done()
-        peer.tell(**ack(sent["id"], 3))
+        peer.send_frame(**ack(sent["id"], 3))
         assert await sending == Ack(3, "2025-03-20T08:26:46.000000")
 
 
@@ -234,7 +234,7 @@ async def test_an_own_id_is_used(server: ScriptedServer) -> None:
         assert await peer.next_frame() == {"msg": "hello", "id": "mine"}
         with pytest.raises(ValueError, match="mine"):
             await chat.send("other", id="mine")
-        peer.tell(**ack("mine", 1))
+        peer.send_frame(**ack("mine", 1))
         await sending
 
 
@@ -244,14 +244,14 @@ async def test_unacknowledged_messages_are_sent_again_in_order(server: ScriptedS
         peer = await server.accept()
         sendings = [start_task(chat.send(text)) for text in "abcd"]
         first = [await peer.next_frame() for _ in range(4)]
-        peer.tell(**ack(first[1]["id"], 1))  # the others stay unanswered
+        peer.send_frame(**ack(first[1]["id"], 1))  # the others stay unanswered
         await sendings[1]
         peer.drop()
         peer = await server.accept()
         again = [await peer.next_frame() for _ in range(3)]
         assert again == [first[0], first[2], first[3]]
         for seq, sent in enumerate(again, 2):
-            peer.tell(**ack(sent["id"], seq))
+            peer.send_frame(**ack(sent["id"], seq))
         acks = await asyncio.gather(*sendings)
         assert [got.seq for got in acks if got] == [2, 1, 3, 4]
         assert peer.has_received_all
@@ -286,7 +286,7 @@ async def test_a_cancelled_send_is_not_sent_again(server: ScriptedServer) -> Non
         peer = await server.accept()
         sent = await peer.next_frame()
         assert sent["msg"] == "b"
-        peer.tell(**ack(sent["id"], 1))
+        peer.send_frame(**ack(sent["id"], 1))
         await kept
 
 
@@ -296,12 +296,12 @@ async def test_a_refused_send_raises_and_others_succeed(server: ScriptedServer) 
         peer = await server.accept()
         bad, good = start_task(chat.send("")), start_task(chat.send("hello"))
         first, second = await peer.next_frame(), await peer.next_frame()
-        peer.tell(isSystem=True, system=True, msg="错误: 消息不能为空", id=first["id"])
-        peer.tell(**ack(second["id"], 1))
+        peer.send_frame(isSystem=True, system=True, msg="错误: 消息不能为空", id=first["id"])
+        peer.send_frame(**ack(second["id"], 1))
         with pytest.raises(MessageRefused, match="消息不能为空"):
             await bad
         assert await good
-        peer.tell(isSystem=True, msg="错误: 其他")  # not about a message of this client
+        peer.send_frame(isSystem=True, msg="错误: 其他")  # not about a message of this client
         assert (await chat.receive(WAIT_TIMEOUT_SECONDS)).msg == "错误: 其他"
 
 
@@ -309,8 +309,8 @@ async def test_a_refused_send_raises_and_others_succeed(server: ScriptedServer) 
 async def test_received_frames_are_structs(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         peer = await server.accept()
-        peer.tell(**frame("hi", id="s1-4", seq=4))
-        peer.tell(isSystem=True, system=True, msg="会话已开始", time="2025-03-20T08:26:45.391706")
+        peer.send_frame(**frame("hi", id="s1-4", seq=4))
+        peer.send_frame(isSystem=True, system=True, msg="会话已开始", time="2025-03-20T08:26:45.391706")
         said, system = await chat.receive(WAIT_TIMEOUT_SECONDS), await chat.receive(WAIT_TIMEOUT_SECONDS)
         assert (said.system, said.msg, said.seq, said.id) == (False, "hi", 4, "s1-4")
         assert said.time == "2025-03-20T08:26:45.391706"
@@ -325,12 +325,12 @@ async def test_repeats_are_dropped(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1, options=RecordedSleeps().options()) as chat:
         peer = await server.accept()
         for seq in (1, 2, 3):
-            peer.tell(**frame(str(seq), seq=seq))
+            peer.send_frame(**frame(str(seq), seq=seq))
         assert [(await chat.receive(WAIT_TIMEOUT_SECONDS)).msg for _ in range(3)] == ["1", "2", "3"]
         peer.close(1012)
         peer = await server.accept()
         for seq in (2, 3, 4):
-            peer.tell(**frame(str(seq), seq=seq))
+            peer.send_frame(**frame(str(seq), seq=seq))
         assert (await chat.receive(WAIT_TIMEOUT_SECONDS)).msg == "4"
 
 
@@ -338,7 +338,7 @@ async def test_repeats_are_dropped(server: ScriptedServer) -> None:
 async def test_pings_are_answered_after_the_frames_before_them(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         peer = await server.accept()
-        peer.tell(**frame("hi", seq=1))
+        peer.send_frame(**frame("hi", seq=1))
         peer.ping(b"1")
         async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             assert await peer.pongs.get() == b"1"
@@ -357,8 +357,8 @@ async def test_a_seed_client_sends_seed_frames_only(server: ScriptedServer) -> N
         peer = await server.accept()
         assert await chat.send("again") is None
         assert await peer.next_frame() == {"msg": "again"}  # "hello" was written, so it is not sent again
-        peer.tell(**frame("same"))
-        peer.tell(**frame("same"))
+        peer.send_frame(**frame("same"))
+        peer.send_frame(**frame("same"))
         assert [(await chat.receive(WAIT_TIMEOUT_SECONDS)).msg for _ in range(2)] == ["same", "same"]
 
 
@@ -371,7 +371,7 @@ def test_final_close_codes_end_the_client(code: int) -> None:
             peer = await server.accept()
             sending = start_task(chat.send("hello"))
             await peer.next_frame()
-            peer.tell(**frame("last words"))
+            peer.send_frame(**frame("last words"))
             peer.close(code, "because")
             with pytest.raises(ConnectionClosed) as closed:
                 await sending
@@ -400,7 +400,7 @@ def test_temporary_close_codes_cause_a_reconnect(code: int | None) -> None:
             peer = await server.accept()
             peer.close(code)
             peer = await server.accept()
-            peer.tell(**frame("welcome back"))
+            peer.send_frame(**frame("welcome back"))
             assert (await chat.receive(WAIT_TIMEOUT_SECONDS)).msg == "welcome back"
 
     test()
@@ -489,7 +489,7 @@ async def test_close_reasons_have_a_limit(server: ScriptedServer) -> None:
 async def test_not_a_frame_of_the_dialect(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1, options=RecordedSleeps().options()) as chat:
         peer = await server.accept()
-        peer.tell(msg=5)
+        peer.send_frame(msg=5)
         with pytest.raises(ConnectionClosed) as closed:
             await chat.receive(WAIT_TIMEOUT_SECONDS)
         assert closed.value.code == 1002
@@ -501,7 +501,7 @@ async def test_a_waiting_reader_gets_the_end(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         readers = [start_task(chat.receive()) for _ in range(2)]
         peer = await server.accept()
-        peer.tell(**frame("for one of you"))
+        peer.send_frame(**frame("for one of you"))
         await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
         peer.close(4409)
         results = await asyncio.gather(*readers, return_exceptions=True)
@@ -611,15 +611,15 @@ async def test_notifications(server: ScriptedServer) -> None:
     async with NotifyClient(server.url, "t", options=RecordedSleeps().options()) as notify:
         peer = await server.accept()
         assert peer.query == {"token": ["t"], "features": ["seq"]}
-        peer.tell(
+        peer.send_frame(
             type=0, msg="您有新的请假申请待处理", time="2025-03-20T08:26:45.391706", data=None, id=8, seq=1
         )
         peer.drop()
         peer = await server.accept()
-        peer.tell(
+        peer.send_frame(
             type=0, msg="您有新的请假申请待处理", time="2025-03-20T08:26:45.391706", data=None, id=8, seq=1
         )
-        peer.tell(
+        peer.send_frame(
             type=2, msg="您有新的对话", time="2025-03-20T08:26:45.391706", data={"sessionId": 4}, id=9, seq=2
         )
         first, second = await notify.receive(WAIT_TIMEOUT_SECONDS), await notify.receive(WAIT_TIMEOUT_SECONDS)
@@ -633,7 +633,7 @@ async def test_observing(server: ScriptedServer) -> None:
         peer = await server.accept()
         assert peer.query == {"token": ["t"], "sessionId": ["4"]}
         for sender_type in (False, True, None):
-            peer.tell(msg="hi", senderType=sender_type, time="2025-03-20T08:26:45.391706")
+            peer.send_frame(msg="hi", senderType=sender_type, time="2025-03-20T08:26:45.391706")
         peer.close(1000)
         assert [observed.sender_type async for observed in observe] == [False, True, None]
 
@@ -649,8 +649,8 @@ async def test_a_user_of_the_seed(server: ScriptedServer) -> None:
     connect = await peer.admit(then="connect")
     async with await connecting:
         assert connect == {"id": connect["id"], "type": "connect"}
-        peer.tell(id="2", to="me", type="connect_queue", payload={"location": 1})
-        peer.tell(id="3", to="me", type="connect_success", payload={"uuid": "w"})
+        peer.send_frame(id="2", to="me", type="connect_queue", payload={"location": 1})
+        peer.send_frame(id="3", to="me", type="connect_success", payload={"uuid": "w"})
         assert (await user.expect("connect_success")).payload == {"uuid": "w"}
         assert user.uuid == "me"
         assert (
@@ -659,12 +659,12 @@ async def test_a_user_of_the_seed(server: ScriptedServer) -> None:
         assert await user.send("你好") is None
         sent = await peer.next_frame()
         assert sent == {"id": sent["id"], "type": "message_text", "payload": {"message": "你好"}}
-        peer.tell(
+        peer.send_frame(
             **{"id": "4", "from": "w", "to": "me", "type": "message_text", "payload": {"message": "hi"}}
         )
         said = await user.receive(WAIT_TIMEOUT_SECONDS)
         assert (said.sender, said.message, said.seq) == ("w", "hi", None)
-        peer.tell(id="5", to="me", type="error", payload={"message": "no"}, reply_id=sent["id"])
+        peer.send_frame(id="5", to="me", type="error", payload={"message": "no"}, reply_id=sent["id"])
         assert (await user.receive(WAIT_TIMEOUT_SECONDS)).message == "no"
 
 
@@ -673,7 +673,7 @@ async def matched(server: ScriptedServer, conversation: int = 1, uuid: str = "w"
     peer = await server.accept()
     connect = await peer.admit("ack", "seq", then="connect")
     payload = {"uuid": uuid, "conversation": conversation}
-    peer.tell(id="2", to="me", type="connect_success", payload=payload, reply_id=connect["id"])
+    peer.send_frame(id="2", to="me", type="connect_success", payload=payload, reply_id=connect["id"])
     return peer
 
 
@@ -710,10 +710,10 @@ async def test_a_user_sends_again_after_resuming(server: ScriptedServer) -> None
     assert (
         peer.has_received_all
     )  # no messages yet: before the answer to connect, the server would refuse them
-    peer.tell(id="2", to="me", type="connect_success", payload={"uuid": "w"}, reply_id=connect["id"])
+    peer.send_frame(id="2", to="me", type="connect_success", payload={"uuid": "w"}, reply_id=connect["id"])
     assert [await peer.next_frame(), await peer.next_frame()] == first
-    peer.tell(**stored(first[0], 1))
-    peer.tell(id="9", to="me", type="error", payload={"message": "no"}, reply_id=first[1]["id"])
+    peer.send_frame(**stored(first[0], 1))
+    peer.send_frame(id="9", to="me", type="error", payload={"message": "no"}, reply_id=first[1]["id"])
     assert await sendings[0] == Ack(1, "2025-03-20T08:26:46.000000")
     with pytest.raises(MessageRefused, match="no"):
         await sendings[1]
@@ -726,18 +726,18 @@ async def test_a_user_gets_each_message_once_per_conversation(server: ScriptedSe
     connecting = start_task(user.connect())
     peer = await matched(server)
     await connecting
-    peer.tell(**said("one", 1))
-    peer.tell(**said("two", 2))
+    peer.send_frame(**said("one", 1))
+    peer.send_frame(**said("two", 2))
     await user.expect("message_text")
     await user.expect("message_text")
     peer.drop()
     peer = await matched(server)
-    peer.tell(**said("two", 2))
-    peer.tell(**said("three", 3))
+    peer.send_frame(**said("two", 2))
+    peer.send_frame(**said("three", 3))
     assert (await user.expect("message_text")).message == "three"
     peer.drop()
     peer = await matched(server, conversation=2, uuid="other")
-    peer.tell(**said("one of another conversation", 1, sender="other"))
+    peer.send_frame(**said("one of another conversation", 1, sender="other"))
     assert (await user.expect("message_text")).message == "one of another conversation"
     await user.close()
 
@@ -749,16 +749,16 @@ async def test_a_user_does_not_reconnect_to_a_waiter_after_the_end(server: Scrip
     peer = await matched(server)
     await connecting
     await user.expect("connect_success")
-    peer.tell(**{"id": "4", "from": "w", "to": "me", "type": "disconnected", "payload": None})
+    peer.send_frame(**{"id": "4", "from": "w", "to": "me", "type": "disconnected", "payload": None})
     await user.expect("disconnected")
     peer.drop()
     peer = await server.accept()
-    peer.tell(id="0", to="me", type="initialize", payload=None)
+    peer.send_frame(id="0", to="me", type="initialize", payload=None)
     auth = await peer.next_frame()
-    peer.tell(id="1", to="me", type="auth_success", payload={}, reply_id=auth["id"])
-    await user.tell("connect")
+    peer.send_frame(id="1", to="me", type="auth_success", payload={}, reply_id=auth["id"])
+    await user.send_frame("connect")
     assert (await peer.next_frame())["type"] == "connect"
-    await user.tell("disconnect")
+    await user.send_frame("disconnect")
     assert (await peer.next_frame())["type"] == "disconnect"
     assert peer.has_received_all
     await user.close()
@@ -773,7 +773,7 @@ async def test_requests_are_answered_by_id(server: ScriptedServer) -> None:
     asking = start_task(user.request("get_history", {"limit": 2}))
     asked = await peer.next_frame()
     assert asked == {"id": asked["id"], "type": "get_history", "payload": {"limit": 2}}
-    peer.tell(id="7", to="me", type="message_history", payload={"items": []}, reply_id=asked["id"])
+    peer.send_frame(id="7", to="me", type="message_history", payload={"items": []}, reply_id=asked["id"])
     assert (await asking).payload == {"items": []}
     await user.close()
 
@@ -783,9 +783,9 @@ async def test_a_refused_token(server: ScriptedServer) -> None:
     user = UserClient(server.url, "t", options=RecordedSleeps().options())
     connecting = start_task(user.connect())
     peer = await server.accept()
-    peer.tell(id="0", to="me", type="initialize", payload=None)
+    peer.send_frame(id="0", to="me", type="initialize", payload=None)
     auth = await peer.next_frame()
-    peer.tell(id="1", to="me", type="error", payload={"message": "expired"}, reply_id=auth["id"])
+    peer.send_frame(id="1", to="me", type="error", payload={"message": "expired"}, reply_id=auth["id"])
     peer.close(4401, "expired")
     with pytest.raises(ConnectionClosed, match="expired") as closed:
         await connecting
@@ -802,14 +802,14 @@ async def test_a_waiter_and_its_users(server: ScriptedServer) -> None:
     await connecting
 
     def arrive(uuid: str, conversation: int) -> None:
-        peer.tell(
+        peer.send_frame(
             id="3", to="me", type="new_connection", payload={"uuid": uuid, "conversation": conversation}
         )
 
     arrive("u1", 1)
     arrive("u2", 2)
-    peer.tell(**said("one", 1, "u1"))
-    peer.tell(**said("one", 1, "u2"))
+    peer.send_frame(**said("one", 1, "u1"))
+    peer.send_frame(**said("one", 1, "u2"))
     assert [(await waiter.expect("message_text")).sender for _ in range(2)] == ["u1", "u2"]
     sending = start_task(waiter.send("u2", "hello"))
     sent = await peer.next_frame()
@@ -821,14 +821,14 @@ async def test_a_waiter_and_its_users(server: ScriptedServer) -> None:
     arrive("u1", 1)
     arrive("u2", 2)
     assert await peer.next_frame() == sent
-    peer.tell(**stored(sent, 2))
+    peer.send_frame(**stored(sent, 2))
     await sending
-    peer.tell(**said("one", 1, "u1"))
-    peer.tell(**said("one", 1, "u2"))
-    peer.tell(**said("three", 3, "u2"))
+    peer.send_frame(**said("one", 1, "u1"))
+    peer.send_frame(**said("one", 1, "u2"))
+    peer.send_frame(**said("three", 3, "u2"))
     assert (await waiter.expect("message_text")).message == "three"
 
-    await waiter.tell("unready")
+    await waiter.send_frame("unready")
     assert (await peer.next_frame())["type"] == "unready"
     peer.drop()
     peer = await server.accept()
@@ -846,12 +846,12 @@ async def test_raw_client(server: ScriptedServer) -> None:
         assert peer.request.headers["X-Test"] == "yes"
         await raw.send_json({"msg": "hello"})
         assert await peer.next_frame() == {"msg": "hello"}
-        peer.tell(msg="hi")
+        peer.send_frame(msg="hi")
         assert await raw.recv_json() == {"msg": "hi"}
         with pytest.raises(TimeoutError):
             await raw.recv_json(timeout=0)
         assert raw.close_code is None
-        peer.tell(msg="last")
+        peer.send_frame(msg="last")
         peer.close(4409, "over")
         assert (await raw.wait_closed()).reason == "over"
         assert raw.close_code == 4409

@@ -155,17 +155,17 @@ async def test_all_servers_share_one_queue(houses: list[House]) -> None:
     }
     for user in (first, second):
         assert (await user.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
-        await user.tell("message_text", {"message": f"I am {user.uuid}"})
+        await user.send_frame("message_text", {"message": f"I am {user.uuid}"})
         frame = await waiter.get("message_text")
         assert (frame["from"], frame["payload"]["message"]) == (user.uuid, f"I am {user.uuid}")
-        await waiter.tell("message_text", {"message": "hello"}, to=user.uuid)
+        await waiter.send_frame("message_text", {"message": "hello"}, to=user.uuid)
         assert (await user.get("message_text"))["payload"]["message"] == "hello"
     await first.close(1001)
     back = await three.user(1)
     assert (await back.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
-    await back.tell("message_text", {"message": "from elsewhere"})
+    await back.send_frame("message_text", {"message": "from elsewhere"})
     assert (await waiter.get("message_text"))["from"] == first.uuid
-    await back.tell("disconnect")
+    await back.send_frame("disconnect")
     assert (await waiter.get("disconnected"))["from"] == first.uuid
     for house in houses:
         status = json.loads((await house.api("GET", "/api/v1/support/status", HOST)).body)
@@ -180,13 +180,13 @@ async def test_a_user_with_a_tab_at_each_server_has_one_conversation(houses: lis
     tabs: list[Peer] = list(await asyncio.gather(*(house.user(1) for house in houses)))
     for tab in tabs:
         assert (await tab.get("connect_queue"))["payload"]["location"] == 1
-    await waiter.tell("ready")
+    await waiter.send_frame("ready")
     user = (await waiter.get("new_connection"))["payload"]["uuid"]
     for tab in tabs:
         await tab.until("connect_success")
-    await tabs[1].tell("message_text", {"message": "once"})
+    await tabs[1].send_frame("message_text", {"message": "once"})
     assert (await waiter.get("message_text"))["from"] == user
-    await tabs[2].tell("disconnect")
+    await tabs[2].send_frame("disconnect")
     assert (await waiter.get("disconnected"))["from"] == user
     for tab in tabs:
         await tab.until("disconnected")
@@ -201,11 +201,11 @@ async def test_a_conversation_is_transferred_to_a_waiter_at_another_server(house
     status = {}
     while len(status.get("waiters", ())) < 2:
         status = json.loads((await houses[0].api("GET", "/api/v1/support/status", HOST)).body)
-    request_id = await source.tell("transfer", {"waiter": 8}, to=user.uuid)
+    request_id = await source.send_frame("transfer", {"waiter": 8}, to=user.uuid)
     assert (await source.until("transfer_success"))["reply_id"] == request_id
     assert (await target.get("new_connection"))["payload"]["uuid"] == user.uuid
     assert (await user.until("connect_success"))["payload"] == {"uuid": target.uuid}
-    wrong = await source.tell("transfer", {"waiter": 99}, to=user.uuid)
+    wrong = await source.send_frame("transfer", {"waiter": 99}, to=user.uuid)
     assert (await source.until("error"))["reply_id"] == wrong
 
 
@@ -223,7 +223,7 @@ async def test_a_notification_reaches_its_recipient_at_another_server(houses: li
 async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(houses: list[House]) -> None:
     first = Peer(await houses[0].connect("/v1/ws/waiter/connect"))
     await first.sign_in("waiter", 7, features=["kickout"])
-    await first.tell("ready")
+    await first.send_frame("ready")
     while not json.loads((await houses[0].api("GET", "/api/v1/support/status", HOST)).body)["waiters"]:
         pass
     second = Peer(await houses[1].connect("/v1/ws/waiter/connect"))
@@ -339,17 +339,17 @@ class TestCoordinatorStops:
         talking = await three.user(1)
         await waiter.get("new_connection")
         await talking.until("connect_success")
-        await waiter.tell("unready")
+        await waiter.send_frame("unready")
         waiting = await three.user(2)
         assert (await waiting.get("connect_queue"))["payload"]["location"] == 1
         await one.server.stop()
-        await talking.tell("message_text", {"message": "still here"})
+        await talking.send_frame("message_text", {"message": "still here"})
         assert (await waiter.get("message_text"))["payload"]["message"] == "still here"
-        await waiter.tell("ready")
+        await waiter.send_frame("ready")
         assert (await waiter.get("new_connection"))["payload"]["uuid"] == waiting.uuid
         await waiting.until("connect_success")
         await asyncio.sleep(2)  # longer than the grace period, but no participant counts as disconnected
-        await talking.tell("message_text", {"message": "and here"})
+        await talking.send_frame("message_text", {"message": "and here"})
         assert (await waiter.get("message_text"))["from"] == talking.uuid
         del houses[0]
 
@@ -384,7 +384,7 @@ class TestServerCutOffFromRedis:
             proxy.close()
             for n in range(10):  # seconds: the process counts as dead after 5 s, the grace period is 1 s
                 await visitor.send_json({"msg": f"visitor {n}"})
-                await waiter.tell("message_text", {"message": f"waiter {n}"}, to=user.uuid)
+                await waiter.send_frame("message_text", {"message": f"waiter {n}"}, to=user.uuid)
                 assert await texts(counsellor, 1) == [f"visitor {n}"]
                 assert (await user.get("message_text"))["payload"]["message"] == f"waiter {n}"
                 await asyncio.sleep(1)

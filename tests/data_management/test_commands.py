@@ -248,7 +248,9 @@ def test_commands_refuse_a_database_in_use(run: Run, file: Path, home: Path) -> 
 def test_status_describes_the_database(run: Run, file: Path) -> None:
     said = run("db", "status").stdout
     assert "journal mode wal" in said
-    assert re.search(r"^size +[\d.]+ KiB, 0 bytes of it free for new rows; log 0 bytes", said, re.M), said
+    assert re.search(
+        r"^size +[\d.]+ KiB, 0 bytes of it free for new rows; write-ahead log 0 bytes", said, re.M
+    ), said
     assert re.search(r"^conversations +1 session, 1 supervision record, 1 support conversation$", said, re.M)
     assert re.search(r"^rows .*\bmessage 7\b", said, re.M)
     found = json.loads(run("db", "status", "--json").stdout)

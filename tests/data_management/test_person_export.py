@@ -10,7 +10,7 @@ import pytest
 from tests.storage.conftest import NOW, transact
 from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build_sample, post
 from tornado_chat.core.types import Person, Role, StaffAccount
-from tornado_chat.data_management import backup_files
+from tornado_chat.data_management import person_files
 from tornado_chat.data_management.person_export import PersonData
 from tornado_chat.data_management.person_html import TEXTS
 from tornado_chat.plugins.data_keepers import DataKeepers
@@ -24,10 +24,10 @@ def written(
 ) -> tuple[dict[str, Any], str]:
     steps: list[int] = []
     gathered = PersonData(database, DataKeepers(), person, ZONE)
-    backup_files.write(gathered, folder, language, "1.2", NOW, steps.append)
+    person_files.write(gathered, folder, language, "1.2", NOW, steps.append)
     assert sum(steps) == gathered.counts.total()
-    document: dict[str, Any] = json.loads((folder / backup_files.JSON_FILE).read_text())
-    return document, (folder / backup_files.HTML_FILE).read_text()
+    document: dict[str, Any] = json.loads((folder / person_files.JSON_FILE).read_text())
+    return document, (folder / person_files.HTML_FILE).read_text()
 
 
 def test_the_export_of_a_visitor_is_complete(database: pw.Database, tmp_path: Path) -> None:

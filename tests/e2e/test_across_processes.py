@@ -154,10 +154,10 @@ async def test_support(houses: list[House]) -> None:
                 assert heard_again == [f"u{n}" for n in range(20)]
                 await user.send("to the second")
                 assert (await second.expect("message_text", WAIT_TIMEOUT_SECONDS)).message == "to the second"
-                await second.tell("disconnect", to=user.uuid)
+                await second.send_frame("disconnect", to=user.uuid)
                 await user.expect("disconnected", WAIT_TIMEOUT_SECONDS)
             assert (await waiter.expect("disconnected", WAIT_TIMEOUT_SECONDS)).sender == user.uuid
-            await other.tell("disconnect")
+            await other.send_frame("disconnect")
             assert (await waiter.expect("disconnected", WAIT_TIMEOUT_SECONDS)).sender == other.uuid
 
 
@@ -183,15 +183,15 @@ async def test_clients_with_the_seeds_protocols(houses: list[House]) -> None:
         Peer(await one.connect("/v1/ws/user/connect")),
     )
     await waiter.sign_in("waiter", 7)
-    await waiter.tell("ready")
+    await waiter.send_frame("ready")
     await user.sign_in("user", 1)
-    await user.tell("connect")
+    await user.send_frame("connect")
     assert (await user.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
     assert (await waiter.get("new_connection"))["payload"]["uuid"] == user.uuid
-    await user.tell("message_text", {"message": "hello"})
+    await user.send_frame("message_text", {"message": "hello"})
     said = await waiter.get("message_text")
     assert (said["from"], said["payload"]["message"]) == (user.uuid, "hello")
-    await waiter.tell("message_text", {"message": "good day"}, to=user.uuid)
+    await waiter.send_frame("message_text", {"message": "good day"}, to=user.uuid)
     assert (await user.get("message_text"))["payload"]["message"] == "good day"
     await user.close()
     await waiter.close()

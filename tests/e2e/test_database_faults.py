@@ -75,7 +75,7 @@ async def test_a_full_disk_refuses_messages_until_there_is_space(process: Proces
     assert (await say(visitor, text))["ack"] == text[:20]  # the same id, sent again
     assert (await ready(house))[0] == 200
     assert [(await counsellor.recv_json())["msg"] for _ in range(2)] == ["before", text]
-    await user.tell("connect")
+    await user.send_frame("connect")
     assert (await user.until("connect_queue"))["payload"] == {"location": 1}
     await process.stop()
     process.expected += ["the database refused a batch", "receipts could not be stored yet", "Traceback"]

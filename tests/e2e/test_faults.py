@@ -209,7 +209,7 @@ async def test_a_support_user_keeps_its_conversation_and_misses_no_message(
         address = (await waiter.until("new_connection"))["payload"]["uuid"]
         expected = [f"m{n}" for n in range(MESSAGES)]
         for n, text in enumerate(expected):
-            await waiter.tell("message_text", {"message": text}, to=address)
+            await waiter.send_frame("message_text", {"message": text}, to=address)
             await waiter.until("message_text_success")
             await fault(proxy, n)
         async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):

@@ -131,8 +131,8 @@ async def support(house: House) -> None:
     waiter = await house.waiter("w")
     address = (await waiter.until("new_connection"))["payload"]["uuid"]
     for kind in ("plain", *KINDS_OF_FALLS):
-        await user.tell("message_text", {"message": mark(kind)})
-        await waiter.tell("message_text", {"message": mark(kind)}, to=address)
+        await user.send_frame("message_text", {"message": mark(kind)})
+        await waiter.send_frame("message_text", {"message": mark(kind)}, to=address)
     for peer in (user, waiter):
         for type, payload in (
             (MARK, {}),
@@ -146,7 +146,7 @@ async def support(house: House) -> None:
             ("rate", {"rate": 3, "feedback": MARK}),
             ("typing", {"typing": MARK}),
         ):
-            await peer.tell(type, payload, to=MARK)
+            await peer.send_frame(type, payload, to=MARK)
         await peer.client.send(f'{{"id": "{MARK}", "type":'.encode())
         await drained(peer.client)
     await user.close()

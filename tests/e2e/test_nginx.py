@@ -134,7 +134,7 @@ async def test_both_dialects_through_nginx(process: Process, tmp_path: Path) -> 
         assert heard["msg"] == "您好"
         waiter, user = await house.waiter(7), await house.user(3)
         await user.until("connect_success")
-        await user.tell("message_text", {"message": "hello"})
+        await user.send_frame("message_text", {"message": "hello"})
         assert (await waiter.until("message_text"))["payload"] == {"message": "hello"}
         await process.stop()
         assert (await visitor.wait_closed()).code == 1012

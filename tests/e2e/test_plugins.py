@@ -157,7 +157,7 @@ def register_queue_policy(self):
 
     line = [await house.user(id, connect=False) for id in (11, 12, 13)]
     for peer in line:
-        await peer.tell("connect")
+        await peer.send_frame("connect")
         await peer.until("connect_queue")
     waiter = await house.waiter(7)
     users = [(await waiter.until("new_connection"))["payload"]["uuid"] for _ in line]
@@ -349,7 +349,7 @@ async def test_events(process: Process, folder: Path) -> None:
     await visitor.close(4000)
     user, waiter = await house.user(5), await house.waiter(7)
     await user.until("connect_success")
-    await waiter.tell("disconnect", to=user.uuid)
+    await waiter.send_frame("disconnect", to=user.uuid)
     await user.until("disconnected")
     await user.close()
     await wait_for_notes(
@@ -511,7 +511,7 @@ async def test_the_queue_is_reordered_after_sighup(process: Process, folder: Pat
     await ordinary.until("connect_queue")
     vip = Peer(await house.connect("/v1/ws/user/connect"))
     await vip.sign_in_with(token("user", 2, priority=2))
-    await vip.tell("connect")
+    await vip.send_frame("connect")
     assert (await vip.until("connect_queue"))["payload"] == {"location": 2}
     ini.write_text("[plugins]\nenabled = queue_policy\n[plugin:queue_policy]\npriority = on\n")
     await reload(process, "reloaded")

@@ -209,7 +209,7 @@ async def test_the_queue_and_the_waiters_conversations_are_restored_after_kill_9
     waiter = await house.waiter(7)
     served = await house.user(1, features=["ack"])
     address = (await served.until("connect_success"))["payload"]["uuid"]
-    await served.tell("message_text", {"message": "heard?"})
+    await served.send_frame("message_text", {"message": "heard?"})
     await served.until("message_text_success")
     waiting_peers = [await house.user(id) for id in (4, 3, 2)]
     for peer in waiting_peers:
@@ -227,7 +227,7 @@ async def test_the_queue_and_the_waiters_conversations_are_restored_after_kill_9
     again = await house.waiter(7)
     assert (await again.until("new_connection"))["payload"]["uuid"] == uuid
     assert (await again.until("message_text"))["payload"]["message"] == "heard?"
-    await again.tell("message_text", {"message": "yes"}, to=uuid)
+    await again.send_frame("message_text", {"message": "yes"}, to=uuid)
     assert (await back.until("message_text"))["payload"]["message"] == "yes"
 
 

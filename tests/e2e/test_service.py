@@ -45,7 +45,7 @@ async def test_ready_is_sent_when_clients_are_served_and_stopping_before_they_ar
     await manager.listen()
     house = (await process.start("server.drain_seconds=7")).house
     ready = await manager.wait_for("READY", "1")
-    assert ready["STATUS"] == "sockets: 0, users in line: 0"
+    assert ready["STATUS"] == "sockets: 0, users in queue: 0"
     visitor = await house.chat(VISITOR, await house.session())
     before = len(manager.notifications)
     assert await process.stop() == 0
@@ -63,7 +63,7 @@ async def test_the_status_follows_connections(process: Process, manager: Service
     await manager.wait_for("READY")
     user = await house.user(1)
     await user.get("connect_queue")
-    await manager.wait_for("STATUS", "sockets: 1, users in line: 1")
+    await manager.wait_for("STATUS", "sockets: 1, users in queue: 1")
 
 
 @pytest.mark.gen_test

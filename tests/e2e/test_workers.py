@@ -60,7 +60,7 @@ async def test_a_killed_process_is_replaced_while_the_others_go_on(
     await manager.listen()
     house = (await process.start()).house
     ready = await manager.wait_for("READY", "1")
-    assert ready["STATUS"] == f"processes: {COUNT}, sockets: 0, users in line: 0"
+    assert ready["STATUS"] == f"processes: {COUNT}, sockets: 0, users in queue: 0"
     there = children(process.pid)
     assert len(there) == COUNT
     os.kill(there[1], signal.SIGKILL)
@@ -116,7 +116,7 @@ async def test_a_reload_reaches_all_processes_and_mistakes_are_logged_once(
     os.kill(process.pid, signal.SIGHUP)
     await manager.wait_for("RELOADING", "1", after=heard)
     ready = await manager.wait_for("READY", "1", after=heard)
-    assert ready["STATUS"] == f"processes: {COUNT}, sockets: 0, users in line: 0"
+    assert ready["STATUS"] == f"processes: {COUNT}, sockets: 0, users in queue: 0"
     reloaded = await process.wait_for_log('"message": "reloaded"', COUNT)
     assert {re.search(r'"process": (\d)', line)[1] for line in reloaded} == {"1", "2"}  # type: ignore[index]
 

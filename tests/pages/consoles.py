@@ -86,7 +86,7 @@ async def connect_visitor(house: House, id: int, name: str | None = None, *, ser
 
 async def send_messages(peer: Peer, *texts: str) -> None:
     for text in texts:
-        await peer.tell("message_text", {"message": text})
+        await peer.send_frame("message_text", {"message": text})
         await peer.until("message_text_success")
 
 

@@ -190,7 +190,7 @@ async def next_user(waiter: Peer) -> str:
 
 async def send_text(waiter: Peer, text: str, to: str) -> None:
     """Send a message to a user, and wait until it is stored."""
-    await waiter.tell("message_text", {"message": text}, to=to)
+    await waiter.send_frame("message_text", {"message": text}, to=to)
     await waiter.until("message_text_success")
 
 

@@ -102,7 +102,7 @@ async def test_dashboard_follows_connections_and_conversations(process: Process,
     waiter = await house.waiter(5, name="Bob")
     await hold_session(house)
     await users[0].until("connect_success")
-    await users[0].tell("message_text", {"message": SECRET_TEXT})
+    await users[0].send_frame("message_text", {"message": SECRET_TEXT})
     await waiter.until("message_text")
     await expect(admin.value("Sockets open")).to_have_text("5")
     await expect(admin.value("People in line")).to_have_text("1")
@@ -120,9 +120,9 @@ async def test_dashboard_follows_connections_and_conversations(process: Process,
 
     await users[0].client.close()
     await expect(admin.row("Support conversations", "Visitor 11")).to_contain_text("Visitor 11 (away)")
-    await waiter.tell("unready")
+    await waiter.send_frame("unready")
     await expect(admin.row("Support agents", "Bob")).to_contain_text("Paused")
-    await users[1].tell("disconnect")
+    await users[1].send_frame("disconnect")
     await expect(admin.list("The line")).to_contain_text("Nobody is waiting.")
 
 

@@ -33,14 +33,14 @@ async def test_axe_finds_nothing(
         await peer.until("connect_success")
     await send_messages(waiting[0], "Hello", "Hello?")
     await send_messages(waiting[1], "Hi")
-    await waiting[2].tell("disconnect")
+    await waiting[2].send_frame("disconnect")
     await expect(bob.row("Tom")).to_contain_text("Over")
     await expect(bob.row("Ada").locator(".row-count")).to_be_visible()
     assert await axe_violations(bob.page) == []
     await bob.open_conversation("Lin")
     await bob.send("How can I help?")
     await bob.expect_delivery("How can I help?", "stored")
-    await waiting[0].tell("typing", {"typing": True})
+    await waiting[0].send_frame("typing", {"typing": True})
     await expect(bob.panel("Lin").get_by_text("Lin is typing")).to_be_visible()
     assert await axe_violations(bob.page) == []
     await bob.click_button("Lin", "About this visitor")
@@ -94,7 +94,7 @@ async def test_live_regions_announce_only_new_events(process: Process, people: P
     await expect(bob.page.get_by_role("log")).to_have_attribute("aria-busy", "false")
     await send_messages(lin, "in view")
     await send_messages(ada, "not in view")
-    await ada.tell("typing", {"typing": True})
+    await ada.send_frame("typing", {"typing": True})
     await expect(bob.row("Ada")).to_contain_text("typing…")
     await bob.page.wait_for_timeout(1_100)  # the waiting times change
     announced = " | ".join(await bob.page.evaluate("announced"))

@@ -116,5 +116,5 @@ async def test_refused_message_is_shown_and_can_be_edited(process: Process, peop
     await bob.send("a kind word")
     assert await receive_text(lin) == "a kind word"
     await expect(bob.row("Lin")).to_contain_text("You: a kind word")
-    await lin.tell("disconnect")
+    await lin.send_frame("disconnect")
     await expect(bob.panel("Lin")).to_contain_text("Lin has left")

@@ -10,7 +10,7 @@ from tests.pages.conftest import DESK, PHONE, People
 from tests.pages.test_room_accessible import axe_violations
 from tests.storage.conftest import database, database_file, transact
 from tests.storage.people import LIN, build_sample, post
-from tornado_chat.data_management import backup_files
+from tornado_chat.data_management import person_files
 from tornado_chat.data_management.person_export import PersonData
 from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import operations
@@ -26,10 +26,10 @@ async def test_person_page_is_accessible_and_runs_no_script(
     sample = build_sample(database, over=False)
     post(database, sample.session, LIN, "<img src=x onerror='document.title=1'>", "word" * 200)
     transact(database, lambda tx: operations.add(tx, "root", "export", "done", LIN))
-    backup_files.write(
+    person_files.write(
         PersonData(database, DataKeepers(), LIN, ""), tmp_path, "en", "1", 1, lambda count: None
     )
-    page = await people.page(f"file://{tmp_path}/{backup_files.HTML_FILE}", size=size, color_scheme=scheme)
+    page = await people.page(f"file://{tmp_path}/{person_files.HTML_FILE}", size=size, color_scheme=scheme)
     await expect(page).to_have_title("A copy of your personal data")
     messages = page.locator("section", has_text="Session 1").locator("li")
     await expect(messages).to_have_count(5)

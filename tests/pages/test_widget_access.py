@@ -57,7 +57,7 @@ async def test_axe_finds_nothing(visitors: Visitors, scheme: str, size: tuple[in
     waiter = await visitors.waiter()
     user = await next_user(waiter)
     await send_text(waiter, "See https://help.example", user)
-    await waiter.tell("typing", {"typing": True}, to=user)
+    await waiter.send_frame("typing", {"typing": True}, to=user)
     await expect(widget.inside.get_by_text("Bob is typing")).to_be_visible()
     assert await axe_violations(widget) == []
     await waiter.close(1001)

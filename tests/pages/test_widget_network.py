@@ -57,7 +57,7 @@ async def test_widget_recovers_from_a_server_restart(
     talking = await (await visitors.visit()).start()
     waiter = await visitors.waiter()
     user = await next_user(waiter)
-    await waiter.tell("unready")
+    await waiter.send_frame("unready")
     waiting = await (await visitors.visit()).start()
     await expect(waiting.position).to_have_text("You are next")
     await visitors.process.stop(signal.SIGKILL)

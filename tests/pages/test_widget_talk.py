@@ -18,7 +18,7 @@ async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
     await expect(widget.position).to_have_text("You are 2nd in line")
     await widget.send("Where is my parcel?")
     await widget.expect_delivery("Where is my parcel?", "held")
-    await first.tell("disconnect")
+    await first.send_frame("disconnect")
     await expect(widget.position).to_have_text("You are next")
 
     waiter = await visitors.waiter()
@@ -26,11 +26,11 @@ async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
     assert (await next_message_of(waiter, user))["payload"] == {"message": "Where is my parcel?"}
     await expect(widget.heading).to_have_text("Bob")
     await expect(widget.position).to_be_hidden()
-    await waiter.tell("read", {"seq": 1}, to=user)
+    await waiter.send_frame("read", {"seq": 1}, to=user)
     await widget.expect_delivery("Where is my parcel?", "read")
-    await waiter.tell("typing", {"typing": True}, to=user)
+    await waiter.send_frame("typing", {"typing": True}, to=user)
     await expect(widget.inside.get_by_text("Bob is typing")).to_be_visible()
-    await waiter.tell("message_text", {"message": "See https://track.example/4711."}, to=user)
+    await waiter.send_frame("message_text", {"message": "See https://track.example/4711."}, to=user)
     await widget.expect_messages("Where is my parcel?", "See https://track.example/4711.")
     link = widget.inside.get_by_role("link", name="https://track.example/4711", exact=True)
     await expect(link).to_have_attribute("target", "_blank")
@@ -38,7 +38,7 @@ async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
     await widget.composer.press_sequentially("Th")
     assert (await waiter.until("typing"))["payload"] == {"typing": True}
 
-    await waiter.tell("disconnect", to=user)
+    await waiter.send_frame("disconnect", to=user)
     await expect(widget.inside.get_by_text("The conversation has ended")).to_be_visible()
     await widget.inside.locator(".star").nth(3).click()
     await widget.inside.get_by_role("textbox", name="Anything you would like").fill("quick")
@@ -69,7 +69,7 @@ async def test_page_changes_neither_lose_nor_duplicate_messages(visitors: Visito
     waiter = await visitors.waiter()
     user = await next_user(waiter)
     await widget.expect_delivery("one", "stored")
-    await waiter.tell("message_text", {"message": "two"}, to=user)
+    await waiter.send_frame("message_text", {"message": "two"}, to=user)
     await widget.expect_messages("one", "two")
     await widget.composer.fill("half a thou")
     await widget.page.get_by_role("link", name="other").click()
@@ -124,7 +124,7 @@ async def test_messages_are_counted_while_the_chat_is_closed(visitors: Visitors)
     await expect(widget.badge).to_have_text("2")
     await send_text(waiter, "Good bye", user)
     await expect(widget.badge).to_have_text("3")
-    await waiter.tell("disconnect", to=user)
+    await waiter.send_frame("disconnect", to=user)
     await waiter.until("disconnected")
     with pytest.raises(TimeoutError):
         await waiter.until("read", timeout=0.3)  # the chat is closed, so the message is unread
@@ -204,7 +204,7 @@ async def test_leaving_the_queue_keeps_the_draft(visitors: Visitors) -> None:
     user = await next_user(waiter)
     await expect(widget.composer).to_have_value("never mind")  # the draft is not sent by itself
     await widget.expect_messages()
-    await waiter.tell("disconnect", to=user)
+    await waiter.send_frame("disconnect", to=user)
     await expect(widget.inside.get_by_text("The conversation has ended")).to_be_visible()
 
 

@@ -7,7 +7,7 @@ import peewee as pw
 import pytest
 from tornado_chat_plugins.audit import chain
 from tornado_chat_plugins.audit.commands import KEY_FILE
-from tornado_chat_plugins.keyword_filter.stored import KeywordFilterAlert, KeywordFilterNotified
+from tornado_chat_plugins.keyword_filter.alert_queries import KeywordFilterAlert, KeywordFilterNotified
 from tornado_chat_plugins.notify.outbox import DEAD, WAITING, NotifyDelivery
 
 from tests.storage.conftest import NOW, database, database_file, transact

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tornado_chat_plugins.keyword_filter import KeywordFilter
-from tornado_chat_plugins.keyword_filter.matching import Matcher, WordAction
-from tornado_chat_plugins.keyword_filter.normalising import Normaliser
-from tornado_chat_plugins.keyword_filter.stored import (
+from tornado_chat_plugins.keyword_filter.alert_queries import (
     KeywordFilterAlert,
     KeywordFilterNotified,
     Stage,
 )
+from tornado_chat_plugins.keyword_filter.matching import Matcher, WordAction
+from tornado_chat_plugins.keyword_filter.normalising import Normaliser
 
 from tests.conftest import House, token
 from tornado_chat import config
@@ -359,7 +359,7 @@ async def test_pictures_are_not_checked(house: House) -> None:
     user = await house.user(6)
     await waiter.until("new_connection")
     await user.until("connect_success")
-    await user.tell("message_image", {"url": "https://example.org/fuck.png"})
+    await user.send_frame("message_image", {"url": "https://example.org/fuck.png"})
     assert (await waiter.get("message_image"))["payload"] == {"url": "https://example.org/fuck.png"}
 
 
@@ -506,7 +506,7 @@ async def test_alerts_of_support_conversations_go_to_administrators(house: House
     waiter = await house.waiter(5)
     user = await house.user(6)
     await user.until("connect_success")
-    await user.tell("message_text", {"message": "自杀"})
+    await user.send_frame("message_text", {"message": "自杀"})
     frame = await admin.recv_json()
     (alert,) = await alerts(house)
     assert frame["type"] == 0

@@ -701,7 +701,7 @@ async def test_errors_of_apprise_are_recorded(
     assert "500" in row.last_error
     assert not logging.getLogger("apprise").propagate
     [told] = [record.getMessage() for record in caplog.records if "tried again" in record.getMessage()]
-    assert told.endswith("it is tried again: the service did not take it")
+    assert told.endswith("it is tried again: the service did not accept the message")
 
 
 @pytest.mark.gen_test

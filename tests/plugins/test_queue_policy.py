@@ -124,7 +124,7 @@ def settings(settings: config.Config) -> config.Config:
 async def arrive(house: House, id: int, **claims: Any) -> Peer:
     peer = Peer(await house.connect("/v1/ws/user/connect"))
     await peer.sign_in_with(token("user", id, **claims))
-    await peer.tell("connect")
+    await peer.send_frame("connect")
     return peer
 
 
@@ -133,12 +133,12 @@ async def test_the_last_waiter_is_remembered(house: House) -> None:
     first, second = await house.waiter(1), await house.waiter(2)
     user = await arrive(house, 5)
     served_by = (await user.until("connect_success"))["payload"]["uuid"]
-    await user.tell("disconnect")
+    await user.send_frame("disconnect")
     await user.until("disconnected")
     for _ in range(3):  # without sticky, the other waiter would be chosen
-        await user.tell("connect")
+        await user.send_frame("connect")
         assert (await user.until("connect_success"))["payload"]["uuid"] == served_by
-        await user.tell("disconnect")
+        await user.send_frame("disconnect")
         await user.until("disconnected")
     assert served_by in (first.uuid, second.uuid)
 

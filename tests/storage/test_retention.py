@@ -12,7 +12,7 @@ from tornado_chat.data_management.pruning import prune
 from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import (
     conversations,
-    facts,
+    database_info,
     messages,
     models,
     notifications,
@@ -50,7 +50,7 @@ def test_expired_conversations_are_removed_with_their_rows(database: pw.Database
         assert word not in left
     old = retention.count_expired(database, LATER)
     assert not any((*old.conversations.values(), old.notifications))
-    rows = {table: count for table, count in facts.describe(database).rows.items() if count}
+    rows = {table: count for table, count in database_info.describe(database).rows.items() if count}
     assert rows == {"inbox": 2, "notification": 1, "receipt": 1}, "emptied rows are not counted"
     assert remove_all(database) == {}
 

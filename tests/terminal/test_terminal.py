@@ -104,18 +104,18 @@ async def test_a_counselling_session(server: ScriptedServer) -> None:
         peer = await server.accept()
         assert peer.query["sessionId"] == ["2"]
         assert peer.query["token"] == ["t"]
-        peer.tell(isSystem=True, system=True, msg="会话已开始", time="2025-03-20T08:26:44.391706")
-        peer.tell(**frame("hi\nthere", seq=1))
+        peer.send_frame(isSystem=True, system=True, msg="会话已开始", time="2025-03-20T08:26:44.391706")
+        peer.send_frame(**frame("hi\nthere", seq=1))
         await pipe.shows("08:26:44 · 会话已开始", "08:26:45 ← hi", "           there")
         pipe.enter("hello\n\n//slash\nhal")
         sent = [await peer.next_frame(), await peer.next_frame()]
         assert [one["msg"] for one in sent] == ["hello", "/slash"]
-        peer.tell(**ack(sent[0]["id"], 2))
-        peer.tell(isSystem=True, msg="错误: 不行", id=sent[1]["id"])
+        peer.send_frame(**ack(sent[0]["id"], 2))
+        peer.send_frame(isSystem=True, msg="错误: 不行", id=sent[1]["id"])
         await pipe.shows("08:26:46 → hello ✓", "now ✗ /slash (错误: 不行)")
         pipe.enter("f\n")
         assert (await peer.next_frame())["msg"] == "half"
-        peer.tell(isSystem=True, system=True, msg="会话已结束", time="2025-03-20T08:26:47.391706")
+        peer.send_frame(isSystem=True, system=True, msg="会话已结束", time="2025-03-20T08:26:47.391706")
         peer.close(1000)
         assert await pipe.exit_code() == 0
         await pipe.shows("08:26:47 · 会话已结束", "now ✗ half (not confirmed)")
@@ -129,9 +129,9 @@ async def test_the_end_of_the_input_waits_for_stored_messages(server: ScriptedSe
         peer = await server.accept()
         sent = [await peer.next_frame(), await peer.next_frame()]
         assert [one["msg"] for one in sent] == ["one", "two without a newline"]
-        peer.tell(**ack(sent[0]["id"], 1))
+        peer.send_frame(**ack(sent[0]["id"], 1))
         await pipe.shows("08:26:46 → one ✓")
-        peer.tell(**ack(sent[1]["id"], 2))
+        peer.send_frame(**ack(sent[1]["id"], 2))
         assert await pipe.exit_code() == 0
         assert (await peer.closed())[0] == 1000
         await pipe.shows("08:26:46 → two without a newline ✓")
@@ -145,7 +145,7 @@ async def test_the_command_end_ends_the_session_after_earlier_lines(server: Scri
         peer = await server.accept()
         sent = await peer.next_frame()
         assert sent["msg"] == "bye"
-        peer.tell(**ack(sent["id"], 1))
+        peer.send_frame(**ack(sent["id"], 1))
         assert await pipe.exit_code() == 0
         assert (await peer.closed())[0] == 4000
         assert peer.has_received_all
@@ -175,7 +175,7 @@ async def test_connection_changes(server: ScriptedServer) -> None:
         await pipe.shows("now … connection lost, reconnecting", "now … connected again")
         peer = await server.accept()
         assert await peer.next_frame() == first
-        peer.tell(**ack(first["id"], 1))
+        peer.send_frame(**ack(first["id"], 1))
         await pipe.shows("08:26:46 → hello ✓")
 
 
@@ -197,9 +197,9 @@ async def test_a_refused_token(server: ScriptedServer) -> None:
         assert pipe.stderr.getvalue() == "The token was not accepted. (expired)\n"
     async with Pipe(server.url + USER, "support-user") as pipe:
         peer = await server.accept()
-        peer.tell(id="0", to="me", type="initialize", payload=None)
+        peer.send_frame(id="0", to="me", type="initialize", payload=None)
         auth = await peer.next_frame()
-        peer.tell(id="1", to="me", type="error", payload={"message": "expired"}, reply_id=auth["id"])
+        peer.send_frame(id="1", to="me", type="error", payload={"message": "expired"}, reply_id=auth["id"])
         peer.close(4401)
         assert await pipe.exit_code() == 1
         assert pipe.stderr.getvalue() == "The token was not accepted.\n"
@@ -230,10 +230,12 @@ def test_invalid_urls(url: str, dialect: Dialect, sentence: str) -> None:
 async def test_a_user(server: ScriptedServer) -> None:
     async with Pipe(server.url + USER, "support-user") as pipe:
         peer = await admit(server, "connect")
-        peer.tell(id="2", to="me", type="connect_queue", payload={"location": 2})
-        peer.tell(id="3", to="me", type="connect_success", payload={"uuid": "w", "conversation": 1})
-        peer.tell(**said("hi", 1))
-        peer.tell(**said("", 2) | {"type": "message_image", "payload": {"url": "https://example.org/a.png"}})
+        peer.send_frame(id="2", to="me", type="connect_queue", payload={"location": 2})
+        peer.send_frame(id="3", to="me", type="connect_success", payload={"uuid": "w", "conversation": 1})
+        peer.send_frame(**said("hi", 1))
+        peer.send_frame(
+            **said("", 2) | {"type": "message_image", "payload": {"url": "https://example.org/a.png"}}
+        )
         await pipe.shows(
             "now · waiting, position 2 in the queue",
             "now · connected",
@@ -242,9 +244,9 @@ async def test_a_user(server: ScriptedServer) -> None:
         )
         pipe.enter("hello\n")
         sent = await peer.next_frame()
-        peer.tell(**stored(sent, 3))
+        peer.send_frame(**stored(sent, 3))
         await pipe.shows("08:26:46 → hello ✓")
-        peer.tell(id="9", to="me", type="error", payload={"message": "oh"})
+        peer.send_frame(id="9", to="me", type="error", payload={"message": "oh"})
         await pipe.shows("now ! oh")
         pipe.enter("/end\n")
         assert (await peer.next_frame())["type"] == "disconnect"
@@ -256,7 +258,7 @@ async def test_a_user(server: ScriptedServer) -> None:
 async def test_the_end_of_a_users_conversation(server: ScriptedServer) -> None:
     async with Pipe(server.url + USER, "support-user") as pipe:
         peer = await admit(server, "connect")
-        peer.tell(**{"id": "4", "from": "w", "to": "me", "type": "disconnected", "payload": None})
+        peer.send_frame(**{"id": "4", "from": "w", "to": "me", "type": "disconnected", "payload": None})
         assert await pipe.exit_code() == 0
         await pipe.shows("now · the conversation has ended")
 
@@ -268,15 +270,15 @@ async def test_a_waiter(server: ScriptedServer) -> None:
 
         def arrive(uuid: str, conversation: int) -> None:
             payload = {"uuid": uuid, "conversation": conversation}
-            peer.tell(id="3", to="me", type="new_connection", payload=payload)
+            peer.send_frame(id="3", to="me", type="new_connection", payload=payload)
 
         def leave(uuid: str) -> None:
-            peer.tell(**{"id": "4", "from": uuid, "to": "me", "type": "disconnected", "payload": None})
+            peer.send_frame(**{"id": "4", "from": uuid, "to": "me", "type": "disconnected", "payload": None})
 
         async def hears(to: str, text: str, number: int) -> None:
             sent = await peer.next_frame()
             assert (sent["to"], sent["payload"]) == (to, {"message": text})
-            peer.tell(**stored(sent, 9))
+            peer.send_frame(**stored(sent, 9))
             await pipe.shows(f"08:26:46 → user {number}: {text} ✓")
 
         pipe.enter("anyone?\n")
@@ -284,7 +286,7 @@ async def test_a_waiter(server: ScriptedServer) -> None:
         arrive("u1", 1)
         arrive("u2", 2)
         arrive("u1", 1)
-        peer.tell(**said("hi", 1, "u2"))
+        peer.send_frame(**said("hi", 1, "u2"))
         await pipe.shows("now · user 1 connected", "now · user 2 connected", "now ← user 2: hi")
         pipe.enter("to the first\n")
         await hears("u1", "to the first", 1)
@@ -322,7 +324,7 @@ async def test_observing(server: ScriptedServer) -> None:
         pipe.enter("me too\n")
         await pipe.shows("now ! this connection only receives: nothing can be sent")
         for sender_type in (False, True, None):
-            peer.tell(msg="hi", senderType=sender_type, time="2025-03-20T08:26:45.391706")
+            peer.send_frame(msg="hi", senderType=sender_type, time="2025-03-20T08:26:45.391706")
         peer.close(1000)
         assert await pipe.exit_code() == 0
         await pipe.shows("08:26:45 ←    visitor: hi", "08:26:45 ← consultant: hi", "08:26:45 · hi")
@@ -332,8 +334,8 @@ async def test_observing(server: ScriptedServer) -> None:
 async def test_notifications(server: ScriptedServer) -> None:
     async with Pipe(server.url + "/notify", "notify") as pipe:
         peer = await server.accept()
-        peer.tell(type=0, msg="plain", time="2025-03-20T08:26:45.391706", data=None)
-        peer.tell(type=2, msg="您有新的对话", time="2025-03-20T08:26:45.391706", data={"sessionId": 4})
+        peer.send_frame(type=0, msg="plain", time="2025-03-20T08:26:45.391706", data=None)
+        peer.send_frame(type=2, msg="您有新的对话", time="2025-03-20T08:26:45.391706", data={"sessionId": 4})
         await pipe.shows("08:26:45 ← plain", '08:26:45 ← 您有新的对话 {"sessionId":4}')
 
 
@@ -422,7 +424,7 @@ async def test_the_process(server: ScriptedServer) -> None:
     )
     talking = start_task(process.communicate(b"hello\n"))
     peer = await server.accept()
-    peer.tell(**ack((await peer.next_frame())["id"], 1))
+    peer.send_frame(**ack((await peer.next_frame())["id"], 1))
     out, errors = await talking
     assert (process.returncode, errors) == (0, b"")
     assert out.decode().splitlines()[1:] == ["08:26:46 → hello ✓"]

@@ -185,8 +185,8 @@ async def test_a_recipient_reads_only_its_own_notifications(house: House) -> Non
 async def test_support_status(house: House) -> None:
     await (await house.user(1)).get("connect_queue")
     waiter = await house.waiter(7, name="Bob", ready=False)
-    await waiter.tell("unready")
-    await waiter.tell("nonsense")
+    await waiter.send_frame("unready")
+    await waiter.send_frame("nonsense")
     await waiter.get("error")  # so the frame before it was handled
     code, status = await call(house, "GET", "/support/status", token("waiter", 8))
     assert code == 200

@@ -37,10 +37,10 @@ class Crowd:
             await peer.close(1001)
         peer = await self.house.user(id)
         await self._wait(peer, to_the_end=True)
-        await peer.tell("message_text", {"message": f"I am {id}"})
+        await peer.send_frame("message_text", {"message": f"I am {id}"})
         answer = await peer.until("message_text")
         self.answers[id].append(answer["payload"]["message"])
-        await peer.tell("disconnect")
+        await peer.send_frame("disconnect")
         await peer.until("disconnected")
         await peer.close()
 
@@ -75,7 +75,7 @@ class Crowd:
             elif frame["type"] == "message_text":
                 assert frame["from"] in self.load[id]
                 name = frame["payload"]["message"].removeprefix("I am ")
-                await peer.tell("message_text", {"message": f"hello {name}"}, to=frame["from"])
+                await peer.send_frame("message_text", {"message": f"hello {name}"}, to=frame["from"])
 
 
 @pytest.fixture

@@ -98,10 +98,10 @@ async def test_the_log_of_a_support_conversation(house: House, log: Log) -> None
     address = (await anna.until("new_connection"))["payload"]["uuid"]
     while b'"bert"' not in (await house.api("GET", "/api/v1/status")).body:
         pass  # the client gets no frame when it is ready
-    await anna.tell("transfer", {"waiter": "bert"}, to=address)
+    await anna.send_frame("transfer", {"waiter": "bert"}, to=address)
     await log.until("transferred", conversation=conversation)
     await bert.until("new_connection")
-    await user.tell("disconnect")
+    await user.send_frame("disconnect")
     await log.until("ended", conversation=conversation)
     events = log.events(conversation=conversation)
     assert [each for each in events if each not in ("joined", "left")] == [

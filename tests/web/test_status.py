@@ -107,12 +107,12 @@ class TestMetrics:
         assert seen["queue_wait_seconds_count",] == 5
         assert [seen["waiters", state] for state in ("ready", "busy", "paused", "away")] == [0, 1, 0, 0]
         assert [seen["conversations", state] for state in ("waiting", "active")] == [2, 5]
-        await users[0].tell("message_text", {"message": "hi"})
+        await users[0].send_frame("message_text", {"message": "hi"})
         await waiter.until("message_text")
         seen = await metrics(house)
         assert seen["messages_received_total", "support"] == seen["messages_delivered_total", "support"] == 1
-        await waiter.tell("unready")
-        await users[1].tell("disconnect")
+        await waiter.send_frame("unready")
+        await users[1].send_frame("disconnect")
         seen = await reached(house, 4, "conversations", "active")
         assert (seen["waiters", "paused"], seen["queue_length",]) == (1, 2)
 
@@ -224,7 +224,7 @@ class TestStatus:
         await user.until("connect_success")
         await house.waiter("w2", ready=False)
         third = await house.waiter("w3")
-        await third.tell("unready")
+        await third.send_frame("unready")
         await counsellor.close()
         found = await status_when(
             house, lambda found: found.sockets["chat"] == 1 and found.waiters.states["paused"] == 1

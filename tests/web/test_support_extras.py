@@ -31,7 +31,7 @@ async def matched(
 
 
 async def refused(peer: Peer, type: str, payload: Any = None, **more: Any) -> str:
-    asked = await peer.tell(type, payload, **more)
+    asked = await peer.send_frame(type, payload, **more)
     frame = await peer.get("error")
     assert frame["reply_id"] == asked
     return str(frame["payload"]["message"])
@@ -55,18 +55,18 @@ class TestTransfer:
     @pytest.mark.gen_test
     async def test_a_transferred_user_keeps_its_messages(self, house: House) -> None:
         user, source = await matched(house)
-        await user.tell("message_text", {"message": "a hard question"})
+        await user.send_frame("message_text", {"message": "a hard question"})
         assert await message(source) == "a hard question"
         target = await house.waiter("expert")
         await refused(target, "nonsense")
-        asked = await source.tell("transfer", {"waiter": "expert"}, to=user.uuid)
+        asked = await source.send_frame("transfer", {"waiter": "expert"}, to=user.uuid)
         assert (await source.get("disconnected"))["from"] == user.uuid
         assert (await source.get("transfer_success"))["reply_id"] == asked
         assert (await target.get("new_connection"))["payload"] == {"uuid": user.uuid}
         assert await message(target) == "a hard question"
         assert (await user.get("connect_success"))["payload"] == {"uuid": target.uuid}
         await refused(source, "message_text", {"message": "hi"}, to=user.uuid)
-        await target.tell("message_text", {"message": "let me see"}, to=user.uuid)
+        await target.send_frame("message_text", {"message": "let me see"}, to=user.uuid)
         heard = await user.get("message_text")
         assert (heard["from"], heard["payload"]) == (target.uuid, {"message": "let me see"})
         await house.user(2)
@@ -78,16 +78,16 @@ class TestTransfer:
         for payload in ({"waiter": 9}, {"waiter": 7}, {"waiter": None}, {}, None):
             await refused(source, "transfer", payload, to=user.uuid)
         paused = await house.waiter(8, ready=False)
-        await paused.tell("unready")
+        await paused.send_frame("unready")
         await refused(paused, "nonsense")
         assert "8" in await refused(source, "transfer", {"waiter": 8}, to=user.uuid)
-        await paused.tell("ready")
+        await paused.send_frame("ready")
         other = await house.user(2)
         await paused.get("new_connection")
         assert "8" in await refused(source, "transfer", {"waiter": 8}, to=user.uuid)  # the waiter is full
         await refused(source, "transfer", {"waiter": 8}, to=other.uuid)  # not a user of this waiter
         await refused(source, "transfer", {"waiter": 8})
-        await user.tell("message_text", {"message": "still yours"})
+        await user.send_frame("message_text", {"message": "still yours"})
         assert await message(source) == "still yours"
 
     @pytest.mark.gen_test
@@ -100,7 +100,7 @@ class TestTransfer:
         await refused(target, "nonsense")
         held = threading.Event()
         held_back = house.server._store.write(lambda tx: held.wait(5))
-        await source.tell("transfer", {"waiter": 8}, to=user.uuid)
+        await source.send_frame("transfer", {"waiter": 8}, to=user.uuid)
         back = await house.user(2)
         assert (await back.get("connect_queue"))["payload"] == {"location": 1}
         held.set()
@@ -115,12 +115,12 @@ class TestTransfer:
 async def test_typing_requires_its_feature(house: House) -> None:
     user, waiter = await matched(house, waiter_features=["typing"])
     for payload, shown in [({"typing": True}, True), ({"typing": False}, False), (None, True)]:
-        await user.tell("typing", payload)
+        await user.send_frame("typing", payload)
         frame = await waiter.get("typing")
         assert (frame["from"], frame["payload"]) == (user.uuid, {"typing": shown})
     await refused(waiter, "typing")
-    await waiter.tell("typing", {"typing": True}, to=user.uuid)
-    await waiter.tell("message_text", {"message": "plain"}, to=user.uuid)
+    await waiter.send_frame("typing", {"typing": True}, to=user.uuid)
+    await waiter.send_frame("message_text", {"message": "plain"}, to=user.uuid)
     assert await message(user) == "plain"
     await refused(waiter, "nonsense")  # no typing frame of the own side before it
 
@@ -128,9 +128,9 @@ async def test_typing_requires_its_feature(house: House) -> None:
 @pytest.mark.gen_test
 async def test_an_image_is_a_text_without_the_feature_image(house: House) -> None:
     user, waiter = await matched(house, user_features=["image"])
-    await user.tell("message_image", {"url": IMAGE})
+    await user.send_frame("message_image", {"url": IMAGE})
     assert await message(waiter) == IMAGE
-    await waiter.tell("message_image", {"url": "data:image/png;base64,AA=="}, to=user.uuid)
+    await waiter.send_frame("message_image", {"url": "data:image/png;base64,AA=="}, to=user.uuid)
     frame = await user.get("message_image")
     assert frame["payload"] == {"url": "data:image/png;base64,AA=="}
     assert frame["from"] == waiter.uuid
@@ -150,12 +150,12 @@ async def test_a_conversation_is_rated_also_after_its_end(house: House) -> None:
     await refused(user, "rate", {"rate": 5, "feedback": "x" * 2001})
     await refused(waiter, "rate", {"rate": 5})
     for payload in ({"rate": 1}, {"rate": 5, "feedback": "quick"}):
-        asked = await user.tell("rate", payload)
+        asked = await user.send_frame("rate", payload)
         frame = await user.get("rate_success")
         assert (frame["reply_id"], frame["payload"]) == (asked, {"rate": payload["rate"]})
-    await waiter.tell("disconnect", to=user.uuid)
+    await waiter.send_frame("disconnect", to=user.uuid)
     await user.get("disconnected")
-    await user.tell("rate", {"rate": 4})
+    await user.send_frame("rate", {"rate": 4})
     assert (await user.get("rate_success"))["payload"] == {"rate": 4}
 
 
@@ -168,14 +168,14 @@ async def test_history_comes_in_pages_from_the_newest_to_the_oldest(house: House
     await refused(waiter, "get_history")
     for n in range(1, 6):
         if n % 2:
-            await user.tell("message_text", {"message": str(n)})
+            await user.send_frame("message_text", {"message": str(n)})
             assert await message(waiter) == str(n)
         else:
-            await waiter.tell("message_text", {"message": str(n)}, to=user.uuid)
+            await waiter.send_frame("message_text", {"message": str(n)}, to=user.uuid)
             assert await message(user) == str(n)
 
     async def page(peer: Peer, payload: Any, **more: Any) -> tuple[list[int], int | None]:
-        asked = await peer.tell("get_history", payload, **more)
+        asked = await peer.send_frame("get_history", payload, **more)
         frame = await peer.get("message_history")
         assert frame["reply_id"] == asked
         for item in frame["payload"]["items"]:
@@ -219,7 +219,7 @@ async def test_ack_answers_auth_and_stored_messages(house: House) -> None:
     user = await house.user(1)
     await waiter.get("new_connection")
     await user.until("connect_success")
-    asked = await waiter.tell("message_text", {"message": "hi"}, to=user.uuid)
+    asked = await waiter.send_frame("message_text", {"message": "hi"}, to=user.uuid)
     success = await waiter.get("message_text_success")
     assert set(success) == {"id", "to", "type", "payload", "reply_id"}
     assert success["reply_id"] == asked
@@ -228,18 +228,18 @@ async def test_ack_answers_auth_and_stored_messages(house: House) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}", success["payload"]["time"])
     heard = await user.get("message_text")
     assert heard["id"] == success["payload"]["id"]
-    await user.tell("message_text", {"message": "hello"})  # no acknowledgement without the feature
+    await user.send_frame("message_text", {"message": "hello"})  # no acknowledgement without the feature
     await refused(user, "nonsense")
     assert await message(waiter) == "hello"
     await refused(waiter, "message_text", {"message": " "}, to=user.uuid)
-    await waiter.tell("message_image", {"url": IMAGE}, to=user.uuid)
+    await waiter.send_frame("message_image", {"url": IMAGE}, to=user.uuid)
     assert (await waiter.get("message_text_success"))["payload"]["seq"] == 3
 
 
 @pytest.mark.gen_test
 async def test_acknowledgements_keep_the_order_of_the_messages(house: House) -> None:
     user, waiter = await matched(house, user_features=["ack"])
-    asked = [await user.tell("message_text", {"message": str(n)}) for n in range(200)]
+    asked = [await user.send_frame("message_text", {"message": str(n)}) for n in range(200)]
     successes = [await user.get("message_text_success") for _ in asked]
     assert [frame["reply_id"] for frame in successes] == asked
     assert [frame["payload"]["seq"] for frame in successes] == list(range(1, 201))
@@ -258,19 +258,19 @@ async def test_seq_numbers_the_messages_of_a_conversation_without_gaps(house: Ho
     numbers = []
     for n in range(6):
         if n % 3:
-            await user.tell("message_text", {"message": str(n)})
+            await user.send_frame("message_text", {"message": str(n)})
             numbers.append((await user.get("message_text_success"))["payload"]["seq"])
             assert (await waiter.get("message_text"))["seq"] == numbers[-1]
         else:
-            await waiter.tell("message_text", {"message": str(n)}, to=user.uuid)
+            await waiter.send_frame("message_text", {"message": str(n)}, to=user.uuid)
             numbers.append((await user.get("message_text"))["seq"])
     assert numbers == [1, 2, 3, 4, 5, 6]
-    await user.tell("disconnect")
+    await user.send_frame("disconnect")
     await user.get("disconnected")
-    await user.tell("connect")
+    await user.send_frame("connect")
     again = (await user.until("connect_success"))["payload"]
     assert again["conversation"] != first["conversation"]
-    await user.tell("message_text", {"message": "new"})
+    await user.send_frame("message_text", {"message": "new"})
     assert (await user.get("message_text_success"))["payload"]["seq"] == 1
 
 
@@ -279,7 +279,7 @@ async def test_a_repeated_message_has_the_same_id_and_seq(house: House) -> None:
     user, waiter = await matched(house, user_features=["seq"])
     tab = await house.user(1, features=["seq"])
     await tab.get("connect_success")
-    await waiter.tell("message_text", {"message": "hi"}, to=user.uuid)
+    await waiter.send_frame("message_text", {"message": "hi"}, to=user.uuid)
     one, other = await user.get("message_text"), await tab.get("message_text")
     assert (one["id"], one["seq"]) == (other["id"], other["seq"])
 
@@ -301,7 +301,7 @@ async def test_a_resent_id_is_acknowledged_again_and_not_repeated(house: House, 
     answers.append(await back.get("message_text_success"))
     assert all(answer["reply_id"] == id for answer in answers)
     assert all(answer["payload"] == answers[0]["payload"] for answer in answers)
-    await back.tell("message_text", {"message": "then"})
+    await back.send_frame("message_text", {"message": "then"})
     assert [await message(waiter), await message(waiter)] == ["once", "then"]
 
 
@@ -309,13 +309,13 @@ async def test_a_resent_id_is_acknowledged_again_and_not_repeated(house: House, 
 async def test_ids_that_restart_after_a_reload_lose_no_message(house: House) -> None:
     user, waiter = await matched(house)
     for text in ("one", "two", "three"):
-        await user.tell("message_text", {"message": text})
+        await user.send_frame("message_text", {"message": text})
         assert await message(waiter) == text
     await user.close(1001)
     back = await house.user(1)
     await back.get("connect_success")
     for text in ("four", "five", "six", "seven"):  # f3, f4, ... again
-        await back.tell("message_text", {"message": text})
+        await back.send_frame("message_text", {"message": text})
     assert [await message(waiter) for _ in range(4)] == ["four", "five", "six", "seven"]
 
 

@@ -49,10 +49,10 @@ class TestPatience:
 async def test_frames_before_auth_are_errors_and_a_bad_token_closes(house: House) -> None:
     peer = Peer(await house.connect("/v1/ws/user/connect"))
     await peer.get("initialize")
-    assert "auth" in await error(peer, await peer.tell("connect"))
-    assert "auth" in await error(peer, await peer.tell("message_text", {"message": "hi"}))
-    assert "token" in await error(peer, await peer.tell("auth", {}))
-    assert "令牌无效" in await error(peer, await peer.tell("auth", {"token": "junk"}))
+    assert "auth" in await error(peer, await peer.send_frame("connect"))
+    assert "auth" in await error(peer, await peer.send_frame("message_text", {"message": "hi"}))
+    assert "token" in await error(peer, await peer.send_frame("auth", {}))
+    assert "令牌无效" in await error(peer, await peer.send_frame("auth", {"token": "junk"}))
     assert (await peer.client.wait_closed()).code == 4401
 
 
@@ -61,32 +61,32 @@ async def test_frames_before_auth_are_errors_and_a_bad_token_closes(house: House
 async def test_the_wrong_role_is_closed_with_4403(house: House, endpoint: str, role: str) -> None:
     peer = Peer(await house.connect(f"/v1/ws/{endpoint}/connect"))
     await peer.get("initialize")
-    assert role in await error(peer, await peer.tell("auth", {"token": token(role, 1)}))
+    assert role in await error(peer, await peer.send_frame("auth", {"token": token(role, 1)}))
     assert (await peer.client.wait_closed()).code == 4403
 
 
 @pytest.mark.gen_test
 async def test_errors_leave_the_socket_open(house: House) -> None:
     user = await house.user(1, connect=False)
-    assert "已经" in await error(user, await user.tell("auth", {"token": token("user", 1)}))
-    assert "connect" in await error(user, await user.tell("message_text", {"message": "hi"}))
-    assert "nonsense" in await error(user, await user.tell("nonsense"))
-    assert "unready" in await error(user, await user.tell("unready"))  # a type of the waiter's endpoint
+    assert "已经" in await error(user, await user.send_frame("auth", {"token": token("user", 1)}))
+    assert "connect" in await error(user, await user.send_frame("message_text", {"message": "hi"}))
+    assert "nonsense" in await error(user, await user.send_frame("nonsense"))
+    assert "unready" in await error(user, await user.send_frame("unready"))  # a type of the waiter's endpoint
     await user.client.send("no json")
     assert "JSON" in await error(user, None)
     for _ in range(12):
         await user.client.send_json({"type": 5})
         await error(user, None)
-    await user.tell("connect")
+    await user.send_frame("connect")
     assert (await user.get("connect_queue"))["payload"] == {"location": 1}
-    assert "排队" in await error(user, await user.tell("message_text", {"message": "hi"}))
+    assert "排队" in await error(user, await user.send_frame("message_text", {"message": "hi"}))
     waiter = await house.waiter(7)
     await waiter.get("new_connection")
     await user.get("connect_success")
-    assert "`message`" in await error(user, await user.tell("message_text", {}))
-    assert "空" in await error(user, await user.tell("message_text", {"message": " "}))
-    assert "to" in await error(waiter, await waiter.tell("message_text", {"message": "hi"}))
-    not_mine = await waiter.tell("message_text", {"message": "hi"}, to="somebody")
+    assert "`message`" in await error(user, await user.send_frame("message_text", {}))
+    assert "空" in await error(user, await user.send_frame("message_text", {"message": " "}))
+    assert "to" in await error(waiter, await waiter.send_frame("message_text", {"message": "hi"}))
+    not_mine = await waiter.send_frame("message_text", {"message": "hi"}, to="somebody")
     assert "somebody" in await error(waiter, not_mine)
 
 
@@ -94,16 +94,16 @@ async def test_errors_leave_the_socket_open(house: House) -> None:
 async def test_a_waiter_reaches_its_own_users_only(house: House) -> None:
     user, waiter = await matched(house, 1, 7)
     stranger = await house.waiter(8)
-    refused = await stranger.tell("message_text", {"message": "hi"}, to=user.uuid)
+    refused = await stranger.send_frame("message_text", {"message": "hi"}, to=user.uuid)
     assert user.uuid in await error(stranger, refused)
-    await waiter.tell("message_text", {"message": "mine"}, to=user.uuid)
+    await waiter.send_frame("message_text", {"message": "mine"}, to=user.uuid)
     assert (await user.get("message_text"))["payload"] == {"message": "mine"}
 
 
 @pytest.mark.gen_test
 async def test_addresses_and_keys_of_all_frames(house: House) -> None:
     user, waiter = await matched(house)
-    await user.tell("message_text", {"message": "hi"})
+    await user.send_frame("message_text", {"message": "hi"})
     heard = await waiter.get("message_text")
     assert heard == {
         "id": heard["id"],
@@ -112,7 +112,7 @@ async def test_addresses_and_keys_of_all_frames(house: House) -> None:
         "type": "message_text",
         "payload": {"message": "hi"},
     }
-    await waiter.tell("disconnect", to=user.uuid)
+    await waiter.send_frame("disconnect", to=user.uuid)
     parted = await user.get("disconnected")
     assert parted == {
         "id": parted["id"],
@@ -122,9 +122,11 @@ async def test_addresses_and_keys_of_all_frames(house: House) -> None:
         "payload": None,
     }
     await waiter.get("disconnected")
-    assert "不是" in await error(waiter, await waiter.tell("message_text", {"message": "hi"}, to=user.uuid))
-    assert "connect" in await error(user, await user.tell("message_text", {"message": "hi"}))
-    await user.tell("connect")  # a new conversation with the same socket
+    assert "不是" in await error(
+        waiter, await waiter.send_frame("message_text", {"message": "hi"}, to=user.uuid)
+    )
+    assert "connect" in await error(user, await user.send_frame("message_text", {"message": "hi"}))
+    await user.send_frame("connect")  # a new conversation with the same socket
     assert (await user.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
 
 
@@ -138,7 +140,7 @@ async def test_a_resent_id_is_acknowledged_and_not_repeated(house: House) -> Non
     assert set(first["payload"]) == {"id", "seq", "time"}
     await user.client.send_json(frame)
     assert (await user.get("message_text_success"))["payload"] == first["payload"]
-    await user.tell("message_text", {"message": "then"})
+    await user.send_frame("message_text", {"message": "then"})
     heard = [await waiter.get("message_text") for _ in range(2)]
     assert [(f["payload"]["message"], f["seq"]) for f in heard] == [("once", 1), ("then", 2)]
     assert heard[0]["id"] == first["payload"]["id"]
@@ -156,34 +158,34 @@ async def test_a_reused_id_of_a_seed_client_loses_no_message(house: House) -> No
 @pytest.mark.gen_test
 async def test_types_beyond_the_seed_are_answered(house: House) -> None:
     user, waiter = await matched(house, features=["ack", "typing", "image"])
-    await user.tell("typing", {"typing": True})
+    await user.send_frame("typing", {"typing": True})
     typing = await waiter.get("typing")
     assert (typing["payload"], typing["from"]) == ({"typing": True}, user.uuid)
-    await user.tell("message_image", {"url": "https://shop.example/a.png"})
+    await user.send_frame("message_image", {"url": "https://shop.example/a.png"})
     await user.get("message_text_success")
     assert (await waiter.get("message_image"))["payload"] == {"url": "https://shop.example/a.png"}
-    assert "$.url" in await error(user, await user.tell("message_image", {"url": "javascript:x"}))
-    await waiter.tell("message_text", {"message": "nice"}, to=user.uuid)
+    assert "$.url" in await error(user, await user.send_frame("message_image", {"url": "javascript:x"}))
+    await waiter.send_frame("message_text", {"message": "nice"}, to=user.uuid)
     await user.get("message_text")
-    await user.tell("get_history", {"limit": 1})
+    await user.send_frame("get_history", {"limit": 1})
     page = (await user.get("message_history"))["payload"]
     assert [(item["seq"], item["message"], item["from"]) for item in page["items"]] == [
         (2, "nice", waiter.uuid)
     ]
-    await user.tell("get_history", {"before": page["next"]})
+    await user.send_frame("get_history", {"before": page["next"]})
     page = (await user.get("message_history"))["payload"]
     assert [(item["seq"], item["type"]) for item in page["items"]] == [(1, "message_image")]
     assert page["next"] is None
-    assert "$.rate" in await error(user, await user.tell("rate", {"rate": 6}))
-    asked = await user.tell("rate", {"rate": 5, "feedback": "quick"})
+    assert "$.rate" in await error(user, await user.send_frame("rate", {"rate": 6}))
+    asked = await user.send_frame("rate", {"rate": 5, "feedback": "quick"})
     assert (await user.get("rate_success"))["reply_id"] == asked
 
 
 @pytest.mark.gen_test
 async def test_a_client_without_the_feature_gets_an_image_as_text_and_no_typing(house: House) -> None:
     user, waiter = await matched(house)
-    await user.tell("typing", {"typing": True})
-    await user.tell("message_image", {"url": "https://shop.example/a.png"})
+    await user.send_frame("typing", {"typing": True})
+    await user.send_frame("message_image", {"url": "https://shop.example/a.png"})
     assert (await waiter.get("message_text"))["payload"] == {"message": "https://shop.example/a.png"}
 
 
@@ -199,11 +201,11 @@ async def test_the_end_is_sent_before_the_next_match(house: House) -> None:
         return await fetch(thread, seq, limit)
 
     hub._fetch = fetch_slowly
-    await waiter.tell("ready")
+    await waiter.send_frame("ready")
     await waiter.get("new_connection")
     await user.until("connect_success")
-    await user.tell("message_text", {"message": "never mind"})
-    await user.tell("disconnect")
+    await user.send_frame("message_text", {"message": "never mind"})
+    await user.send_frame("disconnect")
     while await house.server._store.look_up(conversations.active_of_waiter, Person(Role.WAITER, "7")):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     following = await house.user(2)
@@ -213,5 +215,5 @@ async def test_the_end_is_sent_before_the_next_match(house: House) -> None:
     assert (said["from"], said["payload"]["message"]) == (user.uuid, "never mind")
     assert (await waiter.get("disconnected"))["from"] == user.uuid
     assert (await waiter.get("new_connection"))["payload"]["uuid"] == following.uuid
-    await following.tell("message_text", {"message": "good day"})
+    await following.send_frame("message_text", {"message": "good day"})
     assert (await waiter.get("message_text"))["from"] == following.uuid

@@ -24,13 +24,13 @@ class TestOneAtATime:
     async def test_positions_advance_when_a_user_is_served_or_leaves(self, house: House) -> None:
         users = [await house.user(id) for id in range(1, 5)]
         assert [await next_position(user) for user in users] == [1, 2, 3, 4]
-        await users[1].tell("disconnect")
+        await users[1].send_frame("disconnect")
         assert (await users[1].get("disconnected"))["payload"] is None
         assert [await next_position(user) for user in users[2:]] == [2, 3]
         waiter = await house.waiter(7)
         assert (await waiter.get("new_connection"))["payload"] == {"uuid": users[0].uuid}
         assert [await next_position(user) for user in users[2:]] == [1, 2]
-        await waiter.tell("disconnect", to=users[0].uuid)
+        await waiter.send_frame("disconnect", to=users[0].uuid)
         assert (await waiter.until("new_connection"))["payload"] == {"uuid": users[2].uuid}
         assert await next_position(users[3]) == 1
 
@@ -51,7 +51,7 @@ class TestOneAtATime:
     @pytest.mark.gen_test
     async def test_the_least_loaded_ready_waiter_gets_the_next_user(self, house: House) -> None:
         busy, paused = await house.waiter(7), await house.waiter(8)
-        await paused.tell("unready")
+        await paused.send_frame("unready")
         one, two = await house.user(1), await house.user(2)
         await busy.get("new_connection")
         assert (await one.until("connect_success"))["payload"] == {"uuid": busy.uuid}
@@ -73,15 +73,15 @@ class TestReconnect:
         await user.until("connect_success")
         await user.close(1001)
         for n in range(3):
-            await waiter.tell("message_text", {"message": str(n)}, to=address)
+            await waiter.send_frame("message_text", {"message": str(n)}, to=address)
         back = await house.user(1)
         assert back.uuid != address
         assert (await back.get("connect_success"))["payload"] == {"uuid": waiter.uuid}
         assert [await text(back) for _ in range(3)] == ["0", "1", "2"]
-        await back.tell("message_text", {"message": "here"})
+        await back.send_frame("message_text", {"message": "here"})
         heard = await waiter.get("message_text")  # no frames about the loss and the return
         assert heard["from"] == address
-        await waiter.tell("message_text", {"message": "good"}, to=address)
+        await waiter.send_frame("message_text", {"message": "good"}, to=address)
         assert await text(back) == "good"
 
     @pytest.mark.gen_test
@@ -92,12 +92,12 @@ class TestReconnect:
         for user in users:
             await user.until("connect_success")
         await waiter.close(1001)
-        await users[0].tell("message_text", {"message": "are you there?"})
+        await users[0].send_frame("message_text", {"message": "are you there?"})
         back = await house.waiter(7)
         assert {(await back.get("new_connection"))["payload"]["uuid"] for _ in users} == known
         heard = await back.get("message_text")
         assert (heard["from"], heard["payload"]["message"]) == (users[0].uuid, "are you there?")
-        await back.tell("message_text", {"message": "yes"}, to=users[0].uuid)
+        await back.send_frame("message_text", {"message": "yes"}, to=users[0].uuid)
         said = await users[0].get("message_text")
         assert said["from"] == waiter.uuid  # the address that the user knows is unchanged
 
@@ -108,10 +108,10 @@ class TestReconnect:
         await waiter.get("new_connection")
         tab = await house.user(1)
         await tab.until("connect_success")
-        await waiter.tell("message_text", {"message": "both"}, to=user.uuid)
+        await waiter.send_frame("message_text", {"message": "both"}, to=user.uuid)
         assert await text(user) == await text(tab) == "both"
         await user.close()
-        await tab.tell("message_text", {"message": "one is enough"})
+        await tab.send_frame("message_text", {"message": "one is enough"})
         assert await text(waiter) == "one is enough"
 
     @pytest.mark.gen_test
@@ -122,11 +122,11 @@ class TestReconnect:
         user = await house.user(1)
         await waiter.get("new_connection")
         await user.until("connect_success")
-        await waiter.tell("unready")
+        await waiter.send_frame("unready")
         waiting = [await house.user(id) for id in (2, 3)]
         assert [await next_position(peer) for peer in waiting] == [1, 2]
         await user.close(1001)
-        await waiter.tell("message_text", {"message": "before the restart"}, to=user.uuid)
+        await waiter.send_frame("message_text", {"message": "before the restart"}, to=user.uuid)
         await house.server.stop()
         assert (await waiting[0].client.wait_closed()).code == 1012
 
@@ -140,7 +140,7 @@ class TestReconnect:
         assert (await user_again.get("connect_success"))["payload"] == {"uuid": waiter.uuid}
         assert await text(user_again) == "before the restart"
         waiter_again = await house.waiter(7, ready=False)
-        await waiter_again.tell("unready")
+        await waiter_again.send_frame("unready")
         assert (await waiter_again.get("new_connection"))["payload"] == {"uuid": user.uuid}
 
 
@@ -155,14 +155,14 @@ class TestLoss:
         user = await house.user(1)
         await waiter.get("new_connection")
         await user.until("connect_success")
-        await user.tell("message_text", {"message": "my parcel"})
+        await user.send_frame("message_text", {"message": "my parcel"})
         assert await text(waiter) == "my parcel"
         other = await house.user(2)
         assert await next_position(other) == 1
         await waiter.close()
         assert await next_position(user) == 1
         assert await next_position(other) == 2
-        await user.tell("message_text", {"message": "anybody?"})
+        await user.send_frame("message_text", {"message": "anybody?"})
         next_one = await house.waiter(8)
         assert (await next_one.get("new_connection"))["payload"] == {"uuid": user.uuid}
         assert [await text(next_one), await text(next_one)] == ["my parcel", "anybody?"]
@@ -187,18 +187,18 @@ class TestLoss:
         user = await house.user(1)
         await waiter.get("new_connection")
         await user.until("connect_success")
-        await user.tell("message_text", {"message": "a hard question"})
+        await user.send_frame("message_text", {"message": "a hard question"})
         await text(waiter)
-        nobody = await waiter.tell("transfer", {"waiter": 8}, to=user.uuid)
+        nobody = await waiter.send_frame("transfer", {"waiter": 8}, to=user.uuid)
         assert (await waiter.get("error"))["reply_id"] == nobody
         expert = await house.waiter(8)
-        await expert.tell("get_history", to="x")  # answered after ready is handled
+        await expert.send_frame("get_history", to="x")  # answered after ready is handled
         await expert.get("error")
-        asked = await waiter.tell("transfer", {"waiter": 8}, to=user.uuid)
+        asked = await waiter.send_frame("transfer", {"waiter": 8}, to=user.uuid)
         assert (await waiter.get("disconnected"))["from"] == user.uuid
         assert (await waiter.get("transfer_success"))["reply_id"] == asked
         assert (await expert.get("new_connection"))["payload"] == {"uuid": user.uuid}
         assert await text(expert) == "a hard question"
         assert (await user.get("connect_success"))["payload"] == {"uuid": expert.uuid}
-        await expert.tell("message_text", {"message": "let me see"}, to=user.uuid)
+        await expert.send_frame("message_text", {"message": "let me see"}, to=user.uuid)
         assert (await user.get("message_text"))["from"] == expert.uuid

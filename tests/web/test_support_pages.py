@@ -10,16 +10,16 @@ from tornado_chat.server.server import Server
 @pytest.mark.gen_test
 async def test_resume_does_not_join_the_queue(house: House) -> None:
     user = await house.user(1, connect=False)
-    asked = await user.tell("connect", {"resume": True})
+    asked = await user.send_frame("connect", {"resume": True})
     answer = await user.until("disconnected")
     assert answer["reply_id"] == asked
     assert "from" not in answer
     waiter = await house.waiter(7)
-    await user.tell("connect")
+    await user.send_frame("connect")
     await user.until("connect_success")
     await waiter.until("new_connection")
     again = await house.user(1, connect=False)
-    await again.tell("connect", {"resume": True})
+    await again.send_frame("connect", {"resume": True})
     await again.until("connect_success")
 
 
@@ -28,7 +28,7 @@ async def test_a_queue_position_is_resumed(house: House) -> None:
     user = await house.user(1)
     await user.get("connect_queue")
     again = await house.user(1, connect=False)
-    await again.tell("connect", {"resume": True})
+    await again.send_frame("connect", {"resume": True})
     assert (await again.get("connect_queue"))["payload"] == {"location": 1}
 
 
@@ -44,10 +44,10 @@ async def test_a_returned_user_may_go_on_writing(settings: Config) -> None:
     await user.until("connect_success")
     await waiter.close(1001)
     assert (await user.until("connect_queue"))["payload"] == {**waiting, "returned": True}
-    await user.tell("message_text", {"message": "Are you there?"})
+    await user.send_frame("message_text", {"message": "Are you there?"})
     await user.until("message_text_success")
     again = await house.user(1, connect=False, features=["seq"])
-    await again.tell("connect", {"resume": True})
+    await again.send_frame("connect", {"resume": True})
     assert (await again.until("connect_queue"))["payload"]["returned"] is True
     for client in house.clients:
         await client.close()
@@ -60,12 +60,12 @@ async def test_the_last_conversation_can_be_read_after_its_end(house: House) -> 
     address = (await waiter.until("new_connection"))["payload"]["uuid"]
     await user.until("connect_success")
     await user.close(1001)
-    await waiter.tell("message_text", {"message": "Take the stairs"}, to=address)
+    await waiter.send_frame("message_text", {"message": "Take the stairs"}, to=address)
     await waiter.until("message_text_success")
-    await waiter.tell("disconnect", to=address)
+    await waiter.send_frame("disconnect", to=address)
     await waiter.until("disconnected")
     user = await house.user(1, connect=False)
-    await user.tell("get_history")
+    await user.send_frame("get_history")
     items = (await user.until("message_history"))["payload"]["items"]
     assert [item["message"] for item in items] == ["Take the stairs"]
 
@@ -73,7 +73,7 @@ async def test_the_last_conversation_can_be_read_after_its_end(house: House) -> 
 @pytest.mark.gen_test
 async def test_a_user_without_conversations_has_no_history(house: House) -> None:
     user = await house.user(1, connect=False)
-    await user.tell("get_history")
+    await user.send_frame("get_history")
     await user.until("error")
 
 
@@ -88,18 +88,18 @@ async def test_echo_reaches_all_windows_of_one_side(house: House) -> None:
     await user.until("connect_success")
     await waiter.until("new_connection")
     await plain.until("new_connection")
-    await waiter.tell("message_text", {"message": "Hello"}, to=address)
+    await waiter.send_frame("message_text", {"message": "Hello"}, to=address)
     shown = await other.until("message_text")
     assert shown["payload"] == {"message": "Hello"}
     assert (shown["from"], shown["seq"], shown["conversation"]) == (other.uuid, 1, number)
     heard = await user.until("message_text")
     assert heard["time"] == shown["time"] == (await waiter.until("message_text_success"))["payload"]["time"]
-    await user.tell("message_text", {"message": "Hi"})
+    await user.send_frame("message_text", {"message": "Hi"})
     mine = await user.until("message_text")
     assert (mine["from"], mine["seq"]) == (user.uuid, 2)
     only = await plain.get("message_text")  # the seed has no frames for messages of the own side
     assert (only["payload"], set(only)) == ({"message": "Hi"}, {"id", "to", "type", "payload", "from"})
-    await waiter.tell("read", {"seq": 2}, to=address)
+    await waiter.send_frame("read", {"seq": 2}, to=address)
     seen = await other.until("read")
     assert (seen["from"], seen["conversation"]) == (other.uuid, number)
 
@@ -123,7 +123,7 @@ async def test_ready_success_follows_the_open_conversations(house: House) -> Non
     await waiter.until("new_connection")
     await waiter.close(1001)
     back = await house.waiter(7, features=["ready", "ack"], ready=False)
-    asked = await back.tell("unready")
+    asked = await back.send_frame("unready")
     await back.get("auth_success")
     await back.get("new_connection")
     answer = await back.get("ready_success")

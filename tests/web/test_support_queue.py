@@ -26,7 +26,7 @@ async def queued_users(house: House, *ids: int) -> list[Peer]:
 
 async def assert_no_frame(peer: Peer) -> None:
     """Check that the peer's next frame is the answer to a new request."""
-    asked = await peer.tell("nonsense")
+    asked = await peer.send_frame("nonsense")
     assert (await peer.get("error"))["reply_id"] == asked
 
 
@@ -62,7 +62,7 @@ class TestOneAtATime:
     @pytest.mark.gen_test
     async def test_only_later_positions_advance_after_a_leave(self, house: House) -> None:
         line = await queued_users(house, 1, 2, 3)
-        await line[1].tell("disconnect")
+        await line[1].send_frame("disconnect")
         await line[1].get("disconnected")
         assert await next_position(line[2]) == 2
         await assert_no_frame(line[0])
@@ -71,8 +71,8 @@ class TestOneAtATime:
     @pytest.mark.gen_test
     async def test_a_user_that_joins_again_is_last(self, house: House) -> None:
         line = await queued_users(house, 1, 2)
-        await line[0].tell("disconnect")
-        await line[0].tell("connect")
+        await line[0].send_frame("disconnect")
+        await line[0].send_frame("connect")
         await line[0].get("disconnected")
         assert await next_position(line[0]) == 2
         assert await next_position(line[1]) == 1
@@ -80,15 +80,15 @@ class TestOneAtATime:
     @pytest.mark.gen_test
     async def test_a_second_connect_changes_nothing(self, house: House) -> None:
         line = await queued_users(house, 1, 2)
-        await line[0].tell("connect")
+        await line[0].send_frame("connect")
         assert await next_position(line[0]) == 1
         await assert_no_frame(line[1])
         waiter = await house.waiter(7)
         assert await new_user(waiter) == line[0].uuid
         assert await assigned_user(line[0]) == waiter.uuid
-        await line[0].tell("connect")
+        await line[0].send_frame("connect")
         assert await assigned_user(line[0]) == waiter.uuid
-        await waiter.tell("ready")
+        await waiter.send_frame("ready")
         await assert_no_frame(waiter)
 
     @pytest.mark.gen_test
@@ -98,16 +98,16 @@ class TestOneAtATime:
         for user in line:
             assert await new_user(waiter) == user.uuid
             assert await assigned_user(user) == waiter.uuid
-            await user.tell("message_text", {"message": "hello"})
+            await user.send_frame("message_text", {"message": "hello"})
             await waiter.get("message_text")
-            await user.tell("disconnect")
+            await user.send_frame("disconnect")
             assert (await waiter.get("disconnected"))["from"] == user.uuid
         await assert_no_frame(waiter)
 
     @pytest.mark.gen_test
     async def test_both_tabs_of_a_user_get_positions(self, house: House) -> None:
         line = await queued_users(house, 1, 2)
-        await line[0].tell("disconnect")
+        await line[0].send_frame("disconnect")
         await line[0].get("disconnected")
         tab = await house.user(2)
         assert await next_position(tab) == 1
@@ -123,11 +123,11 @@ class TestUpdateInterval:
     async def test_position_updates_are_rate_limited(self, house: House) -> None:
         line = await queued_users(house, 1, 2, 3, 4, 5)
         for user in line[:2]:
-            await user.tell("disconnect")
+            await user.send_frame("disconnect")
             await user.get("disconnected")
         assert await next_position(line[4]) == 3  # without a frame for position 4 before it
         told = asyncio.get_running_loop().time()
-        await line[2].tell("disconnect")
+        await line[2].send_frame("disconnect")
         assert await next_position(line[4]) == 2
         assert asyncio.get_running_loop().time() - told > 0.35
 
@@ -146,9 +146,9 @@ class TestTwoAtATime:
         await assert_no_frame(waiter)
         # The end of a conversation waits until its earlier messages are read.
         await line[1].get("connect_success")
-        await line[1].tell("message_text", {"message": "hello"})
+        await line[1].send_frame("message_text", {"message": "hello"})
         await waiter.get("message_text")
-        await waiter.tell("disconnect", to=line[1].uuid)
+        await waiter.send_frame("disconnect", to=line[1].uuid)
         await waiter.get("disconnected")
         assert await new_user(waiter) == line[2].uuid
         assert await next_position(line[3]) == 1
@@ -169,7 +169,7 @@ class TestTwoAtATime:
         for id in range(1, 7):
             user = await house.user(id)
             turns.append(await assigned_user(user))
-            await user.tell("disconnect")
+            await user.send_frame("disconnect")
             await user.get("disconnected")
         assert set(turns[:3]) == {waiter.uuid for waiter in waiters}
         assert turns[3:] == turns[:3]
@@ -179,7 +179,7 @@ class TestTwoAtATime:
         waiter = await house.waiter(7, ready=False)
         (user,) = await queued_users(house, 1)
         await assert_no_frame(waiter)
-        await waiter.tell("ready")
+        await waiter.send_frame("ready")
         assert await new_user(waiter) == user.uuid
         await user.get("connect_success")
 
@@ -189,18 +189,18 @@ class TestTwoAtATime:
         first = await house.user(1)
         assert await new_user(waiter) == first.uuid
         await first.until("connect_success")
-        await waiter.tell("unready")
+        await waiter.send_frame("unready")
         await assert_no_frame(waiter)
         (second,) = await queued_users(house, 2)
-        await first.tell("message_text", {"message": "still there?"})
+        await first.send_frame("message_text", {"message": "still there?"})
         assert (await waiter.get("message_text"))["payload"] == {"message": "still there?"}
-        await waiter.tell("message_text", {"message": "yes"}, to=first.uuid)
+        await waiter.send_frame("message_text", {"message": "yes"}, to=first.uuid)
         assert (await first.get("message_text"))["payload"] == {"message": "yes"}
-        await waiter.tell("disconnect", to=first.uuid)
+        await waiter.send_frame("disconnect", to=first.uuid)
         await waiter.get("disconnected")
         await assert_no_frame(waiter)
         await assert_no_frame(second)
-        await waiter.tell("ready")
+        await waiter.send_frame("ready")
         assert await new_user(waiter) == second.uuid
 
     @pytest.mark.gen_test

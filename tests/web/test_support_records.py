@@ -23,13 +23,13 @@ async def talk(house: House, waiter: Peer, *lines: str, name: str = "Lin") -> Pe
     await user.until("connect_success")
     for index, text in enumerate(lines):
         who, to = (waiter, {"to": address}) if index % 2 else (user, {})
-        await who.tell("message_text", {"message": text}, **to)
+        await who.send_frame("message_text", {"message": text}, **to)
         await who.until("message_text_success")
     return user
 
 
 async def leave(user: Peer, waiter: Peer) -> None:
-    await user.tell("disconnect")
+    await user.send_frame("disconnect")
     await waiter.until("disconnected")
 
 
@@ -37,7 +37,7 @@ async def leave(user: Peer, waiter: Peer) -> None:
 async def test_a_waiter_reads_earlier_conversations_of_its_user(house: House) -> None:
     anne = await house.waiter("anne", name="Anne", features=["ack"])
     user = await talk(house, anne, "Where is it?", "On its way.")
-    await user.tell("rate", {"rate": 4, "feedback": "Quick"})
+    await user.send_frame("rate", {"rate": 4, "feedback": "Quick"})
     await user.until("rate_success")
     await leave(user, anne)
     await leave(await talk(house, anne, "And now?"), anne)
@@ -82,7 +82,7 @@ async def test_other_callers_have_no_access(house: House) -> None:
     assert (await get(house, messages, BOB))[0] == 403
     # The user's next waiter has access.
     bob = await house.waiter("bob", features=["ack"])
-    await anne.tell("unready")
+    await anne.send_frame("unready")
     await anne.until("ready_success")
     await talk(house, bob, "Hello again")
     assert (await get(house, messages, BOB))[0] == 200

@@ -14,9 +14,9 @@ async def test_read_positions_are_sent_and_stored(house: House) -> None:
     await user.until("connect_success")
     address = (await waiter.until("new_connection"))["payload"]["uuid"]
     for n in range(2):
-        await user.tell("message_text", {"message": f"{n}"})
+        await user.send_frame("message_text", {"message": f"{n}"})
         await user.until("message_text_success")
-    await waiter.tell("read", {"seq": 2}, to=address)
+    await waiter.send_frame("read", {"seq": 2}, to=address)
     shown = await user.until("read")
     assert (shown["payload"], shown["from"]) == ({"seq": 2}, waiter.uuid)
     mine = await waiter.until("read")
@@ -27,7 +27,7 @@ async def test_read_positions_are_sent_and_stored(house: House) -> None:
     assert (await user.until("read"))["payload"] == {"seq": 2}
     again = await waiter.until("read")
     assert (again["payload"], again["from"]) == ({"seq": 2}, waiter.uuid)
-    await waiter.tell("read", {"seq": 1})
+    await waiter.send_frame("read", {"seq": 1})
     assert "to" in (await waiter.until("error"))["payload"]["message"]
 
 
@@ -41,9 +41,9 @@ async def test_a_new_sign_in_closes_sockets_with_the_feature_kickout(house: Hous
     await first.until("kickout")
     assert (await first.client.wait_closed()).code == 4409
     address = (await second.until("new_connection"))["payload"]["uuid"]
-    await second.tell("message_text", {"message": "here I am"}, to=address)
+    await second.send_frame("message_text", {"message": "here I am"}, to=address)
     assert (await user.until("message_text"))["payload"]["message"] == "here I am"
-    await plain.tell("message_text", {"message": "me too"}, to=address)
+    await plain.send_frame("message_text", {"message": "me too"}, to=address)
     assert (await user.until("message_text"))["payload"]["message"] == "me too"
 
 

@@ -1,8 +1,8 @@
 """The limit of the load generator: a server that answers with prepared frames.
 
-The length of each received chunk tells the number of messages in it; the other socket of the pair gets as
-many frames in one write. Nothing is parsed, so the load generator does not limit a server that is slower than
-this one.
+The number of messages is computed from the number of received bytes, and the other socket of the pair gets
+this number of frames in one write. The server parses nothing, so its rate is the limit of the load generator,
+which does not limit a slower server.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Ceiling(asyncio.Protocol):
-    """A server connection. :ivar left: bytes of an incomplete frame."""
+    """A server connection. :ivar incomplete_bytes: the received bytes of an incomplete frame."""
 
     def __init__(self, rooms: dict[bytes, list["Ceiling"]]) -> None:
         self.rooms = rooms
         self.room: list[Ceiling] | None = None
-        self.left = 0
+        self.incomplete_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -39,10 +39,10 @@ class Ceiling(asyncio.Protocol):
             self.room = self.rooms.setdefault(lines[0].split()[1], [])
             self.room.append(self)
             return
-        whole, self.left = divmod(len(data) + self.left, RECEIVED_FRAME_BYTES)
+        messages, self.incomplete_bytes = divmod(len(data) + self.incomplete_bytes, RECEIVED_FRAME_BYTES)
         for other in self.room:
             if other is not self:
-                other.transport.write(FRAME * whole)  # type: ignore[attr-defined]
+                other.transport.write(FRAME * messages)  # type: ignore[attr-defined]
 
 
 async def main() -> None:

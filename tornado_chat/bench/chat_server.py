@@ -1,7 +1,6 @@
 """``tornado-chat serve`` for benchmarks: prints its address at every log level.
 
-With the environment variable ``PAUSES`` it writes the duration of each garbage collection to that file. With
-``UNTUNED`` the collector keeps Python's defaults.
+The environment variables of ``tornado_chat.bench`` change the garbage collection and write a log of it.
 """
 
 import gc
@@ -10,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from tornado_chat.bench import GC_DEFAULTS_VARIABLE, GC_LOG_VARIABLE
 from tornado_chat.config.loader import load
 from tornado_chat.server.main import run
 
@@ -30,15 +30,15 @@ class GarbageCollectionLog:
 
 def main() -> int:
     options = sys.argv[2::2]
-    if "UNTUNED" in os.environ:
-        untouched: Any = lambda *arguments: None  # noqa: E731
-        gc.freeze = gc.set_threshold = untouched
+    if GC_DEFAULTS_VARIABLE in os.environ:
+        ignore_call: Any = lambda *arguments: None  # noqa: E731
+        gc.freeze = gc.set_threshold = ignore_call
 
     def on_listening(url: str) -> None:
         sys.stderr.write(f"url={url}\n")
         sys.stderr.flush()
-        if "PAUSES" in os.environ:
-            gc.callbacks.append(GarbageCollectionLog(os.environ["PAUSES"]))
+        if GC_LOG_VARIABLE in os.environ:
+            gc.callbacks.append(GarbageCollectionLog(os.environ[GC_LOG_VARIABLE]))
 
     return run(load(None, options, {"HOME": "/"}), on_listening)
 

@@ -45,33 +45,34 @@ Workloads = Mapping[str, Callable[[], dict[str, float]]]
 def compare_rates(title: str, candidates: Workloads, rounds: int) -> Iterator[str]:
     """Run the candidates in alternating rounds, and yield a table of rates.
 
-    ``calm`` is the p99 of the median quarter of a second: the delay without interference from other programs.
+    ``quiet p99`` is the median of the p99 of each quarter of a second: the delay without interference from
+    other programs.
     ``load`` and ``server`` are the shares of a core that the load generator and the server used: with a load
     of 0.9 or more the generator was the limit. ``µs`` is the server's processor time per message, which other
     programs disturb least, and ``by µs`` is its ratio.
     """
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in candidates}
+    results_by_name: dict[str, list[dict[str, float]]] = {name: [] for name in candidates}
     yield title
     for _ in range(rounds):
         for name, run in candidates.items():
-            found[name].append(run())
+            results_by_name[name].append(run())
     yield (
         f"  {'':<36} {'per s, median':>13} {'min':>8} {'max':>8} {'ratio':>6} {'p50 ms':>8} {'p99 ms':>8} "
-        f"{'calm':>6} {'load':>5} {'server':>6} {'µs':>6} {'by µs':>6}"
+        f"{'quiet p99':>9} {'load':>5} {'server':>6} {'µs':>6} {'by µs':>6}"
     )
-    first = found[next(iter(found))]
-    baseline, costs = _median(first, _rate), _median(first, _cost)
-    for name, results in found.items():
+    first = results_by_name[next(iter(candidates))]
+    baseline, baseline_cost = _median(first, _rate), _median(first, _cost)
+    for name, results in results_by_name.items():
         rates = [_rate(each) for each in results]
         rate = statistics.median(rates)
         yield (
             f"  {name:<36} {rate:>13.0f} {min(rates):>8.0f} {max(rates):>8.0f} {_ratio(rate, baseline):>6} "
             f"{_median(results, lambda each: each['p50']) * 1e3:>8.1f} "
             f"{_median(results, lambda each: each['p99']) * 1e3:>8.1f} "
-            f"{_median(results, lambda each: each['calm']) * 1e3:>6.1f} "
+            f"{_median(results, lambda each: each['p99_quiet']) * 1e3:>9.1f} "
             f"{_median(results, lambda each: each['cpu']):>5.2f} "
             f"{_median(results, lambda each: each['server'] / each['seconds']):>6.2f} "
-            f"{_median(results, _cost):>6.1f} {costs / _median(results, _cost):>6.2f}"
+            f"{_median(results, _cost):>6.1f} {baseline_cost / _median(results, _cost):>6.2f}"
         )
 
 
@@ -89,5 +90,5 @@ def _cost(result: dict[str, float]) -> float:
     return 1e6 * max(result["server"], 0.01) / max(1.0, result["count"])
 
 
-def _median(results: Sequence[dict[str, float]], of: Callable[[dict[str, float]], float]) -> float:
-    return statistics.median(of(each) for each in results)
+def _median(results: Sequence[dict[str, float]], value: Callable[[dict[str, float]], float]) -> float:
+    return statistics.median(value(each) for each in results)

@@ -1,10 +1,11 @@
 """Benchmarks of connections: connects, idle sockets, mass reconnects, and pages of history."""
 
 import json
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -27,6 +28,7 @@ again, so the frame that marks the socket as ready would not come."""
 IDLE_SOCKETS = 10_000
 CONNECT_TIMEOUT_SECONDS = 60.0
 HISTORY_MESSAGES = 10_000  # of the session whose history is read
+PAGE_MESSAGES = 100
 MEASURE_SECONDS = 4.0
 
 
@@ -47,15 +49,15 @@ def connects(rounds: int) -> Iterator[str]:
 def idle(rounds: int) -> Iterator[str]:
     yield f"idle: {IDLE_SOCKETS} silent sockets, resident memory of the server"
     yield f"  {'':<36} {'KiB a socket':>13} {'ratio':>6} {'held':>7} {'seconds':>8}"
-    stock_paths = [f"/relay/r{n}" for n in range(IDLE_SOCKETS)]
-    notify_paths = [f"/notify?token={token('user', n)}" for n in range(IDLE_SOCKETS)]
-    first = _hold("stock Tornado", stock_server, stock_paths)
-    baseline = first[0]
-    for name, (kib, held, seconds) in {
-        "stock Tornado": first,
-        "/notify": _hold("/notify", chat_server, notify_paths),
-    }.items():
-        yield f"  {name:<36} {kib:>13.1f} {kib / baseline:>6.2f} {held:>7} {seconds:>8.1f}"
+    servers = _servers_with_paths()
+    results: dict[str, list[tuple[float, int, float]]] = {name: [] for name in servers}
+    for _ in range(rounds):
+        for name, (server, paths) in servers.items():
+            results[name].append(_hold(name, server, paths))
+    baseline = statistics.median(kib for kib, _, _ in results["stock Tornado"])
+    for name, rows in results.items():
+        kib, held, seconds = map(statistics.median, zip(*rows, strict=True))
+        yield f"  {name:<36} {kib:>13.1f} {kib / baseline:>6.2f} {held:>7.0f} {seconds:>8.1f}"
 
 
 def storm(rounds: int) -> Iterator[str]:
@@ -64,20 +66,36 @@ def storm(rounds: int) -> Iterator[str]:
         "seconds until they are open"
     )
     yield f"  {'':<36} {'half':>7} {'last':>7} {'failed':>7}"
-    for name, server, paths in (
-        ("stock Tornado", stock_server, [f"/relay/r{n}" for n in range(IDLE_SOCKETS)]),
-        ("/notify", chat_server, [f"/notify?token={token('user', n)}" for n in range(IDLE_SOCKETS)]),
-    ):
-        with server() as process:
-            seen = load(process, "storm", 0.0, paths=paths, times=2, timeout=CONNECT_TIMEOUT_SECONDS)
-        yield f"  {name:<36} {seen['p50']:>7.2f} {seen['last']:>7.2f} {seen['failed']:>7.0f}"
+    servers = _servers_with_paths()
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
+    for _ in range(rounds):
+        for name, (server, paths) in servers.items():
+            with server() as process:
+                results[name].append(
+                    load(process, "storm", 0.0, paths=paths, times=2, timeout=CONNECT_TIMEOUT_SECONDS)
+                )
+    for name, rows in results.items():
+        half, last, failed = (
+            statistics.median(row[key] for row in rows) for key in ("p50", "last", "failed")
+        )
+        yield f"  {name:<36} {half:>7.2f} {last:>7.2f} {failed:>7.0f}"
 
 
 def history(rounds: int) -> Iterator[str]:
-    title = f"history: pages of 100 messages per second, of a session with {HISTORY_MESSAGES}"
+    title = f"history: pages of {PAGE_MESSAGES} messages per second, of a session with {HISTORY_MESSAGES}"
     yield from compare_rates(
-        title, {"stock Tornado, a page in memory": _stock_pages, "GET …/messages": _our_pages}, rounds
+        title, {"stock Tornado, a page in memory": _stock_pages, "GET …/messages": _api_pages}, rounds
     )
+
+
+def _servers_with_paths() -> Mapping[
+    str, tuple[Callable[[], AbstractContextManager[ServerProcess]], list[str]]
+]:
+    """Return, by name, the servers of ``idle`` and ``storm`` and the paths of their sockets."""
+    return {
+        "stock Tornado": (stock_server, [f"/relay/r{n}" for n in range(IDLE_SOCKETS)]),
+        "/notify": (chat_server, [f"/notify?token={token('user', n)}" for n in range(IDLE_SOCKETS)]),
+    }
 
 
 def _stock_connects() -> dict[str, float]:
@@ -135,21 +153,20 @@ def _stock_pages() -> dict[str, float]:
         return load(process, "request", MEASURE_SECONDS, requests=[request], in_flight=10)
 
 
-def _our_pages() -> dict[str, float]:
+def _api_pages() -> dict[str, float]:
     with chat_server() as process:
         number = session(process.url, 1)
-        talker = {
+        sender = {
             "path": f"/chat?token={token('user', 1)}&sessionId={number}&type=0&features=ack",
             "message": json.dumps({"msg": "x" * 88, "id": "{n}"}),
             "in_flight": 50,
-            "pace": 0,
             "count": '"ack"',
         }
-        load(process, "talk", HISTORY_MESSAGES / 10_000, sockets=[talker])
+        load(process, "fill", 0.0, sockets=[sender], messages=HISTORY_MESSAGES)
         bearer = token("service", "bench")
         requests = [
-            f"GET /api/v1/sessions/{number}/messages?limit=100&after={after} HTTP/1.1\r\n"
+            f"GET /api/v1/sessions/{number}/messages?limit={PAGE_MESSAGES}&after={after} HTTP/1.1\r\n"
             f"Host: x\r\nAuthorization: Bearer {bearer}\r\n\r\n"
-            for after in range(0, 2000, 100)
+            for after in range(0, HISTORY_MESSAGES // 5, PAGE_MESSAGES)
         ]
         return load(process, "request", MEASURE_SECONDS, requests=requests, in_flight=10)

@@ -10,17 +10,19 @@ their processor times. A socket may have its own ``port``.
     Messages between ``sockets``, which are opened one after the other. Each has a ``path``, and optionally
     ``hello`` (texts to send when it is open), ``ready`` (a text in the frame after which the next socket is
     opened) and ``count`` (a text in the frames that are counted). A socket that sends has a ``message``,
-    ``in_flight`` and ``pace``: the index of the socket whose frames acknowledge the arrival of a message.
+    ``in_flight`` and ``acknowledged_by``: the index of the socket whose frames acknowledge the arrival of a message.
     With ``rate`` it sends so many messages per second without waiting for that. In a message ``{n}`` stands
     for a number and ``{uuid}`` for the uuid in the ready frame. With ``http`` the message is sent as it is,
     over a connection that is not upgraded.
 ``connect``
-    ``paths``, opened and closed, ``in_flight`` at a time; ``ready`` as above. Or ``passing``: sockets as
+    ``paths``, opened and closed, ``in_flight`` at a time; ``ready`` as above. Or ``transient``: sockets as
     above that are opened and closed while ``sockets`` are held open.
 ``request``
     HTTP ``requests``, sent over ``in_flight`` persistent connections.
 ``hold``
     ``sockets`` as above, held open until standard input is closed.
+``fill``
+    One socket as above sends ``messages`` messages; the job ends when all are acknowledged.
 ``storm``
     ``paths``, opened at the same time, ``times`` times; the result is that of the last time. A socket that is
     not open after ``timeout`` seconds has ``failed``.
@@ -43,6 +45,7 @@ from typing import Any
 from tornado_chat.bench.load_socket import LoadSocket, MeasurementState
 
 SLICE_SECONDS = 0.25
+FILL_TIMEOUT_SECONDS = 120.0
 CONCURRENT_OPENS = 50  # where the order of the sockets does not matter
 
 
@@ -73,11 +76,11 @@ class Measurement(MeasurementState):
         warm = sum(each.received for each in received)
         for each in received:
             each.received = 0
-        used, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
         watched = {"server": self.plan["server"], **self.plan.get("watched", {})}
-        served = {name: cpu_seconds(process) for name, process in watched.items()}
-        slices = await self._sliced(self.plan["seconds"])
-        served = {name: cpu_seconds(process) - served[name] for name, process in watched.items()}
+        cpu_before = {name: cpu_seconds(process) for name, process in watched.items()}
+        slices = await self._collect_slices(self.plan["seconds"])
+        cpu_used = {name: cpu_seconds(process) - cpu_before[name] for name, process in watched.items()}
         seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
         self.measuring = False
         delays = sorted(self.delays)
@@ -86,14 +89,14 @@ class Measurement(MeasurementState):
             "count": count,
             "all": warm + count,
             "seconds": seconds,
-            "cpu": (after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime) / seconds,
-            **served,
+            "cpu": (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / seconds,
+            **cpu_used,
             "p50": quantile(delays, 0.5),
             "p99": quantile(delays, 0.99),
-            "calm": quantile(sorted(quantile(sorted(each), 0.99) for each in slices if each), 0.5),
+            "p99_quiet": quantile(sorted(quantile(sorted(each), 0.99) for each in slices if each), 0.5),
         }
 
-    async def _sliced(self, seconds: float) -> list[list[float]]:
+    async def _collect_slices(self, seconds: float) -> list[list[float]]:
         """Wait for ``seconds``, and return the delays of each slice of this time."""
         until, slices = time.perf_counter() + seconds, []
         while (left := until - time.perf_counter()) > 0:
@@ -108,7 +111,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 class Counter:
-    """The number of operations of one worker."""
+    """Counts the operations of one worker."""
 
     received = 0
 
@@ -119,7 +122,7 @@ async def talk(run: Measurement) -> dict[str, float]:
     run.measuring = True
     senders = [socket for socket in sockets if socket.message]
     for socket in senders:
-        sockets[socket.plan["pace"]].listeners.append(socket)
+        sockets[socket.plan["acknowledged_by"]].senders.append(socket)
         if "rate" not in socket.plan:
             socket.send_messages(socket.plan["in_flight"])
     sending = [asyncio.create_task(socket.send_at_rate()) for socket in senders if "rate" in socket.plan]
@@ -129,14 +132,14 @@ async def talk(run: Measurement) -> dict[str, float]:
 
 
 async def connect(run: Measurement) -> dict[str, float]:
-    plans = cycle(run.plan.get("passing") or [{"path": path} for path in run.plan["paths"]])
+    plans = cycle(run.plan.get("transient") or [{"path": path} for path in run.plan["paths"]])
     held = await asyncio.gather(*map(run.connect, run.plan.get("sockets", ())))
     await asyncio.sleep(0.5 if held else 0)
     run.measuring = True
 
     async def worker(counter: Counter) -> None:
         while run.measuring:
-            plan = {"ready": run.plan.get("ready"), **next(plans), "passing": True}
+            plan = {"ready": run.plan.get("ready"), **next(plans), "transient": True}
             started = time.perf_counter()
             socket = await run.connect(plan)
             if plan["ready"]:
@@ -187,13 +190,13 @@ async def hold(run: Measurement) -> dict[str, float]:
 
 async def storm(run: Measurement) -> dict[str, float]:
     plan, results = run.plan, list[tuple[float, LoadSocket] | BaseException]()
-    for more in reversed(range(plan["times"])):
+    for remaining in reversed(range(plan["times"])):
         started = time.perf_counter()
         results = await asyncio.gather(
             *(_open_timed(run, path, started) for path in plan["paths"]), return_exceptions=True
         )
         sockets = [socket for each in results if isinstance(each, tuple) for socket in each[1:]]
-        if more:
+        if remaining:
             for socket in sockets:
                 socket.transport.abort()
             await asyncio.sleep(1.0)
@@ -208,12 +211,12 @@ async def storm(run: Measurement) -> dict[str, float]:
 
 async def _open_timed(run: Measurement, path: str, started: float) -> tuple[float, LoadSocket]:
     async with asyncio.timeout(run.plan["timeout"]):
-        socket = await run.connect({"path": path, "passing": True})
+        socket = await run.connect({"path": path, "transient": True})
     return time.perf_counter() - started, socket
 
 
 async def _open_all(run: Measurement) -> list[LoadSocket]:
-    """Open all sockets; if any has a ``ready`` text, one after the other, so that the server pairs them."""
+    """Open all sockets. If any has a ``ready`` text, open them in order, so that the server pairs them."""
     plans = run.plan["sockets"]
     if not any(plan.get("ready") for plan in plans):
         sockets: list[LoadSocket] = []
@@ -225,15 +228,28 @@ async def _open_all(run: Measurement) -> list[LoadSocket]:
         socket = await run.connect(plan)
         sockets.append(socket)
         waiting.append(socket)
-        if not plan.get("later"):  # else it becomes ready only with the next one
+        if not plan.get("ready_later"):  # else it becomes ready only when the next socket is open
             for each in waiting:
                 if each.plan.get("ready"):
-                    each.learn(await each.ready)
+                    each.insert_uuid(await each.ready)
             waiting = []
     return sockets
 
 
-JOBS = {"talk": talk, "connect": connect, "request": request, "hold": hold, "storm": storm}
+async def fill(run: Measurement) -> dict[str, float]:
+    (socket,), limit = await _open_all(run), run.plan["messages"]
+    socket.senders.append(socket)
+    socket.unsent = limit
+    run.measuring = True
+    async with asyncio.timeout(FILL_TIMEOUT_SECONDS):
+        socket.send_messages(socket.plan["in_flight"])
+        while socket.received < limit:  # noqa: ASYNC110 - counted by the protocol, without an event
+            await asyncio.sleep(0.01)
+    run.measuring = False
+    return {"count": socket.received}
+
+
+JOBS = {"fill": fill, "talk": talk, "connect": connect, "request": request, "hold": hold, "storm": storm}
 
 
 async def main(plan: dict[str, Any]) -> dict[str, float]:

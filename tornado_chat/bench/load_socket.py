@@ -40,11 +40,12 @@ class LoadSocket(asyncio.Protocol):
         self.run = run
         self.plan = plan
         self.message = plan.get("message", "").encode()
-        self.listeners: list[LoadSocket] = []  # the senders of the messages that arrive here
+        self.senders: list[LoadSocket] = []  # of the messages that arrive here
         self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.sent_at: deque[float] = deque()
         self.received = 0
+        self.unsent: int | None = None  # messages to send before this socket stops sending; None: no limit
         self.closed = False
         self._sent = 0
         self._count = plan["count"].encode() if plan.get("count") else None
@@ -105,17 +106,17 @@ class LoadSocket(asyncio.Protocol):
             self.transport.write(b"".join(answers))
         if messages and self.run.measuring:
             self.received += messages
-            for listener in self.listeners:
-                listener.arrived(messages)
+            for sender in self.senders:
+                sender.on_arrival(messages)
 
-    def learn(self, frame: bytes) -> None:
-        """Fill in the uuid from the server's ready frame."""
+    def insert_uuid(self, frame: bytes) -> None:
+        """Replace ``{uuid}`` in the message by the uuid in the server's ready frame."""
         found = UUID.search(frame)
         if found:
             self.message = self.message.replace(b"{uuid}", found[1])
 
-    def arrived(self, messages: int) -> None:
-        """Record the arrival of this socket's messages, and send as many new ones."""
+    def on_arrival(self, messages: int) -> None:
+        """Record the arrival of messages of this socket, and send the same number of new messages."""
         now = time.perf_counter()
         for _ in range(min(messages, len(self.sent_at))):
             self.run.delays.append(now - self.sent_at.popleft())
@@ -124,14 +125,17 @@ class LoadSocket(asyncio.Protocol):
 
     async def send_at_rate(self) -> None:
         """Send at the plan's rate, starting at a random time within the first interval."""
-        loop, pause = asyncio.get_running_loop(), 1 / self.plan["rate"]
-        due = loop.time() + random.uniform(0, pause)
+        loop, interval = asyncio.get_running_loop(), 1 / self.plan["rate"]
+        due = loop.time() + random.uniform(0, interval)
         while self.run.measuring:
             await asyncio.sleep(max(0.0, due - loop.time()))
             self.send_messages(1)
-            due += pause
+            due += interval
 
     def send_messages(self, times: int) -> None:
+        if self.unsent is not None:
+            times = min(times, self.unsent)
+            self.unsent -= times
         now = time.perf_counter()
         self.sent_at.extend([now] * times)
         if b"{n}" not in self.message:
@@ -148,5 +152,5 @@ class LoadSocket(asyncio.Protocol):
         self.closed = True
         if not self.open.done():
             self.open.set_exception(ConnectionError(f"{self.plan.get('path')} was closed: {error}"))
-        if self.run.measuring and not self.plan.get("passing"):
+        if self.run.measuring and not self.plan.get("transient"):
             raise SystemExit(f"{self.plan.get('path')} was closed: {error}")

@@ -11,7 +11,7 @@ QUEUE_LENGTHS = (10, 1_000, 100_000)
 ITERATIONS = 2_000
 
 
-def lines(rounds: int) -> Iterator[str]:
+def measure(rounds: int) -> Iterator[str]:
     return compare_times(
         "queue: the cost of one operation by the queue's length; the baseline is the shortest",
         _candidates(),
@@ -43,7 +43,7 @@ class _BusyQueue:
             self._queue.pool.set(Person(Role.WAITER, str(n)), available=True, capacity=5, claims={})
         for _ in range(500):
             self._join()
-        self._held = deque((made.waiter, made.ticket.number) for made in self._queue.match())
+        self._assigned = deque((match.waiter, match.ticket.number) for match in self._queue.match())
         for _ in range(length):
             self._join()
 
@@ -51,8 +51,8 @@ class _BusyQueue:
         """Add and match the same number of users, so that the length stays constant."""
         for _ in range(ITERATIONS):
             self._join()
-            self._queue.pool.release(*self._held.popleft())
-            self._held.extend((made.waiter, made.ticket.number) for made in self._queue.match())
+            self._queue.pool.release(*self._assigned.popleft())
+            self._assigned.extend((match.waiter, match.ticket.number) for match in self._queue.match())
 
     def position(self) -> None:
         first = next(iter(self._queue.in_order())).number

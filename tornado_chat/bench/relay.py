@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from tornado_chat.bench.comparison import Workloads, compare_rates
@@ -16,7 +17,7 @@ SENDING_SOCKETS = 50
 """One socket of each pair of 100 sockets. With more sockets the same number of pairs sends messages."""
 
 
-def lines(rounds: int, storage: str = "") -> Iterator[str]:
+def measure(rounds: int, storage: str = "") -> Iterator[str]:
     """Measure both dialects on SQLite.
 
     :arg storage: the URL of another database to measure as well; the messages stay in it.
@@ -24,10 +25,10 @@ def lines(rounds: int, storage: str = "") -> Iterator[str]:
     title = (
         f"relay: {PAIRS} pairs, {IN_FLIGHT} messages of each socket under way, {MEASURE_SECONDS:g} s a round"
     )
-    found = dict(candidates())
+    measured = dict(candidates())
     if storage:
-        found[f"counselling, {storage.partition(':')[0]}"] = lambda: counselling(f"storage.url={storage}")
-    return compare_rates(title, found, rounds)
+        measured[f"counselling, {storage.partition(':')[0]}"] = lambda: counselling(f"storage.url={storage}")
+    return compare_rates(title, measured, rounds)
 
 
 def candidates() -> Workloads:
@@ -42,31 +43,30 @@ def candidates() -> Workloads:
 
 def half_load(rounds: int) -> Iterator[str]:
     """Measure the latency at half of the maximum rate, with one message under way at a time."""
-    most = {
+    max_rates = {
         "stock_server": _rate(stock_pairs()),
         "chat_server": _rate(counselling("storage.durability=full")),
     }
     title = f"latency: {PAIRS} pairs, at half of the maximum rate measured just before"
-    found: Workloads = {
-        "stock Tornado, in memory": lambda: stock_pairs(rate=most["stock_server"] / 2),
+    workloads: Workloads = {
+        "stock Tornado, in memory": lambda: stock_pairs(rate=max_rates["stock_server"] / 2),
         "counselling, durability = full": lambda: counselling(
-            "storage.durability=full", rate=most["chat_server"] / 2
+            "storage.durability=full", rate=max_rates["chat_server"] / 2
         ),
     }
-    yield from compare_rates(title, found, rounds)
+    yield from compare_rates(title, workloads, rounds)
 
 
 def growth(rounds: int) -> Iterator[str]:
     """Measure with a growing number of sockets, of which a constant number has messages under way."""
-    for name, talks in (
+    for name, measure_pairs in (
         ("stock Tornado, in memory", stock_pairs),
         ("counselling, durability = full", counselling),
     ):
-        found: Workloads = {
-            f"{size:,} sockets": lambda talks=talks, size=size: talks(pairs=size // 2)  # type: ignore[misc]
-            for size in SOCKET_COUNTS
+        workloads: Workloads = {
+            f"{size:,} sockets": partial(measure_pairs, pairs=size // 2) for size in SOCKET_COUNTS
         }
-        yield from compare_rates(f"growth: {name}, {SENDING_SOCKETS} messages under way", found, rounds)
+        yield from compare_rates(f"growth: {name}, {SENDING_SOCKETS} messages under way", workloads, rounds)
 
 
 def _rate(result: dict[str, float]) -> float:
@@ -80,8 +80,8 @@ def stock_pairs(pairs: int = 0, rate: float = 0) -> dict[str, float]:
         send.
     """
     with stock_server() as process:
-        found = [pair(f"/relay/r{n}", f"/relay/r{n}") for n in range(pairs or PAIRS)]
-        return talk(process, found, rate, few=bool(pairs))
+        plans = [pair(f"/relay/r{n}", f"/relay/r{n}") for n in range(pairs or PAIRS)]
+        return talk(process, plans, rate, limit_senders=bool(pairs))
 
 
 def ceiling() -> dict[str, float]:
@@ -94,14 +94,14 @@ def counselling(
 ) -> dict[str, float]:
     """Measure the counselling dialect. :arg pairs: as of ``stock_pairs``."""
     with chat_server(*options, environment=environment) as process:
-        found = []
+        plans = []
         for n in range(pairs or PAIRS):
             number = session(process.url, n)
-            one, other = (
+            visitor, consultant = (
                 f"/chat?token={token(role, n)}&sessionId={number}&type=0" for role in ("user", "consultant")
             )
-            found.append(pair(one, other, count='"isSystem":false'))
-        return talk(process, found, rate, few=bool(pairs))
+            plans.append(pair(visitor, consultant, count='"isSystem":false'))
+        return talk(process, plans, rate, limit_senders=bool(pairs))
 
 
 def support(*options: str) -> dict[str, float]:
@@ -110,20 +110,20 @@ def support(*options: str) -> dict[str, float]:
 
 
 def talk(
-    process: ServerProcess, pairs: list[list[dict[str, Any]]], rate: float = 0, *, few: bool = False
+    process: ServerProcess, pairs: list[list[dict[str, Any]]], rate: float = 0, *, limit_senders: bool = False
 ) -> dict[str, float]:
     """Measure messages between pairs.
 
-    :arg rate: messages per second of all sockets together; 0: a new message for each one that arrives.
-    :arg few: only ``SENDING_SOCKETS`` messages are under way, whatever the number of pairs.
+    :arg rate: messages per second of all sockets together; 0: each message that arrives causes a new one.
+    :arg limit_senders: keep only ``SENDING_SOCKETS`` messages under way, for any number of pairs.
     """
-    sockets = [socket for two in pairs for socket in two]
+    sockets = [socket for pair in pairs for socket in pair]
     started = 0
     for n, socket in enumerate(sockets):
-        socket["pace"] = n ^ 1
+        socket["acknowledged_by"] = n ^ 1
         if rate:
             socket["rate"] = rate / len(sockets)
-        if few:
+        if limit_senders:
             due = (n + 1) * SENDING_SOCKETS // len(sockets)
             socket["in_flight"] = due - started
             if due == started:
@@ -132,10 +132,11 @@ def talk(
     return load(process, "talk", MEASURE_SECONDS, sockets=sockets)
 
 
-def pair(one: str, other: str, count: str | None = None) -> list[dict[str, Any]]:
+def pair(first: str, second: str, count: str | None = None) -> list[dict[str, Any]]:
+    """Return the plans of two sockets. :arg count: a text in the frames that are counted; None: all frames."""
     message = json.dumps({"msg": TEXT})
     return [
-        {"path": path, "message": message, "in_flight": IN_FLIGHT, "count": count} for path in (one, other)
+        {"path": path, "message": message, "in_flight": IN_FLIGHT, "count": count} for path in (first, second)
     ]
 
 
@@ -145,7 +146,7 @@ def _support_pair(n: int) -> list[dict[str, Any]]:
         "path": "/v1/ws/user/connect",
         "hello": [frame("auth", {"token": token("user", n)}), frame("connect")],
         "ready": '"connect_success"',
-        "later": True,
+        "ready_later": True,
         "message": frame("message_text", {"message": TEXT}, "{n}"),
     }
     waiter = {

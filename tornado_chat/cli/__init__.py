@@ -8,9 +8,10 @@ Each command imports its modules when it is called, so that ``token`` does not l
 
 import click
 
-from tornado_chat.cli.admin import check_config, db, samples, token
 from tornado_chat.cli.backup import backup, restore
 from tornado_chat.cli.bench import bench
+from tornado_chat.cli.configuration import check_config, samples, token
+from tornado_chat.cli.database import db
 from tornado_chat.cli.erase import erase
 from tornado_chat.cli.export import export
 from tornado_chat.cli.import_sqlite import import_

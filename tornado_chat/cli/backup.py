@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
     from tornado_chat.core.types import Person
-    from tornado_chat.storage.facts import DatabaseInfo
+    from tornado_chat.storage.database_info import DatabaseInfo
 
 BACKUP_NAME = re.compile(r"tornado-chat-\d{8}T\d{6}Z\.sqlite3")
 """The name of a backup in a folder: it contains the time of the backup, and sorts by it."""
@@ -55,7 +55,7 @@ def backup(
     if verify:
         if keep or force:
             raise click.UsageError("--verify changes nothing: remove --keep and --force")
-        _show(config, file, verify_backup(file))
+        _print_backup(config, file, verify_backup(file))
         return
     database = sqlite_file(
         config,
@@ -65,24 +65,24 @@ def backup(
     missing = missing_database_text(config)
     if missing:
         raise click.ClickException(missing)
-    folder = file.is_dir()
-    if keep and not folder:
+    is_folder = file.is_dir()
+    if keep and not is_folder:
         raise click.UsageError("--keep requires an existing folder as FILE")
-    target = file / f"tornado-chat-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sqlite3" if folder else file
+    target = file / f"tornado-chat-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sqlite3" if is_folder else file
     if target.exists() and not force:
         raise click.ClickException(f"{target} already exists; --force replaces it")
     _require_space(database, target.parent)
-    with sigterm_as_interrupt(), _temporary_beside(target) as new:
-        _copy(database, new, "copying")
-        facts = verify_backup(new)
+    with sigterm_as_interrupt(), _temporary_path(target) as new:
+        _copy_database(database, new, "copying")
+        info = verify_backup(new)
         if force:
             new.replace(target)
         else:
-            _link(new, target)
+            _move_without_replacing(new, target)
     from tornado_chat.storage.sqlite_files import fsync_path
 
     fsync_path(target.parent)
-    _show(config, target, facts)
+    _print_backup(config, target, info)
     _print_other_files(config, database)
     for old in _backups_to_remove(file, keep) if keep else ():
         old.unlink()
@@ -113,18 +113,18 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
         raise click.UsageError(f"{file} is the database itself")
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _require_space(file, database.parent)
-    with sigterm_as_interrupt(), _temporary_beside(database) as new:
-        _copy(file, new, "copying")
-        facts = verify_backup(new, named=file)
-        if facts.unknown:
+    with sigterm_as_interrupt(), _temporary_path(database) as new:
+        _copy_database(file, new, "copying")
+        info = verify_backup(new, shown_path=file)
+        if info.unknown:
             raise click.ClickException(
-                f"{file} comes from a newer version (it has {', '.join(facts.unknown)}): install that "
+                f"{file} comes from a newer version (it has {', '.join(info.unknown)}): install that "
                 "version first"
             )
         click.echo(f"{file}: valid backup")
-        for label, text in database_summary(facts, config.server.timezone):
+        for label, text in database_summary(info, config.server.timezone):
             click.echo(f"  {label:<14} {text}")
-        before = _described(database)
+        before = _describe(database)
         if before is not None:
             click.echo(f"{database}: the present database, to be replaced")
             for label, text in database_summary(before, config.server.timezone):
@@ -132,21 +132,21 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
         elif database.exists():
             click.echo(f"{database}: the present database, to be replaced, cannot be read")
         confirm("Replace the database?", yes)
-        erased = _erased_since(database, new)
+        erased = _find_erased_since(database, new)
         _take_over_owner(new, database)
-        aside = _aside(database)
+        kept_path = _unused_name(database)
         try:
-            replaced = sqlite_files.replace_database(new, database, aside)
+            replaced = sqlite_files.replace_database(new, database, kept_path)
         except sqlite_files.DatabaseInUse:
             raise click.ClickException(_in_use(database)) from None
         except OSError as error:
             raise click.ClickException(f"{database} cannot be replaced: {error.strerror}") from error
     click.echo(f"{database} is restored")
     if replaced:
-        click.echo(f"the former database is kept as {aside}; remove it when the server runs well")
-    if facts.missing:
+        click.echo(f"the former database is kept as {kept_path}; remove it when the server runs well")
+    if info.missing:
         click.echo(
-            f"the database lacks {', '.join(facts.missing)}: run `tornado-chat db upgrade` before the start"
+            f"the database lacks {', '.join(info.missing)}: run `tornado-chat db upgrade` before the start"
         )
     if erased:
         click.echo("these people were erased after the backup, and their data are back; erase them again:")
@@ -158,7 +158,7 @@ def _in_use(database: Path) -> str:
     return f"{database} is in use: stop the server first (systemctl stop tornado-chat.socket tornado-chat)"
 
 
-def _copy(source: Path, new: Path, label: str) -> None:
+def _copy_database(source: Path, new: Path, label: str) -> None:
     from tornado_chat.storage import sqlite_files
 
     try:
@@ -170,39 +170,39 @@ def _copy(source: Path, new: Path, label: str) -> None:
         raise click.ClickException(f"{new.parent} cannot take the copy: {error.strerror}") from error
 
 
-def verify_backup(path: Path, named: Path | None = None) -> "DatabaseInfo":
+def verify_backup(path: Path, shown_path: Path | None = None) -> "DatabaseInfo":
     """Check every page of the database ``path``, and describe its contents.
 
-    :arg named: the file to name in errors; ``path`` by default.
+    :arg shown_path: the file to name in errors; ``path`` by default.
     :raises ClickException: the file is missing, damaged, or not a database of tornado-chat.
     """
     from tornado_chat.storage import sqlite_files
 
-    named = named or path
+    shown_path = shown_path or path
     if not path.is_file():
-        raise click.ClickException(f"the file {named} does not exist")
+        raise click.ClickException(f"the file {shown_path} does not exist")
     try:
         with progress("verifying") as bar:
             sqlite_files.check_integrity(path, bar.tick)
     except sqlite_files.CorruptDatabase as error:
-        raise click.ClickException(str(error).replace(str(path), str(named))) from error
-    facts = _described(path)
-    if facts is None or not facts.migrations:
-        raise click.ClickException(f"{named} is not a database of tornado-chat")
-    return facts
+        raise click.ClickException(str(error).replace(str(path), str(shown_path))) from error
+    info = _describe(path)
+    if info is None or not info.migrations:
+        raise click.ClickException(f"{shown_path} is not a database of tornado-chat")
+    return info
 
 
-def _described(path: Path) -> "DatabaseInfo | None":
+def _describe(path: Path) -> "DatabaseInfo | None":
     """Describe the contents of a database file. Returns None if it cannot be read."""
     import peewee
 
-    from tornado_chat.storage import facts
+    from tornado_chat.storage import database_info
 
     if not path.is_file():
         return None
     database = read_only(path)
     try:
-        return facts.describe(database)
+        return database_info.describe(database)
     except peewee.PeeweeException:
         return None
     finally:
@@ -216,7 +216,7 @@ def read_only(path: Path) -> "SqliteDatabase":
     return SqliteDatabase(f"file:{_quoted(path)}?mode=ro", uri=True)
 
 
-def _erased_since(before: Path, restored: Path) -> list["Person"]:
+def _find_erased_since(before: Path, restored: Path) -> list["Person"]:
     """Return the people whose erasure is recorded in ``before`` and not in ``restored``."""
     import peewee
 
@@ -240,20 +240,20 @@ def _quoted(path: Path) -> str:
     return quote(str(path.absolute()))
 
 
-def _show(config: configuration.Config, path: Path, facts: "DatabaseInfo") -> None:
+def _print_backup(config: configuration.Config, path: Path, info: "DatabaseInfo") -> None:
     from tornado_chat.cli.formatting import database_summary, size
 
-    if facts.unknown:
-        schema = f"of a newer version ({', '.join(facts.unknown)})"
-    elif facts.missing:
-        schema = f"{facts.migrations[-1]}; `db upgrade` will add {', '.join(facts.missing)}"
+    if info.unknown:
+        schema = f"of a newer version ({', '.join(info.unknown)})"
+    elif info.missing:
+        schema = f"{info.migrations[-1]}; `db upgrade` will add {', '.join(info.missing)}"
     else:
-        schema = f"{facts.migrations[-1]}, current"
+        schema = f"{info.migrations[-1]}, current"
     click.echo(f"{path}: valid backup")
     lines = [
         ("size", size(path.stat().st_size)),
         ("schema", schema),
-        *database_summary(facts, config.server.timezone),
+        *database_summary(info, config.server.timezone),
     ]
     for label, text in lines:
         click.echo(f"  {label:<14} {text}")
@@ -280,7 +280,7 @@ def _backups_to_remove(folder: Path, keep: int) -> list[Path]:
     return backups[:-keep]
 
 
-def _aside(database: Path) -> Path:
+def _unused_name(database: Path) -> Path:
     """Return an unused name in the database's folder, for the replaced database."""
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     names = (f"{database.name}.replaced-{stamp}{more}" for more in ("", *(f"-{n}" for n in range(1, 100))))
@@ -316,8 +316,8 @@ def _take_over_owner(new: Path, database: Path) -> None:
 
 
 @contextmanager
-def _temporary_beside(target: Path) -> Iterator[Path]:
-    """Yield a path in a temporary folder beside ``target``, and remove what is left there at the end."""
+def _temporary_path(target: Path) -> Iterator[Path]:
+    """Yield a path in a temporary folder beside ``target``, and remove the remaining files at the end."""
     try:
         folder = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
@@ -331,7 +331,7 @@ def _temporary_beside(target: Path) -> Iterator[Path]:
         os.rmdir(folder)
 
 
-def _link(new: Path, target: Path) -> None:
+def _move_without_replacing(new: Path, target: Path) -> None:
     """Give the file its name. :raises ClickException: the name exists meanwhile."""
     try:
         os.link(new, target)

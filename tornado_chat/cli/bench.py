@@ -2,7 +2,7 @@
 
 import click
 
-from tornado_chat.bench.jobs import JOBS, lines
+from tornado_chat.bench.jobs import JOBS, run_job
 
 
 @click.command()
@@ -24,6 +24,6 @@ def bench(jobs: tuple[str, ...], rounds: int, storage: str) -> None:
     """
     for name in jobs or JOBS:
         more = {"storage": storage} if storage and name == "relay" else {}
-        for line in lines(name, rounds, **more):
+        for line in run_job(name, rounds, **more):
             click.echo(line)
         click.echo()

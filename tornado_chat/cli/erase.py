@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 COMPACT_LIMIT_BYTES = 64 * 1024 * 1024
 """The size up to which the database is compacted within about a second, also while the server uses it."""
 
-LOG_TIMEOUT_SECONDS = 30.0  # to get exclusive access to the write-ahead log
+WAL_TIMEOUT_SECONDS = 30.0  # to get exclusive access to the write-ahead log
 
 
 @click.command()
@@ -80,33 +80,37 @@ def erase(
     tombstone = system_text(config.server.language, "erased")
     path = sqlite_file(config, "") if config.storage.url.startswith("sqlite:") else None
     # Before the database is opened here: checking the locks would release those of this process.
-    served = path is None or sqlite_files.is_in_use(path)
+    is_in_use = path is None or sqlite_files.is_in_use(path)
     if report is not None and report.exists():
         raise click.UsageError(f"{report} already exists; use another file name")
     if report is not None and not os.access(report.absolute().parent, os.W_OK):
         raise click.UsageError(f"{report} cannot be written; use another folder")
     with open_person_data(config) as (database, keepers), sigterm_as_interrupt():
         require_known(database, keepers, person)
-        rehearsal = Erasure(
+        dry_erasure = Erasure(
             database, keepers, person, tombstone, whole_conversations=whole_conversations, dry_run=True
         )
-        open = rehearsal.open()
-        in_the_way = open if not end_open else [each for each in open if served and each.state != "ready"]
-        if in_the_way and not dry_run:
-            raise click.ClickException(_still_open(in_the_way, end_open))
+        open_conversations = dry_erasure.open()
+        blocking = (
+            [each for each in open_conversations if is_in_use and each.state != "ready"]
+            if end_open
+            else open_conversations
+        )
+        if blocking and not dry_run:
+            raise click.ClickException(_open_conversations_text(blocking, end_open))
         if dry_run or not yes:
             with progress("counting", 1) as bar:
-                rehearsal.run(bar.set_done)
+                dry_erasure.run(bar.set_done)
             click.echo(f"{role} {id}, to be erased:")
-            _show(rehearsal)
+            _print_counts(dry_erasure)
         unknown = unknown_tables(database, config)
         remarks = _remarks(whole_conversations, unknown)
         if dry_run:
-            if in_the_way:
-                remarks.insert(0, _still_open(in_the_way, end_open))
-            _show_remarks(remarks)
+            if blocking:
+                remarks.insert(0, _open_conversations_text(blocking, end_open))
+            _print_remarks(remarks)
             click.echo("nothing was changed")
-            _write_report(report, person, rehearsal, remarks, dry_run=True, by="")
+            _write_report(report, person, dry_erasure, remarks, dry_run=True, operator="")
             return
         confirm("Erase these data permanently?", yes)
         recorder = OperationRecorder(database, keepers, "erase", person)
@@ -118,18 +122,18 @@ def erase(
             ) from error
         erasure = Erasure(database, keepers, person, tombstone, whole_conversations=whole_conversations)
         try:
-            erasure.end(open)
+            erasure.end(open_conversations)
             with progress("erasing", 1) as bar:
                 erasure.run(bar.set_done)
         except KeyboardInterrupt:
-            recorder.record_state("stopped", _by_table(erasure))
+            recorder.record_state("stopped", _counts_by_table(erasure))
             raise click.ClickException(
                 "interrupted: some data are erased; run the same command again to erase the rest"
             ) from None
-        recorder.record_state("done", _by_table(erasure))
+        recorder.record_state("done", _counts_by_table(erasure))
         complete = erasure.complete
     if path is not None:
-        remarks += _clean(path, served, compact)
+        remarks += _remove_fragments(path, is_in_use, compact)
     if not complete:
         remarks.insert(0, "the person's access was used meanwhile: revoke it, and run the command again")
     if keepers.failed:
@@ -137,31 +141,34 @@ def erase(
             0, f"these plugins failed, and may still hold data: {', '.join(sorted(keepers.failed))}"
         )
     click.echo(f"{role} {id} is erased:")
-    _show(erasure)
-    _show_remarks(remarks)
-    _write_report(report, person, erasure, remarks, dry_run=False, by=recorder.operator)
+    _print_counts(erasure)
+    _print_remarks(remarks)
+    _write_report(report, person, erasure, remarks, dry_run=False, operator=recorder.operator)
     if keepers.failed or not complete:
         sys.exit(1)
 
 
-def _still_open(open: Sequence["OpenConversation"], end_open: bool) -> str:
+def _open_conversations_text(conversations: Sequence["OpenConversation"], end_open: bool) -> str:
     from tornado_chat.core.types import Kind
 
     names = {Kind.SESSION: "session", Kind.RECORD: "supervision record", Kind.SUPPORT: "support conversation"}
-    told = ", ".join(f"{names[each.thread.kind]} {each.thread.id} ({each.state})" for each in open)
+    listed = ", ".join(f"{names[each.thread.kind]} {each.thread.id} ({each.state})" for each in conversations)
     if end_open:
-        return f"the server is running, and people may use these: {told}. End them there, or stop the server"
-    return f"these conversations are open: {told}. End them first, or use --end-open"
+        return (
+            f"the server is running, so these conversations may be in use: {listed}. End them in the server, or "
+            "stop the server"
+        )
+    return f"these conversations are open: {listed}. End them first, or use --end-open"
 
 
-def _by_table(erasure: "Erasure") -> Mapping[str, int]:
+def _counts_by_table(erasure: "Erasure") -> Mapping[str, int]:
     counts: dict[str, int] = {}
     for done, rows in erasure.counts.items():
         counts[done.table] = counts.get(done.table, 0) + rows
     return counts
 
 
-def _show(erasure: "Erasure") -> None:
+def _print_counts(erasure: "Erasure") -> None:
     from tornado_chat.cli.formatting import number, table
 
     rows = [(f"  {done.table}", number(count), done.what) for done, count in sorted(erasure.counts.items())]
@@ -181,17 +188,17 @@ def _remarks(whole_conversations: bool, unknown: Sequence[str]) -> list[str]:
     return [*remarks, *([unknown_tables_text(unknown)] if unknown else [])]
 
 
-def _show_remarks(remarks: Sequence[str]) -> None:
+def _print_remarks(remarks: Sequence[str]) -> None:
     for remark in remarks:
         click.echo(f"- {remark}")
 
 
-def _clean(path: Path, served: bool, compact: bool | None) -> list[str]:
+def _remove_fragments(path: Path, is_in_use: bool, compact: bool | None) -> list[str]:
     """Remove the erased data from the free space of the files. Returns remarks about the remaining steps."""
     from tornado_chat.storage import sqlite_files
 
     remarks = []
-    if compact or (compact is None and (not served or path.stat().st_size <= COMPACT_LIMIT_BYTES)):
+    if compact or (compact is None and (not is_in_use or path.stat().st_size <= COMPACT_LIMIT_BYTES)):
         try:
             with progress("compacting") as bar:
                 sqlite_files.compact(path, bar.tick)
@@ -202,7 +209,7 @@ def _clean(path: Path, served: bool, compact: bool | None) -> list[str]:
             "fragments may remain in the free space of the database: run `tornado-chat db compact` when the "
             "server is stopped the next time"
         )
-    if not sqlite_files.truncate_wal(path, LOG_TIMEOUT_SECONDS):
+    if not sqlite_files.truncate_wal(path, WAL_TIMEOUT_SECONDS):
         remarks.append(
             "the write-ahead log was in use and may still contain the data: it is emptied when the server "
             "stops"
@@ -211,7 +218,13 @@ def _clean(path: Path, served: bool, compact: bool | None) -> list[str]:
 
 
 def _write_report(
-    path: Path | None, person: Person, erasure: "Erasure", remarks: Sequence[str], *, dry_run: bool, by: str
+    path: Path | None,
+    person: Person,
+    erasure: "Erasure",
+    remarks: Sequence[str],
+    *,
+    dry_run: bool,
+    operator: str,
 ) -> None:
     if path is None:
         return
@@ -222,7 +235,7 @@ def _write_report(
         "version": 1,
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "person": {"role": person.role.value, "id": person.id},
-        "by": by or None,
+        "by": operator or None,
         "dry_run": dry_run,
         "done": [
             {"table": done.table, "what": done.what, "rows": count}

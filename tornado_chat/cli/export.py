@@ -20,7 +20,7 @@ from tornado_chat.cli.person_data import (
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.types import Person, Role
 
-SECTIONS = (
+SECTION_NOUNS = (
     ("sessions", "session"),
     ("supervisions", "supervision record"),
     ("conversations", "support conversation"),
@@ -46,7 +46,7 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
     from importlib.metadata import version
 
     from tornado_chat.cli.formatting import count_text
-    from tornado_chat.data_management import backup_files
+    from tornado_chat.data_management import person_files
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.data_management.person_export import PersonData
 
@@ -62,14 +62,14 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
         except OSError as error:
             raise click.ClickException(f"{output} cannot be created: {error.strerror}") from error
         try:
-            inside = folder / "person"
-            inside.mkdir(mode=0o700)
+            unfinished = folder / "person"
+            unfinished.mkdir(mode=0o700)
             with database.atomic():  # a consistent snapshot
-                gathered = PersonData(database, keepers, person, config.server.timezone)
-                with progress("exporting", gathered.counts.total()) as bar:
-                    backup_files.write(
-                        gathered,
-                        inside,
+                person_data = PersonData(database, keepers, person, config.server.timezone)
+                with progress("exporting", person_data.counts.total()) as bar:
+                    person_files.write(
+                        person_data,
+                        unfinished,
                         config.server.language,
                         version("tornado_chat"),
                         now_microseconds(),
@@ -80,21 +80,23 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
                     f"nothing was exported: these plugins failed: {', '.join(sorted(keepers.failed))}"
                 )
             try:
-                OperationRecorder(database, keepers, "export", person).record_state("done", gathered.counts)
+                OperationRecorder(database, keepers, "export", person).record_state(
+                    "done", person_data.counts
+                )
             except ValueError as error:
                 raise click.ClickException(
                     f"nothing was exported: the operation cannot be recorded: {error}"
                 ) from error
-            _publish(inside, output)
+            _publish(unfinished, output)
         except OSError as error:
             raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
         finally:
             shutil.rmtree(folder)
         unknown = unknown_tables(database, config)
-    told = ", ".join(
-        count_text(gathered.counts[name], one) for name, one in SECTIONS if gathered.counts[name]
+    summary = ", ".join(
+        count_text(person_data.counts[name], noun) for name, noun in SECTION_NOUNS if person_data.counts[name]
     )
-    click.echo(f"{output}: all data of {role} {id}: {told or 'no conversation'}")
+    click.echo(f"{output}: all data of {role} {id}: {summary or 'no conversation'}")
     if unknown:
         click.echo(unknown_tables_text(unknown), err=True)
 

@@ -1,10 +1,11 @@
 """Formatting of numbers, times and tables for terminals."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from tornado_chat.storage.facts import DatabaseInfo
+from tornado_chat.storage.database_info import DatabaseInfo
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -22,9 +23,9 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
-def count_text(count: int, one: str, many: str = "") -> str:
+def count_text(count: int, noun: str) -> str:
     """Format a count with its noun, as in ``1 session`` and ``2 sessions``."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+    return f"{number(count)} {noun if count == 1 else noun + 's'}"
 
 
 def format_time(microseconds: int | None, zone: str) -> str:
@@ -35,22 +36,32 @@ def format_time(microseconds: int | None, zone: str) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
+def width_of(text: str) -> int:
+    """Return the columns that ``text`` takes on a terminal, where a wide (Chinese) character takes two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def pad(text: str, width: int) -> str:
+    """Append blanks to ``text``, up to ``width`` columns."""
+    return text + " " * (width - width_of(text))
+
+
 def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Format rows as lines with aligned columns; the columns numbered in ``right`` are right-aligned."""
     cells = [tuple(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
+            " " * (width - width_of(cell)) + cell if column in right else pad(cell, width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in cells
     ]
 
 
-def database_summary(facts: DatabaseInfo, zone: str) -> list[tuple[str, str]]:
+def database_summary(info: DatabaseInfo, zone: str) -> list[tuple[str, str]]:
     """Return the contents of a database as pairs of label and text."""
-    rows: Mapping[str, int] = facts.rows
+    rows: Mapping[str, int] = info.rows
     conversations = ", ".join(
         count_text(rows.get(name, 0), word)
         for name, word in (
@@ -60,14 +71,14 @@ def database_summary(facts: DatabaseInfo, zone: str) -> list[tuple[str, str]]:
         )
     )
     messages = number(rows.get("message", 0))
-    if facts.first is not None:
-        messages += f", from {format_time(facts.first, zone)} to {format_time(facts.last, zone)}"
+    if info.first is not None:
+        messages += f", from {format_time(info.first, zone)} to {format_time(info.last, zone)}"
     lines = [
         ("conversations", conversations),
         ("messages", messages),
         ("notifications", number(rows.get("notification", 0))),
     ]
-    if facts.other_rows:
-        others = ", ".join(f"{name} {number(count)}" for name, count in facts.other_rows.items())
+    if info.other_rows:
+        others = ", ".join(f"{name} {number(count)}" for name, count in info.other_rows.items())
         lines.append(("of plugins", others))
     return lines

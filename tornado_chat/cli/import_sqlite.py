@@ -33,30 +33,30 @@ def import_(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
             "the configured database is a SQLite file: `tornado-chat restore` replaces it by a backup. To "
             "move to MySQL, first set [storage] url to the new database"
         )
-    facts = verify_backup(file)
-    if facts.missing or facts.unknown:
+    info = verify_backup(file)
+    if info.missing or info.unknown:
         raise click.ClickException(
-            f"{file} has the schema of another version ({', '.join([*facts.missing, *facts.unknown])}). "
+            f"{file} has the schema of another version ({', '.join([*info.missing, *info.unknown])}). "
             "Upgrade it with `tornado-chat db upgrade` and a [storage] url that names it, then import it"
         )
-    register = [getattr(each.plugin, "register_models", None) for each in load_plugins(config)]
-    plugins = [model for each in register if each is not None for model in each()]
-    known = {model._meta.table_name for model in plugins}
-    left = [name for name, rows in facts.other_rows.items() if rows and name not in known]
-    if left:
+    registrations = [getattr(each.plugin, "register_models", None) for each in load_plugins(config)]
+    plugin_models = [model for register in registrations if register is not None for model in register()]
+    known = {model._meta.table_name for model in plugin_models}
+    unknown = [name for name, rows in info.other_rows.items() if rows and name not in known]
+    if unknown:
         click.echo(
-            f"these tables belong to plugins that are not enabled, and will be left out: {', '.join(left)}; "
+            f"these tables belong to plugins that are not enabled, and will be left out: {', '.join(unknown)}; "
             "add the plugins to [plugins] enabled to import their tables",
             err=True,
         )
-    confirm(f"Import {count_text(sum(facts.rows.values()), 'row')} into {config.storage.url}?", yes)
+    confirm(f"Import {count_text(sum(info.rows.values()), 'row')} into {config.storage.url}?", yes)
     with database_session(config) as (database, schema):
         schema.upgrade(database)
-        schema.create_missing_tables(database, plugins)
+        schema.create_missing_tables(database, plugin_models)
         source = read_only(file)
         try:
-            with sigterm_as_interrupt(), progress("importing", sum(facts.rows.values())) as bar:
-                counts = import_database(source, database, plugins, bar.add)
+            with sigterm_as_interrupt(), progress("importing", sum(info.rows.values())) as bar:
+                counts = import_database(source, database, plugin_models, bar.add)
         except TargetNotEmpty as error:
             raise click.ClickException(
                 f"{config.storage.url} is not empty, it has rows in {error}: use an empty database"

@@ -41,9 +41,9 @@ def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, ye
             raise click.UsageError("[storage] retention_days is not set: add --older-than DAYS")
     with open_person_data(config) as (database, keepers):
         before = now_microseconds() - days * MICROSECONDS_PER_DAY
-        old = count_expired(database, before)
+        expired = count_expired(database, before)
         conversations = ", ".join(
-            count_text(old.conversations[kind], name)
+            count_text(expired.conversations[kind], name)
             for kind, name in (
                 (Kind.SESSION, "session"),
                 (Kind.RECORD, "supervision record"),
@@ -52,7 +52,7 @@ def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, ye
         )
         click.echo(
             f"older than {count_text(days, 'day')}: {conversations}, with "
-            f"{count_text(old.messages, 'message')}; {count_text(old.notifications, 'notification')}"
+            f"{count_text(expired.messages, 'message')}; {count_text(expired.notifications, 'notification')}"
         )
         if dry_run:
             click.echo("nothing was changed")
@@ -81,7 +81,7 @@ def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, ye
     )
     if keepers.failed:
         raise click.ClickException(
-            f"these plugins failed, and may still hold data of them: {', '.join(sorted(keepers.failed))}"
+            f"these plugins failed, and may still hold data of these conversations: {', '.join(sorted(keepers.failed))}"
         )
 
 
@@ -122,11 +122,11 @@ def compact(config_arguments: ConfigArguments) -> None:
 def operations(config_arguments: ConfigArguments, last: int) -> None:
     """List the recorded exports, erasures and prunings, oldest first."""
     from tornado_chat.cli.formatting import format_time, table
-    from tornado_chat.storage import operations as stored
+    from tornado_chat.storage.operations import latest
 
     config = config_arguments.load()
     with open_person_data(config) as (database, _):
-        found = stored.latest(database, last)
+        found = latest(database, last)
     if not found:
         click.echo("no operation is recorded")
         return

@@ -52,9 +52,11 @@ class ConfigArguments:
             raise Misconfigured(error.problems) from error
 
     def sources(self) -> list[Path]:
+        """Return the configuration files that are read."""
         return loader.config_files(self.files, os.environ)
 
     def sets(self, option: str) -> bool:
+        """Return True if ``--set`` sets the option, such as ``server.port``."""
         return any(override.partition("=")[0].strip() == option for override in self.overrides)
 
 
@@ -77,12 +79,12 @@ def with_config(command: Callable[Concatenate[ConfigArguments, P], None]) -> Cal
         help="Set one option, such as server.port=9000. May be repeated.",
     )
     @functools.wraps(command)
-    def with_given(
+    def with_arguments(
         files: Sequence[Path], overrides: Sequence[str], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         command(ConfigArguments(files, overrides), *args, **kwargs)
 
-    return with_given
+    return with_arguments
 
 
 def load_plugins(config: configuration.Config) -> "list[LoadedPlugin]":
@@ -122,7 +124,8 @@ def database_session(config: configuration.Config) -> Iterator[tuple["peewee.Dat
     try:
         database = open_database(config.storage, without_timeout=True)
     except (OSError, peewee.ImproperlyConfigured) as error:
-        # Of the database's folder or driver. A later OSError is the command's own, such as a closed pipe.
+        # This error concerns the database's folder or driver. A later OSError is one of the command, for example
+        # of a closed pipe.
         raise database_error(config, str(error)) from error
     try:
         yield database, schema

@@ -36,10 +36,10 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
         logs.configure(config.logging)
     loaded = load_plugins(config)
     with database_session(config) as (database, schema):
-        lacking = [name for name, applied in schema.migration_status(database) if not applied]
-        if lacking:
+        missing_migrations = [name for name, applied in schema.migration_status(database) if not applied]
+        if missing_migrations:
             raise click.ClickException(
-                f"the database lacks {', '.join(lacking)}: make a backup, then run `tornado-chat db upgrade`"
+                f"the database lacks {', '.join(missing_migrations)}: make a backup, then run `tornado-chat db upgrade`"
             )
         raise_lock_timeout(database)
         for each in loaded:
@@ -53,26 +53,26 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     try:
-        agreed = click.confirm(question)
+        confirmed = click.confirm(question)
     except click.Abort:
         if sys.stdin.isatty():
             raise
         raise click.UsageError("there is no terminal to confirm on: add --yes") from None
-    if not agreed:
+    if not confirmed:
         raise click.Abort
 
 
-def sqlite_file(config: configuration.Config, instead: str) -> Path:
+def sqlite_file(config: configuration.Config, alternative: str) -> Path:
     """Return the file of the configured SQLite database.
 
-    :arg instead: the advice for another database, as a sentence.
+    :arg alternative: the advice for another database system, as a sentence.
     :raises ClickException: the database is not SQLite.
     """
     from tornado_chat.storage.database import SQLITE_SCHEME
 
     url = config.storage.url
     if not url.startswith(SQLITE_SCHEME):
-        raise click.ClickException(f"the database is not a SQLite file. {instead}")
+        raise click.ClickException(f"the database is not a SQLite file. {alternative}")
     return Path(url.removeprefix(SQLITE_SCHEME))
 
 
@@ -94,13 +94,13 @@ def mysql_arguments(url: str) -> str:
 
 def unknown_tables(database: "peewee.Database", config: configuration.Config) -> list[str]:
     """Return the tables that have rows and belong neither to the server nor to an enabled plugin."""
-    from tornado_chat.storage import facts
+    from tornado_chat.storage import database_info
 
     known = set()
     for each in load_plugins(config):
         register = getattr(each.plugin, "register_models", None)
         known |= {model._meta.table_name for model in (register() if register is not None else ())}
-    found = facts.describe(database).other_rows
+    found = database_info.describe(database).other_rows
     return [name for name, rows in found.items() if rows and name not in known]
 
 

@@ -4,6 +4,7 @@ import copy
 import re
 import sys
 from collections.abc import Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @click.command("plugins")
 @with_config
 def plugins(config_arguments: ConfigArguments) -> None:
-    """List the enabled plugins in order, and the others."""
+    """List the enabled plugins in order, and the installed plugins that are not enabled."""
     config = config_arguments.load()
     from tornado_chat.plugins import discovery
 
@@ -37,18 +38,18 @@ def plugins(config_arguments: ConfigArguments) -> None:
         click.echo(f"\n{number}. {each.name} {each.version}".rstrip())
         click.echo(f"   from      {each.found.source}")
         click.echo(f"   hooks     {', '.join(each.hooks)}")
-        for label, text in zip(("settings", *[""] * 99), _settings(each), strict=False):
+        for label, text in zip(chain(("settings",), repeat("")), _settings_lines(each), strict=False):
             click.echo(f"   {label:<9} {text}")
     found, _ = discovery.find_plugins(config)
-    running = {each.name for each in loaded}
-    others = [each for name, each in sorted(found.items()) if name not in running]
+    enabled = {each.name for each in loaded}
+    others = [each for name, each in sorted(found.items()) if name not in enabled]
     if others:
         click.echo("\ninstalled plugins that are not enabled; add their names to [plugins] enabled:")
         for other in others:
             click.echo(f"   {other.name:<16} {other.source}")
 
 
-def _settings(loaded: "LoadedPlugin") -> list[str]:
+def _settings_lines(loaded: "LoadedPlugin") -> list[str]:
     from dataclasses import fields
 
     from tornado_chat.config.ini import format_value
@@ -57,11 +58,11 @@ def _settings(loaded: "LoadedPlugin") -> list[str]:
     lines = []
     for each in fields(settings):
         value = getattr(settings, each.name)
-        secret = any(word in each.name for word in ("secret", "password", "token"))
+        is_secret = any(word in each.name for word in ("secret", "password", "token"))
         # The query of a URL often contains a password.
         shown = (
             "[not shown]"
-            if secret and value
+            if is_secret and value
             else re.sub(r"(://[^\s?]*)\?[^\s,]+", r"\1?…", format_value(value))
         )
         lines.append(f"{each.name} = {shown}" + ("" if value == each.default else "   (set)"))

@@ -41,9 +41,9 @@ class Progress:
 @contextmanager
 def progress(label: str, length: int | None = None) -> Iterator[Progress]:
     """Show a progress bar. :arg length: the number of units to do; None if it is unknown."""
-    endless: Any = itertools.count() if length is None else None
+    units: Any = itertools.count() if length is None else None
     with click.progressbar(
-        endless, length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
+        units, length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
         yield Progress(bar)
 
@@ -55,8 +55,8 @@ def sigterm_as_interrupt() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    previous_handler = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous_handler)

@@ -30,11 +30,11 @@ def serve(config_arguments: ConfigArguments) -> None:
         raise Misconfigured(find_problems(config_arguments.read)) from error
     from tornado_chat.server.systemd import PROCESS_VARIABLE
 
-    process = os.environ.get(PROCESS_VARIABLE)
-    logs.configure(config.logging, process=int(process or 0))
-    if process is None:  # else the parent process has logged them
+    process_number = os.environ.get(PROCESS_VARIABLE)
+    logs.configure(config.logging, process=int(process_number or 0))
+    if process_number is None:  # else the parent process has logged them
         config.log_warnings()
-    if process is None and config.server.process_count > 1:
+    if process_number is None and config.server.process_count > 1:
         from tornado_chat.server import workers
 
         raise SystemExit(workers.run(config, config_arguments.read))
@@ -71,15 +71,15 @@ def demo(config_arguments: ConfigArguments, state_dir: Path | None) -> None:
         else:
             directory = state_dir
         try:
-            own = demo_config(config, directory, any_port=not config_arguments.sets("server.port"))
-            host = DemoHost(own, config.state_dir, _own_command(), click.echo)
+            server_config = demo_config(config, directory, any_port=not config_arguments.sets("server.port"))
+            host = DemoHost(server_config, config.state_dir, _own_command(), click.echo)
         except OSError as error:
             raise click.ClickException(f"{directory} cannot be used: {error.strerror}") from error
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         stack.callback(host.remove_pointer)
-        code = run(own, host.on_listening, more_pages=DEMO_ROUTES)
-        raise SystemExit(code or host.failed)
+        exit_code = run(server_config, host.on_listening, more_pages=DEMO_ROUTES)
+        raise SystemExit(exit_code or host.failed)
 
 
 def _own_command() -> str:
@@ -146,7 +146,7 @@ def _talk_to(url: str) -> int:
             f"${TOKEN_VARIABLE}"
         )
     # A proxy may add a prefix to the path.
-    dialect = next((found for end, found in ENDPOINTS.items() if parts.path.endswith(end)), None)
+    dialect = next((dialect for path, dialect in ENDPOINTS.items() if parts.path.endswith(path)), None)
     if dialect is None:
         raise click.UsageError(f"--url must have one of the paths {', '.join(ENDPOINTS)}")
     token = os.environ.get(TOKEN_VARIABLE, "")

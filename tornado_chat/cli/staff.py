@@ -22,10 +22,10 @@ ROLES = (Role.CONSULTANT, Role.SUPERVISOR, Role.WAITER, Role.ADMIN)
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,57}")
 MAX_TEXT_CHARACTERS = 64
 ID_PREFIX = "staff-"
-"""The prefix of generate_option ids, so that they differ from the host system's, which are mostly numbers."""
+"""The prefix of generated ids, so that they differ from the ids of the host system, which are mostly numbers."""
 
 
-def _name(context: click.Context, parameter: click.Parameter, text: str) -> str:
+def _parse_name(context: click.Context, parameter: click.Parameter, text: str) -> str:
     name = text.strip().lower()
     if not NAME.fullmatch(name):
         raise click.BadParameter(
@@ -35,7 +35,7 @@ def _name(context: click.Context, parameter: click.Parameter, text: str) -> str:
     return name
 
 
-def _text(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+def _parse_text(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     """Check an id or a display name by the rules for tokens."""
     if text is None:
         return None
@@ -44,7 +44,7 @@ def _text(context: click.Context, parameter: click.Parameter, text: str | None) 
     return text.strip()
 
 
-name_argument = click.argument("name", callback=_name)
+name_argument = click.argument("name", callback=_parse_name)
 password_stdin_option = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input."
 )
@@ -65,8 +65,8 @@ def staff() -> None:
 @click.option(
     "--role", required=True, type=click.Choice([role.value for role in ROLES]), help="The person's role."
 )
-@click.option("--display-name", callback=_text, help="The name that others see. Default: NAME.")
-@click.option("--id", "id", callback=_text, help="The person's id. Default: staff-NAME.")
+@click.option("--display-name", callback=_parse_text, help="The name that others see. Default: NAME.")
+@click.option("--id", "id", callback=_parse_text, help="The person's id. Default: staff-NAME.")
 @password_stdin_option
 @generate_option
 @with_config
@@ -87,11 +87,11 @@ def add(
         from tornado_chat.storage import staff as accounts
 
         person = Person(Role(role), id or ID_PREFIX + name)
-        _require_free(database, name, person, chosen=id is not None)
-        password = _password(name, display_name, password_stdin, generate)
+        _require_no_account(database, name, person, chosen=id is not None)
+        password = _read_password(name, display_name, password_stdin, generate)
         account = StaffAccount(name, display_name, person, now_microseconds())
         with database.atomic():
-            _require_free(database, name, person, chosen=id is not None)
+            _require_no_account(database, name, person, chosen=id is not None)
             accounts.add(database, account, _hash(password))
         click.echo(f"{name} is a {role} with the id {person.id}")
         _print_generated(password, generate)
@@ -103,6 +103,8 @@ def add(
 @with_config
 def list_(config_arguments: ConfigArguments) -> None:
     """List the accounts."""
+    from tornado_chat.cli.formatting import table
+
     with _accounts(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
 
@@ -111,22 +113,20 @@ def list_(config_arguments: ConfigArguments) -> None:
     if not found:
         click.echo("there is no account: create one with `tornado-chat staff add NAME --role ROLE`")
         return
-    head = ("NAME", "ROLE", "ID", "DISPLAY NAME", "STATE", "LAST SIGNED IN")
-    rows = [
+    rows = [("NAME", "ROLE", "ID", "DISPLAY NAME", "STATE", "LAST SIGNED IN")]
+    rows += [
         (
             each.name,
             each.person.role.value,
             each.person.id,
             each.display_name or "",
             "disabled" if each.disabled else "enabled",
-            _time(each.signed_in, zone),
+            _format_time(each.signed_in, zone),
         )
         for each in found
     ]
-    widths = [max(map(_width, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        cells = (text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    for line in table(rows):
+        click.echo(line)
 
 
 @staff.command()
@@ -142,9 +142,9 @@ def password(config_arguments: ConfigArguments, name: str, password_stdin: bool,
         found = accounts.find_account(database, name)
         if found is None:
             raise _unknown_account(name)
-        new = _password(name, found[0].display_name, password_stdin, generate)
+        new = _read_password(name, found[0].display_name, password_stdin, generate)
         with database.atomic():
-            _require(accounts.set_password(database, name, _hash(new)), name)
+            _require_account(accounts.set_password(database, name, _hash(new)), name)
     click.echo(f"{name} has a new password, and is signed out")
     _print_generated(new, generate)
 
@@ -176,11 +176,11 @@ def remove(config_arguments: ConfigArguments, name: str, yes: bool) -> None:
     with _accounts(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
 
-        _require(accounts.find_account(database, name) is not None, name)
+        _require_account(accounts.find_account(database, name) is not None, name)
         if not yes:
             click.confirm(f"Remove the account {name}?", abort=True)
         with database.atomic():
-            _require(accounts.remove(database, name, now_microseconds()), name)
+            _require_account(accounts.remove(database, name, now_microseconds()), name)
     click.echo(f"{name} is removed, and signed out")
 
 
@@ -189,7 +189,7 @@ def _set_disabled(config_arguments: ConfigArguments, name: str, disabled: bool) 
         from tornado_chat.storage import staff as accounts
 
         with database.atomic():
-            _require(accounts.set_disabled(database, name, disabled), name)
+            _require_account(accounts.set_disabled(database, name, disabled), name)
 
 
 @contextmanager
@@ -208,7 +208,7 @@ def _accounts(config_arguments: ConfigArguments) -> Iterator[tuple[Config, "peew
         yield config, database
 
 
-def _require_free(database: "peewee.Database", name: str, person: Person, *, chosen: bool) -> None:
+def _require_no_account(database: "peewee.Database", name: str, person: Person, *, chosen: bool) -> None:
     """Check that neither the name nor the person has an account.
 
     :arg chosen: the id was given with --id; then it may be that of a removed account.
@@ -231,7 +231,7 @@ def _require_free(database: "peewee.Database", name: str, person: Person, *, cho
         )
 
 
-def _password(name: str, display_name: str | None, stdin: bool, generate: bool) -> str:
+def _read_password(name: str, display_name: str | None, stdin: bool, generate: bool) -> str:
     from tornado_chat.services.auth import passwords
 
     if stdin and generate:
@@ -260,7 +260,7 @@ def _print_generated(password: str, is_generated: bool) -> None:
         click.echo(f"password: {password}")
 
 
-def _require(found: bool, name: str) -> None:
+def _require_account(found: bool, name: str) -> None:
     if not found:
         raise _unknown_account(name)
 
@@ -269,14 +269,7 @@ def _unknown_account(name: str) -> click.ClickException:
     return click.ClickException(f"there is no account {name}; `tornado-chat staff list` lists all accounts")
 
 
-def _time(time: int | None, zone: ZoneInfo | None) -> str:
+def _format_time(time: int | None, zone: ZoneInfo | None) -> str:
     if time is None:
         return "never"
     return datetime.fromtimestamp(time / 1_000_000, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M")
-
-
-def _width(text: str) -> int:
-    """Return the columns that ``text`` takes on a terminal, where Chinese characters take two."""
-    from unicodedata import east_asian_width
-
-    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)

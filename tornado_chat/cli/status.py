@@ -23,7 +23,7 @@ ALTERNATE_SCREEN, MAIN_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 )
 @with_config
 def status(config_arguments: ConfigArguments, watch: bool, as_json: bool, url: str | None) -> None:
-    """Show the state of the running server and who is connected.
+    """Show the state of the running server, its connections and conversations.
 
     The exit code is 1 if the server does not answer, or if it reports a problem; the reason is printed.
 
@@ -37,25 +37,26 @@ def status(config_arguments: ConfigArguments, watch: bool, as_json: bool, url: s
 
     colour = False if os.environ.get("NO_COLOR") else None
 
-    def once() -> tuple[bool, list[str]]:
-        place, body, found = fetch_status(config, url)
-        return not found.problems, [body.decode()] if as_json else list(lines(found, str(place)))
+    def fetch_lines() -> tuple[bool, list[str]]:
+        """Return whether the server reports no problem, and the lines to print."""
+        address, body, fetched = fetch_status(config, url)
+        return not fetched.problems, [body.decode()] if as_json else list(lines(fetched, str(address)))
 
     if not watch:
         try:
-            well, shown = once()
+            is_healthy, shown = fetch_lines()
         except StatusUnavailable as error:
             click.echo(click.style(str(error), "red"), color=colour, err=True)
             raise SystemExit(1) from error
         for line in shown:
             click.echo(line, color=colour)
-        raise SystemExit(0 if well else 1)
+        raise SystemExit(0 if is_healthy else 1)
     screen = _Screen(sys.stdout.isatty() and not as_json and os.environ.get("TERM") != "dumb", colour)
     try:
         with screen:
             while True:
                 try:
-                    screen.show(once()[1])
+                    screen.show(fetch_lines()[1])
                 except StatusUnavailable as error:  # the server may return
                     screen.show([click.style(str(error), "red")])
                 time.sleep(REFRESH_SECONDS)
@@ -64,25 +65,25 @@ def status(config_arguments: ConfigArguments, watch: bool, as_json: bool, url: s
 
 
 class _Screen:
-    """The output of ``--watch``: in place on a terminal, else one status after the other.
+    """The output of ``--watch``: replaced in place on a terminal, else each status below the last one.
 
-    :arg full: use the alternate screen of the terminal.
+    :arg in_place: use the alternate screen of the terminal.
     """
 
-    def __init__(self, full: bool, colour: bool | None) -> None:
-        self._full = full
+    def __init__(self, in_place: bool, colour: bool | None) -> None:
+        self._in_place = in_place
         self._colour = colour
 
     def __enter__(self) -> None:
-        if self._full:
+        if self._in_place:
             self._write(ALTERNATE_SCREEN)
 
     def __exit__(self, *error: object) -> None:
-        if self._full:
+        if self._in_place:
             self._write(MAIN_SCREEN)
 
     def show(self, lines: list[str]) -> None:
-        if not self._full:
+        if not self._in_place:
             for line in lines:
                 click.echo(line, color=self._colour)
             sys.stdout.flush()
@@ -101,7 +102,7 @@ class _Screen:
 
 def _cut(line: str, columns: int) -> str:
     """Shorten a line that would wrap; it loses its colours."""
-    from tornado_chat.cli.status_text import width_of
+    from tornado_chat.cli.formatting import width_of
 
     plain = click.unstyle(line)
     if width_of(plain) <= columns:

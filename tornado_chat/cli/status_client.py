@@ -42,10 +42,10 @@ def fetch_status(config: configuration.Config, url: str | None) -> tuple[ServerA
     :arg url: the server's URL; None: the addresses of the configuration.
     :raises StatusUnavailable: no server answered with a status.
     """
-    note = None if url else status_file.read(config.state_dir)
-    refusal: OSError | None = None
+    recorded = None if url else status_file.read(config.state_dir)
+    failure: OSError | None = None
     address = ServerAddress(url or "")
-    for address in [ServerAddress(url.rstrip("/"))] if url else _candidate_addresses(config, note):
+    for address in [ServerAddress(url.rstrip("/"))] if url else _candidate_addresses(config, recorded):
         try:
             return address, *_parse_response(address, *_fetch(address))
         except TimeoutError as error:
@@ -55,14 +55,14 @@ def fetch_status(config: configuration.Config, url: str | None) -> tuple[ServerA
                 "is overloaded; its log may say more"
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            refusal = error if isinstance(error, OSError) else OSError(str(error))
+            failure = error if isinstance(error, OSError) else OSError(str(error))
     raise StatusUnavailable(
-        _explain_failure(address, refusal, note, config, given=url is not None)
-    ) from refusal
+        _explain_failure(address, failure, recorded, config, has_url=url is not None)
+    ) from failure
 
 
 def _candidate_addresses(
-    config: configuration.Config, note: status_file.ServerStatus | None
+    config: configuration.Config, recorded: status_file.ServerStatus | None
 ) -> Iterator[ServerAddress]:
     """Yield the configured addresses: the Unix socket first, which is local whatever the port is bound to."""
     server = config.server
@@ -72,8 +72,8 @@ def _candidate_addresses(
     host = f"[{host}]" if ":" in host else host
     if server.port:
         yield ServerAddress(f"http://{host}:{server.port}")
-    elif note is not None and note.url:
-        yield ServerAddress(note.url)
+    elif recorded is not None and recorded.url:
+        yield ServerAddress(recorded.url)
 
 
 def _fetch(address: ServerAddress) -> tuple[int, str, bytes]:
@@ -108,15 +108,15 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _parse_response(address: ServerAddress, code: int, media: str, body: bytes) -> tuple[bytes, Status]:
-    if code == 200 and media == "application/json":
+def _parse_response(address: ServerAddress, code: int, media_type: str, body: bytes) -> tuple[bytes, Status]:
+    if code == 200 and media_type == "application/json":
         try:
             return body, msgspec.json.decode(body, type=Status)
         except msgspec.DecodeError as error:
             raise StatusUnavailable(
                 f"the server at {address} has another version than this command: {error}"
             ) from error
-    if media == "application/problem+json":
+    if media_type == "application/problem+json":
         problem = json.loads(body)
         if code in (401, 403):
             raise StatusUnavailable(
@@ -130,47 +130,45 @@ def _parse_response(address: ServerAddress, code: int, media: str, body: bytes) 
             f"the server at {address} answers {code}: {problem.get('detail') or problem.get('title')}"
         )
     raise StatusUnavailable(
-        f"another program answers at {address} ({code}, {media}): check the port and the path of --url; "
+        f"another program answers at {address} ({code}, {media_type}): check the port and the path of --url; "
         "[server] port is the server's port"
     )
 
 
 def _explain_failure(
     address: ServerAddress,
-    refusal: OSError | None,
-    note: status_file.ServerStatus | None,
+    failure: OSError | None,
+    recorded: status_file.ServerStatus | None,
     config: configuration.Config,
     *,
-    given: bool,
+    has_url: bool,
 ) -> str:
     """Explain why no server accepts a connection, by its status file."""
-    reason = refusal.strerror or str(refusal) if refusal is not None else "no port is configured"
+    reason = failure.strerror or str(failure) if failure is not None else "no port is configured"
     failed = f"cannot connect to {address}: {reason}" if address.url else reason
-    if given:
+    if has_url:
         return f"{failed}. Check the address, and whether the server is running there"
-    if note is None:
+    if recorded is None:
         return (
             f"{failed}. The server is not running, or it runs with another configuration: {config.state_dir} "
             "has no status file (only the server's user and root can read it). Start the server with "
             "`systemctl start tornado-chat`, or with `tornado-chat serve` if it is not a service; or name "
             "its configuration with --config, or its address with --url"
         )
-    seconds = time.time() - note.since
-    if not note.alive:
+    seconds = time.time() - recorded.since
+    if not recorded.alive:
         return (
-            f"{failed}. The server is not running: process {note.pid} was killed or crashed. The end of its "
+            f"{failed}. The server is not running: process {recorded.pid} was killed or crashed. The end of its "
             "log may say why; start it again: acknowledged messages are not lost"
         )
-    if note.state == status_file.STARTING:
+    if recorded.state == status_file.STARTING:
+        return f"{failed}. The server (process {recorded.pid}) has been starting for {seconds:.0f} s; try again soon"
+    if recorded.state == status_file.STOPPING:
         return (
-            f"{failed}. The server (process {note.pid}) has been starting for {seconds:.0f} s; try again soon"
-        )
-    if note.state == status_file.STOPPING:
-        return (
-            f"{failed}. The server (process {note.pid}) has been stopping for {seconds:.0f} s: "
+            f"{failed}. The server (process {recorded.pid}) has been stopping for {seconds:.0f} s: "
             "it stores the last messages and closes the connections"
         )
     return (
-        f"{failed}. The server (process {note.pid}) listens at {note.url}: the configuration has changed "
+        f"{failed}. The server (process {recorded.pid}) listens at {recorded.url}: the configuration has changed "
         "since its start. Restart it, or use --url"
     )

@@ -1,11 +1,11 @@
 """Formatting of a ``Status`` for a terminal."""
 
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
 from tornado_chat.cli import formatting
+from tornado_chat.cli.formatting import pad, width_of
 from tornado_chat.core.status import ConversationStatus, Status
 
 MAX_ROWS = 10
@@ -23,38 +23,38 @@ STATE_COLOURS = {
 }
 
 
-def lines(status: Status, where: str) -> Iterator[str]:
-    """Yield the lines of a status. :arg where: the address of the server."""
-    yield from _head(status, where)
+def lines(status: Status, address: str) -> Iterator[str]:
+    """Yield the lines of a status. :arg address: the address of the server."""
+    yield from _head(status, address)
     yield ""
-    yield from _numbers(status)
+    yield from _summary(status)
     yield from _history(status)
-    yield from _lists(status)
+    yield from _tables(status)
 
 
-def _head(status: Status, where: str) -> Iterator[str]:
+def _head(status: Status, address: str) -> Iterator[str]:
     process = status.process
     state = (
         click.style("serving", "green", bold=True)
         if not status.problems
         else click.style("not serving", "red", bold=True)
     )
-    several = len(status.processes)
-    which = f"{several} processes" if several > 1 else f"process {process.pid}"
+    count = len(status.processes)
+    processes = f"{count} processes" if count > 1 else f"process {process.pid}"
     yield (
-        f"{state}  tornado-chat {process.version} at {where}, {which}, "
+        f"{state}  tornado-chat {process.version} at {address}, {processes}, "
         f"up {duration(max(each.uptime for each in status.processes))}"
     )
     for part, problem in status.problems.items():
         yield click.style(f"  {part}: {_clean(problem)}", "red")
 
 
-def _numbers(status: Status) -> Iterator[str]:
+def _summary(status: Status) -> Iterator[str]:
     messages, database, process = status.messages, status.database, status.process
     yield _row("sockets", _counts(status.sockets))
     rates = f"{messages.received:.1f} in  {messages.delivered:.1f} out per second"
     if messages.p50 is not None and messages.p99 is not None:
-        rates += f"  delivered in {_short(messages.p50)} (99 %: {_short(messages.p99)})"
+        rates += f"  delivered in {_short_duration(messages.p50)} (99 %: {_short_duration(messages.p99)})"
     yield _row("messages", rates)
     waiting = f"{status.line.length} waiting"
     if status.line.length:
@@ -64,14 +64,14 @@ def _numbers(status: Status) -> Iterator[str]:
     yield _row("waiters", _counts(status.waiters.states))
     yield _row("conversations", _counts(status.conversations.states))
     yield _row("rooms", _counts(status.rooms.states))
-    held = "" if database.bytes is None else f"  {formatting.size(database.bytes)}"
+    file_size = "" if database.bytes is None else f"  {formatting.size(database.bytes)}"
     errors = click.style(f"errors {database.errors}", "red") if database.errors else "errors 0"
     last = f"  last commit {database.last_commit[11:19]}" if database.last_commit else ""
-    yield _row("database", f"{database.kind}{held}  backlog {database.backlog}  {errors}{last}")
+    yield _row("database", f"{database.kind}{file_size}  backlog {database.backlog}  {errors}{last}")
     if len(status.processes) > 1:  # the table of processes shows it
         return
     memory = "" if process.memory is None else f"memory {formatting.size(process.memory)}  "
-    yield _row("process", f"{memory}loop lag {_short(process.loop_lag)}  Python {process.python}")
+    yield _row("process", f"{memory}loop lag {_short_duration(process.loop_lag)}  Python {process.python}")
 
 
 def _history(status: Status) -> Iterator[str]:
@@ -82,13 +82,13 @@ def _history(status: Status) -> Iterator[str]:
     yield ""
     yield click.style(f"the last {minutes:.0f} min" if minutes >= 1 else "the first minute", bold=True)
     yield _row("messages/s", _bars(history.received), f"up to {max(history.received):.1f}")
-    slow = [value or 0.0 for value in history.p99]
-    yield _row("delivery 99 %", _bars(slow), f"up to {_short(max(slow))}")
+    p99 = [value or 0.0 for value in history.p99]
+    yield _row("delivery 99 %", _bars(p99), f"up to {_short_duration(max(p99))}")
     yield _row("queue", _bars(history.line), f"up to {max(history.line)}")
     yield _row("sockets", _bars(history.sockets), f"up to {max(history.sockets)}")
 
 
-def _lists(status: Status) -> Iterator[str]:
+def _tables(status: Status) -> Iterator[str]:
     if len(status.processes) > 1:
         yield from _table(
             ("process", "pid", "sockets", "memory", "loop lag", "up"),
@@ -98,7 +98,7 @@ def _lists(status: Status) -> Iterator[str]:
                     str(each.pid),
                     str(each.sockets),
                     "" if each.memory is None else formatting.size(each.memory),
-                    _short(each.loop_lag),
+                    _short_duration(each.loop_lag),
                     duration(each.uptime),
                 )
                 for each in status.processes
@@ -173,9 +173,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> It
     # The last column is not padded, so that lines copied from a terminal have no trailing blanks.
     widths = [*(max(width_of(row[n]) for row in (head, *cells)) for n in range(len(head) - 1)), 0]
     yield ""
-    yield click.style("  ".join(map(_pad, head, widths)), bold=True)
+    yield click.style("  ".join(map(pad, head, widths)), bold=True)
     for row in cells:
-        yield "  ".join(_coloured(_pad(cell, width), cell) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(_coloured(pad(cell, width), cell) for cell, width in zip(row, widths, strict=True))
     if total > len(cells):
         yield f"… and {total - len(cells)} more"
 
@@ -194,25 +194,25 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _bars(values: Sequence[float]) -> str:
-    most = max(values)
-    return "".join(BARS[round(value / most * (len(BARS) - 1)) if most else 0] for value in values)
+    maximum = max(values)
+    return "".join(BARS[round(value / maximum * (len(BARS) - 1)) if maximum else 0] for value in values)
 
 
 def duration(seconds: float) -> str:
     """Format a duration, as in ``4 s``, ``2 min 10 s``, ``3 h 5 min`` and ``2 d 4 h``."""
     whole = int(seconds)
-    for unit, size, below, below_size in (
+    for unit, unit_seconds, smaller_unit, smaller_seconds in (
         ("d", 86400, "h", 3600),
         ("h", 3600, "min", 60),
         ("min", 60, "s", 1),
     ):
-        if whole >= size:
-            rest = whole % size // below_size
-            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
+        if whole >= unit_seconds:
+            rest = whole % unit_seconds // smaller_seconds
+            return f"{whole // unit_seconds} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
     return f"{whole} s"
 
 
-def _short(seconds: float) -> str:
+def _short_duration(seconds: float) -> str:
     if seconds < 1:
         ms = 1000 * seconds
         return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
@@ -222,12 +222,3 @@ def _short(seconds: float) -> str:
 def _clean(text: str) -> str:
     """Replace control characters: names come from tokens, and must not control the terminal."""
     return "".join(char if char.isprintable() else "�" for char in text)
-
-
-def width_of(text: str) -> int:
-    """Return the columns that ``text`` takes on a terminal."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
-
-
-def _pad(text: str, width: int) -> str:
-    return text + " " * (width - width_of(text))

@@ -24,7 +24,6 @@ a reconnect. :class:`RawClient` does not reconnect, either.
 ``token`` is a text, or a function that returns a new token and is called before each connect.
 """
 
-from tornado_chat.client.connection import Ack, MessageRefused, Options, ReconnectingClient, Token
 from tornado_chat.client.counselling import (
     ChatClient,
     ChatFrame,
@@ -34,6 +33,7 @@ from tornado_chat.client.counselling import (
     ObserveFrame,
 )
 from tornado_chat.client.raw import RawClient
+from tornado_chat.client.reconnecting_client import Ack, MessageRefused, Options, ReconnectingClient, Token
 from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.client.support import SupportClient, SupportFrame, UserClient, WaiterClient
 

@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 import msgspec
 from tornado.httputil import url_concat
 
-from tornado_chat.client.connection import (
+from tornado_chat.client.reconnecting_client import (
     Ack,
     MessageRefused,
     Options,
     ReconnectingClient,
     Token,
-    endpoint,
     new_id,
+    websocket_url,
 )
 
 T = TypeVar("T")
@@ -75,14 +75,14 @@ class _Counselling(ReconnectingClient[T]):
     ) -> None:
         super().__init__(token, options or Options())
         self.features = tuple(features)
-        self._endpoint = endpoint(base_url, self._path)
+        self._endpoint_url = websocket_url(base_url, self._path)
         self._parameters = dict(parameters)
         if self.features:
             self._parameters["features"] = ",".join(self.features)
         self._last_seq = 0
 
     def _url(self) -> str:
-        return url_concat(self._endpoint, {"token": self._current_token, **self._parameters})
+        return url_concat(self._endpoint_url, {"token": self._current_token, **self._parameters})
 
     def _is_repeat(self, seq: int | None) -> bool:
         """Return True if a frame with this seq was received before; else record the seq."""

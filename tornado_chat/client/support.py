@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from tornado_chat.client.connection import (
+from tornado_chat.client.reconnecting_client import (
     Ack,
     MessageRefused,
     Options,
     ReconnectingClient,
     Token,
-    endpoint,
     new_id,
+    websocket_url,
 )
 
 MAX_REMEMBERED_USERS = 1000
@@ -73,10 +73,10 @@ class SupportClient(ReconnectingClient[SupportFrame]):
         super().__init__(token, options or Options())
         self.features = tuple(features)
         self.uuid: str | None = None  # the client's own address, from `initialize`
-        self._endpoint = endpoint(base_url, self._path)
+        self._endpoint_url = websocket_url(base_url, self._path)
         self._is_joined = True  # the last of _join_type (as in a new client) and _leave_type that was sent
 
-    async def tell(self, type: str, payload: Any = None, *, to: str | None = None) -> str:
+    async def send_frame(self, type: str, payload: Any = None, *, to: str | None = None) -> str:
         """Send a frame without waiting for an answer; return its id when it is written.
 
         After a reconnect, the client repeats the last of ``ready`` and ``unready`` (a waiter), or ``connect``
@@ -118,7 +118,7 @@ class SupportClient(ReconnectingClient[SupportFrame]):
         return None
 
     def _url(self) -> str:
-        return self._endpoint
+        return self._endpoint_url
 
     def _on_open(self) -> None:
         pass  # the server sends the first frame
@@ -162,8 +162,8 @@ class SupportClient(ReconnectingClient[SupportFrame]):
 class UserClient(SupportClient):
     """The client of a user; it requests a waiter (``connect``) as soon as it is connected.
 
-    After ``disconnected``, or after ``tell("disconnect")``, it does not request a waiter again by itself;
-    ``tell("connect")`` does.
+    After ``disconnected``, or after ``send_frame("disconnect")``, it does not request a waiter again by itself;
+    ``send_frame("connect")`` does.
     """
 
     _path = "/v1/ws/user/connect"

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 
-from tornado_chat.cluster.connection import CONNECTION_ERRORS
+from tornado_chat.cluster.redis_connector import CONNECTION_ERRORS
 from tornado_chat.cluster.redis_link import Link
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from redis.asyncio.connection import AbstractConnection
 
-from tornado_chat.cluster.connection import pack_command
+from tornado_chat.cluster.redis_connector import pack_command
 
 PROBE_COMMAND = pack_command("UNSUBSCRIBE", "")
 """A command that only has the purpose of a reply: it unsubscribes from a channel without a subscription.

@@ -22,8 +22,8 @@ from typing import Any
 from tornado_chat import config
 from tornado_chat.cluster import messages
 from tornado_chat.cluster.codec import EVENTS, Codec
-from tornado_chat.cluster.connection import CONNECTION_ERRORS, RedisConnector, pack_command
 from tornado_chat.cluster.listener import Listener
+from tornado_chat.cluster.redis_connector import CONNECTION_ERRORS, RedisConnector, pack_command
 from tornado_chat.cluster.sender import Sender
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from tornado_chat.cluster.connection import pack_command
+from tornado_chat.cluster.redis_connector import pack_command
 
 MAX_COMMANDS_PER_WRITE = 1000
 

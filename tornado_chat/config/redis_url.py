@@ -51,8 +51,12 @@ class RedisUrl:
         """The name of the server for log lines and error messages."""
         if self.path:
             return self.path
-        hosts = ", ".join(f"{host}:{port}" for host, port in self.hosts)
-        return f"{self.service} of the Sentinels {hosts}" if self.service else hosts
+        return f"{self.service} of the Sentinels {self.addresses}" if self.service else self.addresses
+
+    @property
+    def addresses(self) -> str:
+        """The addresses of the servers, or of the Sentinels, separated by commas."""
+        return ", ".join(f"{host}:{port}" for host, port in self.hosts)
 
 
 def parse(url: str) -> RedisUrl:

@@ -106,12 +106,12 @@ class Hub:
         person: Person,
         transport: Transport,
         encoder: Encoder,
-        tally: EndpointMeter | None = None,
+        meter: EndpointMeter | None = None,
         conn: str = "",
     ) -> SocketStream:
         """Register a new socket and return its stream.
 
-        :arg tally: counts the deliveries to the socket.
+        :arg meter: counts the deliveries to the socket.
         :arg conn: the name of the socket in the log.
         """
         socket_stream = SocketStream(
@@ -122,7 +122,7 @@ class Hub:
             on_ping_due=self._schedule_ping,
             limit_bytes=self._outgoing_limit,
             now=self._loop.time(),
-            tally=tally,
+            meter=meter,
             conn=conn,
         )
         self._streams.add(socket_stream)

@@ -84,17 +84,17 @@ class SocketStream:
     :arg on_ping_due: called when a ping is due; the hub collects due pings for each turn of the loop.
     :arg limit_bytes: unsent bytes above which the socket is closed. No message is lost by that: messages
         without a receipt are sent again when the person reconnects.
-    :arg tally: counts the deliveries.
+    :arg meter: counts the deliveries.
     :arg conn: the name of the socket in the log.
     """
 
     __slots__ = (
         "_cursors",
         "_encoder",
+        "_meter",
         "_on_ping_due",
         "_on_receipt",
         "_receipt_tracker",
-        "_tally",
         "_transport",
         "closed",
         "conn",
@@ -114,11 +114,11 @@ class SocketStream:
         on_ping_due: Callable[["SocketStream"], None],
         limit_bytes: int,
         now: float,
-        tally: EndpointMeter | None = None,
+        meter: EndpointMeter | None = None,
         conn: str = "",
     ) -> None:
         self.conn = conn
-        self._tally = tally or EndpointMeter()
+        self._meter = meter or EndpointMeter()
         self.person = person
         self._transport = transport
         self._encoder = encoder
@@ -305,7 +305,7 @@ class SocketStream:
         if frame is None:
             return False
         self._send_frame(frame)
-        self._tally.delivered += 1
+        self._meter.delivered += 1
         if self._receipt_tracker.record_sent(item.thread, item.seq):
             self._on_ping_due(self)
         return True

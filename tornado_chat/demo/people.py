@@ -27,14 +27,14 @@ class DemoPerson(NamedTuple):
     """A person of the demo at one endpoint.
 
     :ivar endpoint: path and query, with placeholders for the ids.
-    :ivar does: the description that the guide prints.
+    :ivar description: a noun phrase for the guide.
     """
 
     role: Role
     id: int
     name: str
     endpoint: str
-    does: str
+    description: str
 
 
 PEOPLE: Mapping[str, DemoPerson] = {
@@ -103,14 +103,14 @@ class DemoState(msgspec.Struct, frozen=True):
 class GuideData(NamedTuple):
     """The data of the guide.
 
-    :arg admin: the administrator's token.
+    :arg admin_token: the administrator's token.
     :arg password: the password of the administrator's account.
     :arg command: the command line of ``tornado-chat`` in a terminal.
     :arg state_dir: the ``--state-dir`` that ``talk`` requires; None if it finds the demo by itself.
     """
 
     state: DemoState
-    admin: str
+    admin_token: str
     password: str
     command: str
     state_dir: str | None
@@ -121,27 +121,27 @@ def guide(data: GuideData) -> str:
     state = data.state
     lines = ["", f"The demo is ready at {state.url} and ends with Ctrl-C.", ""]
     lines += _pages(data)
-    where = f" --state-dir {shlex.quote(data.state_dir)}" if data.state_dir else ""
+    option = f" --state-dir {shlex.quote(data.state_dir)}" if data.state_dir else ""
     lines += ["Or chat in terminals, one for each person:", ""]
-    commands = {argument: f"{data.command} talk {argument}{where}" for argument in state.people}
+    commands = {argument: f"{data.command} talk {argument}{option}" for argument in state.people}
     width = max(map(len, commands.values()))
     lines += [
-        f"  {commands[argument]:{width}}  {PEOPLE[argument].name}, {PEOPLE[argument].does}"
+        f"  {commands[argument]:{width}}  {PEOPLE[argument].name}, {PEOPLE[argument].description}"
         for argument in state.people
     ]
     lines += ["", "Or connect any WebSocket client, with these tokens, which are valid for a week:", ""]
     for argument, endpoint in state.people.items():
         if endpoint.dialect.startswith("support"):
-            begin = {"id": "1", "type": "auth", "payload": {"token": endpoint.token}}
-            then = {"id": "2", "type": "connect" if endpoint.dialect == "support-user" else "ready"}
+            auth = {"id": "1", "type": "auth", "payload": {"token": endpoint.token}}
+            join = {"id": "2", "type": "connect" if endpoint.dialect == "support-user" else "ready"}
             lines += [
                 f"  {argument}: {endpoint.url} and send",
-                f"    {_encode(begin)}",
-                f"    {_encode(then)}",
+                f"    {_encode(auth)}",
+                f"    {_encode(join)}",
             ]
         else:
-            query = "&" if "?" in endpoint.url else "?"
-            lines += [f"  {argument}:", f"    {endpoint.url}{query}token={endpoint.token}"]
+            separator = "&" if "?" in endpoint.url else "?"
+            lines += [f"  {argument}:", f"    {endpoint.url}{separator}token={endpoint.token}"]
     lines += ["", "A session that has ended stays closed; the next demo opens a new one.", ""]
     return "\n".join(lines)
 
@@ -149,20 +149,20 @@ def guide(data: GuideData) -> str:
 def _pages(data: GuideData) -> list[str]:
     state = data.state
     people = state.people
-    # The part after the # stays in the browser, and is not logged.
-    on_duty = str(PEOPLE["supervisor"].id)
+    # The browser does not send the part after the #, so tokens in it are not logged.
+    supervisor_id = str(PEOPLE["supervisor"].id)
     lines = ["Counselling. Open the first two links in two browser windows, and chat between them:", ""]
-    lines += _link("visitor", _room(state, people["visitor"]))
-    lines += _link("consultant", _room(state, people["consultant"], supervisor=on_duty))
+    lines += _link("visitor", _room_url(state, people["visitor"]))
+    lines += _link("consultant", _room_url(state, people["consultant"], supervisor=supervisor_id))
     lines += _link("observer", f"{state.url}/supervise#token={people['observer'].token}")
-    lines += _link("supervision", _room(state, people["supervision"]))
+    lines += _link("supervision", _room_url(state, people["supervision"]))
     lines += ["", "Support. Ask a question in the chat of the shop, and answer it as the waiter:", ""]
     lines += ["  A shop page with the chat widget:", f"    {state.url}/demo"]
     lines += _link("waiter", f"{state.url}/console#token={people['waiter'].token}")
     lines += ["", "The server:", ""]
     lines += [
-        f"  {ADMIN.name}, {ADMIN.does}, monitors the server:",
-        f"    {state.url}/admin#token={data.admin}",
+        f"  {ADMIN.name}, {ADMIN.description}, monitors the server:",
+        f"    {state.url}/admin#token={data.admin_token}",
         f"  and can sign in with the name {ACCOUNT_NAME} and the password {data.password}:",
         f"    {state.url}/signin",
         "  The documentation of the HTTP API and of the WebSocket frames:",
@@ -173,12 +173,12 @@ def _pages(data: GuideData) -> list[str]:
 
 
 def _link(argument: str, address: str) -> list[str]:
-    return [f"  {PEOPLE[argument].name}, {PEOPLE[argument].does}:", f"    {address}"]
+    return [f"  {PEOPLE[argument].name}, {PEOPLE[argument].description}:", f"    {address}"]
 
 
-def _room(state: DemoState, endpoint: DemoEndpoint, **more: str) -> str:
-    asked = dict(parse_qsl(endpoint.endpoint.partition("?")[2]))
-    parameters = {"token": endpoint.token, "session": asked["sessionId"], "type": asked["type"], **more}
+def _room_url(state: DemoState, endpoint: DemoEndpoint, **more: str) -> str:
+    query = dict(parse_qsl(endpoint.endpoint.partition("?")[2]))
+    parameters = {"token": endpoint.token, "session": query["sessionId"], "type": query["type"], **more}
     return f"{state.url}/room#{urlencode(parameters)}"
 
 

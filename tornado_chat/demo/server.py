@@ -68,7 +68,7 @@ def demo_config(config: Config, directory: Path, any_port: bool) -> Config:
     :raises OSError: the directory cannot be created.
     """
     port = 0 if any_port and _in_use(config.server.host, config.server.port) else config.server.port
-    own = replace(
+    demo = replace(
         config,
         server=replace(config.server, port=port, unix_socket="", processes=1),
         auth=replace(
@@ -82,8 +82,8 @@ def demo_config(config: Config, directory: Path, any_port: bool) -> Config:
         storage=replace(config.storage, url=""),
         cluster=replace(config.cluster, url=""),
     ).with_state_dir(directory)
-    own.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return own
+    demo.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return demo
 
 
 def _in_use(host: str, port: int) -> bool:
@@ -108,15 +108,17 @@ def find_demo(state_dir: Path) -> DemoState:
     raise DemoNotRunning("no demo is running: start one with `tornado-chat demo`")
 
 
-def find_current_demo(home: Path) -> DemoState:
+def find_current_demo(pointer_dir: Path) -> DemoState:
     """Return the demo that was started last.
 
-    :arg home: the configured state directory.
+    :arg pointer_dir: the configured state directory, which has the pointer file.
     :raises DemoNotRunning: no demo is running.
     """
-    directory = home
+    directory = pointer_dir
     with contextlib.suppress(OSError, msgspec.DecodeError):
-        directory = Path(msgspec.json.decode((home / POINTER_FILE).read_bytes(), type=DemoPointer).state_dir)
+        directory = Path(
+            msgspec.json.decode((pointer_dir / POINTER_FILE).read_bytes(), type=DemoPointer).state_dir
+        )
     return find_demo(directory)
 
 
@@ -133,19 +135,21 @@ def _is_process_alive(pid: int) -> bool:
 class DemoHost:
     """The host system of the demo: opens the sessions, and prints the guide.
 
-    :arg config: of the server, see ``demo_config``.
-    :arg home: the directory for the pointer, which ``find_current_demo`` reads.
+    :arg config: the configuration of the server, from ``demo_config``.
+    :arg pointer_dir: the directory for the pointer file, which ``find_current_demo`` reads.
     :arg command: the command line of ``tornado-chat`` in a terminal.
-    :arg say: prints a text.
+    :arg print_text: prints a text.
     :raises ValueError: the secret cannot be created or read, with the reason.
     """
 
-    def __init__(self, config: Config, home: Path, command: str, say: Callable[[str], object]) -> None:
+    def __init__(
+        self, config: Config, pointer_dir: Path, command: str, print_text: Callable[[str], object]
+    ) -> None:
         self._config = config
         self._secret = load_secret(config.auth, config.state_dir)
-        self._pointer = home / POINTER_FILE
+        self._pointer = pointer_dir / POINTER_FILE
         self._command = command
-        self._say = say
+        self._print_text = print_text
         self._task: asyncio.Task[None] | None = None
         self.failed = False
 
@@ -154,7 +158,7 @@ class DemoHost:
         self._task = asyncio.get_running_loop().create_task(self._set_up(url))
 
     def remove_pointer(self) -> None:
-        """Remove the pointer file, so that ``talk`` does not look for this demo any more."""
+        """Remove the pointer file, so that ``talk`` does not find this demo."""
         with contextlib.suppress(OSError):
             if self._pointer.read_bytes() == self._pointer_text():  # else it belongs to a later demo
                 self._pointer.unlink()
@@ -164,34 +168,34 @@ class DemoHost:
             state = await self._open_sessions(url)
             password = await asyncio.to_thread(self._set_up_account)
             _write_private(self._config.state_dir / STATE_FILE, _json(state))
-            found = self._write_pointer()
+            has_pointer = self._write_pointer()
         except Exception:
-            # Any error: without its people the demo is useless.
+            # The demo ends at any error, because it is useless without its people.
             log.exception("the demo cannot be set up")
             self.failed = True
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        admin = self._token(ADMIN.role, ADMIN.id, ADMIN.name, TOKEN_LIFETIME_SECONDS)
-        where = None if found else str(self._config.state_dir)
-        self._say(guide(GuideData(state, admin, password, self._command, where)))
+        admin_token = self._make_token(ADMIN.role, ADMIN.id, ADMIN.name, TOKEN_LIFETIME_SECONDS)
+        state_dir = None if has_pointer else str(self._config.state_dir)
+        self._print_text(guide(GuideData(state, admin_token, password, self._command, state_dir)))
 
     async def _open_sessions(self, url: str) -> DemoState:
         """Return the session and the record of the last demo if they are open, else open new ones."""
-        session_id, record_id = await self._find_last(url)
+        session_id, record_id = await self._find_last_sessions(url)
         if session_id is None:
             visitor, consultant = PEOPLE["visitor"], PEOPLE["consultant"]
-            wanted = {
+            body = {
                 "user_id": visitor.id,
                 "user_name": visitor.name,
                 "consultant_id": consultant.id,
                 "consultant_name": consultant.name,
             }
-            session_id = int((await self._request(url, "/sessions", wanted))["session_id"])
+            session_id = int((await self._request(url, "/sessions", body))["session_id"])
         if record_id is None:
             record_id = (await self._supervise(url, session_id, {}))[0]
         return self._make_state(url, session_id, record_id)
 
-    async def _find_last(self, url: str) -> tuple[int | None, int | None]:
+    async def _find_last_sessions(self, url: str) -> tuple[int | None, int | None]:
         """Return the session and the record of the last demo; None for one that has ended."""
         try:
             last = msgspec.json.decode((self._config.state_dir / STATE_FILE).read_bytes(), type=DemoState)
@@ -215,7 +219,7 @@ class DemoHost:
         return int(record["record_id"]), record.get("state", SessionState.READY)
 
     async def _request(self, url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        bearer = self._token(Role.SERVICE, "demo", None, REQUEST_TOKEN_LIFETIME_SECONDS)
+        bearer = self._make_token(Role.SERVICE, "demo", None, REQUEST_TOKEN_LIFETIME_SECONDS)
         response = await AsyncHTTPClient().fetch(
             f"{url}/api/v1{path}",
             method="GET" if body is None else "POST",
@@ -224,7 +228,7 @@ class DemoHost:
         )
         return msgspec.json.decode(response.body, type=dict[str, Any])
 
-    def _token(self, role: Role, id: int | str, name: str | None, lifetime: float) -> str:
+    def _make_token(self, role: Role, id: int | str, name: str | None, lifetime: float) -> str:
         now = time.time()
         return mint_token(
             self._config.auth, self._secret, id=id, role=role, name=name, lifetime=lifetime, now=now
@@ -251,7 +255,7 @@ class DemoHost:
             endpoint = person.endpoint.format(session_id=session_id, record_id=record_id)
             people[argument] = DemoEndpoint(
                 url="ws" + url.removeprefix("http") + endpoint,
-                token=self._token(person.role, person.id, person.name, TOKEN_LIFETIME_SECONDS),
+                token=self._make_token(person.role, person.id, person.name, TOKEN_LIFETIME_SECONDS),
                 dialect=ENDPOINTS[endpoint.partition("?")[0]],
                 endpoint=endpoint,
                 name=person.name,
@@ -277,7 +281,7 @@ def _json(value: msgspec.Struct) -> bytes:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Write a file atomically, so that no reader sees a part of it; only its owner may read it."""
+    """Write a file atomically, so that no reader sees an incomplete file; only its owner may read it."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     with open(descriptor, "wb") as file:
         file.write(content)

@@ -149,7 +149,7 @@ class _ServerProcess:
             self._last_status = status
 
     def _status(self, server: Server) -> str:
-        status = f"sockets: {server.connection_count}, users in line: {server.queue_length}"
+        status = f"sockets: {server.connection_count}, users in queue: {server.queue_length}"
         return f"{status}; {self._config_problem}" if self._config_problem else status
 
     def _status_fields(self, server: Server) -> dict[str, str | int]:

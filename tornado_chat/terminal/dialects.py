@@ -218,7 +218,7 @@ class UserTerminal(SupportTerminal):
 
     async def leave(self) -> None:
         if self._ending:
-            await self._user.tell("disconnect")
+            await self._user.send_frame("disconnect")
 
 
 class WaiterTerminal(SupportTerminal):
@@ -276,7 +276,7 @@ class WaiterTerminal(SupportTerminal):
             if user is None:
                 self.show_error("there is no current user")
             else:
-                await self._waiter.tell("disconnect", to=user)
+                await self._waiter.send_frame("disconnect", to=user)
                 self._remove_user(user)
             return False
         return await super().run_command(name, rest)

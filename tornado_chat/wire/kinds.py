@@ -59,7 +59,7 @@ class Endpoint:
 
 
 CLOSE_CODES: Mapping[int, str] = {
-    1000: "The session has ended, or another socket took over. Do not reconnect.",
+    1000: "The session has ended. Do not reconnect.",
     1009: "A frame was larger than `[limits] frame_bytes`. Send smaller frames.",
     1012: "The server restarts. Reconnect at once; no message is lost.",
     1013: "The server is overloaded or waits for the database. Reconnect later.",

@@ -209,21 +209,21 @@ async def test_a_support_conversation(house: House) -> None:
     async def sign_in(channel: str, who: str, features: list[str]) -> Peer:
         peer = Peer(await house.connect(f"/v1/ws/{channel}/connect"))
         await until(peer, channel, features, "initialize")
-        await peer.tell("auth", {"token": who, "features": features})
+        await peer.send_frame("auth", {"token": who, "features": features})
         return peer
 
     ada = await sign_in("user", token("user", 1, "Ada"), every)
     await until(ada, "user", every, "auth_success")
-    await ada.tell("connect")
+    await ada.send_frame("connect")
     await until(ada, "user", every, "connect_queue")
     bob = await sign_in("waiter", token("waiter", 7, "Bob"), plain)
-    await bob.tell("ready")
+    await bob.send_frame("ready")
     uuid = (await until(bob, "waiter", plain, "new_connection"))["payload"]["uuid"]
     assert (await until(ada, "user", every, "connect_success"))["payload"]["conversation"]
 
-    await ada.tell("message_text", {"message": "hello"})
+    await ada.send_frame("message_text", {"message": "hello"})
     await until(ada, "user", every, "message_text_success")
-    await ada.tell("message_image", {"url": "https://example.org/parcel.jpg"})
+    await ada.send_frame("message_image", {"url": "https://example.org/parcel.jpg"})
     await until(bob, "waiter", plain, "message_text")
     await until(bob, "waiter", plain, "message_text")  # as a URL
     for type, payload in (
@@ -232,22 +232,22 @@ async def test_a_support_conversation(house: House) -> None:
         ("typing", {"typing": True}),
         ("read", {"seq": 2}),
     ):
-        await bob.tell(type, payload, to=uuid)
+        await bob.send_frame(type, payload, to=uuid)
     await listen.all_of(ada.client, "user", every, {"message_text", "message_image", "typing", "read"})
-    await ada.tell("get_history")
+    await ada.send_frame("get_history")
     assert len((await until(ada, "user", every, "message_history"))["payload"]["items"]) == 4
-    await ada.tell("rate", {"rate": 5})
+    await ada.send_frame("rate", {"rate": 5})
     await until(ada, "user", every, "rate_success")
     for peer, channel, features in ((ada, "user", every), (bob, "waiter", plain)):
-        await peer.tell("nonsense")
+        await peer.send_frame("nonsense")
         await until(peer, channel, features, "error")
 
     eve = await sign_in("waiter", token("waiter", 8, "Eve"), every)
     await until(eve, "waiter", every, "auth_success")
-    await eve.tell("ready")
+    await eve.send_frame("ready")
     while len(json.loads((await house.api("GET", "/api/v1/support/status", HOST)).body)["waiters"]) < 2:
         pass
-    await bob.tell("transfer", {"waiter": 8}, to=uuid)
+    await bob.send_frame("transfer", {"waiter": 8}, to=uuid)
     await until(bob, "waiter", plain, "transfer_success")
     await until(eve, "waiter", every, "new_connection")
     await until(ada, "user", every, "connect_success")
@@ -257,19 +257,19 @@ async def test_a_support_conversation(house: House) -> None:
         ("typing", {"typing": True}),
         ("read", {"seq": 2}),
     ):
-        await ada.tell(type, payload)
+        await ada.send_frame(type, payload)
     await listen.all_of(eve.client, "waiter", every, {"message_text", "message_image", "typing", "read"})
-    await eve.tell("message_text", {"message": "hi"}, to=uuid)
+    await eve.send_frame("message_text", {"message": "hi"}, to=uuid)
     await until(eve, "waiter", every, "message_text_success")
-    await eve.tell("get_history", to=uuid)
+    await eve.send_frame("get_history", to=uuid)
     await until(eve, "waiter", every, "message_history")
 
     again = await sign_in("waiter", token("waiter", 8, "Eve"), every)
     await until(eve, "waiter", every, "kickout")
     assert await listen.rest(eve.client, "waiter", every) == 4409
-    await again.tell("ready")
+    await again.send_frame("ready")
     await until(again, "waiter", every, "new_connection")
-    await ada.tell("disconnect")
+    await ada.send_frame("disconnect")
     await until(again, "waiter", every, "disconnected")
     await until(ada, "user", every, "disconnected")
     assert listen.unseen("user", "waiter") == set()

@@ -352,7 +352,7 @@ class ProcessManager:
         serving, wanted = sum(each.is_serving for each in self._slots), len(self._slots)
         processes = f"{wanted}" if serving == wanted else f"{serving} of {wanted}"
         status = (
-            f"processes: {processes}, sockets: {self._sum('sockets')}, users in line: {self._sum('waiting')}"
+            f"processes: {processes}, sockets: {self._sum('sockets')}, users in queue: {self._sum('waiting')}"
         )
         return "; ".join(filter(None, (status, self._current_command, self._config_problem)))
 

@@ -58,11 +58,11 @@ class Connections:
         return self._draining
 
     def open(
-        self, identity: Identity, transport: Transport, encoder: Encoder, tally: EndpointMeter, conn: str
+        self, identity: Identity, transport: Transport, encoder: Encoder, meter: EndpointMeter, conn: str
     ) -> SocketStream:
         """Open the outgoing side of a new socket.
 
-        :arg tally: counts the items that are delivered to the socket.
+        :arg meter: counts the items that are delivered to the socket.
         :arg conn: the name of the socket in the log.
         :raises TooFast: the person has too many open sockets.
         :raises Restarting: the server is about to stop.
@@ -74,7 +74,7 @@ class Connections:
             raise TooFast("too_many_connections", limit=self._per_identity)
         if not others:
             self._emit_presence(identity.person, online=True)
-        socket_stream = self._hub.open(identity.person, transport, encoder, tally, conn)
+        socket_stream = self._hub.open(identity.person, transport, encoder, meter, conn)
         session = identity.claims.get(ACCOUNT_SESSION_CLAIM)
         if session is not None:
             self._sessions[socket_stream] = str(session)

@@ -15,9 +15,8 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import join_queries, notifications
 from tornado_chat.storage.writer import Transaction
 
-PLAIN = 0
-APPOINTMENT = 1
 CONVERSATION = 2
+"""The type of a notification of a new conversation; 0 is a plain notification, 1 an appointment."""
 
 
 class Notifications:

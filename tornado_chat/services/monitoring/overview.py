@@ -101,7 +101,7 @@ class StatusReporter:
         return status_types.Status(
             time=self._format_time(time.time()),
             problems=problems,
-            sockets={endpoint: tally.open for endpoint, tally in endpoint_meters.items()},
+            sockets={endpoint: meter.open for endpoint, meter in endpoint_meters.items()},
             line=desk.line,
             waiters=desk.waiters,
             conversations=desk.conversations,

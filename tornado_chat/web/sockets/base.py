@@ -40,7 +40,7 @@ from tornado_chat.web.transport.handler import FastWebSocketHandler
 log = logging.getLogger(__name__)
 
 MAX_PENDING_MESSAGES = 64  # messages of one socket that wait for their commit
-FAULT_WINDOW_SECONDS = 60.0  # in which malformed frames are counted
+MALFORMED_WINDOW_SECONDS = 60.0  # in which malformed frames are counted
 MAX_CLOSE_REASON_BYTES = 123  # RFC 6455 section 5.5
 
 REQUEST_ATTRIBUTES = (
@@ -59,7 +59,7 @@ class SocketHandler(FastWebSocketHandler):
     """One WebSocket; also the ``Transport`` of its ``SocketStream``.
 
     :cvar endpoint: the name of this kind of socket in the log and the metrics.
-    :cvar max_malformed_frames: the number of malformed frames within ``FAULT_WINDOW_SECONDS`` that closes the
+    :cvar max_malformed_frames: the number of malformed frames within ``MALFORMED_WINDOW_SECONDS`` that closes the
         socket; None: no limit.
     """
 
@@ -212,7 +212,7 @@ class SocketHandler(FastWebSocketHandler):
         stored.set_callback(partial(self._on_stored, data, acknowledgement))
 
     def send(self, text: bytes) -> None:
-        """Send a frame of the dialect, outside of the stream of confirmed frames."""
+        """Send a frame of the dialect at once, not through the ``SocketStream``."""
         self.send_text(text)
 
     # --- the other methods of Transport; send_frame and unsent are inherited ---
@@ -301,7 +301,7 @@ class SocketHandler(FastWebSocketHandler):
             self._malformed_at.append(now)
             if (
                 len(self._malformed_at) == self.max_malformed_frames
-                and now - self._malformed_at[0] < FAULT_WINDOW_SECONDS
+                and now - self._malformed_at[0] < MALFORMED_WINDOW_SECONDS
             ):
                 self.refuse(Malformed("too_many_errors"))
 

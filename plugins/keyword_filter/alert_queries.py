@@ -10,7 +10,7 @@ from tornado_chat.plugin_api import Kind, Message, Person, Thread, Transaction, 
 
 
 class Stage(StrEnum):
-    """The next stage of an alert's escalation: who is notified next. The values are stored."""
+    """The next stage of an alert's escalation: the next recipients. The values are stored."""
 
     ASSIGNED = "assigned"  # all supervisors of the session
     SUPERVISOR = "supervisor"  # the next supervisor, one at a time
@@ -66,7 +66,7 @@ class Alert(NamedTuple):
 def add(tx: Transaction, message: Message, list_name: str, stage: Stage) -> bool:
     """Add an alert that is due now.
 
-    Returns False without adding an alert if the message had one already, or while an alert of the same
+    Returns False without adding an alert if the message has an alert already, or while an alert of the same
     conversation is being escalated.
     """
     table = KeywordFilterAlert
@@ -78,10 +78,10 @@ def add(tx: Transaction, message: Message, list_name: str, stage: Stage) -> bool
     return True
 
 
-def set_stage(tx: Transaction, alert: Alert, stage: Stage, after: int | None) -> None:
-    """Set the next stage of an alert, due in ``after`` microseconds; None for never."""
+def set_stage(tx: Transaction, alert: Alert, stage: Stage, delay_microseconds: int | None) -> None:
+    """Set the next stage of an alert, due after the delay. :arg delay_microseconds: None: never due."""
     table = KeywordFilterAlert
-    due = None if after is None else tx.now + after
+    due = None if delay_microseconds is None else tx.now + delay_microseconds
     table.update(stage=stage.value, due=due).where(table.id == alert.id).execute(tx.database)
 
 
@@ -125,7 +125,7 @@ def find_read(database: pw.Database) -> list[tuple[int, int]]:
 def is_escalating(tx: Transaction, thread: Thread) -> bool:
     """Return True if an alert of this conversation is being escalated, and no recipient has read it."""
     table, notified_table, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
-    seen = (
+    read_alerts = (
         notified_table.select(notified_table.alert)
         .join(notification, on=(notification.id == notified_table.notification))
         .where(notification.read.is_null(False))
@@ -136,7 +136,7 @@ def is_escalating(tx: Transaction, thread: Thread) -> bool:
             (table.kind == thread.kind)
             & (table.thread_id == thread.id)
             & table.due.is_null(False)
-            & table.id.not_in(seen)
+            & table.id.not_in(read_alerts)
         )
         .exists(tx.database)
     )

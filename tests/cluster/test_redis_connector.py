@@ -170,7 +170,9 @@ async def test_sentinels_with_and_without_a_password(
         at = f"127.0.0.1:{sentinel.port}/mymaster"
         await check_works(settings(server, url=f"sentinel://:secret@{at}"))
         if own:
-            assert "no master is known" in await problem(settings(server, url=f"sentinel://:wrong@{at}"))
+            assert "know no master for the service" in await problem(
+                settings(server, url=f"sentinel://:wrong@{at}")
+            )
         else:
             assert "refuses the login" in await problem(settings(server, url=f"sentinel://:wrong@{at}"))
 
@@ -182,7 +184,9 @@ async def test_a_service_that_no_sentinel_knows(
     expected_logs.append(LOST)
     with RedisSentinel(memory / f"redis-{tmp_path.name}", redis) as sentinel:
         text = await problem(settings(redis, url=f"sentinel://127.0.0.1:{sentinel.port}/other"))
-        assert text.startswith(f"no master is known: Redis other of the Sentinels 127.0.0.1:{sentinel.port}")
+        assert text.startswith(
+            f"the Sentinels 127.0.0.1:{sentinel.port} know no master for the service other"
+        )
 
 
 # --- urls ---

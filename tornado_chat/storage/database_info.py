@@ -25,7 +25,7 @@ class SqliteFileInfo(msgspec.Struct, frozen=True):
 
 
 class DatabaseInfo(msgspec.Struct, frozen=True):
-    """Facts about a database.
+    """The description of a database.
 
     :ivar kind: name and version of the database system.
     :ivar migrations: names of the applied migrations.
@@ -50,7 +50,7 @@ class DatabaseInfo(msgspec.Struct, frozen=True):
 
 
 def describe(database: pw.Database) -> DatabaseInfo:
-    """Read the facts about a database. :raises peewee.PeeweeException: the database cannot be read."""
+    """Describe a database. :raises peewee.PeeweeException: the database cannot be read."""
     migrations = schema.migration_status(database)
     tables = set(database.get_tables())
     ours = {model._meta.table_name: model for model in models.TABLES if model._meta.table_name in tables}

@@ -367,7 +367,7 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def endpoint(base_url: str, path: str) -> str:
+def websocket_url(base_url: str, path: str) -> str:
     """Return the WebSocket URL of ``path`` below ``base_url``, which may have the scheme http or https, too.
 
     :raises ValueError: ``base_url`` has another scheme.

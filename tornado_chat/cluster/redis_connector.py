@@ -132,7 +132,10 @@ class RedisConnector:
                     "Check the password in [cluster] url or password_file"
                 )
             case MasterNotFoundError():
-                return f"no master is known: Redis {server} is down, or they have no service of this name"
+                return (
+                    f"the Sentinels {self.url.addresses} know no master for the service {self.url.service}: "
+                    "Redis is down, or the service has another name"
+                )
             case NotMasterError() | ReadOnlyError():
                 return (
                     f"Redis at {server} is a replica and accepts no writes; "
