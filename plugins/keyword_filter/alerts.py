@@ -1,9 +1,9 @@
 """The alert service: it notifies people of an alert in stages until a notification is read.
 
-Strategy: all state is in the database. An alert is a row with its next stage and the time at which that
-stage is due; one task sleeps until the next alert is due, notifies the people of the stage and stores the next stage.
-So a restarted server continues, and raising an alert only adds a row and wakes the task. The next stage is
-stored after the notifications: a crash in between leads to a second notification, not to a lost one.
+Strategy: all state is in the database. An alert is a row with its next stage and the time at which that stage
+is due; one task sleeps until the next alert is due, notifies the people of the stage and stores the next
+stage. So a restarted server continues, and raising an alert only adds a row and wakes the task. The next
+stage is stored after the notifications: a crash in between leads to a second notification, not to a lost one.
 """
 
 import asyncio
@@ -177,7 +177,7 @@ class AlertService:
     async def _notify_people(
         self, alert_context: AlertContext, people: Iterable[Person], limit: int | None = None
     ) -> bool:
-        """Notify at most ``limit`` of ``people``, except those excluded. Returns True if a person was notified."""
+        """Notify at most ``limit`` of ``people``, except those excluded. Return True if one was notified."""
         notified_count = 0
         for person in people:
             if notified_count == limit:
@@ -250,7 +250,7 @@ class AlertService:
         return await self._context.people(role)
 
     async def _set_stage(self, alert: Alert, stage: Stage, delay_seconds: float | None) -> None:
-        """Store the next stage of an alert, due after ``delay_seconds``; None: the alert has no further stage."""
+        """Store the next stage of an alert, due after ``delay_seconds``; None: there is no further stage."""
         delay = None if delay_seconds is None else round(delay_seconds * MICROSECONDS_PER_SECOND)
         await self._context.write(lambda tx: alert_queries.set_stage(tx, alert, stage, delay))
 

@@ -53,7 +53,7 @@ def list_(context: CommandContext, dead: bool, last: int) -> None:
 @click.option("--all", "all_dead", is_flag=True, help="Retry all dead deliveries.")
 @click.pass_obj
 def retry(context: CommandContext, ids: Sequence[int], all_dead: bool) -> None:
-    """Make dead deliveries wait again, due at once. The exit code is 1 if one of the deliveries is not dead."""
+    """Make dead deliveries wait again, due at once. The exit code is 1 if a delivery is not dead."""
     if bool(ids) == all_dead:
         raise click.UsageError("name the deliveries by their ID (`tornado-chat notify list`), or use --all")
     now = time.time_ns() // 1000

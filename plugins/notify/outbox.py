@@ -23,9 +23,9 @@ class NotifyDelivery(pw.Model):
     """The delivery of one notification to one target.
 
     ``target`` is a ``Target.key``, ``shown`` the target's address without secrets, and ``recipient`` a
-    ``Person.key``. ``body`` is the body of a webhook, the same bytes in each attempt. ``next_at`` is the time of
-    the next attempt, or the time of the last change if the delivery is not waiting. ``since`` is the start of
-    ``give_up_after``: the time of the creation, or of the last `notify retry`.
+    ``Person.key``. ``body`` is the body of a webhook, the same bytes in each attempt. ``next_at`` is the time
+    of the next attempt, or the time of the last change if the delivery is not waiting. ``since`` is the start
+    of ``give_up_after``: the time of the creation, or of the last `notify retry`.
     """
 
     id = pw.BigAutoField()

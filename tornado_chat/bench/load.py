@@ -10,7 +10,7 @@ their processor times. A socket may have its own ``port``.
     Messages between ``sockets``, which are opened one after the other. Each has a ``path``, and optionally
     ``hello`` (texts to send when it is open), ``ready`` (a text in the frame after which the next socket is
     opened) and ``count`` (a text in the frames that are counted). A socket that sends has a ``message``,
-    ``in_flight`` and ``acknowledged_by``: the index of the socket whose frames acknowledge the arrival of a message.
+    ``in_flight`` and ``acknowledged_by``: the index of the socket whose frames acknowledge a message.
     With ``rate`` it sends so many messages per second without waiting for that. In a message ``{n}`` stands
     for a number and ``{uuid}`` for the uuid in the ready frame. With ``http`` the message is sent as it is,
     over a connection that is not upgraded.

@@ -133,7 +133,7 @@ def talk(
 
 
 def pair(first: str, second: str, count: str | None = None) -> list[dict[str, Any]]:
-    """Return the plans of two sockets. :arg count: a text in the frames that are counted; None: all frames."""
+    """Return the plans of two sockets. :arg count: a text in the counted frames; None: all frames."""
     message = json.dumps({"msg": TEXT})
     return [
         {"path": path, "message": message, "in_flight": IN_FLIGHT, "count": count} for path in (first, second)

@@ -155,8 +155,8 @@ def _open_conversations_text(conversations: Sequence["OpenConversation"], end_op
     listed = ", ".join(f"{names[each.thread.kind]} {each.thread.id} ({each.state})" for each in conversations)
     if end_open:
         return (
-            f"the server is running, so these conversations may be in use: {listed}. End them in the server, or "
-            "stop the server"
+            f"the server is running, so these conversations may be in use: {listed}. End them in the "
+            "server, or stop the server"
         )
     return f"these conversations are open: {listed}. End them first, or use --end-open"
 

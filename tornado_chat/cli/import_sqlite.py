@@ -45,7 +45,7 @@ def import_(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
     unknown = [name for name, rows in info.other_rows.items() if rows and name not in known]
     if unknown:
         click.echo(
-            f"these tables belong to plugins that are not enabled, and will be left out: {', '.join(unknown)}; "
+            f"these tables belong to plugins that are not enabled, and are left out: {', '.join(unknown)}; "
             "add the plugins to [plugins] enabled to import their tables",
             err=True,
         )

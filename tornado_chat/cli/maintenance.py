@@ -81,7 +81,8 @@ def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, ye
     )
     if keepers.failed:
         raise click.ClickException(
-            f"these plugins failed, and may still hold data of these conversations: {', '.join(sorted(keepers.failed))}"
+            "these plugins failed, and may still hold data of these conversations: "
+            f"{', '.join(sorted(keepers.failed))}"
         )
 
 

@@ -124,8 +124,8 @@ def database_session(config: configuration.Config) -> Iterator[tuple["peewee.Dat
     try:
         database = open_database(config.storage, without_timeout=True)
     except (OSError, peewee.ImproperlyConfigured) as error:
-        # This error concerns the database's folder or driver. A later OSError is one of the command, for example
-        # of a closed pipe.
+        # This error concerns the database's folder or driver. A later OSError is one of the command, for
+        # example of a closed pipe.
         raise database_error(config, str(error)) from error
     try:
         yield database, schema

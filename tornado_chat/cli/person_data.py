@@ -39,7 +39,8 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
         missing_migrations = [name for name, applied in schema.migration_status(database) if not applied]
         if missing_migrations:
             raise click.ClickException(
-                f"the database lacks {', '.join(missing_migrations)}: make a backup, then run `tornado-chat db upgrade`"
+                f"the database lacks {', '.join(missing_migrations)}: make a backup, then run "
+                "`tornado-chat db upgrade`"
             )
         raise_lock_timeout(database)
         for each in loaded:

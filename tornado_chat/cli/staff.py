@@ -22,7 +22,7 @@ ROLES = (Role.CONSULTANT, Role.SUPERVISOR, Role.WAITER, Role.ADMIN)
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,57}")
 MAX_TEXT_CHARACTERS = 64
 ID_PREFIX = "staff-"
-"""The prefix of generated ids, so that they differ from the ids of the host system, which are mostly numbers."""
+"""The prefix of generated ids, so that they differ from the host system's ids, which are mostly numbers."""
 
 
 def _parse_name(context: click.Context, parameter: click.Parameter, text: str) -> str:

@@ -158,17 +158,20 @@ def _explain_failure(
     seconds = time.time() - recorded.since
     if not recorded.alive:
         return (
-            f"{failed}. The server is not running: process {recorded.pid} was killed or crashed. The end of its "
-            "log may say why; start it again: acknowledged messages are not lost"
+            f"{failed}. The server is not running: process {recorded.pid} was killed or crashed. The end of "
+            "its log may say why; start it again: acknowledged messages are not lost"
         )
     if recorded.state == status_file.STARTING:
-        return f"{failed}. The server (process {recorded.pid}) has been starting for {seconds:.0f} s; try again soon"
+        return (
+            f"{failed}. The server (process {recorded.pid}) has been starting for {seconds:.0f} s; try again "
+            "soon"
+        )
     if recorded.state == status_file.STOPPING:
         return (
             f"{failed}. The server (process {recorded.pid}) has been stopping for {seconds:.0f} s: "
             "it stores the last messages and closes the connections"
         )
     return (
-        f"{failed}. The server (process {recorded.pid}) listens at {recorded.url}: the configuration has changed "
-        "since its start. Restart it, or use --url"
+        f"{failed}. The server (process {recorded.pid}) listens at {recorded.url}: the configuration has "
+        "changed since its start. Restart it, or use --url"
     )

@@ -162,7 +162,7 @@ class SupportClient(ReconnectingClient[SupportFrame]):
 class UserClient(SupportClient):
     """The client of a user; it requests a waiter (``connect``) as soon as it is connected.
 
-    After ``disconnected``, or after ``send_frame("disconnect")``, it does not request a waiter again by itself;
+    After ``disconnected``, or after ``send_frame("disconnect")``, it does not request a waiter by itself;
     ``send_frame("connect")`` does.
     """
 

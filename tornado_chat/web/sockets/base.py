@@ -59,8 +59,8 @@ class SocketHandler(FastWebSocketHandler):
     """One WebSocket; also the ``Transport`` of its ``SocketStream``.
 
     :cvar endpoint: the name of this kind of socket in the log and the metrics.
-    :cvar max_malformed_frames: the number of malformed frames within ``MALFORMED_WINDOW_SECONDS`` that closes the
-        socket; None: no limit.
+    :cvar max_malformed_frames: the number of malformed frames within ``MALFORMED_WINDOW_SECONDS`` that
+        closes the socket; None: no limit.
     """
 
     endpoint: ClassVar[str]
