@@ -31,7 +31,30 @@ class Use(NamedTuple):
     given: set[str] | None
 
 
-def codes(node: ast.expr, module: ast.Module) -> list[str]:
+class Module:
+    """The parts of a source file that the search looks at."""
+
+    def __init__(self, file: Path) -> None:
+        self.name = file.relative_to(PACKAGE)
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        self.calls = [
+            (node.func.id, node)
+            for node in nodes
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        ]
+        self.assignments = [node for node in nodes if isinstance(node, ast.Assign)]
+        self.imported = {
+            alias.name
+            for node in nodes
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tornado_chat.")
+            for alias in node.names
+        }
+
+
+MODULES = [Module(file) for file in sorted(PACKAGE.rglob("*.py"))]
+
+
+def codes(node: ast.expr, module: Module) -> list[str]:
     """Return the codes that an expression may evaluate to.
 
     Constants, conditional expressions, f-strings that end with a role, and local variables are understood.
@@ -47,9 +70,8 @@ def codes(node: ast.expr, module: ast.Module) -> list[str]:
     if isinstance(node, ast.Name):
         assigned = [
             assign.value
-            for assign in ast.walk(module)
-            if isinstance(assign, ast.Assign)
-            and any(isinstance(t, ast.Name) and t.id == node.id for t in assign.targets)
+            for assign in module.assignments
+            if any(isinstance(t, ast.Name) and t.id == node.id for t in assign.targets)
         ]
         assert assigned, f"line {node.lineno}: {node.id} is not assigned in this module"
         return [code for value in assigned for code in codes(value, module)]
@@ -57,22 +79,13 @@ def codes(node: ast.expr, module: ast.Module) -> list[str]:
 
 
 def uses(names: set[str], argument: int) -> Iterator[Use]:
-    for file in sorted(PACKAGE.rglob("*.py")):
-        module = ast.parse(file.read_text())
-        imported = {
-            alias.name
-            for node in ast.walk(module)
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tornado_chat.")
-            for alias in node.names
-        }
-        for node in ast.walk(module):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-                continue
-            if node.func.id in names & imported and len(node.args) > argument:
-                keywords = {keyword.arg for keyword in node.keywords}
+    for module in MODULES:
+        for name, call in module.calls:
+            if name in names & module.imported and len(call.args) > argument:
+                keywords = {keyword.arg for keyword in call.keywords}
                 given = None if None in keywords else {str(keyword) for keyword in keywords}
-                for code in codes(node.args[argument], module):
-                    yield Use(f"{file.relative_to(PACKAGE)}:{node.lineno}", code, given)
+                for code in codes(call.args[argument], module):
+                    yield Use(f"{module.name}:{call.lineno}", code, given)
 
 
 ERROR_USES = list(uses(RAISED, 0))
