@@ -47,6 +47,13 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not i
 SECRET = b"a secret of the tests, long enough for HS256"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded with ``record_property``: facts about the machine that a passed test tells."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties if report.when == "call" else ():
+            terminalreporter.write_line(f"{name}: {value}")
+
+
 @pytest.fixture
 def new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
     """The function that makes the event loop of a test."""

@@ -45,7 +45,18 @@ class SupervisePage:
         return self.page.locator("#session-rows button", has_text=name)
 
     async def put_aside(self, session: int) -> None:
+        """Hide the pane of a session, and return when the page has noticed that it is hidden."""
         await self.pane(session).menu("Put aside")
+        await expect(self.pane(session).place).to_be_hidden()
+        # The page notices by an IntersectionObserver; the browser calls a new observer not before the older ones.
+        await self.page.evaluate(
+            """() => new Promise((resolve) => {
+                new IntersectionObserver((_, observer) => {
+                    observer.disconnect();
+                    resolve();
+                }).observe(document.body);
+            })"""
+        )
 
 
 class Pane:

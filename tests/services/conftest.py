@@ -40,6 +40,7 @@ def open_store(
     """Return a real store with its threads, on a SQLite database in ``directory``."""
     database = open_at(directory / "store.sqlite3")
     schema.upgrade(database)
+    database.close()  # this thread's connection; the threads of the store open their own
     return Store(database, published.append, loop, metrics, timeout_seconds=5.0)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import peewee as pw
 import pytest
 
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.storage.conftest import open_at
 from tests.storage.people import build_sample
 from tornado_chat.storage import schema, sqlite_files
@@ -241,12 +242,12 @@ def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(database: pw.Database,
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM message").fetchone()
         reading.set()
-        done.wait(20)
+        done.wait(WAIT_TIMEOUT_SECONDS)
         reader.close()
 
     thread = threading.Thread(target=read)
     thread.start()
-    reading.wait(20)
+    assert reading.wait(WAIT_TIMEOUT_SECONDS)
     build_sample(database)
     assert not sqlite_files.truncate_wal(database_file, 0)
     assert wal.stat().st_size > 0

@@ -76,7 +76,7 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
-        self.patience = 10.0  # seconds
+        self.patience = WAIT_TIMEOUT_SECONDS
         self.accepted = ""  # of the offered extensions
 
     async def read(self) -> Frame | None:
@@ -117,6 +117,7 @@ class Site:
     seen: list[Any] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
     server: HTTPServer | None = None
+    sockets: list[socket.socket] = field(default_factory=list)
     port: int = 0
 
     def start(self, **settings: Any) -> None:
@@ -141,15 +142,30 @@ class Site:
 
         settings.setdefault("websocket_max_message_size", 2 * MIB)
         self.server = HTTPServer(Application([("/ws", Handler)], **settings))
-        sockets = bind_sockets(0, "127.0.0.1")
-        self.port = sockets[0].getsockname()[1]
-        self.server.add_sockets(sockets)
+        self.sockets = bind_sockets(0, "127.0.0.1")
+        self.port = self.sockets[0].getsockname()[1]
+        self.server.add_sockets(self.sockets)
 
-    async def connect(self, early: bytes = b"", path: str | None = None, offers: str = "") -> Client:
-        """Connect. :arg early: bytes in the same segment as the request."""
-        where = (
-            asyncio.open_unix_connection(path) if path else asyncio.open_connection("127.0.0.1", self.port)
-        )
+    async def connect(
+        self, early: bytes = b"", path: str | None = None, offers: str = "", buffer_bytes: int = 0
+    ) -> Client:
+        """Connect.
+
+        :arg early: bytes in the same segment as the request.
+        :arg buffer_bytes: the size of the kernel's buffers of both ends; 0: as the machine is configured.
+        """
+        if path:
+            where = asyncio.open_unix_connection(path)
+        elif buffer_bytes:
+            own = socket.socket()
+            for each in (own, *self.sockets):  # an accepted connection has the sizes of the listening socket
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+            own.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(own, ("127.0.0.1", self.port))
+            where = asyncio.open_connection(sock=own)
+        else:
+            where = asyncio.open_connection("127.0.0.1", self.port)
         client = Client(*await where)
         self.clients.append(client)
         extensions = f"\r\nSec-WebSocket-Extensions: {offers}\r\n\r\n".encode() if offers else b"\r\n\r\n"
@@ -703,7 +719,7 @@ async def test_a_slow_reader_delays_the_writer(site: Site) -> None:
         most = max(most, handler.unsent)
 
     site.handle_message = handle_message
-    await slow_echo(site)
+    await slow_echo(site, unread_bytes=0)
     assert most <= 3 * 64 * 1024
 
 
@@ -718,12 +734,14 @@ async def test_a_slow_reader_is_not_read_from(site: Site, monkeypatch: pytest.Mo
         most = max(most, handler.unsent)
 
     site.handle_message = handle_message
-    await slow_echo(site)
+    await slow_echo(site, unread_bytes=MIB)
     assert MIB < most <= MIB + 512 * 1024
 
 
-async def slow_echo(site: Site) -> None:
-    client = await site.connect()
+async def slow_echo(site: Site, unread_bytes: int) -> None:
+    """Send 16 MB before reading, and start to read after the server holds more than ``unread_bytes``."""
+    # With buffers as the kernel grows them (up to 32 MiB), all might be in them, and the server would hold nothing.
+    client = await site.connect(buffer_bytes=64 * 1024)
     sent = [bytes((i,)) * 65536 for i in range(250)]
 
     async def send() -> None:
@@ -732,7 +750,8 @@ async def slow_echo(site: Site) -> None:
             await client.writer.drain()
 
     sending = asyncio.create_task(send())
-    await asyncio.sleep(0.3)
+    await until(lambda: site.handlers[0].unsent > unread_bytes)
+    await asyncio.sleep(0.3)  # a server that reads on would take more in this time
     assert not sending.done()
     for payload in sent:
         assert await client.read() == (BINARY, payload)
