@@ -38,8 +38,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("tests")
 
-# Under PYTHONDONTWRITEBYTECODE, each worker and each server process would compile all modules at its start, which
-# takes most of a run. The folder keeps the source folders free of bytecode, as the variable asks for.
+# Under PYTHONDONTWRITEBYTECODE, each worker and each server process would compile all modules at its start,
+# which takes most of a run. The folder keeps the source folders free of bytecode, as the variable asks for.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not in os.environ:
     os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
     sys.pycache_prefix, sys.dont_write_bytecode = os.environ["PYTHONPYCACHEPREFIX"], False
@@ -48,7 +48,7 @@ SECRET = b"a secret of the tests, long enough for HS256"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests recorded with ``record_property``: facts about the machine that a passed test tells."""
+    """Print the properties that tests recorded with ``record_property``: facts about the machine."""
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties if report.when == "call" else ():
             terminalreporter.write_line(f"{name}: {value}")
@@ -108,7 +108,7 @@ def token(role: str, id: int | str, name: str | None = None, *, lifetime: float 
 
 
 @dataclass
-class House:
+class Harness:
     """A running server and the clients of a test."""
 
     server: Server
@@ -294,7 +294,7 @@ def database_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequ
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> config.Config:
-    """The configuration of ``house``; a test module overrides this fixture to change it."""
+    """The configuration of ``harness``; a test module overrides this fixture to change it."""
     secret = tmp_path / "secret"
     secret.write_bytes(SECRET)
     return config.Config(
@@ -306,19 +306,19 @@ def settings(tmp_path: Path, database_url: str) -> config.Config:
 
 
 @pytest.fixture
-def house(io_loop: IOLoop, settings: config.Config) -> Iterator[House]:
-    async def start() -> House:
+def harness(io_loop: IOLoop, settings: config.Config) -> Iterator[Harness]:
+    async def start() -> Harness:
         server = Server(settings)
         await server.start()
-        return House(server, settings, [])
+        return Harness(server, settings, [])
 
-    house = io_loop.run_sync(start)
-    yield house
+    harness = io_loop.run_sync(start)
+    yield harness
 
     async def stop() -> None:
-        for client in house.clients:
+        for client in harness.clients:
             await client.close()
-        await house.server.stop()
+        await harness.server.stop()
 
     io_loop.run_sync(stop)
 

@@ -11,7 +11,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tests.cluster.conftest import settings as cluster_settings
-from tests.conftest import House, Peer, changed, token
+from tests.conftest import Harness, Peer, changed, token
 from tests.helpers.faults import FaultyProxy
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
@@ -41,26 +41,26 @@ def settings(settings: config.Config, redis: RedisServer) -> config.Config:
 
 
 @pytest.fixture
-def houses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[House]]:
+def harnesses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[Harness]]:
     """Three servers, of which the first coordinates."""
 
-    async def start() -> list[House]:
+    async def start() -> list[Harness]:
         started = []
         for _ in range(3):
             server = Server(settings)
             await server.start()
-            started.append(House(server, settings, []))
+            started.append(Harness(server, settings, []))
         return started
 
-    houses = io_loop.run_sync(start, timeout=WAIT_TIMEOUT_SECONDS)
-    yield houses
+    harnesses = io_loop.run_sync(start, timeout=WAIT_TIMEOUT_SECONDS)
+    yield harnesses
 
     async def stop() -> None:
-        for house in houses:
-            for client in house.clients:
+        for harness in harnesses:
+            for client in harness.clients:
                 await client.close()
-        for house in houses:
-            await house.server.stop()
+        for harness in harnesses:
+            await harness.server.stop()
 
     io_loop.run_sync(stop, timeout=WAIT_TIMEOUT_SECONDS)
 
@@ -78,8 +78,8 @@ async def frame_with(client: RawClient, key: str) -> dict[str, object]:
 
 
 @pytest.mark.gen_test
-async def test_a_session_of_participants_at_different_servers(houses: list[House]) -> None:
-    one, two, three = houses
+async def test_a_session_of_participants_at_different_servers(harnesses: list[Harness]) -> None:
+    one, two, three = harnesses
     session = await one.session()
     visitor = await two.chat(VISITOR, session)
     assert await texts(visitor, 1) == ["来访者 小林已进入会话"]
@@ -105,9 +105,9 @@ async def test_a_session_of_participants_at_different_servers(houses: list[House
 
 @pytest.mark.gen_test
 async def test_a_participant_that_returns_to_another_server_misses_no_message_and_is_not_announced(
-    houses: list[House],
+    harnesses: list[Harness],
 ) -> None:
-    one, two, three = houses
+    one, two, three = harnesses
     session = await one.session()
     visitor = await two.chat(VISITOR, session)
     await texts(visitor, 1)
@@ -123,8 +123,8 @@ async def test_a_participant_that_returns_to_another_server_misses_no_message_an
 
 
 @pytest.mark.gen_test
-async def test_presence_typing_and_read_frames_cross_servers(houses: list[House]) -> None:
-    one, two, three = houses
+async def test_presence_typing_and_read_frames_cross_servers(harnesses: list[Harness]) -> None:
+    one, two, three = harnesses
     session = await one.session()
     features = "typing,read,presence"
     visitor = await two.chat(VISITOR, session, features=features)
@@ -142,8 +142,8 @@ async def test_presence_typing_and_read_frames_cross_servers(houses: list[House]
 
 
 @pytest.mark.gen_test
-async def test_all_servers_share_one_queue(houses: list[House]) -> None:
-    one, two, three = houses
+async def test_all_servers_share_one_queue(harnesses: list[Harness]) -> None:
+    one, two, three = harnesses
     first = await two.user(1)
     assert (await first.get("connect_queue"))["payload"]["location"] == 1
     second = await three.user(2)
@@ -167,17 +167,17 @@ async def test_all_servers_share_one_queue(houses: list[House]) -> None:
     assert (await waiter.get("message_text"))["from"] == first.uuid
     await back.send_frame("disconnect")
     assert (await waiter.get("disconnected"))["from"] == first.uuid
-    for house in houses:
-        status = json.loads((await house.api("GET", "/api/v1/support/status", HOST)).body)
+    for harness in harnesses:
+        status = json.loads((await harness.api("GET", "/api/v1/support/status", HOST)).body)
         assert [each["conversations"] for each in status["waiters"]] == [1]
-        whole = json.loads((await house.api("GET", "/api/v1/status")).body)
+        whole = json.loads((await harness.api("GET", "/api/v1/status")).body)
         assert (whole["line"]["length"], whole["waiters"]["items"][0]["conversations"]) == (0, 1)
 
 
 @pytest.mark.gen_test
-async def test_a_user_with_a_tab_at_each_server_has_one_conversation(houses: list[House]) -> None:
-    waiter = await houses[0].waiter(7, ready=False)
-    tabs: list[Peer] = list(await asyncio.gather(*(house.user(1) for house in houses)))
+async def test_a_user_with_a_tab_at_each_server_has_one_conversation(harnesses: list[Harness]) -> None:
+    waiter = await harnesses[0].waiter(7, ready=False)
+    tabs: list[Peer] = list(await asyncio.gather(*(harness.user(1) for harness in harnesses)))
     for tab in tabs:
         assert (await tab.get("connect_queue"))["payload"]["location"] == 1
     await waiter.send_frame("ready")
@@ -193,14 +193,14 @@ async def test_a_user_with_a_tab_at_each_server_has_one_conversation(houses: lis
 
 
 @pytest.mark.gen_test
-async def test_a_conversation_is_transferred_to_a_waiter_at_another_server(houses: list[House]) -> None:
-    user, source = await houses[0].user(1), await houses[1].waiter(7)
+async def test_a_conversation_is_transferred_to_a_waiter_at_another_server(harnesses: list[Harness]) -> None:
+    user, source = await harnesses[0].user(1), await harnesses[1].waiter(7)
     await user.until("connect_success")
     await source.get("new_connection")
-    target = await houses[2].waiter(8)
+    target = await harnesses[2].waiter(8)
     status = {}
     while len(status.get("waiters", ())) < 2:
-        status = json.loads((await houses[0].api("GET", "/api/v1/support/status", HOST)).body)
+        status = json.loads((await harnesses[0].api("GET", "/api/v1/support/status", HOST)).body)
     request_id = await source.send_frame("transfer", {"waiter": 8}, to=user.uuid)
     assert (await source.until("transfer_success"))["reply_id"] == request_id
     assert (await target.get("new_connection"))["payload"]["uuid"] == user.uuid
@@ -210,32 +210,32 @@ async def test_a_conversation_is_transferred_to_a_waiter_at_another_server(house
 
 
 @pytest.mark.gen_test
-async def test_a_notification_reaches_its_recipient_at_another_server(houses: list[House]) -> None:
-    listener = await houses[1].connect(f"/notify?token={COUNSELLOR}")
-    presence = PresenceLookup(houses[2].server._hub, houses[2].server._cluster_mode.bus)
+async def test_a_notification_reaches_its_recipient_at_another_server(harnesses: list[Harness]) -> None:
+    listener = await harnesses[1].connect(f"/notify?token={COUNSELLOR}")
+    presence = PresenceLookup(harnesses[2].server._hub, harnesses[2].server._cluster_mode.bus)
     while not await presence.online(Person(Role.CONSULTANT, "2")):
         pass
-    await houses[2].session()
+    await harnesses[2].session()
     assert (await listener.recv_json())["type"] == 2
 
 
 @pytest.mark.gen_test
-async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(houses: list[House]) -> None:
-    first = Peer(await houses[0].connect("/v1/ws/waiter/connect"))
+async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(harnesses: list[Harness]) -> None:
+    first = Peer(await harnesses[0].connect("/v1/ws/waiter/connect"))
     await first.sign_in("waiter", 7, features=["kickout"])
     await first.send_frame("ready")
-    while not json.loads((await houses[0].api("GET", "/api/v1/support/status", HOST)).body)["waiters"]:
+    while not json.loads((await harnesses[0].api("GET", "/api/v1/support/status", HOST)).body)["waiters"]:
         pass
-    second = Peer(await houses[1].connect("/v1/ws/waiter/connect"))
+    second = Peer(await harnesses[1].connect("/v1/ws/waiter/connect"))
     await second.sign_in("waiter", 7, features=["kickout"])
     await first.get("kickout")
 
 
 @pytest.mark.gen_test
 async def test_a_stored_but_unpublished_message_is_published_when_it_is_sent_again(
-    houses: list[House], monkeypatch: pytest.MonkeyPatch
+    harnesses: list[Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two, three = houses
+    one, two, three = harnesses
     session = await one.session()
     counsellor = await three.chat(COUNSELLOR, session, features="seq")
     await texts(counsellor, 1)
@@ -253,9 +253,9 @@ async def test_a_stored_but_unpublished_message_is_published_when_it_is_sent_aga
 
 @pytest.mark.gen_test
 async def test_a_user_that_connects_during_its_assignment_gets_its_waiter(
-    houses: list[House], monkeypatch: pytest.MonkeyPatch
+    harnesses: list[Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two, three = houses
+    one, two, three = harnesses
     user = await two.user(1)
     await user.get("connect_queue")
     was_read, assigned = asyncio.Event(), asyncio.Event()
@@ -279,9 +279,9 @@ async def test_a_user_that_connects_during_its_assignment_gets_its_waiter(
 
 @pytest.mark.gen_test
 async def test_changes_that_a_server_stores_while_it_stops_are_published(
-    houses: list[House], monkeypatch: pytest.MonkeyPatch
+    harnesses: list[Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two, three = houses
+    one, two, three = harnesses
     session = await two.session()
     counsellor = await three.chat(COUNSELLOR, session)
     await texts(counsellor, 1)
@@ -298,7 +298,7 @@ async def test_changes_that_a_server_stores_while_it_stops_are_published(
         one.server._store.write(slowly)
 
     monkeypatch.setattr(coordinator_client, "stop", stop)
-    await houses.pop(0).server.stop()
+    await harnesses.pop(0).server.stop()
     assert await texts(counsellor, 1) == ["会话已结束"]
 
 
@@ -309,11 +309,11 @@ class TestRedisHangs:
 
     @pytest.mark.gen_test
     async def test_a_user_that_reconnects_meanwhile_gets_its_queue_position(
-        self, houses: list[House], own_redis: RedisServer, expected_logs: list[str]
+        self, harnesses: list[Harness], own_redis: RedisServer, expected_logs: list[str]
     ) -> None:
         expected_logs.append("until it is back, the processes receive no events of each other")
-        two = houses[1]
-        await (await houses[2].user(1)).get("connect_queue")
+        two = harnesses[1]
+        await (await harnesses[2].user(1)).get("connect_queue")
         user = await two.user(2)
         assert (await user.get("connect_queue"))["payload"]["location"] == 2
         own_redis.freeze()
@@ -333,8 +333,8 @@ class TestCoordinatorStops:
         return changed(settings, "support", rejoin_grace=1.5)
 
     @pytest.mark.gen_test
-    async def test_the_queue_and_the_conversations_continue(self, houses: list[House]) -> None:
-        one, two, three = houses
+    async def test_the_queue_and_the_conversations_continue(self, harnesses: list[Harness]) -> None:
+        one, two, three = harnesses
         waiter = await two.waiter(7)
         talking = await three.user(1)
         await waiter.get("new_connection")
@@ -351,7 +351,7 @@ class TestCoordinatorStops:
         await asyncio.sleep(2)  # longer than the grace period, but no participant counts as disconnected
         await talking.send_frame("message_text", {"message": "and here"})
         assert (await waiter.get("message_text"))["from"] == talking.uuid
-        del houses[0]
+        del harnesses[0]
 
 
 class TestServerCutOffFromRedis:
@@ -362,21 +362,21 @@ class TestServerCutOffFromRedis:
     @pytest.mark.slow
     @pytest.mark.gen_test
     async def test_its_participants_can_continue_for_longer_than_the_grace_period(
-        self, settings: config.Config, redis: RedisServer, houses: list[House], expected_logs: list[str]
+        self, settings: config.Config, redis: RedisServer, harnesses: list[Harness], expected_logs: list[str]
     ) -> None:
         expected_logs += ["silent", "Redis"]
         async with FaultyProxy(redis.port) as proxy:
             url = proxy.url.replace("ws://", "redis://")
             server = Server(changed(settings, "cluster", url=url))
             await server.start()
-            cut_off = House(server, settings, [])
+            cut_off = Harness(server, settings, [])
             session = await cut_off.session()
             visitor = await cut_off.chat(VISITOR, session)
             await texts(visitor, 1)
-            counsellor = await houses[1].chat(COUNSELLOR, session)
+            counsellor = await harnesses[1].chat(COUNSELLOR, session)
             await texts(visitor, 2)
             await texts(counsellor, 2)
-            waiter = await houses[2].waiter(7)
+            waiter = await harnesses[2].waiter(7)
             user = await cut_off.user(5)
             await waiter.get("new_connection")
             await user.until("connect_success")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tornado.ioloop import IOLoop
 
-from tests.conftest import SECRET, House
+from tests.conftest import SECRET, Harness
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 
@@ -125,9 +125,9 @@ class Process:
         return code
 
     @property
-    def house(self) -> House:
+    def harness(self) -> Harness:
         """The server as clients see it, with the interface of the in-process tests."""
-        return House(_Address(self.url), config.Config(), [])  # type: ignore[arg-type]
+        return Harness(_Address(self.url), config.Config(), [])  # type: ignore[arg-type]
 
 
 class _Address:

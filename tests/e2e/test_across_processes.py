@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tornado.ioloop import IOLoop
 
-from tests.conftest import House, Peer, token
+from tests.conftest import Harness, Peer, token
 from tests.helpers.chaos import Cluster
 from tests.helpers.mariadb import MariaDB
 from tests.helpers.redis_server import RedisServer
@@ -39,8 +39,8 @@ def cluster(
 
 
 @pytest.fixture
-def houses(cluster: Cluster) -> list[House]:
-    return [server.house for server in cluster.servers]
+def harnesses(cluster: Cluster) -> list[Harness]:
+    return [server.harness for server in cluster.servers]
 
 
 async def said(client: ChatClient | ObserveClient, count: int) -> list[str]:
@@ -54,8 +54,8 @@ async def said(client: ChatClient | ObserveClient, count: int) -> list[str]:
 
 
 @pytest.mark.gen_test
-async def test_counselling(houses: list[House]) -> None:
-    one, two, three = houses
+async def test_counselling(harnesses: list[Harness]) -> None:
+    one, two, three = harnesses
     async with (
         NotifyClient(three.ws, COUNSELLOR) as notified,
         NotifyClient(one.ws, SUPERVISOR) as asked,
@@ -112,8 +112,8 @@ async def test_counselling(houses: list[House]) -> None:
 
 
 @pytest.mark.gen_test
-async def test_support(houses: list[House]) -> None:
-    one, two, three = houses
+async def test_support(harnesses: list[Harness]) -> None:
+    one, two, three = harnesses
     async with (
         UserClient(one.ws, token("user", 1)) as user,
         UserClient(two.ws, token("user", 2)) as other,
@@ -162,8 +162,8 @@ async def test_support(houses: list[House]) -> None:
 
 
 @pytest.mark.gen_test
-async def test_clients_with_the_seeds_protocols(houses: list[House]) -> None:
-    one, two, three = houses
+async def test_clients_with_the_seeds_protocols(harnesses: list[Harness]) -> None:
+    one, two, three = harnesses
     session = await three.session()
     visitor = await RawClient.connect(f"{one.ws}/chat?token={VISITOR}&sessionId={session}&type=0")
     assert (await visitor.recv_json())["msg"] == "来访者 小林已进入会话"

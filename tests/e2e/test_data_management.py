@@ -65,16 +65,16 @@ class Sender:
 @asynccontextmanager
 async def load(process: Process) -> AsyncIterator[list[Sender]]:
     """Let some pairs of people chat; at the end, wait until all messages are acknowledged."""
-    house = process.house
+    harness = process.harness
     async with contextlib.AsyncExitStack() as stack:
         talks, tasks = [], []
         for n in range(PAIRS):
-            session = await house.session(user=100 + n, consultant=200 + n)
+            session = await harness.session(user=100 + n, consultant=200 + n)
             await stack.enter_async_context(
-                ChatClient(house.ws, token("consultant", 200 + n), session, options=Options())
+                ChatClient(harness.ws, token("consultant", 200 + n), session, options=Options())
             )
             client = await stack.enter_async_context(
-                ChatClient(house.ws, token("user", 100 + n), session, options=Options())
+                ChatClient(harness.ws, token("user", 100 + n), session, options=Options())
             )
             talks.append(Sender(session))
             tasks.append(asyncio.create_task(talks[-1].run(client)))
@@ -116,14 +116,14 @@ async def test_a_backup_under_load_restores_to_a_server_that_serves_it(
     code, said = await command(process, "restore", str(backup), "--yes")
     assert code == 0, said
     await process.start(*LOAD)
-    house = process.house
+    harness = process.harness
     for n, talk in enumerate(talks):
         found = stored(backup, talk.session)
         path = f"/api/v1/sessions/{talk.session}/messages?limit=500&after={max(0, len(found) - 100)}"
-        answer = await house.api("GET", path, token("user", 100 + n))
+        answer = await harness.api("GET", path, token("user", 100 + n))
         items = json.loads(answer.body)["items"]
         assert [(item["seq"], item["msg"]) for item in items] == found[-100:]
-        async with ChatClient(house.ws, token("user", 100 + n), talk.session) as client:
+        async with ChatClient(harness.ws, token("user", 100 + n), talk.session) as client:
             assert (await client.send("it goes on")).seq == len(found) + 1
     code, said = await command(process, "audit", "verify")
     assert (code, "all as they were written" in said) == (0, True), said
@@ -134,18 +134,18 @@ async def test_a_person_is_erased_under_load_and_no_file_contains_its_messages(
     process: Process, tmp_path: Path
 ) -> None:
     await process.start(*LOAD)
-    house = process.house
-    session = await house.session(user=1, consultant=2, user_name=f"Lin {NEEDLE}")
+    harness = process.harness
+    session = await harness.session(user=1, consultant=2, user_name=f"Lin {NEEDLE}")
     async with (
-        ChatClient(house.ws, token("consultant", 2, "Chen"), session) as counsellor,
-        ChatClient(house.ws, token("user", 1), session) as visitor,
+        ChatClient(harness.ws, token("consultant", 2, "Chen"), session) as counsellor,
+        ChatClient(harness.ws, token("user", 1), session) as visitor,
     ):
         for n in range(300):
             await visitor.send(f"{NEEDLE} {n} " + "long " * (n % 50), id=f"{NEEDLE}-{n}")
         await counsellor.send("I hear you")
     code, said = await command(process, "erase", "--user", "1", "--yes")
     assert (code, "session 1 (active)" in said) == (1, True), said
-    assert (await house.api("POST", f"/api/v1/sessions/{session}/end", token("user", 1))).code == 200
+    assert (await harness.api("POST", f"/api/v1/sessions/{session}/end", token("user", 1))).code == 200
     assert files_with(process, NEEDLE), "or this test looks at the wrong files"
     async with load(process) as talks:
         code, said = await command(process, "erase", "--user", "1", "--yes")
@@ -154,12 +154,14 @@ async def test_a_person_is_erased_under_load_and_no_file_contains_its_messages(
         before = [talk.acknowledged for talk in talks]
         while any(talk.acknowledged <= count for talk, count in zip(talks, before, strict=True)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    answer = await house.api("GET", f"/api/v1/sessions/{session}/messages?limit=500", token("consultant", 2))
+    answer = await harness.api(
+        "GET", f"/api/v1/sessions/{session}/messages?limit=500", token("consultant", 2)
+    )
     items = json.loads(answer.body)["items"]
     assert [item["seq"] for item in items] == list(range(1, 302))
     assert {item["msg"] for item in items[:-1]} == {"[内容已删除]"}
     assert items[-1]["msg"] == "I hear you"
-    answer = await house.api("GET", f"/api/v1/sessions/{session}/messages", token("user", 1))
+    answer = await harness.api("GET", f"/api/v1/sessions/{session}/messages", token("user", 1))
     assert answer.code == 403
     code, said = await command(process, "export", "--user", "1", "--output", str(tmp_path / "x"))
     # Only the audit log still names user 1.
@@ -177,12 +179,12 @@ def files_with(process: Process, text: str) -> list[str]:
 @pytest.mark.gen_test
 async def test_old_conversations_are_removed_under_load(process: Process) -> None:
     await process.start(*LOAD)
-    house = process.house
+    harness = process.harness
     for n in range(30):
-        session = await house.session(user=1, consultant=2)
-        async with ChatClient(house.ws, token("user", 1), session) as visitor:
+        session = await harness.session(user=1, consultant=2)
+        async with ChatClient(harness.ws, token("user", 1), session) as visitor:
             await asyncio.gather(*(visitor.send(f"{NEEDLE} {n}/{m}", id=f"{n}/{m}") for m in range(40)))
-        assert (await house.api("POST", f"/api/v1/sessions/{session}/end", token("user", 1))).code == 200
+        assert (await harness.api("POST", f"/api/v1/sessions/{session}/end", token("user", 1))).code == 200
     async with load(process) as talks:
         code, said = await command(process, "db", "prune", "--older-than", "0", "--yes")
         assert code == 0, said

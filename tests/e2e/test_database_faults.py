@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SECRET, House, token
+from tests.conftest import SECRET, Harness, token
 from tests.e2e.conftest import Process
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import RawClient
@@ -27,15 +27,15 @@ CAP_DAC_READ_SEARCH = 2
 REFUSED = "错误: 消息未能保存, 请重新发送"
 
 
-async def ready(house: House) -> tuple[int, dict[str, str]]:
-    answer = await house.api("GET", "/readyz")
+async def ready(harness: Harness) -> tuple[int, dict[str, str]]:
+    answer = await harness.api("GET", "/readyz")
     return answer.code, json.loads(answer.body)["problems"]
 
 
-async def chatting_pair(house: House) -> tuple[RawClient, RawClient]:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="ack")
-    counsellor = await house.chat(COUNSELLOR, session)
+async def chatting_pair(harness: Harness) -> tuple[RawClient, RawClient]:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="ack")
+    counsellor = await harness.chat(COUNSELLOR, session)
     for who in (visitor, counsellor):
         while (await who.recv_json())["msg"] != "会话已开始":
             pass
@@ -58,22 +58,22 @@ def limit_files(process: Process, size: int) -> None:
 
 @pytest.mark.gen_test
 async def test_a_full_disk_refuses_messages_until_there_is_space(process: Process) -> None:
-    house = (await process.start()).house
-    visitor, counsellor = await chatting_pair(house)
+    harness = (await process.start()).harness
+    visitor, counsellor = await chatting_pair(harness)
     assert (await say(visitor, "before"))["ack"] == "before"
     limit_files(process, size_of_log(process))
     text = "x" * 9000
     assert (await say(visitor, text))["msg"] == REFUSED
-    code, problems = await ready(house)
+    code, problems = await ready(harness)
     assert code == 503
     # A limit of the process causes an I/O error; on a full disk it is "database or disk is full".
     assert problems["database"] in ("disk I/O error", "database or disk is full")
-    assert (await house.api("GET", "/healthz")).code == 200
-    user = await house.user(5)
+    assert (await harness.api("GET", "/healthz")).code == 200
+    user = await harness.user(5)
     assert (await user.until("error"))["payload"]["message"]
     limit_files(process, resource.RLIM_INFINITY)
     assert (await say(visitor, text))["ack"] == text[:20]  # the same id, sent again
-    assert (await ready(house))[0] == 200
+    assert (await ready(harness))[0] == 200
     assert [(await counsellor.recv_json())["msg"] for _ in range(2)] == ["before", text]
     await user.send_frame("connect")
     assert (await user.until("connect_queue"))["payload"] == {"location": 1}
@@ -84,25 +84,25 @@ async def test_a_full_disk_refuses_messages_until_there_is_space(process: Proces
 @pytest.mark.slow
 @pytest.mark.gen_test
 async def test_a_locked_database_refuses_after_the_timeout_and_recovers(process: Process) -> None:
-    house = (await process.start()).house
-    visitor, counsellor = await chatting_pair(house)
+    harness = (await process.start()).harness
+    visitor, counsellor = await chatting_pair(harness)
     database = sqlite3.connect(process.directory / "state" / "tornado-chat.sqlite3", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     assert (await say(visitor, "locked out"))["msg"] == REFUSED
-    assert (await ready(house))[0] == 503
+    assert (await ready(harness))[0] == 503
     database.execute("ROLLBACK")
     database.close()
     assert (await say(visitor, "let in"))["ack"] == "let in"
     assert (await counsellor.recv_json())["msg"] == "let in"
-    assert (await ready(house))[0] == 200
+    assert (await ready(harness))[0] == 200
     await process.stop()
     process.expected += ["the database refused a batch", "receipts could not be stored yet", "Traceback"]
 
 
 @pytest.mark.gen_test
 async def test_a_message_during_a_short_lock_only_waits(process: Process) -> None:
-    house = (await process.start()).house
-    visitor, counsellor = await chatting_pair(house)
+    harness = (await process.start()).harness
+    visitor, counsellor = await chatting_pair(harness)
     database = sqlite3.connect(process.directory / "state" / "tornado-chat.sqlite3", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     await visitor.send_json({"msg": "patient", "id": "a"})
@@ -116,8 +116,8 @@ async def test_a_message_during_a_short_lock_only_waits(process: Process) -> Non
 
 @pytest.mark.gen_test
 async def test_a_damaged_database_refuses_messages_until_it_is_repaired(process: Process) -> None:
-    house = (await process.start()).house
-    visitor, counsellor = await chatting_pair(house)
+    harness = (await process.start()).harness
+    visitor, counsellor = await chatting_pair(harness)
     assert (await say(visitor, "before"))["ack"] == "before"
     path = process.directory / "state" / "tornado-chat.sqlite3"
     with sqlite3.connect(path) as database:  # move all data into the main file
@@ -128,12 +128,12 @@ async def test_a_damaged_database_refuses_messages_until_it_is_repaired(process:
         file.write(b"\xff" * len(whole))
     broken = await say(visitor, "broken")
     assert broken["msg"] == REFUSED
-    assert (await ready(house))[0] == 503
+    assert (await ready(harness))[0] == 503
     with path.open("r+b") as file:
         file.write(whole)
     assert (await say(visitor, "mended"))["ack"] == "mended"
     assert [(await counsellor.recv_json())["msg"] for _ in range(2)] == ["before", "mended"]
-    assert (await ready(house))[0] == 200
+    assert (await ready(harness))[0] == 200
     await process.stop()
     process.expected += [
         "the database refused a batch",
@@ -193,12 +193,12 @@ async def test_ten_restarts_under_load_lose_and_repeat_no_message(process: Proce
     from tornado_chat.client import ChatClient
 
     process.options += ["server.drain_seconds=0.3", "limits.messages_per_second=10000"]
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     pairs = []
     for n in range(5):
-        session = await house.session(user=10 + n, consultant=20 + n)
-        visitor = ChatClient(house.ws, token("user", 10 + n), session)
-        counsellor = ChatClient(house.ws, token("consultant", 20 + n), session)
+        session = await harness.session(user=10 + n, consultant=20 + n)
+        visitor = ChatClient(harness.ws, token("user", 10 + n), session)
+        counsellor = ChatClient(harness.ws, token("consultant", 20 + n), session)
         pairs.append((await visitor.connect(), await counsellor.connect()))
     over = asyncio.Event()
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tests.e2e.conftest import Process
 from tests.helpers.faults import FaultyProxy
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
@@ -107,10 +107,10 @@ def options(process: Process) -> Process:
 
 
 @contextlib.asynccontextmanager
-async def proxied(process: Process) -> AsyncIterator[tuple[House, FaultyProxy]]:
+async def proxied(process: Process) -> AsyncIterator[tuple[Harness, FaultyProxy]]:
     await process.start()
     async with FaultyProxy(int(process.url.rsplit(":", 1)[1])) as proxy:
-        yield process.house, proxy
+        yield process.harness, proxy
     # All links are cut; clients that are closing notice it now.
     for task in asyncio.all_tasks():
         if task.get_name() == CLOSING:
@@ -120,9 +120,9 @@ async def proxied(process: Process) -> AsyncIterator[tuple[House, FaultyProxy]]:
 @pytest.mark.gen_test
 @pytest.mark.parametrize("fault", HURTS)
 async def test_a_participant_misses_no_message(options: Process, fault: Fault) -> None:
-    async with proxied(options) as (house, proxy):
-        session = await house.session()
-        visitor = await house.chat(VISITOR, session, features="ack")
+    async with proxied(options) as (harness, proxy):
+        session = await harness.session()
+        visitor = await harness.chat(VISITOR, session, features="ack")
         listener = Listener(proxy.url, f"/chat?token={COUNSELLOR}&sessionId={session}&type=0")
         while (await visitor.recv_json())["msg"] != "会话已开始":
             pass
@@ -139,11 +139,11 @@ async def test_a_participant_misses_no_message(options: Process, fault: Fault) -
 @pytest.mark.gen_test
 @pytest.mark.parametrize("fault", [cut, drop])
 async def test_an_observer_continues_where_it_stopped(options: Process, fault: Fault) -> None:
-    async with proxied(options) as (house, proxy):
-        session = await house.session()
-        await house.record(session)
-        visitor = await house.chat(VISITOR, session, features="ack")
-        await house.chat(COUNSELLOR, session)
+    async with proxied(options) as (harness, proxy):
+        session = await harness.session()
+        await harness.record(session)
+        visitor = await harness.chat(VISITOR, session, features="ack")
+        await harness.chat(COUNSELLOR, session)
         while (await visitor.recv_json())["msg"] != "会话已开始":
             pass
         listener = Listener(proxy.url, f"/observe?token={SUPERVISOR}&sessionId={session}")
@@ -164,12 +164,12 @@ async def test_an_observer_continues_where_it_stopped(options: Process, fault: F
 @pytest.mark.gen_test
 @pytest.mark.parametrize("fault", [cut, stall_until_closed])
 async def test_no_notification_is_lost(options: Process, fault: Fault) -> None:
-    async with proxied(options) as (house, proxy):
+    async with proxied(options) as (harness, proxy):
         listener = Listener(proxy.url, f"/notify?token={COUNSELLOR}")
         expected = [f"n{n}" for n in range(MESSAGES)]
         for n, text in enumerate(expected):
             body = {"role": "consultant", "id": 2, "type": 0, "msg": text}
-            assert (await house.api("POST", "/api/v1/notifications", HOST, body)).code == 202
+            assert (await harness.api("POST", "/api/v1/notifications", HOST, body)).code == 202
             await fault(proxy, n)
         assert await listener.until(expected[-1]) == expected
         await listener.close()
@@ -180,7 +180,7 @@ async def test_no_notification_is_lost(options: Process, fault: Fault) -> None:
 async def test_a_support_user_keeps_its_conversation_and_misses_no_message(
     options: Process, fault: Fault
 ) -> None:
-    async with proxied(options) as (house, proxy):
+    async with proxied(options) as (harness, proxy):
         received: list[str] = []
         clients: list[RawClient] = []
         addresses: set[str] = set()
@@ -204,7 +204,7 @@ async def test_a_support_user_keeps_its_conversation_and_misses_no_message(
                             news.set()
                 await asyncio.sleep(0.02)
 
-        waiter = await house.waiter(7, features=["ack"])
+        waiter = await harness.waiter(7, features=["ack"])
         coming = asyncio.create_task(user())
         address = (await waiter.until("new_connection"))["payload"]["uuid"]
         expected = [f"m{n}" for n in range(MESSAGES)]
@@ -227,9 +227,9 @@ async def test_a_support_user_keeps_its_conversation_and_misses_no_message(
 
 @pytest.mark.gen_test
 async def test_several_connections_of_one_person_receive_all_messages_together(options: Process) -> None:
-    async with proxied(options) as (house, proxy):
-        session = await house.session()
-        visitor = await house.chat(VISITOR, session, features="ack")
+    async with proxied(options) as (harness, proxy):
+        session = await harness.session()
+        visitor = await harness.chat(VISITOR, session, features="ack")
         path = f"/chat?token={COUNSELLOR}&sessionId={session}&type=0"
         listeners = [Listener(proxy.url, path) for _ in range(3)]
         while (await visitor.recv_json())["msg"] != "会话已开始":
@@ -255,11 +255,11 @@ async def test_several_connections_of_one_person_receive_all_messages_together(o
 @pytest.mark.gen_test
 async def test_a_slow_peer_is_disconnected_without_delaying_others(options: Process) -> None:
     options.options += ["limits.outgoing_bytes=200000", "limits.ping_timeout=30"]
-    async with proxied(options) as (house, proxy):
-        session = await house.session()
-        visitor = await house.chat(VISITOR, session, features="ack")
+    async with proxied(options) as (harness, proxy):
+        session = await harness.session()
+        visitor = await harness.chat(VISITOR, session, features="ack")
         slow = await RawClient.connect(f"{proxy.url}/chat?token={COUNSELLOR}&sessionId={session}&type=0")
-        quick = await house.chat(COUNSELLOR, session)
+        quick = await harness.chat(COUNSELLOR, session)
         while (await visitor.recv_json())["msg"] != "会话已开始":
             pass
         proxy.stall()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Peer, token
+from tests.conftest import Harness, Peer, token
 from tests.e2e.conftest import Process
 from tornado_chat.client import ConnectionClosed, RawClient
 
@@ -90,11 +90,11 @@ async def drained(*sockets: RawClient) -> None:
     await asyncio.gather(*(drain(socket) for socket in sockets))
 
 
-async def counselling(house: House) -> None:
+async def counselling(harness: Harness) -> None:
     """Cause every error at ``/chat``, besides normal use."""
-    session = await house.session()
-    visitor = await house.chat(token("user", 1, mark("name")), session, features="ack,history,typing")
-    counsellor = await house.chat(token("consultant", 2, "C"), session)
+    session = await harness.session()
+    visitor = await harness.chat(token("user", 1, mark("name")), session, features="ack,history,typing")
+    counsellor = await harness.chat(token("consultant", 2, "C"), session)
     for kind in ("plain", *KINDS_OF_FALLS):
         await visitor.send_json({"msg": mark(kind), "id": f"{kind}{MARK}"})
     frames: list[Any] = [
@@ -120,15 +120,15 @@ async def counselling(house: House) -> None:
         f"/observe?token={token('user', 1)}&sessionId={session}&features={MARK}",
         f"/notify?token=boom.{MARK}.x",
     ):
-        await drained(await house.connect(path))
-    observer = await house.connect(f"/observe?token={token('admin', 1)}&sessionId={session}")
+        await drained(await harness.connect(path))
+    observer = await harness.connect(f"/observe?token={token('admin', 1)}&sessionId={session}")
     await observer.send_json({"msg": mark("observer")})
     await drained(observer)
 
 
-async def support(house: House) -> None:
-    user = await house.user(5, name=mark("name"), features=["ack", "typing"])
-    waiter = await house.waiter("w")
+async def support(harness: Harness) -> None:
+    user = await harness.user(5, name=mark("name"), features=["ack", "typing"])
+    waiter = await harness.waiter("w")
     address = (await waiter.until("new_connection"))["payload"]["uuid"]
     for kind in ("plain", *KINDS_OF_FALLS):
         await user.send_frame("message_text", {"message": mark(kind)})
@@ -151,13 +151,13 @@ async def support(house: House) -> None:
         await drained(peer.client)
     await user.close()
     for text in (MARK, f"boom{MARK}", token("user", 9) + MARK, token("waiter", 1)):
-        peer = Peer(await house.connect("/v1/ws/user/connect"))
+        peer = Peer(await harness.connect("/v1/ws/user/connect"))
         with contextlib.suppress(ConnectionClosed):
             await peer.sign_in_with(text)
         await drained(peer.client)
 
 
-async def api(house: House) -> None:
+async def api(harness: Harness) -> None:
     session = {"user_id": 1, "consultant_id": 2}
     for path, body in (
         ("/sessions", {**session, "user_name": mark("name") * 20}),
@@ -168,23 +168,23 @@ async def api(house: House) -> None:
         ("/notifications", {"role": "user", "id": 1, "type": 1, "msg": "x", "data": {"apointmentId": MARK}}),
     ):
         for who in (HOST, token("user", 1), f"boom{MARK}", MARK, f"{HOST}{MARK}"):
-            await house.api("POST", f"/api/v1{path}", who, body)
-    await house.api("GET", f"/api/v1/notifications?after={MARK}", HOST)
-    await house.api("GET", f"/api/v1/sessions/1/export?format={MARK}", HOST)
+            await harness.api("POST", f"/api/v1{path}", who, body)
+    await harness.api("GET", f"/api/v1/notifications?after={MARK}", HOST)
+    await harness.api("GET", f"/api/v1/sessions/1/export?format={MARK}", HOST)
 
 
 def limit_files(process: Process, size: int) -> None:
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-async def full_disk(process: Process, house: House) -> None:
-    session = await house.session(user=7)
-    visitor = await house.chat(token("user", 7, "V"), session, features="ack")
+async def full_disk(process: Process, harness: Harness) -> None:
+    session = await harness.session(user=7)
+    visitor = await harness.chat(token("user", 7, "V"), session, features="ack")
     limit_files(process, (process.directory / "state" / "tornado-chat.sqlite3-wal").stat().st_size)
     await visitor.send_json({"msg": mark("full") + 9000 * "x", "id": MARK})
     while "错误" not in (await visitor.recv_json()).get("msg", ""):
         pass
-    await house.api(
+    await harness.api(
         "POST", "/api/v1/notifications", HOST, {"role": "user", "id": 1, "type": 0, "msg": mark("full")}
     )
     limit_files(process, resource.RLIM_INFINITY)
@@ -197,14 +197,14 @@ async def test_no_text_and_no_token_is_logged(process: Process, tmp_path: Path, 
     folder = tmp_path / "plugins.d"
     folder.mkdir()
     (folder / "careless.py").write_text(PLUGIN)
-    house = (
+    harness = (
         await process.start(f"plugins.paths={folder}", "logging.level=debug", f"logging.format={format}")
-    ).house
-    await counselling(house)
-    await support(house)
-    await api(house)
-    await full_disk(process, house)
-    for client in house.clients:
+    ).harness
+    await counselling(harness)
+    await support(harness)
+    await api(harness)
+    await full_disk(process, harness)
+    for client in harness.clients:
         await client.close()
     await process.stop()
     log, process.log = process.log, []

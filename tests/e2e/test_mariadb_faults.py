@@ -8,7 +8,7 @@ import signal
 import pytest
 from tornado.ioloop import IOLoop
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tests.e2e.conftest import Process
 from tests.e2e.test_database_faults import REFUSED, chatting_pair, ready, say
 from tests.e2e.test_faults import Listener
@@ -56,16 +56,16 @@ class Pairs:
         self._over = asyncio.Event()
         self._speaking: list[asyncio.Task[int]] = []
 
-    async def begin(self, house: House, count: int) -> None:
+    async def begin(self, harness: Harness, count: int) -> None:
         for n in range(count):
-            session = await house.session(user=10 + n, consultant=20 + n)
-            visitor = await ChatClient(house.ws, token("user", 10 + n), session).connect()
+            session = await harness.session(user=10 + n, consultant=20 + n)
+            visitor = await ChatClient(harness.ws, token("user", 10 + n), session).connect()
             who = token("consultant", 20 + n)
             listener: ChatClient | Listener
             if n % 2:
-                listener = Listener(house.ws, f"/chat?token={who}&sessionId={session}&type=0")
+                listener = Listener(harness.ws, f"/chat?token={who}&sessionId={session}&type=0")
             else:
-                listener = await ChatClient(house.ws, who, session).connect()
+                listener = await ChatClient(harness.ws, who, session).connect()
             self.pairs.append((session, visitor, listener))
         self._speaking = [asyncio.create_task(self._send_numbers(visitor)) for _, visitor, _ in self.pairs]
 
@@ -114,7 +114,7 @@ def _storage(port: int) -> config.Storage:
 @pytest.mark.gen_test
 async def test_a_restarted_database_server_causes_only_delay(process: Process, server: MariaDB) -> None:
     talks = Pairs()
-    await talks.begin((await process.start()).house, 5)
+    await talks.begin((await process.start()).harness, 5)
     for _ in range(3):
         await talks.wait_for_progress()
         await off_loop(server.stop, signal.SIGKILL)
@@ -129,7 +129,7 @@ async def test_a_restarted_database_server_causes_only_delay(process: Process, s
 @pytest.mark.gen_test
 async def test_a_suspended_database_server_causes_only_delay(process: Process, server: MariaDB) -> None:
     talks = Pairs()
-    await talks.begin((await process.start()).house, 3)
+    await talks.begin((await process.start()).harness, 3)
     for seconds in (0.3, 2.0):
         await talks.wait_for_progress()
         server.freeze()
@@ -145,7 +145,7 @@ async def test_connections_cut_at_the_commit_cause_only_delay(process: Process, 
     async with MysqlProxy(server.port) as proxy:
         process.options.append(f"storage.url={url(proxy.port)}")
         talks = Pairs()
-        await talks.begin((await process.start()).house, 3)
+        await talks.begin((await process.start()).harness, 3)
         for fault in AtCommit:
             await talks.wait_for_progress()
             proxy.faults.append(fault)
@@ -162,19 +162,19 @@ async def test_a_message_that_waits_too_long_is_refused_and_not_stored(
     process: Process, server: MariaDB
 ) -> None:
     process.options.append("storage.patience=0.5")
-    house = (await process.start()).house
-    visitor, counsellor = await chatting_pair(house)
+    harness = (await process.start()).harness
+    visitor, counsellor = await chatting_pair(harness)
     assert (await say(visitor, "before"))["ack"] == "before"
     await off_loop(server.stop, signal.SIGKILL)
     assert (await say(visitor, "into the void"))["msg"] == REFUSED
     assert (await say(visitor, "told at once"))["msg"] == REFUSED
-    code, problems = await ready(house)
+    code, problems = await ready(harness)
     assert code == 503
     assert "Can't connect" in problems["database"]
-    assert (await house.api("GET", "/healthz")).code == 200
+    assert (await harness.api("GET", "/healthz")).code == 200
     await off_loop(server.start)
     assert (await say(visitor, "into the void"))["ack"] == "into the void"  # the same id, sent again
-    assert (await ready(house))[0] == 200
+    assert (await ready(harness))[0] == 200
     assert [(await counsellor.recv_json())["msg"] for _ in range(2)] == ["before", "into the void"]
     await process.stop()
     process.expected += [*AWAY, "Traceback"]
@@ -184,8 +184,8 @@ async def test_a_message_that_waits_too_long_is_refused_and_not_stored(
 async def test_a_database_server_without_free_connections_is_waited_for(
     process: Process, server: MariaDB
 ) -> None:
-    house = (await process.start()).house
-    visitor, counsellor = await chatting_pair(house)
+    harness = (await process.start()).harness
+    visitor, counsellor = await chatting_pair(harness)
     server.run("SET GLOBAL max_connections = 10")
     ours = server.run("SELECT id FROM information_schema.processlist WHERE user = 'chat'")
     for (id,) in ours:
@@ -207,8 +207,8 @@ async def test_a_database_server_without_free_connections_is_waited_for(
 
 @pytest.mark.gen_test
 async def test_a_read_only_database_server_is_waited_for(process: Process, server: MariaDB) -> None:
-    house = (await process.start()).house
-    visitor, counsellor = await chatting_pair(house)
+    harness = (await process.start()).harness
+    visitor, counsellor = await chatting_pair(harness)
     server.run("SET GLOBAL read_only = 1")
     await visitor.send_json({"msg": "patient", "id": "a"})
     with pytest.raises(TimeoutError):
@@ -225,7 +225,7 @@ async def test_locks_and_deadlocks_of_other_clients_cause_only_delay(
     process: Process, server: MariaDB
 ) -> None:
     talks = Pairs()
-    await talks.begin((await process.start()).house, 4)
+    await talks.begin((await process.start()).harness, 4)
     await talks.wait_for_progress()
     sessions = [session for session, *_ in talks.pairs]
 
@@ -248,17 +248,17 @@ async def test_locks_and_deadlocks_of_other_clients_cause_only_delay(
 async def test_a_restart_of_both_servers_continues_the_conversations(
     process: Process, server: MariaDB
 ) -> None:
-    house = (await process.start()).house
-    visitor, counsellor = await chatting_pair(house)
+    harness = (await process.start()).harness
+    visitor, counsellor = await chatting_pair(harness)
     assert (await say(visitor, "before"))["ack"] == "before"
     assert (await counsellor.recv_json())["msg"] == "before"
     await process.stop(signal.SIGKILL)
     await off_loop(server.stop, signal.SIGKILL)
     await off_loop(server.start)
-    house = (await process.start()).house
-    again = await house.chat(token("user", 1), 1, features="ack")
+    harness = (await process.start()).harness
+    again = await harness.chat(token("user", 1), 1, features="ack")
     assert (await say(again, "after"))["ack"] == "after"
-    late = await house.chat(token("consultant", 2), 1)
+    late = await harness.chat(token("consultant", 2), 1)
     while (await late.recv_json())["msg"] != "after":  # earlier messages may be sent again
         pass
     database = open_database(_storage(server.port))

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tornado import netutil
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tests.e2e.conftest import Process, _Address
 from tests.helpers.own_server import free_port
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
@@ -61,7 +61,7 @@ def write_certificate(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[House, int]]:
+async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[Harness, int]]:
     """Run nginx, and yield the server as clients see it, and the port without TLS."""
     plain, secure = free_port(), free_port()
     socket = folder / "chat.sock"
@@ -81,7 +81,7 @@ async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[House, in
         async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while not await listens(secure):  # noqa: ASYNC110 - nginx does not report it
                 await asyncio.sleep(0.02)
-        yield House(_Address(f"https://127.0.0.1:{secure}"), config.Config(), []), plain  # type: ignore[arg-type]
+        yield Harness(_Address(f"https://127.0.0.1:{secure}"), config.Config(), []), plain  # type: ignore[arg-type]
     finally:
         running.terminate()
         await running.wait()
@@ -123,16 +123,16 @@ async def get(url: str, **headers: str) -> HTTPResponse:
 
 @pytest.mark.gen_test
 async def test_both_dialects_through_nginx(process: Process, tmp_path: Path) -> None:
-    async with nginx(process, tmp_path) as (house, _):
-        assert house.ws.startswith("wss://")
-        session = await house.session()
-        visitor = await house.chat(token("user", 1), session)
-        counsellor = await house.chat(token("consultant", 2), session)
+    async with nginx(process, tmp_path) as (harness, _):
+        assert harness.ws.startswith("wss://")
+        session = await harness.session()
+        visitor = await harness.chat(token("user", 1), session)
+        counsellor = await harness.chat(token("consultant", 2), session)
         await visitor.send_json({"msg": "您好"})
         while (heard := await counsellor.recv_json())["isSystem"]:
             pass
         assert heard["msg"] == "您好"
-        waiter, user = await house.waiter(7), await house.user(3)
+        waiter, user = await harness.waiter(7), await harness.user(3)
         await user.until("connect_success")
         await user.send_frame("message_text", {"message": "hello"})
         assert (await waiter.until("message_text"))["payload"] == {"message": "hello"}
@@ -145,31 +145,31 @@ async def test_both_dialects_through_nginx(process: Process, tmp_path: Path) -> 
 
 @pytest.mark.gen_test
 async def test_pages_requests_and_non_public_paths(process: Process, tmp_path: Path) -> None:
-    async with nginx(process, tmp_path) as (house, plain):
+    async with nginx(process, tmp_path) as (harness, plain):
         moved = await get(f"http://127.0.0.1:{plain}/room?a=b")
         assert (moved.code, moved.headers["Location"]) == (301, "https://127.0.0.1/room?a=b")
-        room = await get(house.http + "/room")
+        room = await get(harness.http + "/room")
         assert room.code == 200
         assert room.headers["Strict-Transport-Security"] == "max-age=31536000"
         # The page's own origin is the public address.
-        client = await house.connect(f"/notify?token={token('user', 1)}", headers={"Origin": house.http})
+        client = await harness.connect(f"/notify?token={token('user', 1)}", headers={"Origin": harness.http})
         await client.close()
         for path in ("/metrics", "/healthz", "/readyz"):
-            assert (await get(house.http + path)).code == 404
+            assert (await get(harness.http + path)).code == 404
             assert (await get(process.url + path)).code == 200
         large = {"role": "user", "id": 1, "type": 0, "msg": "x" * 70_000}
-        answer = await house.api("POST", "/api/v1/notifications", token("service", "host"), large)
+        answer = await harness.api("POST", "/api/v1/notifications", token("service", "host"), large)
         assert answer.code == 413
 
 
 @pytest.mark.gen_test
 async def test_clients_cannot_forge_their_address(process: Process, tmp_path: Path) -> None:
-    async with nginx(process, tmp_path) as (house, _):
+    async with nginx(process, tmp_path) as (harness, _):
 
         async def ask(**headers: Any) -> int:
-            return (await house.api("POST", "/api/v1/guest", **headers)).code
+            return (await harness.api("POST", "/api/v1/guest", **headers)).code
 
-        first = await house.api("POST", "/api/v1/guest")
+        first = await harness.api("POST", "/api/v1/guest")
         assert json.loads(first.body)["id"].startswith("guest-")
         assert await ask() == 429
         assert await ask(**{"X-Real-Ip": "203.0.113.1"}) == 429

@@ -1,4 +1,4 @@
-"""The tests that need no server process pass on each other supported Python version that is on this machine."""
+"""The tests without server processes pass on each other supported Python version on this machine."""
 
 import configparser
 import os

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Peer, token
+from tests.conftest import Harness, Peer, token
 from tests.e2e.conftest import Process
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 
@@ -41,9 +41,9 @@ def write_plugin(folder: Path, name: str, body: str) -> None:
     )
 
 
-async def start(process: Process, folder: Path, *options: str) -> House:
+async def start(process: Process, folder: Path, *options: str) -> Harness:
     await process.start(f"plugins.paths={folder}", *options)
-    return process.house
+    return process.harness
 
 
 async def wait_for_notes(folder: Path, *expected: str) -> list[str]:
@@ -56,9 +56,9 @@ async def wait_for_notes(folder: Path, *expected: str) -> list[str]:
     return notes
 
 
-async def open_chat(house: House, session: int) -> tuple[Any, Any]:
-    visitor = await house.chat(VISITOR, session, features="ack")
-    counsellor = await house.chat(COUNSELLOR, session)
+async def open_chat(harness: Harness, session: int) -> tuple[Any, Any]:
+    visitor = await harness.chat(VISITOR, session, features="ack")
+    counsellor = await harness.chat(COUNSELLOR, session)
     for who in (visitor, counsellor):
         while (await who.recv_json())["msg"] != "会话已开始":
             pass
@@ -148,18 +148,18 @@ def register_queue_policy(self):
     return self.LastIn()
 """,
     )
-    house = await start(process, folder)
-    page = await house.api("GET", f"/shop?token={VISITOR}")
+    harness = await start(process, folder)
+    page = await harness.api("GET", f"/shop?token={VISITOR}")
     assert (page.code, page.body) == (200, b"welcome Lin")
-    echo = await house.connect("/shop/echo")
+    echo = await harness.connect("/shop/echo")
     await echo.send_json({"a": 1})
     assert await echo.recv_json() == {"a": 1}
 
-    line = [await house.user(id, connect=False) for id in (11, 12, 13)]
+    line = [await harness.user(id, connect=False) for id in (11, 12, 13)]
     for peer in line:
         await peer.send_frame("connect")
         await peer.until("connect_queue")
-    waiter = await house.waiter(7)
+    waiter = await harness.waiter(7)
     users = [(await waiter.until("new_connection"))["payload"]["uuid"] for _ in line]
     assert users == [peer.uuid for peer in reversed(line)]
     await process.wait_for_log("the last shall be first")
@@ -198,26 +198,26 @@ def find_record(self, record_id):
         return HostRecord(70, '3')
 """,
     )
-    house = await start(process, folder)
-    counsellor = await house.chat(COUNSELLOR, 70)
+    harness = await start(process, folder)
+    counsellor = await harness.chat(COUNSELLOR, 70)
     assert "咨询师 Chen" in (await counsellor.recv_json())["msg"]
-    visitor = await house.connect("/chat?token=magic&sessionId=70&type=0")
+    visitor = await harness.connect("/chat?token=magic&sessionId=70&type=0")
     assert "来访者 Lin" in (await visitor.recv_json())["msg"]
-    stranger = await house.chat(token("user", 5), 70)
+    stranger = await harness.chat(token("user", 5), 70)
     assert (await stranger.wait_closed()).code == 4403
-    assert (await (await house.chat(VISITOR, 71)).wait_closed()).code == 4404
-    spent = await (await house.connect("/chat?token=spent&sessionId=70&type=0")).wait_closed()
+    assert (await (await harness.chat(VISITOR, 71)).wait_closed()).code == 4404
+    spent = await (await harness.connect("/chat?token=spent&sessionId=70&type=0")).wait_closed()
     assert (spent.code, "it was used before" in spent.reason) == (4401, True)
-    supervisor = await house.chat(token("supervisor", 3), 80, 1)
+    supervisor = await harness.chat(token("supervisor", 3), 80, 1)
     assert "督导" in (await supervisor.recv_json())["msg"]
 
-    listener = await house.connect(f"/observe?token={token('supervisor', 9)}&sessionId=70")
-    refused = await house.connect(f"/observe?token={token('supervisor', 3)}&sessionId=70")
+    listener = await harness.connect(f"/observe?token={token('supervisor', 9)}&sessionId=70")
+    refused = await harness.connect(f"/observe?token={token('supervisor', 3)}&sessionId=70")
     assert (await refused.wait_closed()).code == 4403
     await visitor.send_json({"msg": "hello"})
     assert (await listener.recv_json())["msg"] == "hello"
 
-    banned = await house.user(66)
+    banned = await harness.user(66)
     assert (await banned.get("error"))["payload"]["message"]
 
 
@@ -249,9 +249,9 @@ async def filter_message(self, draft):
     return draft.replace(draft.text + ' (' + draft.sender.person.key + ')')
 """,
     )
-    house = await start(process, folder)
-    session = await house.session()
-    visitor, counsellor = await open_chat(house, session)
+    harness = await start(process, folder)
+    session = await harness.session()
+    visitor, counsellor = await open_chat(harness, session)
     for n, text in enumerate(("1 hell", "2 damn", "3 fine")):
         await visitor.send_json({"msg": text, "id": f"m{n}"})
     assert (await counsellor.recv_json())["msg"] == "1 heaven (user:1)"
@@ -259,7 +259,7 @@ async def filter_message(self, draft):
     answers = [await visitor.recv_json() for _ in range(3)]
     assert {answer.get("ack") for answer in answers} == {"m0", "m2", None}
     assert "错误: 未发送: 请注意用语" in [answer.get("msg") for answer in answers]
-    page = await house.api("GET", f"/api/v1/sessions/{session}/messages", HOST)
+    page = await harness.api("GET", f"/api/v1/sessions/{session}/messages", HOST)
     assert [item["msg"] for item in json.loads(page.body)["items"]] == [
         "1 heaven (user:1)",
         "3 fine (user:1)",
@@ -270,11 +270,11 @@ async def filter_message(self, draft):
     assert (await counsellor.recv_json())["msg"] == "1 bye (user:1)"
     assert (await counsellor.recv_json())["msg"] == "会话已结束"
 
-    pop_ups = await house.connect(f"/notify?token={COUNSELLOR}")
+    pop_ups = await harness.connect(f"/notify?token={COUNSELLOR}")
     assert (await pop_ups.recv_json())["msg"] == "您有新的对话!"
     wanted = {"role": "consultant", "id": 2, "type": 0}
-    assert (await house.api("POST", "/api/v1/notifications", HOST, {**wanted, "msg": "spam"})).code == 422
-    assert (await house.api("POST", "/api/v1/notifications", HOST, {**wanted, "msg": "tea"})).code == 202
+    assert (await harness.api("POST", "/api/v1/notifications", HOST, {**wanted, "msg": "spam"})).code == 422
+    assert (await harness.api("POST", "/api/v1/notifications", HOST, {**wanted, "msg": "tea"})).code == 202
     assert (await pop_ups.recv_json())["msg"] == "tea!"
 
 
@@ -327,10 +327,10 @@ async def deliver_notification(self, notification, online):
 @pytest.mark.gen_test
 async def test_events(process: Process, folder: Path) -> None:
     write_plugin(folder, "ears", EVENTS)
-    house = await start(process, folder)
-    session = await house.session(user_name="Lin")
-    await house.record(session)
-    pop_ups = await house.connect(f"/notify?token={COUNSELLOR}")
+    harness = await start(process, folder)
+    session = await harness.session(user_name="Lin")
+    await harness.record(session)
+    pop_ups = await harness.connect(f"/notify?token={COUNSELLOR}")
     await pop_ups.recv_json()
     await wait_for_notes(
         folder,
@@ -338,16 +338,16 @@ async def test_events(process: Process, folder: Path) -> None:
         "deliver_notification consultant:2 您有新的对话 False",
     )
     wanted = {"role": "consultant", "id": 2, "type": 0, "msg": "tea"}
-    await house.api("POST", "/api/v1/notifications", HOST, wanted)
-    visitor, _ = await open_chat(house, session)
-    observer = await house.connect(f"/observe?token={token('supervisor', 3)}&sessionId={session}")
+    await harness.api("POST", "/api/v1/notifications", HOST, wanted)
+    visitor, _ = await open_chat(harness, session)
+    observer = await harness.connect(f"/observe?token={token('supervisor', 3)}&sessionId={session}")
     await wait_for_notes(folder, f"observer_joined {session} supervisor:3")
     await visitor.send_json({"msg": "hello"})
     await observer.recv_json()
-    await house.api("GET", f"/api/v1/sessions/{session}/export", COUNSELLOR)
+    await harness.api("GET", f"/api/v1/sessions/{session}/export", COUNSELLOR)
     await observer.close()
     await visitor.close(4000)
-    user, waiter = await house.user(5), await house.waiter(7)
+    user, waiter = await harness.user(5), await harness.waiter(7)
     await user.until("connect_success")
     await waiter.send_frame("disconnect", to=user.uuid)
     await user.until("disconnected")
@@ -385,9 +385,9 @@ async def message_posted(self, message):
         await asyncio.Event().wait()
 """,
     )
-    house = await start(process, folder, "plugin:ears.timeout=60")
-    session = await house.session()
-    visitor, counsellor = await open_chat(house, session)
+    harness = await start(process, folder, "plugin:ears.timeout=60")
+    session = await harness.session()
+    visitor, counsellor = await open_chat(harness, session)
     for n in range(20):
         await visitor.send_json({"msg": f"m{n}"})
         await counsellor.recv_json()
@@ -422,9 +422,9 @@ async def test_a_thousand_messages_pass_crashing_and_hanging_plugins(process: Pr
     write_plugin(folder, "sleeps", "@hookimpl\ndef message_posted(self, message):\n    time.sleep(1e6)\n")
     write_plugin(folder, "works", "@hookimpl\ndef message_posted(self, message):\n    note(message.text)\n")
     timeouts = [f"plugin:{name}.timeout=0.05" for name in (*FAULTY, "sleeps")]
-    house = await start(process, folder, *timeouts)
-    session = await house.session()
-    visitor, counsellor = await open_chat(house, session)
+    harness = await start(process, folder, *timeouts)
+    session = await harness.session()
+    visitor, counsellor = await open_chat(harness, session)
 
     async def hear() -> list[str]:
         return [(await counsellor.recv_json())["msg"] for _ in range(1000)]
@@ -438,7 +438,7 @@ async def test_a_thousand_messages_pass_crashing_and_hanging_plugins(process: Pr
 
     for name in (*FAULTY, "sleeps"):
         await process.wait_for_log(f"plugin {name} is suspended for 60 s")
-    metrics = (await house.api("GET", "/metrics")).body.decode()
+    metrics = (await harness.api("GET", "/metrics")).body.decode()
     for name in (*FAULTY, "sleeps"):
         kind = "error" if name in ("crashes", "exits") else "timeout"
         assert re.search(
@@ -473,9 +473,9 @@ def filter_message(self, draft):
     )
     ini = tmp_path / "own.ini"
     ini.write_text("[plugin:tail]\nwords = first\n")
-    house = await start_with(process, folder, ini)
-    session = await house.session()
-    visitor, counsellor = await open_chat(house, session)
+    harness = await start_with(process, folder, ini)
+    session = await harness.session()
+    visitor, counsellor = await open_chat(harness, session)
 
     async def said() -> str:
         await visitor.send_json({"msg": "x"})
@@ -491,7 +491,7 @@ def filter_message(self, draft):
     process.expected.append("not reloaded")
 
 
-async def start_with(process: Process, folder: Path, ini: Path) -> House:
+async def start_with(process: Process, folder: Path, ini: Path) -> Harness:
     process.files = [ini]
     return await start(process, folder)
 
@@ -506,17 +506,17 @@ async def reload(process: Process, says: str) -> None:
 async def test_the_queue_is_reordered_after_sighup(process: Process, folder: Path, tmp_path: Path) -> None:
     ini = tmp_path / "own.ini"
     ini.write_text("[plugins]\nenabled = queue_policy\n")
-    house = await start_with(process, folder, ini)
-    ordinary = await house.user(1)
+    harness = await start_with(process, folder, ini)
+    ordinary = await harness.user(1)
     await ordinary.until("connect_queue")
-    vip = Peer(await house.connect("/v1/ws/user/connect"))
+    vip = Peer(await harness.connect("/v1/ws/user/connect"))
     await vip.sign_in_with(token("user", 2, priority=2))
     await vip.send_frame("connect")
     assert (await vip.until("connect_queue"))["payload"] == {"location": 2}
     ini.write_text("[plugins]\nenabled = queue_policy\n[plugin:queue_policy]\npriority = on\n")
     await reload(process, "reloaded")
     assert (await vip.until("connect_queue"))["payload"] == {"location": 1}
-    waiter = await house.waiter(7)
+    waiter = await harness.waiter(7)
     assert (await waiter.until("new_connection"))["payload"] == {"uuid": vip.uuid}
     process.files = []
     process.options += ["plugins.enabled=queue_policy", "plugin:queue_policy.priority=on"]

@@ -39,10 +39,10 @@ async def _frames(client: RawClient) -> AsyncIterator[dict[str, Any]]:
 
 @pytest.mark.gen_test
 async def test_sigterm_closes_all_sockets_with_1012_and_exits_with_0(process: Process) -> None:
-    house = (await process.start()).house
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session)
-    pops = await house.connect(f"/notify?token={COUNSELLOR}")
+    harness = (await process.start()).harness
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session)
+    pops = await harness.connect(f"/notify?token={COUNSELLOR}")
     assert await process.stop() == 0
     assert (await visitor.wait_closed()).code == 1012
     assert (await pops.wait_closed()).code == 1012
@@ -50,11 +50,11 @@ async def test_sigterm_closes_all_sockets_with_1012_and_exits_with_0(process: Pr
 
 @pytest.mark.gen_test
 async def test_acknowledged_messages_survive_kill_9_and_the_session_goes_on(process: Process) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     async with (
-        ChatClient(house.ws, VISITOR, session) as visitor,
-        ChatClient(house.ws, COUNSELLOR, session) as counsellor,
+        ChatClient(harness.ws, VISITOR, session) as visitor,
+        ChatClient(harness.ws, COUNSELLOR, session) as counsellor,
     ):
         acknowledged = []
         for round in range(3):
@@ -74,11 +74,11 @@ async def test_acknowledged_messages_survive_kill_9_and_the_session_goes_on(proc
 
 @pytest.mark.gen_test
 async def test_a_client_reconnects_after_a_restart_without_loss_or_repetition(process: Process) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     async with (
-        ChatClient(house.ws, VISITOR, session) as visitor,
-        ChatClient(house.ws, COUNSELLOR, session) as counsellor,
+        ChatClient(harness.ws, VISITOR, session) as visitor,
+        ChatClient(harness.ws, COUNSELLOR, session) as counsellor,
     ):
         for round in range(3):
             sending = [asyncio.create_task(visitor.send(f"{round}-{n}")) for n in range(50)]
@@ -96,15 +96,15 @@ async def test_a_client_reconnects_after_a_restart_without_loss_or_repetition(pr
 
 @pytest.mark.gen_test
 async def test_a_session_without_returning_participants_ends_after_a_restart(process: Process) -> None:
-    house = (await process.start()).house
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session)
-    counsellor = await house.chat(COUNSELLOR, session)
+    harness = (await process.start()).harness
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
     await visitor.recv_json()
     assert (await counsellor.recv_json())["msg"] == "咨询师 陈老师已进入会话"
     await process.stop()
     await process.start("counselling.rejoin_grace=0.2")
-    refused = await house.chat(VISITOR, session)
+    refused = await harness.chat(VISITOR, session)
     # If the visitor reconnects in time, it sees the counsellor's grace end; on a slow machine it may be too
     # late.
     assert (await refused.wait_closed()).code in (1000, 4409)
@@ -114,22 +114,22 @@ async def test_a_session_without_returning_participants_ends_after_a_restart(pro
 
 @pytest.mark.gen_test
 async def test_no_token_and_no_message_text_is_logged_at_any_level(process: Process) -> None:
-    house = (await process.start("logging.level=debug")).house
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session)
+    harness = (await process.start("logging.level=debug")).harness
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session)
     await visitor.recv_json()
     await visitor.send_json({"msg": "a private matter", "id": "x"})
     await visitor.send_json({"private": "matter"})
     assert "错误" in (await visitor.recv_json())["msg"]
-    user = await house.user(4)
+    user = await harness.user(4)
     await user.get("connect_queue")
-    await house.api("GET", f"/api/v1/sessions/{session}?token={VISITOR}", VISITOR)
+    await harness.api("GET", f"/api/v1/sessions/{session}?token={VISITOR}", VISITOR)
     # The values of queries, which libraries may log.
     service = token("service", "host")
     body: dict[str, Any] = {"role": "user", "id": 1, "type": 0, "msg": "a private notification"}
-    assert (await house.api("POST", "/api/v1/notifications", service, body)).code == 202
+    assert (await harness.api("POST", "/api/v1/notifications", service, body)).code == 202
     body = {"rate": 5, "feedback": "a private opinion"}
-    assert (await house.api("POST", f"/api/v1/sessions/{session}/rating", VISITOR, body)).code == 200
+    assert (await harness.api("POST", f"/api/v1/sessions/{session}/rating", VISITOR, body)).code == 200
     await process.stop()
     log_text = "\n".join(process.log)
     assert "eyJ" not in log_text
@@ -183,21 +183,21 @@ async def test_a_port_in_use_is_reported_in_one_sentence(process: Process) -> No
 async def test_a_resend_after_a_restart_gets_the_first_acknowledgement(
     process: Process, end: signal.Signals
 ) -> None:
-    house = (await process.start()).house
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="ack")
+    harness = (await process.start()).harness
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="ack")
     await visitor.recv_json()
     await visitor.send_json({"msg": "once", "id": "a"})
     first = await visitor.recv_json()
     await process.stop(end)
     await process.start()
-    visitor = await house.chat(VISITOR, session, features="ack")
+    visitor = await harness.chat(VISITOR, session, features="ack")
     for text in ("once", "another text with the same id"):
         await visitor.send_json({"msg": text, "id": "a"})
         while "ack" not in (frame := await visitor.recv_json()):
             pass
         assert frame == first
-    counsellor = await house.chat(COUNSELLOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
     assert (await counsellor.recv_json())["msg"] == "once"
     assert "another" not in (await counsellor.recv_json())["msg"]
 
@@ -205,26 +205,26 @@ async def test_a_resend_after_a_restart_gets_the_first_acknowledgement(
 @pytest.mark.gen_test
 async def test_the_queue_and_the_waiters_conversations_are_restored_after_kill_9(process: Process) -> None:
     process.options.append("support.capacity=1")
-    house = (await process.start()).house
-    waiter = await house.waiter(7)
-    served = await house.user(1, features=["ack"])
+    harness = (await process.start()).harness
+    waiter = await harness.waiter(7)
+    served = await harness.user(1, features=["ack"])
     address = (await served.until("connect_success"))["payload"]["uuid"]
     await served.send_frame("message_text", {"message": "heard?"})
     await served.until("message_text_success")
-    waiting_peers = [await house.user(id) for id in (4, 3, 2)]
+    waiting_peers = [await harness.user(id) for id in (4, 3, 2)]
     for peer in waiting_peers:
         await peer.get("connect_queue")
     uuid = (await waiter.until("new_connection"))["payload"]["uuid"]
     await process.stop(signal.SIGKILL)
     await process.start()
     # The users reconnect in another order, and keep their queue positions.
-    waiting_peers = [await house.user(id) for id in (2, 3, 4)]
+    waiting_peers = [await harness.user(id) for id in (2, 3, 4)]
     for peer, place in zip(waiting_peers, (3, 2, 1), strict=True):
         while (await peer.until("connect_queue"))["payload"]["location"] != place:
             pass
-    back = await house.user(1)
+    back = await harness.user(1)
     assert (await back.until("connect_success"))["payload"]["uuid"] == address
-    again = await house.waiter(7)
+    again = await harness.waiter(7)
     assert (await again.until("new_connection"))["payload"]["uuid"] == uuid
     assert (await again.until("message_text"))["payload"]["message"] == "heard?"
     await again.send_frame("message_text", {"message": "yes"}, to=uuid)
@@ -238,7 +238,7 @@ async def test_a_reload_applies_options_and_names_those_that_need_a_restart(
     ini = tmp_path / "own.ini"
     process.files = [ini]
     ini.write_text("")
-    house = (await process.start()).house
+    harness = (await process.start()).harness
 
     async def reload(text: str, until: str) -> str:
         ini.write_text(text)
@@ -256,13 +256,13 @@ async def test_a_reload_applies_options_and_names_those_that_need_a_restart(
         "limits.burst,logging.format,logging.level",
     )
     assert waiting["message"] == "these options have changed and need a restart: server.language"
-    assert (await house.api("GET", "/healthz")).code == 200
+    assert (await harness.api("GET", "/healthz")).code == 200
     await process.wait_for_log('"path": "/healthz"')  # level debug
 
     said = await reload("[logging]\nformat = json\nlevle = info\n[limits]\nburst = x\n", "not reloaded")
     message = json.loads(said.splitlines()[-1])["message"]
     assert 'in [logging] levle: this option is unknown; did you mean "level"?' in message
     assert 'in [limits] burst: "x" is not a whole number' in message
-    assert (await house.api("GET", "/healthz")).code == 200
+    assert (await harness.api("GET", "/healthz")).code == 200
     await reload("", "options=")
     process.expected += ["need a restart", "not reloaded"]

@@ -25,11 +25,11 @@ def said(text: str) -> dict[str, object]:
 
 @pytest.mark.gen_test
 async def test_counselling_from_the_request_to_the_end(process: Process) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
 
     # 弹窗通知: the consultant is notified of the new conversation.
-    at_work = await house.connect(f"/notify?token={COUNSELLOR}")
-    session = await house.session(user=1, consultant=2)
+    at_work = await harness.connect(f"/notify?token={COUNSELLOR}")
+    session = await harness.session(user=1, consultant=2)
     assert without_time(await at_work.recv_json()) == {
         "type": 2,
         "msg": "您有新的对话",
@@ -37,9 +37,9 @@ async def test_counselling_from_the_request_to_the_end(process: Process) -> None
     }
 
     # 在线聊天
-    visitor = await house.chat(VISITOR, session)
+    visitor = await harness.chat(VISITOR, session)
     assert without_time(await visitor.recv_json()) == system("来访者 小林已进入会话")
-    counsellor = await house.chat(COUNSELLOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
     for client in (visitor, counsellor):
         assert without_time(await client.recv_json()) == system("咨询师 陈老师已进入会话")
         assert without_time(await client.recv_json()) == system("会话已开始")
@@ -47,17 +47,17 @@ async def test_counselling_from_the_request_to_the_end(process: Process) -> None
     assert without_time(await counsellor.recv_json()) == said("hello")
 
     # The consultant asks a supervisor, who observes the session and answers in the record's chat.
-    on_call = await house.connect(f"/notify?token={SUPERVISOR}")
-    record = await house.record(session, supervisor=3)
+    on_call = await harness.connect(f"/notify?token={SUPERVISOR}")
+    record = await harness.record(session, supervisor=3)
     assert without_time(await on_call.recv_json()) == {
         "type": 2,
         "msg": "您有新的对话",
         "data": {"sessionId": record, "observeSessionId": session},
     }
-    listening = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
-    beside = await house.chat(COUNSELLOR, record, type=1)
+    listening = await harness.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    beside = await harness.chat(COUNSELLOR, record, type=1)
     assert without_time(await beside.recv_json()) == system("咨询师 陈老师已进入会话")
-    supervisor = await house.chat(SUPERVISOR, record, type=1)
+    supervisor = await harness.chat(SUPERVISOR, record, type=1)
     for client in (beside, supervisor):
         assert without_time(await client.recv_json()) == system("督导 王督导已进入会话")
         assert without_time(await client.recv_json()) == system("会话已开始")
@@ -82,10 +82,10 @@ async def test_counselling_from_the_request_to_the_end(process: Process) -> None
 
 @pytest.mark.gen_test
 async def test_support_from_the_queue_to_the_departure(process: Process) -> None:
-    house = (await process.start("support.rejoin_grace=0.3")).house
+    harness = (await process.start("support.rejoin_grace=0.3")).harness
 
     # 用户端: the frames are the seed's own examples, which leave the id out.
-    user = await house.connect("/v1/ws/user/connect")
+    user = await harness.connect("/v1/ws/user/connect")
     hello = await user.recv_json()
     assert hello == {"id": hello["id"], "to": hello["to"], "type": "initialize", "payload": None}
     await user.send_json({"type": "auth", "payload": {"token": token("user", 4)}})
@@ -99,7 +99,7 @@ async def test_support_from_the_queue_to_the_departure(process: Process) -> None
     }
 
     # 客服端
-    waiter = await house.connect("/v1/ws/waiter/connect")
+    waiter = await harness.connect("/v1/ws/waiter/connect")
     welcome = await waiter.recv_json()
     assert welcome == {"id": welcome["id"], "to": welcome["to"], "type": "initialize", "payload": None}
     await waiter.send_json({"type": "auth", "payload": {"token": token("waiter", 5)}})

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tornado.ioloop import IOLoop
 
-from tests.conftest import SECRET, House, token
+from tests.conftest import SECRET, Harness, token
 from tests.e2e.conftest import Process, _Address
 from tests.e2e.service_manager import ServiceManager, listening_socket, stuck_plugin
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
@@ -43,10 +43,10 @@ async def test_ready_is_sent_when_clients_are_served_and_stopping_before_they_ar
     process: Process, manager: ServiceManager
 ) -> None:
     await manager.listen()
-    house = (await process.start("server.drain_seconds=7")).house
+    harness = (await process.start("server.drain_seconds=7")).harness
     ready = await manager.wait_for("READY", "1")
     assert ready["STATUS"] == "sockets: 0, users in queue: 0"
-    visitor = await house.chat(VISITOR, await house.session())
+    visitor = await harness.chat(VISITOR, await harness.session())
     before = len(manager.notifications)
     assert await process.stop() == 0
     stopping = await manager.wait_for("STOPPING", "1", after=before)
@@ -59,9 +59,9 @@ async def test_ready_is_sent_when_clients_are_served_and_stopping_before_they_ar
 @pytest.mark.slow
 async def test_the_status_follows_connections(process: Process, manager: ServiceManager) -> None:
     await manager.listen()
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     await manager.wait_for("READY")
-    user = await house.user(1)
+    user = await harness.user(1)
     await user.get("connect_queue")
     await manager.wait_for("STATUS", "sockets: 1, users in queue: 1")
 
@@ -108,8 +108,8 @@ async def test_the_watchdog_is_notified_until_the_loop_blocks_and_the_log_names_
 ) -> None:
     plugins = stuck_plugin(tmp_path)
     await manager.listen(watchdog=0.4)
-    house = (await process.start(f"plugins.paths={plugins}")).house
-    visitor = await house.chat(VISITOR, await house.session())
+    harness = (await process.start(f"plugins.paths={plugins}")).harness
+    visitor = await harness.chat(VISITOR, await harness.session())
     for _ in range(5):
         await manager.wait_for("WATCHDOG", "1", after=len(manager.notifications))
     await visitor.send_json({"msg": "stop"})
@@ -124,13 +124,13 @@ async def test_the_watchdog_is_notified_until_the_loop_blocks_and_the_log_names_
 @pytest.mark.gen_test
 async def test_a_missing_manager_is_logged_once(process: Process, manager: ServiceManager) -> None:
     await manager.listen(watchdog=0.1)
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     await manager.wait_for("WATCHDOG")
     manager.close()
     (process.directory / "notify").unlink()
     await process.wait_for_log("the status cannot be sent to the service manager")
     await asyncio.sleep(0.3)  # several intervals of the watchdog
-    assert (await house.api("GET", "/healthz")).code == 200
+    assert (await harness.api("GET", "/healthz")).code == 200
     await process.stop()
     assert len(process.forget("the status cannot be sent")) == 1
 
@@ -170,7 +170,7 @@ async def test_passed_sockets_are_served_instead_of_the_configured_ones(
     there = Path(path)
     await process.start("server.port=1", f"server.unix_socket={own}")  # a port that requires root
     assert process.url == f"http://127.0.0.1:{tcp.getsockname()[1]}"
-    assert (await process.house.api("GET", "/healthz")).code == 200
+    assert (await process.harness.api("GET", "/healthz")).code == 200
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"200 OK" in await reader.readline()
@@ -199,7 +199,7 @@ async def test_a_connection_during_a_restart_is_served_by_the_next_process(
     tcp = listening_socket(("127.0.0.1", 0))
     manager.hold(tcp)
     await process.start()
-    session = await process.house.session()
+    session = await process.harness.session()
     await process.stop()
     url = f"ws://127.0.0.1:{tcp.getsockname()[1]}"
 
@@ -303,8 +303,8 @@ def activated(io_loop: IOLoop, tmp_path: Path) -> Iterator[Activated]:
 async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: Activated) -> None:
     await activated.start()
     url = f"http://127.0.0.1:{activated.port}"
-    house = House(_Address(url), config.Config(), [])  # type: ignore[arg-type]
-    session = await house.session()  # the first connection starts the server
+    harness = Harness(_Address(url), config.Config(), [])  # type: ignore[arg-type]
+    session = await harness.session()  # the first connection starts the server
     over = False
     answers: list[bytes] = []
 
@@ -317,8 +317,8 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
             writer.close()
 
     async with (
-        ChatClient(house.ws, VISITOR, session) as visitor,
-        ChatClient(house.ws, COUNSELLOR, session) as counsellor,
+        ChatClient(harness.ws, VISITOR, session) as visitor,
+        ChatClient(harness.ws, COUNSELLOR, session) as counsellor,
     ):
         knocking = [asyncio.create_task(connect_repeatedly()) for _ in range(5)]
         sent = 0
@@ -349,5 +349,5 @@ async def test_a_single_process_ignores_the_signal_for_a_rolling_restart(
     os.kill(process.pid, signal.SIGUSR2)
     (told,) = await process.wait_for_log(r"\[server\] processes = 1")
     assert "systemctl restart tornado-chat" in told
-    assert (await process.house.api("GET", "/healthz")).code == 200
+    assert (await process.harness.api("GET", "/healthz")).code == 200
     process.expected.append(re.escape(told))

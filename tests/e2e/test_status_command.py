@@ -45,13 +45,13 @@ async def run_status(process: Process, *arguments: str, **environment: str) -> t
 
 @pytest.mark.gen_test
 async def test_the_status_shows_connected_people(process: Process) -> None:
-    house = (await process.start()).house
-    user = await house.user(5)
+    harness = (await process.start()).harness
+    user = await harness.user(5)
     await user.until("connect_queue")
-    waiter = await house.waiter("anna", name="安娜\x1b[31m")
+    waiter = await harness.waiter("anna", name="安娜\x1b[31m")
     await waiter.until("new_connection")
-    session = await house.session()
-    visitor = await house.chat(token("user", 1), session)
+    session = await harness.session()
+    visitor = await harness.chat(token("user", 1), session)
     await visitor.recv_json()
     code, out, err = await run_status(process)
     assert (code, err) == (0, "")
@@ -70,7 +70,7 @@ async def test_the_status_shows_connected_people(process: Process) -> None:
     assert re.search(r"^1 +active +\d+ s  user 5, waiter anna$", out, re.MULTILINE)
     assert re.search(rf"^session {session} +ready +\d+ s  user 1, consultant 2 \(away\)$", out, re.MULTILINE)
     assert not [line for line in lines if line != line.rstrip()]
-    for client in house.clients:
+    for client in harness.clients:
         await client.close()
 
 

@@ -58,7 +58,7 @@ async def test_a_killed_process_is_replaced_while_the_others_go_on(
     process: Process, manager: ServiceManager
 ) -> None:
     await manager.listen()
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     ready = await manager.wait_for("READY", "1")
     assert ready["STATUS"] == f"processes: {COUNT}, sockets: 0, users in queue: 0"
     there = children(process.pid)
@@ -66,7 +66,7 @@ async def test_a_killed_process_is_replaced_while_the_others_go_on(
     os.kill(there[1], signal.SIGKILL)
     await process.wait_for_log(r" ready url=.* process=2", 2)
     assert len(set(children(process.pid)) - set(there)) == 1
-    assert (await house.api("GET", "/healthz")).code == 200
+    assert (await harness.api("GET", "/healthz")).code == 200
 
     # A process that ends again and again is restarted at growing intervals.
     again = next(pid for pid in children(process.pid) if pid not in there)
@@ -139,10 +139,10 @@ async def test_a_blocked_process_is_replaced_and_the_log_names_the_place(
 ) -> None:
     plugins = stuck_plugin(tmp_path)
     await manager.listen(watchdog=4)
-    house = (await process.start(f"plugins.paths={plugins}")).house
+    harness = (await process.start(f"plugins.paths={plugins}")).harness
     await manager.wait_for("READY")
     there = children(process.pid)
-    visitor = await house.chat(token("user", 1), await house.session())
+    visitor = await harness.chat(token("user", 1), await harness.session())
     await visitor.send_json({"msg": "stop"})
     await process.wait_for_log(r"ERROR.*a process was stuck, and has been ended .*signal=SIGABRT")
     await process.wait_for_log(" ready url=", COUNT + 1)
@@ -173,12 +173,12 @@ async def test_all_processes_use_the_service_managers_sockets(
     await process.start("server.port=1")
     await manager.wait_for("READY")
     assert process.url == f"http://127.0.0.1:{tcp.getsockname()[1]}"
-    assert (await process.house.api("GET", "/healthz")).code == 200
+    assert (await process.harness.api("GET", "/healthz")).code == 200
     assert await process.stop() == 0
     assert len(process.forget("listening on the sockets of the service manager")) == 1
     asyncio.get_running_loop().call_later(5, tcp.close)
     coming = asyncio.create_task(
-        process.house.api("GET", "/healthz")
+        process.harness.api("GET", "/healthz")
     )  # waits in the backlog of the manager's socket
     await asyncio.sleep(0.1)
     assert not coming.done()
@@ -191,7 +191,7 @@ async def test_a_rolling_restart_refuses_no_connection_and_loses_no_message(
     process: Process, manager: ServiceManager
 ) -> None:
     await manager.listen()
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     await manager.wait_for("READY")
     there = set(children(process.pid))
     port = int(process.url.rsplit(":", 1)[1])
@@ -205,10 +205,10 @@ async def test_a_rolling_restart_refuses_no_connection_and_loses_no_message(
             answers.append(await reader.read())
             writer.close()
 
-    session = await house.session()
+    session = await harness.session()
     async with (
-        ChatClient(house.ws, token("user", 1), session) as visitor,
-        ChatClient(house.ws, token("consultant", 2), session) as counsellor,
+        ChatClient(harness.ws, token("user", 1), session) as visitor,
+        ChatClient(harness.ws, token("consultant", 2), session) as counsellor,
     ):
         knocking = [asyncio.create_task(connect_repeatedly()) for _ in range(3)]
         os.kill(process.pid, signal.SIGUSR2)
@@ -239,7 +239,7 @@ async def test_a_rolling_restart_that_fails_keeps_the_old_processes(
     process.files = [tmp_path / "own.ini"]
     process.files[0].write_text("")
     await manager.listen()
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     await manager.wait_for("READY")
     there = children(process.pid)
     (process.directory / "secret").write_text("short")
@@ -254,7 +254,7 @@ async def test_a_rolling_restart_that_fails_keeps_the_old_processes(
         r"ERROR.*not restarted: cluster\.prefix cannot be changed in one process after the other"
     )
     assert children(process.pid) == there
-    assert (await house.api("GET", "/healthz")).code == 200
+    assert (await harness.api("GET", "/healthz")).code == 200
     process.expected += ["not restarted", "can be guessed"]
 
 
@@ -277,16 +277,16 @@ async def test_each_message_reaches_the_plugins_of_one_process_once(
         "            file.write(f'{message.text} {os.getpid()}\\n')\n"
     )
     await manager.listen()
-    house = (await process.start(f"plugins.paths={plugins}")).house
+    harness = (await process.start(f"plugins.paths={plugins}")).harness
     await manager.wait_for("READY")
 
     def told() -> list[str]:
         return [line.split()[0] for line in heard.read_text().splitlines()]
 
     async def talk(number: int) -> list[str]:
-        session = await house.session(user=number, consultant=99)
+        session = await harness.session(user=number, consultant=99)
         texts = [f"{number}/{n}" for n in range(40)]
-        async with ChatClient(house.ws, token("user", number), session) as visitor:
+        async with ChatClient(harness.ws, token("user", number), session) as visitor:
             for text in texts:
                 await visitor.send(text)
         return texts
@@ -309,20 +309,20 @@ async def test_each_message_reaches_the_plugins_of_one_process_once(
 @pytest.mark.gen_test
 async def test_every_process_reports_the_status_of_all(process: Process, manager: ServiceManager) -> None:
     await manager.listen()
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     await manager.wait_for("READY")
     there = children(process.pid)
     for n in range(12):
-        await house.connect(f"/notify?token={token('user', n)}")
+        await harness.connect(f"/notify?token={token('user', n)}")
     for _ in range(4):
-        status = json.loads((await house.api("GET", "/api/v1/status")).body)
+        status = json.loads((await harness.api("GET", "/api/v1/status")).body)
         assert status["sockets"]["notify"] == 12
         assert [each["number"] for each in status["processes"]] == list(range(1, COUNT + 1))
         assert sorted(each["pid"] for each in status["processes"]) == sorted(there)
         shares = [each["sockets"] for each in status["processes"]]
         assert sum(shares) == 12
         assert max(shares) - min(shares) <= 2
-        text = (await house.api("GET", "/metrics")).body.decode()
+        text = (await harness.api("GET", "/metrics")).body.decode()
         assert len(re.findall("^# TYPE tornado_chat_sockets gauge", text, re.MULTILINE)) == 1
         found = re.findall(
             r'^tornado_chat_sockets{endpoint="notify",process="(\d)"} (\d+)', text, re.MULTILINE
@@ -342,7 +342,7 @@ async def test_every_process_reports_the_status_of_all(process: Process, manager
     try:
         status = {}
         while "process 2" not in status.get("problems", {}):
-            status = json.loads((await house.api("GET", "/api/v1/status")).body)
+            status = json.loads((await harness.api("GET", "/api/v1/status")).body)
     finally:
         os.kill(there[1], signal.SIGCONT)
     assert [each["number"] for each in status["processes"]] == [1]

@@ -8,7 +8,7 @@ from typing import Any
 from argon2 import PasswordHasher
 from tornado.httpclient import HTTPResponse
 
-from tests.conftest import House
+from tests.conftest import Harness
 from tornado_chat.core.types import Person, Role, StaffAccount
 from tornado_chat.services.auth.passwords import Passwords
 from tornado_chat.storage import staff
@@ -25,26 +25,32 @@ def cheap_passwords() -> Passwords:
 
 
 async def make_account(
-    house: House, name: str, role: str = "consultant", *, id: str | None = None, hash: str = HASH, **more: Any
+    harness: Harness,
+    name: str,
+    role: str = "consultant",
+    *,
+    id: str | None = None,
+    hash: str = HASH,
+    **more: Any,
 ) -> None:
     person = Person(Role(role), id or f"staff-{name}")
     account = StaffAccount(name, more.pop("display_name", None), person, time.time_ns() // 1000, **more)
-    await house.server._store.write(lambda tx: staff.add(tx.database, account, hash))
+    await harness.server._store.write(lambda tx: staff.add(tx.database, account, hash))
 
 
 class Browser:
     """An HTTP client with a cookie jar, the ``Origin`` and the fetch metadata of a browser."""
 
-    def __init__(self, house: House, **headers: str) -> None:
-        self._house = house
-        self._headers = {"Origin": house.http, "Sec-Fetch-Site": "same-origin", **headers}
+    def __init__(self, harness: Harness, **headers: str) -> None:
+        self._harness = harness
+        self._headers = {"Origin": harness.http, "Sec-Fetch-Site": "same-origin", **headers}
         self.cookies: dict[str, str] = {}
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> HTTPResponse:
         sent = {**self._headers, "Content-Type": "application/json", **headers}
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        answer = await self._house.api(method, path, None, body, **sent)
+        answer = await self._harness.api(method, path, None, body, **sent)
         for line in answer.headers.get_list("Set-Cookie"):
             for name, morsel in SimpleCookie(line).items():
                 if morsel.value:

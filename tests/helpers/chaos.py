@@ -19,7 +19,7 @@ from pathlib import Path
 
 import redis as redis_py
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tests.e2e.conftest import Process
 from tests.helpers.crowd import CLIENT_OPTIONS, SETTLE_TIMEOUT_SECONDS, Crowd, LoadProfile, RunTotals
 from tests.helpers.faults import FaultyProxy
@@ -88,8 +88,8 @@ class Cluster:
             await server.stop()
 
     @property
-    def house(self) -> House:
-        return self.servers[0].house
+    def harness(self) -> Harness:
+        return self.servers[0].harness
 
     @property
     def ports(self) -> list[int]:
@@ -233,7 +233,7 @@ class Chaos:
         try:
             async with FaultyProxy(*cluster.ports) as proxy:
                 crowd = Crowd(proxy.url, self._random, profile)
-                await crowd.gather(cluster.house, sessions, users)
+                await crowd.gather(cluster.harness, sessions, users)
                 waiting = WaitingUsers(proxy.url, 9000, 2 * profile.capacity)
                 await crowd.send_during(self._fail_in_turn(crowd, waiting))
         except BaseException:

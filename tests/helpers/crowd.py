@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tornado_chat import config
 from tornado_chat.client import (
     ChatClient,
@@ -154,15 +154,15 @@ class Crowd:
     def acknowledged(self) -> int:
         return sum(len(conversation.acknowledged) for conversation in self.conversations)
 
-    async def gather(self, house: House, sessions: int, users: int) -> None:
+    async def gather(self, harness: Harness, sessions: int, users: int) -> None:
         """Prepare ``sessions`` counselling sessions and ``users`` users of support, with their waiters."""
         profile = self._profile
         for n in range(sessions):
-            session = await house.session(user=1000 + n, consultant=2000 + n)
+            session = await harness.session(user=1000 + n, consultant=2000 + n)
             conversation = self._add_conversation(f"s{session}", n)
             conversation.seed_listener = n % 2 == 1
             if profile.observed and n % profile.observed == 0:
-                await house.record(session, supervisor=5000 + n)
+                await harness.record(session, supervisor=5000 + n)
                 conversation.observed = []
                 self._clients.append(self._run_observer(token("supervisor", 5000 + n), session, conversation))
             visitor = ChatClient(

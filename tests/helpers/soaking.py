@@ -74,7 +74,7 @@ class Soak:
         try:
             async with FaultyProxy(port) as proxy:
                 self._crowd = crowd = Crowd(proxy.url, self._random, PROFILE)
-                await crowd.gather(process.house, sessions, users)
+                await crowd.gather(process.harness, sessions, users)
                 await crowd.send_during(self._cause_faults(proxy))
                 self.totals.cuts = proxy.cuts
         finally:

@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.conftest import House, Peer, token
+from tests.conftest import Harness, Peer, token
 from tests.pages.conftest import People
 
 BOB, CAROL = token("waiter", 5, "Bob"), token("waiter", 6, "Carol")
@@ -76,10 +76,10 @@ class Console:
         await self.panel(name).get_by_role("button", name=button).click()
 
 
-async def connect_visitor(house: House, id: int, name: str | None = None, *, served: bool = True) -> Peer:
+async def connect_visitor(harness: Harness, id: int, name: str | None = None, *, served: bool = True) -> Peer:
     """Connect a visitor, and wait until a waiter serves them (``served``), or until they are in the queue."""
     features = ["ack", "seq", "typing", "read"]
-    peer = await house.user(id, features=features, **({"name": name} if name else {}))
+    peer = await harness.user(id, features=features, **({"name": name} if name else {}))
     await peer.until("connect_success" if served else "connect_queue")
     return peer
 

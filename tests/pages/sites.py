@@ -180,7 +180,7 @@ class Visitors:
 
     async def waiter(self, id: int = 7, name: str | None = "Bob") -> Peer:
         """Connect a waiter who is ready for users."""
-        return await self.process.house.waiter(id, name=name, features=WAITER_FEATURES)
+        return await self.process.harness.waiter(id, name=name, features=WAITER_FEATURES)
 
 
 async def next_user(waiter: Peer) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tests.pages.conftest import SUPERVISOR, People, Process
 from tornado_chat.client import RawClient
 
@@ -48,7 +48,7 @@ class SupervisePage:
         """Hide the pane of a session, and return when the page has noticed that it is hidden."""
         await self.pane(session).menu("Put aside")
         await expect(self.pane(session).place).to_be_hidden()
-        # The page notices by an IntersectionObserver; the browser calls a new observer not before the older ones.
+        # The page notices by an IntersectionObserver; the browser calls a new observer after the older ones.
         await self.page.evaluate(
             """() => new Promise((resolve) => {
                 new IntersectionObserver((_, observer) => {
@@ -95,7 +95,7 @@ class Pane:
 class Session:
     """A counselling session whose visitor and consultant are connected without pages."""
 
-    house: House
+    harness: Harness
     number: int
     visitor: RawClient
     consultant: RawClient
@@ -115,17 +115,17 @@ _ids = count()
 
 
 async def start_session(
-    house: House,
+    harness: Harness,
     user: int = 1,
     consultant: int = 2,
     names: tuple[str, str] = (VISITOR, CONSULTANT),
     record: bool = True,
 ) -> Session:
     """Open a session, connect both participants, and by default open a supervision record of it."""
-    number = await house.session(user, consultant, user_name=names[0], consultant_name=names[1])
-    visitor = await house.chat(token("user", user, names[0]), number, features="ack")
-    helper = await house.chat(token("consultant", consultant, names[1]), number, features="ack")
-    return Session(house, number, visitor, helper, await house.record(number) if record else 0)
+    number = await harness.session(user, consultant, user_name=names[0], consultant_name=names[1])
+    visitor = await harness.chat(token("user", user, names[0]), number, features="ack")
+    helper = await harness.chat(token("consultant", consultant, names[1]), number, features="ack")
+    return Session(harness, number, visitor, helper, await harness.record(number) if record else 0)
 
 
 async def open_desk(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
-from tests.conftest import House, Peer, token
+from tests.conftest import Harness, Peer, token
 from tests.pages.conftest import COUNSELLOR, PHONE, VISITOR, People, Process
 from tests.pages.test_room_accessible import axe_violations
 
@@ -57,11 +57,11 @@ class Dashboard:
         return self.list(list).get_by_role("row").filter(has_text=name)
 
 
-async def hold_session(house: House) -> None:
+async def hold_session(harness: Harness) -> None:
     """Open a counselling session, and send a message in it."""
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="ack")
-    counsellor = await house.chat(COUNSELLOR, session)
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="ack")
+    counsellor = await harness.chat(COUNSELLOR, session)
     await visitor.send_json({"msg": SECRET_TEXT, "id": "m1"})
     while (await counsellor.recv_json())["msg"] != SECRET_TEXT:
         pass
@@ -79,7 +79,7 @@ async def override_status(page: Page, change: Mapping[str, Any]) -> None:
 
 @pytest.mark.gen_test
 async def test_dashboard_follows_connections_and_conversations(process: Process, people: People) -> None:
-    house = (await process.start("support.capacity=1")).house
+    harness = (await process.start("support.capacity=1")).harness
     admin = await Dashboard.open(people, process.url)
     await expect(admin.health).to_have_text("Serving")
     await expect(admin.value("Sockets open")).to_have_text("0")
@@ -93,14 +93,14 @@ async def test_dashboard_follows_connections_and_conversations(process: Process,
     for text in empty_texts:
         await expect(admin.page.get_by_text(text).first).to_be_visible()
 
-    users: list[Peer] = [await house.user(n) for n in (11, 12)]
+    users: list[Peer] = [await harness.user(n) for n in (11, 12)]
     await expect(admin.row("The line", "Visitor 11").get_by_role("cell").first).to_have_text("1")
     await expect(admin.value("People in line")).to_have_text("2")
     await expect(admin.value("Longest wait")).to_contain_text("sec")
     await expect(admin.problems).to_contain_text("Ask an agent to open the support desk")
 
-    waiter = await house.waiter(5, name="Bob")
-    await hold_session(house)
+    waiter = await harness.waiter(5, name="Bob")
+    await hold_session(harness)
     await users[0].until("connect_success")
     await users[0].send_frame("message_text", {"message": SECRET_TEXT})
     await waiter.until("message_text")
@@ -131,12 +131,12 @@ async def test_suspended_plugin_is_shown(process: Process, people: People, tmp_p
     folder = tmp_path / "plugins"
     folder.mkdir()
     (folder / "moody.py").write_text(PLUGIN)
-    house = (await process.start(f"plugins.paths={folder}")).house
+    harness = (await process.start(f"plugins.paths={folder}")).harness
     admin = await Dashboard.open(people, process.url)
     row = admin.row("Plugins", "moody")
     await expect(row).to_contain_text("Running")
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="ack")
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="ack")
     for n in range(20):
         await visitor.send_json({"msg": f"m{n}", "id": f"m{n}"})
     await expect(row).to_contain_text("Suspended until ")
@@ -171,8 +171,8 @@ async def test_unreachable_server_is_shown_until_it_answers(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append("ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET")
-    house = (await process.start()).house
-    await house.user(11)
+    harness = (await process.start()).harness
+    await harness.user(11)
     admin = await Dashboard.open(people, process.url)
     await expect(admin.value("People in line")).to_have_text("1")
     await process.stop(signal.SIGKILL)
@@ -213,13 +213,13 @@ async def test_page_is_for_admins_and_polls_only_while_visible(process: Process,
 
 @pytest.mark.gen_test
 async def test_axe_finds_nothing(process: Process, people: People) -> None:
-    house = (await process.start("support.capacity=1")).house
+    harness = (await process.start("support.capacity=1")).harness
     phone = await Dashboard.open(people, process.url, size=PHONE, color_scheme="light")
     assert await axe_violations(phone.page) == []
     for n in (11, 12):
-        await house.user(n)
-    await house.waiter(5, name="Bob")
-    await hold_session(house)
+        await harness.user(n)
+    await harness.waiter(5, name="Bob")
+    await hold_session(harness)
     await override_status(phone.page, {"problems": {"database": "no answer within 1 s"}})
     await expect(phone.problems).to_contain_text("It hangs")
     desk = await Dashboard.open(people, process.url, color_scheme="dark")

@@ -18,11 +18,11 @@ WIDE = (1600, 900)
 async def test_axe_finds_nothing(
     process: Process, people: People, size: tuple[int, int], scheme: str
 ) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     look: dict[str, Any] = {"size": size, "color_scheme": scheme, "reduced_motion": "reduce"}
     bob = await Console.open(people, process.url, ready=False, **look)
     waiting = [
-        await connect_visitor(house, id, name, served=False)
+        await connect_visitor(harness, id, name, served=False)
         for id, name in enumerate(("Lin", "Ada", "Tom"), 1)
     ]
     await expect(bob.queue).to_have_count(3)
@@ -73,7 +73,7 @@ async def test_axe_finds_nothing(
 
 @pytest.mark.gen_test
 async def test_live_regions_announce_only_new_events(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
     await bob.page.evaluate(
         """() => {
@@ -90,7 +90,7 @@ async def test_live_regions_announce_only_new_events(process: Process, people: P
           }).observe(document.body, { subtree: true, childList: true, characterData: true });
         }"""
     )
-    lin, ada = await connect_visitor(house, 1, "Lin"), await connect_visitor(house, 2, "Ada")
+    lin, ada = await connect_visitor(harness, 1, "Lin"), await connect_visitor(harness, 2, "Ada")
     await expect(bob.page.get_by_role("log")).to_have_attribute("aria-busy", "false")
     await send_messages(lin, "in view")
     await send_messages(ada, "not in view")

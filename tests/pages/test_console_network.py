@@ -17,9 +17,9 @@ async def test_messages_written_offline_are_sent_after_reconnecting(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append(CONNECTION_ERRORS)
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin, ada = await connect_visitor(house, 1, "Lin"), await connect_visitor(house, 2, "Ada")
+    lin, ada = await connect_visitor(harness, 1, "Lin"), await connect_visitor(harness, 2, "Ada")
     await bob.open_conversation("Lin")
     await bob.page.context.set_offline(True)
     await expect(bob.connection_status).to_contain_text("offline")
@@ -49,9 +49,9 @@ async def test_server_kill_neither_loses_nor_duplicates_messages(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append(CONNECTION_ERRORS)
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin, ada = await connect_visitor(house, 1, "Lin"), await connect_visitor(house, 2, "Ada")
+    lin, ada = await connect_visitor(harness, 1, "Lin"), await connect_visitor(harness, 2, "Ada")
     await send_messages(lin, "one")
     await bob.open_conversation("Lin")
     await bob.send("two")
@@ -62,7 +62,10 @@ async def test_server_kill_neither_loses_nor_duplicates_messages(
     await process.start()
     await bob.wait_connected()
     await bob.expect_delivery("three", "stored")
-    lin, ada = await connect_visitor(process.house, 1, "Lin"), await connect_visitor(process.house, 2, "Ada")
+    lin, ada = (
+        await connect_visitor(process.harness, 1, "Lin"),
+        await connect_visitor(process.harness, 2, "Ada"),
+    )
     lin._count = ada._count = 100  # ids that the previous connections have not used
     await send_messages(lin, "four")
     await send_messages(ada, "hello")
@@ -70,7 +73,7 @@ async def test_server_kill_neither_loses_nor_duplicates_messages(
     await bob.open_conversation("Ada")
     await bob.expect_messages("Ada", "hello")
     # The page has told the new server that the waiter is ready.
-    tom = await connect_visitor(process.house, 3, "Tom")
+    tom = await connect_visitor(process.harness, 3, "Tom")
     await expect(bob.row("Tom")).to_contain_text("New visitor")
     await send_messages(tom, "Hi")
     with sqlite3.connect(process.directory / "state" / "tornado-chat.sqlite3") as database:
@@ -80,9 +83,9 @@ async def test_server_kill_neither_loses_nor_duplicates_messages(
 
 @pytest.mark.gen_test
 async def test_only_the_newest_window_of_a_waiter_is_connected(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin = await connect_visitor(house, 1, "Lin")
+    lin = await connect_visitor(harness, 1, "Lin")
     await bob.composer.fill("half a thou")
     other = await Console.open(people, process.url, BOB)
     await expect(bob.page.get_by_role("heading", name="The desk is open elsewhere")).to_be_focused()
@@ -98,9 +101,9 @@ async def test_only_the_newest_window_of_a_waiter_is_connected(process: Process,
 
 @pytest.mark.gen_test
 async def test_refused_message_is_shown_and_can_be_edited(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin, _ = await connect_visitor(house, 1, "Lin"), await connect_visitor(house, 2, "Ada")
+    lin, _ = await connect_visitor(harness, 1, "Lin"), await connect_visitor(harness, 2, "Ada")
     await bob.open_conversation("Lin")
     # The outbox of the page, as it is after the server refused a message.
     await bob.page.evaluate(

@@ -33,7 +33,7 @@ async def wait_until(page: Page, expression: str) -> None:
 
 @pytest.mark.gen_test
 async def test_hidden_page_shows_notifications_and_plays_sounds(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     page = await people.page("about:blank")
     await page.context.add_init_script(RECORDING_SCRIPT)
     await page.goto(f"{process.url}/console#token={BOB}")
@@ -42,7 +42,7 @@ async def test_hidden_page_shows_notifications_and_plays_sounds(process: Process
     await bob.take_new()
     assert await page.evaluate("recorded.length") == 0  # no notification before the waiter allows them
 
-    lin = await connect_visitor(house, 1, "Lin")
+    lin = await connect_visitor(harness, 1, "Lin")
     await expect(bob.row("Lin")).to_be_visible()
     await wait_until(page, "tones > 3")  # a new visitor has more tones than a message
     await send_messages(lin, "in front of me")
@@ -62,7 +62,7 @@ async def test_hidden_page_shows_notifications_and_plays_sounds(process: Process
     assert (note["title"], note["body"]) == ("Lin", "New message")
     await wait_until(page, f"tones === {calls + 2}")
     await expect(page).to_have_title("(1) Support desk")
-    await connect_visitor(house, 2, "Ada")
+    await connect_visitor(harness, 2, "Ada")
     await wait_until(page, "recorded.length === 2")
     note = await page.evaluate("recorded[1]")
     assert (note["title"], note["requireInteraction"]) == ("New visitor: Ada", True)
@@ -86,13 +86,13 @@ async def test_hidden_page_shows_notifications_and_plays_sounds(process: Process
 
 @pytest.mark.gen_test
 async def test_keyboard_shortcuts(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
     keyboard = bob.page.keyboard
-    lin = await connect_visitor(house, 1, "Lin")
+    lin = await connect_visitor(harness, 1, "Lin")
     await send_messages(lin, "first")
     for number, name in ((2, "Ada"), (3, "Tom")):
-        await connect_visitor(house, number, name)
+        await connect_visitor(harness, number, name)
     await expect(bob.rows).to_have_count(3)
     await bob.composer.fill("draft")
     await keyboard.press("Alt+ArrowDown")
@@ -138,9 +138,9 @@ async def test_keyboard_shortcuts(process: Process, people: People) -> None:
 
 @pytest.mark.gen_test
 async def test_quick_replies(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin = await connect_visitor(house, 1, "Lin")
+    lin = await connect_visitor(harness, 1, "Lin")
     await bob.composer.fill("/")
     await expect(bob.panel("Lin")).to_contain_text("There are no quick replies yet")
     await bob.page.locator("#settings-button").click()

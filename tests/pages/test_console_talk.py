@@ -12,16 +12,16 @@ from tests.pages.consoles import CAROL, Console, connect_visitor, receive_text, 
 
 @pytest.mark.gen_test
 async def test_several_conversations_at_once(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url, ready=False)
     await expect(bob.page.get_by_role("heading", name="You are paused")).to_be_visible()
-    lin = await connect_visitor(house, 1, "Lin", served=False)
+    lin = await connect_visitor(harness, 1, "Lin", served=False)
     await expect(bob.queue).to_have_text(["Lin"])
     await bob.page.get_by_role("button", name="Start taking visitors").click()
     await lin.until("connect_success")
     await expect(bob.panel("Lin")).to_be_visible()  # opened at once, because no other conversation was open
     await expect(bob.queue).to_have_count(0)
-    ada = await connect_visitor(house, 2, "Ada")
+    ada = await connect_visitor(harness, 2, "Ada")
     await expect(bob.toast).to_have_text("Ada is with you now.")
     await expect(bob.page.locator("#load")).to_have_text("2 of 5")
 
@@ -58,10 +58,10 @@ async def test_several_conversations_at_once(process: Process, people: People) -
 
 @pytest.mark.gen_test
 async def test_reload_restores_conversations_and_drafts(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin, ada = await connect_visitor(house, 1, "Lin"), await connect_visitor(house, 2, "Ada")
-    tom = await connect_visitor(house, 3)
+    lin, ada = await connect_visitor(harness, 1, "Lin"), await connect_visitor(harness, 2, "Ada")
+    tom = await connect_visitor(harness, 3)
     await send_messages(lin, "one")
     await send_messages(ada, "Hello?")
     await send_messages(tom, "My name is not known")
@@ -93,9 +93,9 @@ async def test_reload_restores_conversations_and_drafts(process: Process, people
 
 @pytest.mark.gen_test
 async def test_scrolling_up_loads_history(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin, ada = await connect_visitor(house, 1, "Lin"), await connect_visitor(house, 2, "Ada")
+    lin, ada = await connect_visitor(harness, 1, "Lin"), await connect_visitor(harness, 2, "Ada")
     lines = [f"line {number}" for number in range(170)]
     await send_messages(lin, *lines)
     await send_messages(ada, "short")
@@ -114,12 +114,12 @@ async def test_scrolling_up_loads_history(process: Process, people: People) -> N
 
 @pytest.mark.gen_test
 async def test_pausing_keeps_current_conversations(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin = await connect_visitor(house, 1, "Lin")
+    lin = await connect_visitor(harness, 1, "Lin")
     await bob.page.keyboard.press("Alt+p")
     await expect(bob.page.locator("#ready-description")).to_have_text("Paused, no new visitors")
-    ada = await connect_visitor(house, 2, "Ada", served=False)
+    ada = await connect_visitor(harness, 2, "Ada", served=False)
     await expect(bob.queue).to_have_text(["Ada"])
     await send_messages(lin, "Still here")
     await bob.expect_messages("Lin", "Still here")
@@ -130,10 +130,10 @@ async def test_pausing_keeps_current_conversations(process: Process, people: Peo
 
 @pytest.mark.gen_test
 async def test_paused_waiter_sees_the_queue(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url, ready=False)
     await expect(bob.page.get_by_role("heading", name="You are paused")).to_be_visible()
-    ada = await connect_visitor(house, 2, "Ada", served=False)
+    ada = await connect_visitor(harness, 2, "Ada", served=False)
     await expect(bob.page.get_by_role("heading", name="Visitors in line: 1")).to_be_visible()
     await bob.page.get_by_role("button", name="Start taking visitors").click()
     await ada.until("connect_success")
@@ -142,9 +142,9 @@ async def test_paused_waiter_sees_the_queue(process: Process, people: People) ->
 
 @pytest.mark.gen_test
 async def test_hand_over_and_end(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin = await connect_visitor(house, 1, "Lin")
+    lin = await connect_visitor(harness, 1, "Lin")
     await send_messages(lin, "It is about the contract")
     await bob.send("I'll find a colleague")
     dialog = bob.page.get_by_role("dialog")
@@ -178,9 +178,9 @@ async def test_hand_over_and_end(process: Process, people: People) -> None:
 
 @pytest.mark.gen_test
 async def test_conversation_stays_readable_after_the_visitor_leaves(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin = await connect_visitor(house, 1, "Lin")
+    lin = await connect_visitor(harness, 1, "Lin")
     await send_messages(lin, "Thanks for https://example.org/a?b=1, bye <b>https://</b>")
     await bob.expect_messages("Lin", "Thanks for https://example.org/a?b=1, bye <b>https://</b>")
     links = bob.panel("Lin").locator(".text a")
@@ -192,7 +192,7 @@ async def test_conversation_stays_readable_after_the_visitor_leaves(process: Pro
     await expect(bob.composer).to_be_hidden()
     await expect(bob.page.locator("#load")).to_have_text("0 of 5")
     # The same visitor comes back: this is another conversation.
-    again = await connect_visitor(house, 1, "Lin")
+    again = await connect_visitor(harness, 1, "Lin")
     await send_messages(again, "One more thing")
     await expect(bob.page.locator(".row-name")).to_have_text(["Lin · 1", "Lin · 2"])
     await bob.page.keyboard.press("Alt+x")
@@ -201,9 +201,9 @@ async def test_conversation_stays_readable_after_the_visitor_leaves(process: Pro
 
 @pytest.mark.gen_test
 async def test_earlier_conversations_of_the_visitor_are_shown(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
-    lin = await connect_visitor(house, 1, "Lin")
+    lin = await connect_visitor(harness, 1, "Lin")
     await send_messages(lin, "Where is my parcel?")
     await bob.send("On its way")
     await bob.expect_delivery("On its way", "stored")
@@ -212,7 +212,7 @@ async def test_earlier_conversations_of_the_visitor_are_shown(process: Process, 
     await lin.send_frame("rate", {"rate": 4, "feedback": "Quick"})
     await lin.until("rate_success")
     await bob.click_button("Lin", "Remove from the list")
-    lin = await connect_visitor(house, 1, "Lin")
+    lin = await connect_visitor(harness, 1, "Lin")
     await bob.click_button("Lin", "About this visitor")
     about = bob.page.get_by_role("complementary")
     earlier = about.get_by_role("button", name=re.compile("Bob, 2 messages"))
@@ -229,9 +229,9 @@ async def test_earlier_conversations_of_the_visitor_are_shown(process: Process, 
 
 @pytest.mark.gen_test
 async def test_phone_shows_list_and_conversation_in_separate_views(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url, size=PHONE, locale="zh-CN")
-    lin = await connect_visitor(house, 1, "小林")
+    lin = await connect_visitor(harness, 1, "小林")
     await send_messages(lin, "你好")
     await expect(bob.row("小林").locator(".row-count")).to_have_text("1")
     await expect(bob.panels).to_have_count(0)
@@ -252,9 +252,11 @@ async def test_phone_shows_list_and_conversation_in_separate_views(process: Proc
 
 @pytest.mark.gen_test
 async def test_two_conversations_side_by_side(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     bob = await Console.open(people, process.url, size=(1600, 900))
-    peers = {name: await connect_visitor(house, id, name) for id, name in enumerate(("Lin", "Ada", "Tom"), 1)}
+    peers = {
+        name: await connect_visitor(harness, id, name) for id, name in enumerate(("Lin", "Ada", "Tom"), 1)
+    }
     await bob.open_conversation("Lin")
     await bob.click_button("Lin", "Keep beside others")
     await bob.open_conversation("Ada")

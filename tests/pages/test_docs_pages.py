@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.conftest import House, changed
+from tests.conftest import Harness, changed
 from tests.pages.conftest import COUNSELLOR, DESK, HOST, PHONE, VISITOR, People, Process
 from tests.pages.test_room_accessible import axe_violations
 from tests.pages.test_serving import get
@@ -26,8 +26,8 @@ async def unfold_all(page: Page) -> Page:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", PAGES)
-async def test_page_headers_language_and_caching(house: House, path: str) -> None:
-    answer = await get(house, path)
+async def test_page_headers_language_and_caching(harness: Harness, path: str) -> None:
+    answer = await get(harness, path)
     assert answer.code == 200
     assert answer.headers["Content-Security-Policy"].startswith(
         "default-src 'none'; script-src 'self'; style-src 'self'"
@@ -39,32 +39,32 @@ async def test_page_headers_language_and_caching(house: House, path: str) -> Non
     assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*\ssrc=)", text)
     addresses = re.findall(r'(?:src|href)="([^"]*)"', text)
     assert all(address[0] in "/#" for address in addresses)
-    again = await get(house, path, **{"If-None-Match": answer.headers["Etag"]})
+    again = await get(harness, path, **{"If-None-Match": answer.headers["Etag"]})
     assert again.code == 304
-    chinese = await get(house, path, **{"Accept-Language": "fr, zh-TW;q=0.9, en;q=0.8"})
+    chinese = await get(harness, path, **{"Accept-Language": "fr, zh-TW;q=0.9, en;q=0.8"})
     assert b'<html lang="zh-CN">' in chinese.body
     for accepted in ("", "fr", "en-GB, zh;q=0.5", "nonsense;q=x"):
-        assert b'<html lang="en">' in (await get(house, path, **{"Accept-Language": accepted})).body
+        assert b'<html lang="en">' in (await get(harness, path, **{"Accept-Language": accepted})).body
 
 
 @pytest.mark.gen_test
 async def test_documents_are_served_without_pages(settings: config.Config) -> None:
     server = Server(changed(settings, "web", pages=False))
     await server.start()
-    house = House(server, settings, [])
+    harness = Harness(server, settings, [])
     for path in ("/docs", *PAGES):
-        assert (await get(house, path)).code == 404
+        assert (await get(harness, path)).code == 404
     for path in ("/api/v1/openapi.json", "/asyncapi.json"):
-        assert (await get(house, path)).code == 200
+        assert (await get(harness, path)).code == 200
     await server.stop()
 
 
 @pytest.mark.gen_test
 async def test_pages_show_the_whole_documents(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     page = await people.page(f"{process.url}/docs")
     await expect(page).to_have_url(f"{process.url}/docs/http")
-    document = json.loads((await get(house, "/api/v1/openapi.json")).body)
+    document = json.loads((await get(harness, "/api/v1/openapi.json")).body)
     for path, verbs in document["paths"].items():
         for verb, about in verbs.items():
             entry = page.locator(f"#{about['operationId']}")
@@ -78,7 +78,7 @@ async def test_pages_show_the_whole_documents(process: Process, people: People) 
 
     await page.get_by_role("link", name="WebSockets", exact=True).click()
     await expect(page).to_have_url(f"{process.url}/docs/sockets")
-    document = json.loads((await get(house, "/asyncapi.json")).body)
+    document = json.loads((await get(harness, "/asyncapi.json")).body)
     for name, message in document["components"]["messages"].items():
         channel, way, _ = name.split(".", 2)
         frame = page.locator(f"[id='{name}']")
@@ -111,10 +111,10 @@ ACCOUNT_OPERATIONS = ("sign_in", "get_account", "sign_out", "make_own_token")
 @pytest.mark.gen_test
 async def test_curl_commands_succeed(process: Process, people: People) -> None:
     """Every curl command of the page gets a successful answer."""
-    house = (await process.start("auth.guests=on")).house
-    await house.record(await house.session())
-    await house.waiter(5)
-    await (await house.user(1)).until("connect_success")
+    harness = (await process.start("auth.guests=on")).harness
+    await harness.record(await harness.session())
+    await harness.waiter(5)
+    await (await harness.user(1)).until("connect_success")
     page = await people.page(f"{process.url}/docs/http")
     chat = await page.locator("#start ~ .copy-box code, #start ~ pre code").text_content() or ""
     assert f"CHAT={process.url}\n" in chat

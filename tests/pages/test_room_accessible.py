@@ -29,8 +29,8 @@ async def axe_violations(page: Page) -> list[str]:
 async def test_axe_finds_nothing(
     process: Process, people: People, size: tuple[int, int], scheme: str
 ) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     look: dict[str, Any] = {"size": size, "color_scheme": scheme, "reduced_motion": "reduce"}
     visitor = await people.room(process.url, VISITOR, session, **look)
     assert await axe_violations(visitor.page) == []  # without messages
@@ -72,8 +72,8 @@ async def test_axe_finds_nothing(
 
 @pytest.mark.gen_test
 async def test_keyboard_reaches_all_controls(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     counsellor = await people.room(process.url, COUNSELLOR, session)
     keyboard = counsellor.page.keyboard
     await expect(counsellor.composer).to_be_focused()
@@ -95,16 +95,16 @@ async def test_keyboard_reaches_all_controls(process: Process, people: People) -
 
 @pytest.mark.gen_test
 async def test_page_fits_a_narrow_phone(process: Process, people: People) -> None:
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     for locale in ("zh-CN", "en-GB"):
-        session = await house.session()
+        session = await harness.session()
         visitor = await people.room(process.url, VISITOR, session, size=(320, 568), locale=locale)
         await visitor.send("https://example.org/" + "x" * 200)
         await visitor.expect_delivery("https", "stored")
         assert await visitor.page.evaluate("document.documentElement.scrollWidth") <= 320
         assert await visitor.page.get_by_role("log").evaluate("log => log.scrollWidth - log.clientWidth") <= 0
         counsellor = await people.room(process.url, COUNSELLOR, session, size=(320, 568), locale=locale)
-        record = await house.record(session)
+        record = await harness.record(session)
         aside = await people.room(process.url, COUNSELLOR, record, type=1, size=(320, 568), locale=locale)
         for room in (counsellor, aside):
             assert await room.page.evaluate("document.documentElement.scrollWidth") <= 320

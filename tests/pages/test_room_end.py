@@ -9,8 +9,8 @@ from tests.pages.conftest import COUNSELLOR, HOST, PHONE, VISITOR, People, Proce
 
 @pytest.mark.gen_test
 async def test_end_is_confirmed_shown_to_both_and_rated(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     visitor = await people.room(process.url, VISITOR, session, size=PHONE)
     counsellor = await people.room(process.url, COUNSELLOR, session)
     await visitor.send("Thank you")
@@ -37,7 +37,7 @@ async def test_end_is_confirmed_shown_to_both_and_rated(process: Process, people
     await visitor.page.get_by_label("Anything you would like to tell us").fill("Very kind.")
     await visitor.page.get_by_role("button", name="Send rating").click()
     await expect(visitor.page.get_by_text("Thank you for your rating.")).to_be_visible()
-    answer = await house.api("GET", f"/api/v1/sessions/{session}", HOST)
+    answer = await harness.api("GET", f"/api/v1/sessions/{session}", HOST)
     assert b'"rate":4,"feedback":"Very kind."' in answer.body
     assert b'"state":"completed"' in answer.body
 
@@ -50,8 +50,8 @@ async def test_end_is_confirmed_shown_to_both_and_rated(process: Process, people
 @pytest.mark.gen_test
 @pytest.mark.parametrize("format", ["Plain text", "Web page, for printing", "JSON, for programs"])
 async def test_transcript_download(process: Process, people: People, format: str) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     counsellor = await people.room(process.url, COUNSELLOR, session)
     await counsellor.send("您好")
     await counsellor.expect_delivery("您好", "stored")
@@ -70,8 +70,8 @@ async def test_transcript_download(process: Process, people: People, format: str
 async def test_end_requested_offline_takes_effect_after_reconnecting(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     visitor = await people.room(process.url, VISITOR, session)
     counsellor = await people.room(process.url, COUNSELLOR, session)
     await visitor.context.set_offline(True)
@@ -89,8 +89,8 @@ async def test_end_requested_offline_takes_effect_after_reconnecting(
 
 @pytest.mark.gen_test
 async def test_refused_visitor_sees_the_reason(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     cases = [
         ("", "This link is incomplete"),
         (f"#token={VISITOR}&session=x", "This link is incomplete"),
@@ -109,8 +109,8 @@ async def test_refused_visitor_sees_the_reason(process: Process, people: People)
 
 @pytest.mark.gen_test
 async def test_new_link_in_the_same_tab_replaces_the_old_one(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     page = await people.page(f"{process.url}/room#token=nonsense&session={session}")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Your sign-in has expired")
     await page.goto(f"{process.url}/room#token={VISITOR}&session={session}")

@@ -46,8 +46,8 @@ def port(process: Process) -> int:
 async def test_offline_is_shown_and_messages_are_sent_after_reconnecting(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     visitor = await people.room(process.url, VISITOR, session)
     counsellor = await people.room(process.url, COUNSELLOR, session)
     await visitor.send("before")
@@ -74,8 +74,8 @@ async def test_cuts_neither_lose_nor_duplicate_messages(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append(SOCKET_FAILED)
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     async with FaultyProxy(port(process)) as proxy:
         visitor = await people.room(proxy.url.replace("ws", "http"), VISITOR, session)
         counsellor = await people.room(process.url, COUNSELLOR, session)
@@ -97,8 +97,8 @@ async def test_lost_acknowledgement_duplicates_no_message(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append(SOCKET_FAILED)
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     async with FaultyProxy(port(process)) as proxy:
         visitor = await people.room(proxy.url.replace("ws", "http"), VISITOR, session)
         counsellor = await people.room(process.url, COUNSELLOR, session)
@@ -116,8 +116,8 @@ async def test_lost_acknowledgement_duplicates_no_message(
 async def test_silent_connection_is_replaced_when_a_message_is_not_acknowledged(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     async with FaultyProxy(port(process)) as proxy:
         url = proxy.url.replace("ws", "http")
         visitor = await people.room(url, VISITOR, session)
@@ -136,9 +136,9 @@ async def test_silent_connection_is_replaced_when_a_message_is_not_acknowledged(
 async def test_silent_connection_is_replaced_when_the_page_only_receives(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    session = await house.session()
-    raw = await house.chat(COUNSELLOR, session, features="history")
+    harness = (await process.start()).harness
+    session = await harness.session()
+    raw = await harness.chat(COUNSELLOR, session, features="history")
     assert await raw.recv_json() is not None
     await raw.send_json({"history": 1})  # the frame that the page sends as a keep-alive request
     while (frame := await raw.recv_json()) != {"history": [], "next": None}:
@@ -161,8 +161,8 @@ async def test_page_recovers_from_a_server_restart(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append(SOCKET_FAILED)
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     visitor = await people.room(process.url, VISITOR, session)
     counsellor = await people.room(process.url, COUNSELLOR, session)
     await counsellor.send("before")
@@ -181,8 +181,8 @@ async def test_page_recovers_from_a_server_restart(
 
 @pytest.mark.gen_test
 async def test_unsent_messages_survive_a_reload_in_order(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     visitor = await people.room(process.url, VISITOR, session)
     # Sockets do not open, while pages are served.
     await visitor.page.route_web_socket("**/chat?*", lambda socket: None)

@@ -23,8 +23,8 @@ async def test_refused_message_is_edited_and_sent(process: Process, people: Peop
     folder = tmp_path / "plugins.d"
     folder.mkdir()
     (folder / "strict.py").write_text(PLUGIN)
-    house = (await process.start(f"plugins.paths={folder}")).house
-    session = await house.session()
+    harness = (await process.start(f"plugins.paths={folder}")).harness
+    session = await harness.session()
     visitor = await people.room(process.url, VISITOR, session)
     counsellor = await people.room(process.url, COUNSELLOR, session)
     await visitor.send("damn it")
@@ -48,8 +48,8 @@ async def test_refused_message_is_edited_and_sent(process: Process, people: Peop
 
 @pytest.mark.gen_test
 async def test_too_long_message_does_not_block_later_messages(process: Process, people: People) -> None:
-    house = (await process.start("limits.frame_bytes=2048")).house
-    session = await house.session()
+    harness = (await process.start("limits.frame_bytes=2048")).harness
+    session = await harness.session()
     visitor = await people.room(process.url, VISITOR, session)
     await visitor.send("long " * 500)
     await visitor.send("short")

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tests.helpers.accounts import cheap_passwords, make_account
 from tests.pages.conftest import VISITOR, People, Room
 from tests.pages.hosts import hosts, open_embedded, open_popup, settings, sign_in
@@ -20,13 +20,13 @@ def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.gen_test
 async def test_counsellor_signs_in_and_sends_messages(
-    house: House, people: People, expected_complaints: list[str]
+    harness: Harness, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append("status of 401")
-    await make_account(house, "chen", id="2")
-    session = await house.session()
-    visitor = await people.room(house.http, VISITOR, session)
-    page = await people.page(f"{house.http}/room#session={session}")
+    await make_account(harness, "chen", id="2")
+    session = await harness.session()
+    visitor = await people.room(harness.http, VISITOR, session)
+    page = await people.page(f"{harness.http}/room#session={session}")
     await page.wait_for_url("**/signin?next=*")
     await sign_in(page, "chen")
     await page.wait_for_url(f"**/room#session={session}")
@@ -39,8 +39,8 @@ async def test_counsellor_signs_in_and_sends_messages(
     await page.context.set_offline(True)
     await counsellor.send("Take your time")
     await counsellor.composer.fill("half a sentence")
-    await house.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", False))
-    await house.server._accounts.close_ended_sessions()
+    await harness.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", False))
+    await harness.server._accounts.close_ended_sessions()
     await page.context.set_offline(False)
     await page.wait_for_url("**/signin?next=*")
     await sign_in(page, "chen")
@@ -50,10 +50,10 @@ async def test_counsellor_signs_in_and_sends_messages(
 
 
 @pytest.mark.gen_test
-async def test_supervision_link_of_an_account_needs_no_token(house: House, people: People) -> None:
-    await make_account(house, "chen", id="2")
-    session = await house.session()
-    page = await people.page(f"{house.http}/signin?next=/room%23session={session}")
+async def test_supervision_link_of_an_account_needs_no_token(harness: Harness, people: People) -> None:
+    await make_account(harness, "chen", id="2")
+    session = await harness.session()
+    page = await people.page(f"{harness.http}/signin?next=/room%23session={session}")
     await sign_in(page, "chen")
     counsellor = await Room(page).wait_ready()
     await counsellor.menu("Ask for supervision")
@@ -67,18 +67,18 @@ async def test_supervision_link_of_an_account_needs_no_token(house: House, peopl
 
 
 @pytest.mark.gen_test
-async def test_wrong_role_is_rejected(house: House, people: People) -> None:
-    await make_account(house, "bob", "waiter")
-    page = await people.page(f"{house.http}/signin?next=/room%23session=1")
+async def test_wrong_role_is_rejected(harness: Harness, people: People) -> None:
+    await make_account(harness, "bob", "waiter")
+    page = await people.page(f"{harness.http}/signin?next=/room%23session=1")
     await sign_in(page, "bob")
     await expect(page.get_by_role("heading")).to_have_text("This page is not for your account")
 
 
 @pytest.mark.gen_test
-async def test_frame_uses_the_token_of_its_host(house: House, people: People, hosts: list[str]) -> None:
-    session = await house.session()
+async def test_frame_uses_the_token_of_its_host(harness: Harness, people: People, hosts: list[str]) -> None:
+    session = await harness.session()
     tokens = token("user", 1, "Lin"), "no token at all", token("user", 1, "Lin")
-    page = await open_embedded(people, hosts[0], f"{house.http}/room#session={session}", *tokens)
+    page = await open_embedded(people, hosts[0], f"{harness.http}/room#session={session}", *tokens)
     frame = page.frame_locator("iframe")
     composer = frame.get_by_role("textbox", name="Message")
     await composer.fill("Hello")
@@ -88,13 +88,13 @@ async def test_frame_uses_the_token_of_its_host(house: House, people: People, ho
 
 @pytest.mark.gen_test
 async def test_host_is_asked_for_another_token_after_a_refusal(
-    house: House, people: People, hosts: list[str]
+    harness: Harness, people: People, hosts: list[str]
 ) -> None:
-    session = await house.session()
+    session = await harness.session()
     page = await open_popup(
         people,
         hosts[0],
-        f"{house.http}/room#session={session}",
+        f"{harness.http}/room#session={session}",
         "not what the server takes",
         token("user", 1, "Lin"),
     )
@@ -103,6 +103,6 @@ async def test_host_is_asked_for_another_token_after_a_refusal(
 
 
 @pytest.mark.gen_test
-async def test_link_without_token_and_accounts_is_incomplete(house: House, people: People) -> None:
-    page = await people.page(f"{house.http}/room#session=1")
+async def test_link_without_token_and_accounts_is_incomplete(harness: Harness, people: People) -> None:
+    page = await people.page(f"{harness.http}/room#session=1")
     await expect(page.get_by_role("heading", level=1)).to_have_text("This link is incomplete")

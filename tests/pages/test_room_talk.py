@@ -11,8 +11,8 @@ from tests.pages.conftest import COUNSELLOR, PHONE, VISITOR, People, Process, Ro
 
 async def open_both_rooms(process: Process, people: People) -> tuple[Room, Room, int]:
     """Open a session, and the pages of visitor and counsellor. Return both, and the session's id."""
-    house = (await process.start()).house
-    session = await house.session(user_name="Lin", consultant_name="Chen")
+    harness = (await process.start()).harness
+    session = await harness.session(user_name="Lin", consultant_name="Chen")
     visitor = await people.room(process.url, VISITOR, session, size=PHONE)
     counsellor = await people.room(process.url, COUNSELLOR, session)
     return visitor, counsellor, session
@@ -90,9 +90,9 @@ async def test_two_tabs_show_the_same_messages(process: Process, people: People)
 async def test_scrolling_up_loads_history_and_new_messages_do_not_scroll(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    session = await house.session()
-    client = await house.chat(COUNSELLOR, session, features="ack")
+    harness = (await process.start()).harness
+    session = await harness.session()
+    client = await harness.chat(COUNSELLOR, session, features="ack")
     for number in range(130):
         await client.send_json({"msg": f"line {number}", "id": f"n{number}"})
     while "ack" not in (frame := await client.recv_json()) or frame["ack"] != "n129":
@@ -119,8 +119,8 @@ async def test_scrolling_up_loads_history_and_new_messages_do_not_scroll(
 
 @pytest.mark.gen_test
 async def test_page_language_follows_the_browser(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     visitor = await people.room(process.url, VISITOR, session, locale="zh-CN")
     counsellor = await people.room(process.url, COUNSELLOR, session, locale="fr-FR")
     await expect(visitor.page.locator("html")).to_have_attribute("lang", "zh-CN")
@@ -166,12 +166,12 @@ async def test_counsellor_requests_supervision_and_both_write(process: Process, 
 async def test_supervisor_named_in_the_address_is_requested_by_one_click(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     counsellor = await people.room(process.url, f"{COUNSELLOR}&supervisor=3", session)
     visitor = await people.room(process.url, f"{VISITOR}&supervisor=3", session)
     await expect(visitor.page.get_by_role("button", name="Ask for supervision")).to_be_hidden()
-    inbox = await house.connect(f"/notify?token={token('supervisor', 3, 'Wu')}")
+    inbox = await harness.connect(f"/notify?token={token('supervisor', 3, 'Wu')}")
     await counsellor.page.get_by_role("button", name="Ask for supervision").click()
     assert (await inbox.recv_json())["type"] == 2
     async with counsellor.context.expect_page() as opened:
@@ -191,8 +191,8 @@ async def test_failed_supervision_request_is_shown_in_the_dialog(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append("Failed to load resource")
-    house = (await process.start()).house
-    session = await house.session()
+    harness = (await process.start()).harness
+    session = await harness.session()
     counsellor = await people.room(process.url, f"{COUNSELLOR}&supervisor=3", session)
     await counsellor.page.route("**/supervision", lambda route: route.abort())
     await counsellor.page.get_by_role("button", name="Ask for supervision").click()

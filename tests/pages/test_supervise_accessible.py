@@ -17,12 +17,12 @@ async def test_axe_finds_nothing(
     process: Process, people: People, tmp_path: Path, size: tuple[int, int], scheme: str
 ) -> None:
     enable_keyword_alerts(process, tmp_path, "crisis")
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     look: dict[str, Any] = {"size": size, "color_scheme": scheme, "reduced_motion": "reduce"}
     supervisor = await open_desk(process, people, **look)
     await expect(supervisor.page.get_by_text("Nothing has come in yet")).to_be_visible()
     assert await axe_violations(supervisor.page) == []
-    one, two = await start_session(house), await start_session(house, 11, 12, ("Ada", "Berg"))
+    one, two = await start_session(harness), await start_session(harness, 11, 12, ("Ada", "Berg"))
     await one.send("hello", "hello", "a crisis")
     await expect(supervisor.page.locator(".notice.alert")).to_be_visible()
     assert await axe_violations(supervisor.page) == []
@@ -47,8 +47,8 @@ async def test_axe_finds_nothing(
 
 @pytest.mark.gen_test
 async def test_keyboard_reaches_all_controls(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    one = await start_session(house)
+    harness = (await process.start()).harness
+    one = await start_session(harness)
     supervisor = await open_desk(process, people)
     page, press = supervisor.page, supervisor.page.keyboard.press
     await page.get_by_role("button", name=f"Open session {one.number}").focus()

@@ -19,8 +19,8 @@ async def test_alert_stays_on_top_until_acknowledged(
     process: Process, people: People, tmp_path: Path, language: str
 ) -> None:
     enable_keyword_alerts(process, tmp_path, WORD)
-    house = (await process.start(f"server.language={language}")).house
-    one = await start_session(house)
+    harness = (await process.start(f"server.language={language}")).harness
+    one = await start_session(harness)
     supervisor = await open_desk(process, people)
     url = f"{process.url}/supervise#token={SUPERVISOR}"
     other = await SupervisePage(await people.tab(supervisor.page.context, url)).wait_ready()
@@ -57,8 +57,8 @@ async def test_failed_acknowledgement_keeps_the_alert_open(
 ) -> None:
     expected_complaints.append("Failed to load resource")
     enable_keyword_alerts(process, tmp_path, WORD)
-    house = (await process.start()).house
-    one = await start_session(house)
+    harness = (await process.start()).harness
+    one = await start_session(harness)
     supervisor = await open_desk(process, people)
     await one.send(WORD)
     alert = supervisor.page.locator(".notice.alert")
@@ -77,9 +77,9 @@ async def test_alert_opens_a_record_for_the_supervisor(
     process: Process, people: People, tmp_path: Path
 ) -> None:
     enable_keyword_alerts(process, tmp_path, WORD, alert_role="supervisor")
-    house = (await process.start()).house
+    harness = (await process.start()).harness
     supervisor = await open_desk(process, people)
-    one = await start_session(house, record=False)
+    one = await start_session(harness, record=False)
     await one.send(f"before, {WORD}")
     pane = await supervisor.open(one.number)
     await pane.wait_live()
@@ -94,8 +94,8 @@ async def test_notification_and_sound_reveal_neither_names_nor_text(
     process: Process, people: People, tmp_path: Path
 ) -> None:
     enable_keyword_alerts(process, tmp_path, WORD)
-    house = (await process.start()).house
-    one = await start_session(house)
+    harness = (await process.start()).harness
+    one = await start_session(harness)
     page = await people.page("about:blank", permissions=["notifications"])
     await page.add_init_script(
         """

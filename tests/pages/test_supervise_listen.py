@@ -14,8 +14,8 @@ RESPONSE_REFUSED = r"Failed to load resource: .* status of 40[34]"  # the browse
 
 @pytest.mark.gen_test
 async def test_supervision_request_is_opened_and_discussed(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    session = await house.session(user_name="Lin", consultant_name="Chen")
+    harness = (await process.start()).harness
+    session = await harness.session(user_name="Lin", consultant_name="Chen")
     visitor = await people.room(process.url, VISITOR, session)
     consultant = await people.room(process.url, COUNSELLOR, session)
     await visitor.send("I cannot sleep.")
@@ -66,9 +66,9 @@ async def test_supervision_request_is_opened_and_discussed(process: Process, peo
 
 @pytest.mark.gen_test
 async def test_two_sessions_side_by_side_stay_separate_and_in_place(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    one = await start_session(house)
-    two = await start_session(house, 11, 12, ("Ada", "Berg"))
+    harness = (await process.start()).harness
+    one = await start_session(harness)
+    two = await start_session(harness, 11, 12, ("Ada", "Berg"))
     supervisor = await open_desk(process, people)
     first, second = await supervisor.open(one.number), await supervisor.open(two.number)
     await one.send("first, before")
@@ -90,7 +90,7 @@ async def test_two_sessions_side_by_side_stay_separate_and_in_place(process: Pro
     await supervisor.put_aside(one.number)
     await expect(first.element).to_be_hidden()
     await one.send("unseen", "unheard")
-    berg = await house.chat(token("consultant", 2), one.record, type=1)
+    berg = await harness.chat(token("consultant", 2), one.record, type=1)
     await berg.send_json({"msg": "are you there?"})
     row = supervisor.tab("Lin")
     await expect(row.locator(".messages-count")).to_have_text("2 2 new in the session")
@@ -119,9 +119,9 @@ async def test_two_sessions_side_by_side_stay_separate_and_in_place(process: Pro
 async def test_ended_session_stays_shown_and_closing_asks_for_confirmation(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    one = await start_session(house)
-    consultant = await house.chat(COUNSELLOR, one.record, type=1)
+    harness = (await process.start()).harness
+    one = await start_session(harness)
+    consultant = await harness.chat(COUNSELLOR, one.record, type=1)
     supervisor = await open_desk(process, people)
     pane = await supervisor.open(one.number)
     await one.send("goodbye")
@@ -159,9 +159,9 @@ async def test_ended_session_stays_shown_and_closing_asks_for_confirmation(
 async def test_link_opens_a_session_and_a_new_request_opens_a_new_record(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    one = await start_session(house)
-    consultant = await house.chat(COUNSELLOR, one.record, type=1)
+    harness = (await process.start()).harness
+    one = await start_session(harness)
+    consultant = await harness.chat(COUNSELLOR, one.record, type=1)
     link = f"session={one.number}&record={one.record}"
     supervisor = await open_desk(process, people, f"{SUPERVISOR}&{link}")
     pane = await supervisor.pane(one.number).wait_live()
@@ -175,7 +175,7 @@ async def test_link_opens_a_session_and_a_new_request_opens_a_new_record(
     await expect(pane.field).to_be_hidden()
     assert await consultant.wait_closed()
 
-    again = await house.record(one.number)
+    again = await harness.record(one.number)
     assert again != one.record
     await expect(pane.field).to_be_visible()
     await pane.write("second")
@@ -186,9 +186,9 @@ async def test_link_opens_a_session_and_a_new_request_opens_a_new_record(
 
 @pytest.mark.gen_test
 async def test_phone_shows_sessions_in_tabs(process: Process, people: People) -> None:
-    house = (await process.start()).house
-    one = await start_session(house)
-    two = await start_session(house, 11, 12, ("Ada", "Berg"))
+    harness = (await process.start()).harness
+    one = await start_session(harness)
+    two = await start_session(harness, 11, 12, ("Ada", "Berg"))
     supervisor = await open_desk(process, people, size=PHONE, locale="zh-CN")
     first = await supervisor.open(one.number)
     await expect(first.element).to_be_visible()
@@ -214,8 +214,8 @@ async def test_phone_shows_sessions_in_tabs(process: Process, people: People) ->
 async def test_inbox_shows_each_notification_once_and_keeps_read_state(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    one = await start_session(house)
+    harness = (await process.start()).harness
+    one = await start_session(harness)
     wanted = [
         {"type": 0, "msg": "The team meets at three."},
         {"type": 1, "msg": "您好，您有一条预约状态变更", "data": {"apointmentId": 31}},
@@ -227,7 +227,7 @@ async def test_inbox_shows_each_notification_once_and_keeps_read_state(
     ]
 
     async def post(body: dict[str, object]) -> None:
-        answer = await house.api(
+        answer = await harness.api(
             "POST", "/api/v1/notifications", HOST, {"role": "supervisor", "id": 3, **body}
         )
         assert answer.code == 202
@@ -260,8 +260,8 @@ async def test_forbidden_listener_sees_the_reason_and_admin_brings_in_a_supervis
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append(RESPONSE_REFUSED)
-    house = (await process.start()).house
-    one = await start_session(house, record=False)
+    harness = (await process.start()).harness
+    one = await start_session(harness, record=False)
     await one.send("before")
     stranger = await open_desk(process, people, token("supervisor", 44))
     pane = await stranger.open_by_number(one.number)
@@ -297,8 +297,8 @@ class TestObserveAny:
         self, process: Process, people: People, expected_complaints: list[str]
     ) -> None:
         expected_complaints.append(RESPONSE_REFUSED)
-        house = (await process.start("counselling.observe=any")).house
-        one = await start_session(house, record=False)
+        harness = (await process.start("counselling.observe=any")).harness
+        one = await start_session(harness, record=False)
         await one.send("before")
         supervisor = await open_desk(process, people, SUPERVISOR)
         pane = await supervisor.open_by_number(one.number)

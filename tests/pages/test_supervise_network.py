@@ -18,9 +18,9 @@ CONNECTION_FAILED = r"WebSocket connection to .* failed|Failed to load resource"
 async def test_messages_and_notifications_of_an_outage_arrive_after_reconnecting(
     process: Process, people: People
 ) -> None:
-    house = (await process.start()).house
-    one = await start_session(house)
-    consultant = await house.chat(token("consultant", 2), one.record, type=1)
+    harness = (await process.start()).harness
+    one = await start_session(harness)
+    consultant = await harness.chat(token("consultant", 2), one.record, type=1)
     supervisor = await open_desk(process, people)
     pane = await (await supervisor.open(one.number)).wait_live()
     await one.send("before")
@@ -33,7 +33,7 @@ async def test_messages_and_notifications_of_an_outage_arrive_after_reconnecting
     await consultant.send_json({"msg": "help me"})
     await pane.write("from the tunnel")
     body = {"role": "supervisor", "id": 3, "type": 0, "msg": "meanwhile"}
-    await house.api("POST", "/api/v1/notifications", HOST, body)
+    await harness.api("POST", "/api/v1/notifications", HOST, body)
 
     await supervisor.page.context.set_offline(False)
     await expect(supervisor.connection_status).to_contain_text("Connected again")
@@ -52,8 +52,8 @@ async def test_cuts_and_a_second_window_neither_lose_nor_duplicate_messages(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append(CONNECTION_FAILED)
-    house = (await process.start()).house
-    one = await start_session(house)
+    harness = (await process.start()).harness
+    one = await start_session(harness)
     async with FaultyProxy(int(process.url.rsplit(":", 1)[1])) as proxy:
         supervisor = await open_desk(process, people, url=proxy.url.replace("ws", "http"))
         second = await open_desk(process, people)
@@ -77,8 +77,8 @@ async def test_page_recovers_from_a_server_restart(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
     expected_complaints.append(CONNECTION_FAILED)
-    house = (await process.start()).house
-    one = await start_session(house)
+    harness = (await process.start()).harness
+    one = await start_session(harness)
     supervisor = await open_desk(process, people)
     pane = await (await supervisor.open(one.number)).wait_live()
     await one.send("before")
@@ -87,7 +87,7 @@ async def test_page_recovers_from_a_server_restart(
     await expect(supervisor.connection_status).to_contain_text("onnect")
     await pane.write("while it was away")
     await process.start()
-    again = await process.house.chat(token("user", 1), one.number, features="ack")
+    again = await process.harness.chat(token("user", 1), one.number, features="ack")
     await again.send_json({"msg": "after", "id": "after"})
     await pane.wait_live()
     await pane.expect_transcript("before", "after")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Frame, Page, expect
 
-from tests.conftest import House, changed
+from tests.conftest import Harness, changed
 from tests.pages.conftest import DESK, PHONE, People, Process
 from tests.pages.sites import Visitors, Widget, next_user, send_text, site, visitors
 from tests.pages.test_room_accessible import AXE
@@ -182,8 +182,8 @@ async def test_widget_as_a_page_of_its_own(process: Process, people: People) -> 
     page = await people.page(f"{process.url}/widget", size=(320, 568))
     await page.get_by_role("button", name="Start a conversation").click()
     await expect(page.get_by_text("You are next")).to_be_visible()
-    house: House = process.house
-    await (await house.waiter(7)).until("new_connection")
+    harness: Harness = process.harness
+    await (await harness.waiter(7)).until("new_connection")
     await page.get_by_role("textbox", name="Message").fill("x" * 200)
     await page.keyboard.press("Enter")
     await expect(page.locator('.message[data-delivery="stored"]')).to_be_visible()

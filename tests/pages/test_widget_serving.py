@@ -6,7 +6,7 @@ import re
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
-from tests.conftest import House, changed
+from tests.conftest import Harness, changed
 from tornado_chat import config
 from tornado_chat.server.server import Server
 from tornado_chat.web.widget import DEMO_ROUTES
@@ -18,8 +18,8 @@ MAX_FRAME_BYTES = 60_000
 ORIGINS = ("https://shop.example", "http://10.0.0.7:8080", "app://shop;script-src", "https://b.example")
 
 
-async def get(house: House, path: str, **headers: str) -> HTTPResponse:
-    return await AsyncHTTPClient().fetch(house.http + path, headers=headers, raise_error=False)
+async def get(harness: Harness, path: str, **headers: str) -> HTTPResponse:
+    return await AsyncHTTPClient().fetch(harness.http + path, headers=headers, raise_error=False)
 
 
 def directive(answer: HTTPResponse, name: str) -> str:
@@ -33,21 +33,21 @@ def settings(settings: config.Config) -> config.Config:
 
 
 @pytest.mark.gen_test
-async def test_script_loads_from_any_origin_and_is_revalidated(house: House) -> None:
-    answer = await get(house, "/widget.js")
+async def test_script_loads_from_any_origin_and_is_revalidated(harness: Harness) -> None:
+    answer = await get(harness, "/widget.js")
     assert answer.code == 200
     assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert answer.headers["Cache-Control"] == "no-cache"
     assert answer.headers["Vary"] == "Accept-Encoding"
     assert b"{{" not in answer.body
-    again = await get(house, "/widget.js", **{"If-None-Match": answer.headers["Etag"]})
+    again = await get(harness, "/widget.js", **{"If-None-Match": answer.headers["Etag"]})
     assert (again.code, again.body) == (304, b"")
 
 
 @pytest.mark.gen_test
-async def test_allowed_origins_may_frame_the_widget(house: House) -> None:
-    answer = await get(house, "/widget")
+async def test_allowed_origins_may_frame_the_widget(harness: Harness) -> None:
+    answer = await get(harness, "/widget")
     # A value that is no valid origin stays out of the policy.
     allowed = "http://10.0.0.7:8080 https://b.example https://shop.example"
     assert directive(answer, "frame-ancestors") == f"frame-ancestors 'self' {allowed}"
@@ -55,7 +55,7 @@ async def test_allowed_origins_may_frame_the_widget(house: House) -> None:
     assert "X-Frame-Options" not in answer.headers
     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
-    signin = await get(house, "/signin")
+    signin = await get(harness, "/signin")
     assert directive(signin, "frame-ancestors") == "frame-ancestors 'none'"
 
 
@@ -66,37 +66,37 @@ async def test_frame_ancestors_without_origins_and_with_any_origin(
 ) -> None:
     server = Server(changed(settings, "web", origins=origins))
     await server.start()
-    answer = await get(House(server, settings, []), "/widget")
+    answer = await get(Harness(server, settings, []), "/widget")
     assert directive(answer, "frame-ancestors").split(maxsplit=1)[1] == ancestors
     await server.stop()
 
 
 @pytest.mark.gen_test
 async def test_widget_needs_pages_and_the_demo_page_needs_the_demo(
-    settings: config.Config, house: House
+    settings: config.Config, harness: Harness
 ) -> None:
-    assert (await get(house, "/demo")).code == 404
+    assert (await get(harness, "/demo")).code == 404
     server = Server(changed(settings, "web", pages=False), more_pages=DEMO_ROUTES)
     await server.start()
     for path in ("/widget.js", "/widget", "/demo"):
-        assert (await get(House(server, settings, []), path)).code == 404
+        assert (await get(Harness(server, settings, []), path)).code == 404
     await server.stop()
 
 
 @pytest.mark.gen_test
-async def test_sizes_are_limited_and_the_page_names_all_scripts(house: House) -> None:
+async def test_sizes_are_limited_and_the_page_names_all_scripts(harness: Harness) -> None:
     client = AsyncHTTPClient()
-    zipped = await client.fetch(house.http + "/widget.js", decompress_response=False, headers=GZIP)
+    zipped = await client.fetch(harness.http + "/widget.js", decompress_response=False, headers=GZIP)
     assert zipped.headers["Content-Encoding"] == "gzip"
     assert len(zipped.body) < MAX_LOADER_BYTES
-    assert gzip.decompress(zipped.body) == (await get(house, "/widget.js")).body
+    assert gzip.decompress(zipped.body) == (await get(harness, "/widget.js")).body
 
-    page = await client.fetch(house.http + "/widget", decompress_response=False, headers=GZIP)
+    page = await client.fetch(harness.http + "/widget", decompress_response=False, headers=GZIP)
     size = len(page.body)
     named = set(re.findall(r'(?:href|src)="([^"]+)"', gzip.decompress(page.body).decode()))
     scripts = set()
     for path in named:
-        answer = await client.fetch(house.http + path, decompress_response=False, headers=GZIP)
+        answer = await client.fetch(harness.http + path, decompress_response=False, headers=GZIP)
         size += len(answer.body)
         if path.endswith(".js"):
             found = re.findall(

@@ -12,7 +12,7 @@ __all__ = ["site", "visitors"]
 @pytest.mark.gen_test
 async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
     await visitors.serve()
-    first = await visitors.process.house.user(100)
+    first = await visitors.process.harness.user(100)
     await first.get("connect_queue")
     widget = await (await visitors.visit(size=PHONE)).start()
     await expect(widget.position).to_have_text("You are 2nd in line")

@@ -16,7 +16,7 @@ from tornado.ioloop import IOLoop
 from tornado_chat_plugins.audit import chain
 from tornado_chat_plugins.audit.chain import AuditEntry, AuditHead, AuditRecord
 
-from tests.conftest import House, on_both, token
+from tests.conftest import Harness, on_both, token
 from tests.helpers.mariadb import MariaDB
 from tornado_chat import config, models
 from tornado_chat.cli import main
@@ -183,34 +183,34 @@ def command(settings: config.Config) -> Callable[..., Any]:
     return command
 
 
-async def everything_told(house: House) -> None:
+async def everything_told(harness: Harness) -> None:
     """Stop the server, which lets all plugins finish their writes."""
-    for client in house.clients:
+    for client in harness.clients:
         await client.close()
-    await house.server.stop()
+    await harness.server.stop()
 
 
 @on_both
 @pytest.mark.gen_test
 async def test_actions_are_recorded_and_shown(
-    house: House, settings: config.Config, command: Callable[..., Any]
+    harness: Harness, settings: config.Config, command: Callable[..., Any]
 ) -> None:
-    session = await house.session()
-    await house.record(session)
-    visitor, counsellor = await house.chat(VISITOR, session), await house.chat(COUNSELLOR, session)
+    session = await harness.session()
+    await harness.record(session)
+    visitor, counsellor = await harness.chat(VISITOR, session), await harness.chat(COUNSELLOR, session)
     while (await counsellor.recv_json())["msg"] != "会话已开始":
         pass
-    observer = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
-    await house.api("GET", f"/api/v1/sessions/{session}/messages", SUPERVISOR)
+    observer = await harness.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    await harness.api("GET", f"/api/v1/sessions/{session}/messages", SUPERVISOR)
     await visitor.send_json({"msg": "my secret"})
     assert (await observer.recv_json())["msg"] == "my secret"
-    await house.api("GET", f"/api/v1/sessions/{session}/export", COUNSELLOR)
+    await harness.api("GET", f"/api/v1/sessions/{session}/export", COUNSELLOR)
     await visitor.close(4000)
     while (await counsellor.recv_json())["msg"] != "会话已结束":
         pass
-    await everything_told(house)
-    house.server = Server(settings)
-    await house.server.start()
+    await everything_told(harness)
+    harness.server = Server(settings)
+    await harness.server.start()
 
     shown = command("show", "--session", str(session)).output
     for actor, what in (
@@ -235,7 +235,7 @@ async def test_actions_are_recorded_and_shown(
     head = whole.output.splitlines()[-1].removeprefix("head ")
     assert command("verify", "--head", head).exit_code == 0
     assert "is not in it" in command("verify", "--head", "3:abc").output
-    await house.server._store.write(
+    await harness.server._store.write(
         lambda tx: AuditRecord.update(actor="user:5").where(record(4)).execute(tx.database)
     )
     broken = command("verify")
@@ -246,11 +246,11 @@ async def test_actions_are_recorded_and_shown(
 @on_both
 @pytest.mark.gen_test
 async def test_many_messages_are_recorded_without_a_gap(
-    house: House, settings: config.Config, command: Callable[..., Any]
+    harness: Harness, settings: config.Config, command: Callable[..., Any]
 ) -> None:
     async def talk(n: int) -> None:
-        session = await house.session(user=100 + n, consultant=200 + n)
-        visitor = await house.chat(token("user", 100 + n), session, features="ack")
+        session = await harness.session(user=100 + n, consultant=200 + n)
+        visitor = await harness.chat(token("user", 100 + n), session, features="ack")
         for m in range(50):
             await visitor.send_json({"msg": f"{m}", "id": f"{m}"})
         acknowledged = 0
@@ -258,8 +258,8 @@ async def test_many_messages_are_recorded_without_a_gap(
             acknowledged += "ack" in await visitor.recv_json()
 
     await asyncio.gather(*(talk(n) for n in range(10)))
-    await everything_told(house)
-    house.server = Server(settings)
-    await house.server.start()
+    await everything_told(harness)
+    harness.server = Server(settings)
+    await harness.server.start()
     assert command("verify").exit_code == 0
     assert command("show", "--last", "9999").output.count(" posted message ") == 500

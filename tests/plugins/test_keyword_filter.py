@@ -20,7 +20,7 @@ from tornado_chat_plugins.keyword_filter.alert_queries import (
 from tornado_chat_plugins.keyword_filter.matching import Matcher, WordAction
 from tornado_chat_plugins.keyword_filter.normalising import Normaliser
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.config import ini
@@ -279,45 +279,45 @@ async def said(client: RawClient) -> str:
     return str(frame["msg"])
 
 
-async def pair(house: House) -> tuple[int, RawClient, RawClient]:
+async def pair(harness: Harness) -> tuple[int, RawClient, RawClient]:
     """Return a started session with the sockets of its visitor and counsellor."""
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session)
-    counsellor = await house.chat(COUNSELLOR, session)
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
     for client in (visitor, counsellor):
         while "会话已开始" not in (await client.recv_json())["msg"]:
             pass
     return session, visitor, counsellor
 
 
-async def history(house: House, session: int) -> str:
-    answer = await house.api("GET", f"/api/v1/sessions/{session}/messages", VISITOR)
+async def history(harness: Harness, session: int) -> str:
+    answer = await harness.api("GET", f"/api/v1/sessions/{session}/messages", VISITOR)
     assert answer.code == 200, answer.body
     return str(answer.body.decode())
 
 
-async def listen(house: House, role: str, id: int) -> RawClient:
+async def listen(harness: Harness, role: str, id: int) -> RawClient:
     """Open a ``/notify`` socket; after the return its owner can be notified."""
-    client = await house.connect(f"/notify?token={token(role, id)}&features=seq")
+    client = await harness.connect(f"/notify?token={token(role, id)}&features=seq")
     body = {"role": role, "id": id, "type": 0, "msg": "hello"}
-    assert (await house.api("POST", "/api/v1/notifications", token("service", "host"), body)).code == 202
+    assert (await harness.api("POST", "/api/v1/notifications", token("service", "host"), body)).code == 202
     assert (await client.recv_json())["msg"] == "hello"
     return client
 
 
-async def read(house: House, sql: Callable[[pw.Database], Any]) -> Any:
-    return await house.server._store.read(sql)
+async def read(harness: Harness, sql: Callable[[pw.Database], Any]) -> Any:
+    return await harness.server._store.read(sql)
 
 
-async def alerts(house: House) -> list[KeywordFilterAlert]:
-    return list(await read(house, lambda database: list(KeywordFilterAlert.select().execute(database))))
+async def alerts(harness: Harness) -> list[KeywordFilterAlert]:
+    return list(await read(harness, lambda database: list(KeywordFilterAlert.select().execute(database))))
 
 
-async def told(house: House, count: int) -> list[str]:
+async def told(harness: Harness, count: int) -> list[str]:
     """Return the notified people in order, after ``count`` are stored, which is shortly after they got it."""
     table = KeywordFilterNotified
     while True:
-        rows = await read(house, lambda database: list(table.select().order_by(table.id).execute(database)))
+        rows = await read(harness, lambda database: list(table.select().order_by(table.id).execute(database)))
         if len(rows) >= count:
             return [row.person for row in rows]
 
@@ -329,34 +329,34 @@ def plugin(server: Server) -> KeywordFilter:
 
 
 @pytest.mark.gen_test
-async def test_a_blocked_message_is_refused_and_not_delivered(house: House) -> None:
-    session, visitor, counsellor = await pair(house)
+async def test_a_blocked_message_is_refused_and_not_delivered(harness: Harness) -> None:
+    session, visitor, counsellor = await pair(harness)
     await visitor.send_json({"msg": "来 赌-博 fuck 自杀"})  # block takes precedence over the other actions
     frame = await visitor.recv_json()
     assert frame["isSystem"]
     assert "消息含有不允许使用的词语" in frame["msg"]
     await visitor.send_json({"msg": "fine"})
     assert await said(counsellor) == "fine"
-    stored = await history(house, session)
+    stored = await history(harness, session)
     assert "fine" in stored
     assert "赌" not in stored
-    assert await alerts(house) == []
+    assert await alerts(harness) == []
 
 
 @pytest.mark.gen_test
-async def test_a_masked_message_is_masked_for_all_participants(house: House) -> None:
-    session, visitor, counsellor = await pair(house)
+async def test_a_masked_message_is_masked_for_all_participants(harness: Harness) -> None:
+    session, visitor, counsellor = await pair(harness)
     await visitor.send_json({"msg": "you 混 蛋, no class"})
     assert await said(counsellor) == "you * *, no class"
-    stored = await history(house, session)
+    stored = await history(harness, session)
     assert "you * *, no class" in stored
     assert "混" not in stored
 
 
 @pytest.mark.gen_test
-async def test_pictures_are_not_checked(house: House) -> None:
-    waiter = await house.waiter(5, features=["image"])
-    user = await house.user(6)
+async def test_pictures_are_not_checked(harness: Harness) -> None:
+    waiter = await harness.waiter(5, features=["image"])
+    user = await harness.user(6)
     await waiter.until("new_connection")
     await user.until("connect_success")
     await user.send_frame("message_image", {"url": "https://example.org/fuck.png"})
@@ -364,15 +364,15 @@ async def test_pictures_are_not_checked(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_supervisor_of_the_session_is_alerted_once(house: House) -> None:
-    session, visitor, counsellor = await pair(house)
-    supervisor = await listen(house, "supervisor", 3)
-    stranger = await listen(house, "supervisor", 4)
-    record = await house.record(session)
+async def test_the_supervisor_of_the_session_is_alerted_once(harness: Harness) -> None:
+    session, visitor, counsellor = await pair(harness)
+    supervisor = await listen(harness, "supervisor", 3)
+    stranger = await listen(harness, "supervisor", 4)
+    record = await harness.record(session)
     await supervisor.recv_json()  # the notification of the new record
     await visitor.send_json({"msg": "我想自殺"})
     assert await said(counsellor) == "我想自殺"
-    seed = await house.connect(f"/notify?token={token('supervisor', 3)}")
+    seed = await harness.connect(f"/notify?token={token('supervisor', 3)}")
     while (plain := await seed.recv_json())["type"] != 2 or "关键词" not in plain["msg"]:
         pass
     assert plain["data"] == {"sessionId": record, "observeSessionId": session}
@@ -380,16 +380,16 @@ async def test_the_supervisor_of_the_session_is_alerted_once(house: House) -> No
     assert frame["type"] == 2
     assert frame["data"] == {"sessionId": record, "observeSessionId": session, "alert": True}
     assert frame["msg"] == f"会话 {session} 触发了关键词提醒, 请尽快查看"
-    observer = await house.connect(f"/observe?token={token('supervisor', 3)}&sessionId={session}")
+    observer = await harness.connect(f"/observe?token={token('supervisor', 3)}&sessionId={session}")
     await visitor.send_json({"msg": "harmless"})
     assert (await observer.recv_json())["msg"] == "harmless"
     await visitor.send_json({"msg": "自杀"})  # the supervisor was notified already
     assert (await observer.recv_json())["msg"] == "自杀"
     message = Message(Thread(Kind.SESSION, session), 1, Person(Role.USER, "1"), "我想自殺", 0)
-    await plugin(house.server).message_posted(message)  # called again, as after a crash
-    (alert,) = await alerts(house)
+    await plugin(harness.server).message_posted(message)  # called again, as after a crash
+    (alert,) = await alerts(harness)
     assert (alert.kind, alert.thread_id, alert.seq, alert.list) == (1, session, 1, "alert-words.txt")
-    assert await told(house, 1) == ["supervisor:3"]
+    assert await told(harness, 1) == ["supervisor:3"]
     with pytest.raises(TimeoutError):
         await stranger.recv_json(0.05)
 
@@ -397,13 +397,13 @@ async def test_the_supervisor_of_the_session_is_alerted_once(house: House) -> No
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"escalate_after": "0.2"}])
 async def test_an_alert_escalates_to_supervisors_then_administrators_then_the_log(
-    house: House, expected_logs: list[str], caplog: pytest.LogCaptureFixture
+    harness: Harness, expected_logs: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.append("is still unread")
-    session, visitor, _ = await pair(house)
-    people = {role_id: await listen(house, *role_id) for role_id in [("supervisor", 3), ("supervisor", 4)]}
-    admins = [await listen(house, "admin", id) for id in (8, 9)]
-    record = await house.record(session)
+    session, visitor, _ = await pair(harness)
+    people = {role_id: await listen(harness, *role_id) for role_id in [("supervisor", 3), ("supervisor", 4)]}
+    admins = [await listen(harness, "admin", id) for id in (8, 9)]
+    record = await harness.record(session)
     await people["supervisor", 3].recv_json()
     await visitor.send_json({"msg": "kill myself"})
     first = await people["supervisor", 3].recv_json()
@@ -411,38 +411,38 @@ async def test_an_alert_escalates_to_supervisors_then_administrators_then_the_lo
     second = await people["supervisor", 4].recv_json()
     assert second["data"]["observeSessionId"] == session
     assert second["data"]["sessionId"] != record
-    await house.connect(f"/observe?token={token('supervisor', 4)}&sessionId={session}")
+    await harness.connect(f"/observe?token={token('supervisor', 4)}&sessionId={session}")
     for admin in admins:
         frame = await admin.recv_json()
         assert frame["data"] == {"sessionId": session, "observeSessionId": session, "alert": True}
-    alert = await until(house, lambda alert: alert.due is None)
+    alert = await until(harness, lambda alert: alert.due is None)
     assert alert.stage == Stage.EXHAUSTED
     assert alert.acknowledged is None
-    assert await told(house, 4) == ["supervisor:3", "supervisor:4", "admin:8", "admin:9"]
-    await until(house, lambda alert: "is still unread" in caplog.text)
+    assert await told(harness, 4) == ["supervisor:3", "supervisor:4", "admin:8", "admin:9"]
+    await until(harness, lambda alert: "is still unread" in caplog.text)
 
 
-async def until(house: House, done: Callable[[KeywordFilterAlert], bool]) -> KeywordFilterAlert:
+async def until(harness: Harness, done: Callable[[KeywordFilterAlert], bool]) -> KeywordFilterAlert:
     """Poll until the background task has brought the one alert to the wanted state, and return the alert."""
     while True:
-        for alert in await alerts(house):
+        for alert in await alerts(harness):
             if done(alert):
                 return alert
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"escalate_after": "0.2", "alert_role": "supervisor"}])
-async def test_reading_a_notification_ends_the_escalation(house: House) -> None:
-    _, visitor, _ = await pair(house)
-    people = {id: await listen(house, "supervisor", id) for id in (3, 4)}
-    admin = await listen(house, "admin", 9)
+async def test_reading_a_notification_ends_the_escalation(harness: Harness) -> None:
+    _, visitor, _ = await pair(harness)
+    people = {id: await listen(harness, "supervisor", id) for id in (3, 4)}
+    admin = await listen(harness, "admin", 9)
     await visitor.send_json({"msg": "自杀"})
     frame = await people[3].recv_json()
-    answer = await house.api("POST", f"/api/v1/notifications/{frame['id']}/read", token("supervisor", 3))
+    answer = await harness.api("POST", f"/api/v1/notifications/{frame['id']}/read", token("supervisor", 3))
     assert json.loads(answer.body)["read"] is True
-    alert = await until(house, lambda alert: alert.acknowledged is not None)
+    alert = await until(harness, lambda alert: alert.acknowledged is not None)
     assert alert.due is None
-    assert await told(house, 1) == ["supervisor:3"]
+    assert await told(harness, 1) == ["supervisor:3"]
     for client in (people[4], admin):
         with pytest.raises(TimeoutError):
             await client.recv_json(0.05)
@@ -450,26 +450,26 @@ async def test_reading_a_notification_ends_the_escalation(house: House) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"alert_role": "supervisor"}])
-async def test_a_supervisor_who_is_online_comes_first(house: House) -> None:
-    _, visitor, _ = await pair(house)
-    away = await listen(house, "supervisor", 3)
-    there = await listen(house, "supervisor", 4)
+async def test_a_supervisor_who_is_online_comes_first(harness: Harness) -> None:
+    _, visitor, _ = await pair(harness)
+    away = await listen(harness, "supervisor", 3)
+    there = await listen(harness, "supervisor", 4)
     await away.close()
     gone = Person(Role.SUPERVISOR, "3")
-    context = house.server._contexts["keyword_filter"]
+    context = harness.server._contexts["keyword_filter"]
     while await context.online(gone):
-        await house.api("GET", "/healthz")
+        await harness.api("GET", "/healthz")
     await visitor.send_json({"msg": "自杀"})
     assert (await there.recv_json())["type"] == 2
-    assert await told(house, 1) == ["supervisor:4"]
+    assert await told(harness, 1) == ["supervisor:4"]
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"alert_role": "admin"}])
-async def test_administrators_are_notified_together(house: House) -> None:
-    session, visitor, _ = await pair(house)
-    supervisor = await listen(house, "supervisor", 3)
-    admin = await listen(house, "admin", 9)
+async def test_administrators_are_notified_together(harness: Harness) -> None:
+    session, visitor, _ = await pair(harness)
+    supervisor = await listen(harness, "supervisor", 3)
+    admin = await listen(harness, "admin", 9)
     await visitor.send_json({"msg": "自杀"})
     assert (await admin.recv_json())["data"] == {
         "sessionId": session,
@@ -481,12 +481,12 @@ async def test_administrators_are_notified_together(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_supervisor_is_not_alerted_of_an_own_message(house: House) -> None:
-    session, _, _ = await pair(house)
-    record = await house.record(session)
-    admin = await listen(house, "admin", 9)
-    supervisor = await house.chat(token("supervisor", 3), record, type=1)
-    counsellor = await house.chat(COUNSELLOR, record, type=1)
+async def test_a_supervisor_is_not_alerted_of_an_own_message(harness: Harness) -> None:
+    session, _, _ = await pair(harness)
+    record = await harness.record(session)
+    admin = await listen(harness, "admin", 9)
+    supervisor = await harness.chat(token("supervisor", 3), record, type=1)
+    counsellor = await harness.chat(COUNSELLOR, record, type=1)
     await supervisor.send_json({"msg": "he said 自杀"})
     assert await said(counsellor) == "he said 自杀"
     assert (await admin.recv_json())["data"] == {
@@ -494,21 +494,21 @@ async def test_a_supervisor_is_not_alerted_of_an_own_message(house: House) -> No
         "observeSessionId": session,
         "alert": True,
     }
-    (alert,) = await alerts(house)
+    (alert,) = await alerts(harness)
     assert (alert.kind, alert.thread_id) == (Kind.RECORD, record)
-    assert await told(house, 1) == ["admin:9"]
+    assert await told(harness, 1) == ["admin:9"]
 
 
 @pytest.mark.gen_test
-async def test_alerts_of_support_conversations_go_to_administrators(house: House) -> None:
-    admin = await listen(house, "admin", 9)
-    supervisor = await listen(house, "supervisor", 3)
-    waiter = await house.waiter(5)
-    user = await house.user(6)
+async def test_alerts_of_support_conversations_go_to_administrators(harness: Harness) -> None:
+    admin = await listen(harness, "admin", 9)
+    supervisor = await listen(harness, "supervisor", 3)
+    waiter = await harness.waiter(5)
+    user = await harness.user(6)
     await user.until("connect_success")
     await user.send_frame("message_text", {"message": "自杀"})
     frame = await admin.recv_json()
-    (alert,) = await alerts(house)
+    (alert,) = await alerts(harness)
     assert frame["type"] == 0
     assert frame["data"] == {"alert": True}
     assert frame["msg"] == f"客服对话 {alert.thread_id} 触发了关键词提醒, 请尽快查看"
@@ -520,40 +520,40 @@ async def test_alerts_of_support_conversations_go_to_administrators(house: House
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"escalate_after": "0.1"}])
 async def test_an_alert_without_recipients_is_logged_once_and_retried(
-    house: House, expected_logs: list[str], caplog: pytest.LogCaptureFixture
+    harness: Harness, expected_logs: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs += ["there is no supervisor or administrator", "is still unread"]
-    _, visitor, _ = await pair(house)
+    _, visitor, _ = await pair(harness)
     await visitor.send_json({"msg": "自杀"})
-    first = await until(house, lambda alert: alert.stage == Stage.NO_RECIPIENT)
-    await until(house, lambda alert: alert.due > first.due)  # tried again
+    first = await until(harness, lambda alert: alert.stage == Stage.NO_RECIPIENT)
+    await until(harness, lambda alert: alert.due > first.due)  # tried again
     assert len(re.findall("there is no supervisor", caplog.text)) == 1
-    admin = await house.connect(f"/notify?token={token('admin', 9)}")
+    admin = await harness.connect(f"/notify?token={token('admin', 9)}")
     assert (await admin.recv_json())["type"] == 2
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"escalate_after": "0.5"}])
-async def test_a_restart_continues_the_escalation(house: House, expected_logs: list[str]) -> None:
+async def test_a_restart_continues_the_escalation(harness: Harness, expected_logs: list[str]) -> None:
     expected_logs.append("is still unread")
-    _, visitor, _ = await pair(house)
-    supervisor = await listen(house, "supervisor", 3)
-    admin = await listen(house, "admin", 9)
+    _, visitor, _ = await pair(harness)
+    supervisor = await listen(harness, "supervisor", 3)
+    admin = await listen(harness, "admin", 9)
     await visitor.send_json({"msg": "自杀"})
     assert (await supervisor.recv_json())["type"] == 2
     await admin.close()
-    await house.server.stop()
-    house.server = Server(house.config)
-    await house.server.start()
-    admin = await house.connect(f"/notify?token={token('admin', 9)}")
+    await harness.server.stop()
+    harness.server = Server(harness.config)
+    await harness.server.start()
+    admin = await harness.connect(f"/notify?token={token('admin', 9)}")
     while (await admin.recv_json())["type"] != 2:
         pass
-    assert await told(house, 2) == ["supervisor:3", "admin:9"]
+    assert await told(harness, 2) == ["supervisor:3", "admin:9"]
 
 
 @pytest.mark.gen_test
 async def test_errors_of_the_database_and_of_one_alert_are_retried(
-    house: House,
+    harness: Harness,
     expected_logs: list[str],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -561,9 +561,9 @@ async def test_errors_of_the_database_and_of_one_alert_are_retried(
     expected_logs += ["alerts failed, trying again", "alert 1 failed, trying again"]
     module = "tornado_chat_plugins.keyword_filter.alerts"
     monkeypatch.setattr(f"{module}.RETRY_SECONDS", 0.05)
-    _, visitor, _ = await pair(house)
-    admin = await listen(house, "admin", 9)
-    context = house.server._contexts["keyword_filter"]
+    _, visitor, _ = await pair(harness)
+    admin = await listen(harness, "admin", 9)
+    context = harness.server._contexts["keyword_filter"]
     whole, calls = context.people, []
 
     async def broken(role: Role) -> Sequence[Person]:
@@ -585,14 +585,14 @@ async def test_errors_of_the_database_and_of_one_alert_are_retried(
 
 
 @pytest.mark.gen_test
-async def test_reload_reads_the_lists_again(house: House, lists: dict[str, Path]) -> None:
-    _, visitor, counsellor = await pair(house)
+async def test_reload_reads_the_lists_again(harness: Harness, lists: dict[str, Path]) -> None:
+    _, visitor, counsellor = await pair(harness)
     lists["mask"].write_text("newword\n", "utf-8")
-    await house.server.reload(house.config)
+    await harness.server.reload(harness.config)
     await visitor.send_json({"msg": "fuck newword"})
     assert await said(counsellor) == "fuck *******"
     lists["mask"].unlink()
     with pytest.raises(config.ConfigError, match="mask"):
-        await house.server.reload(house.config)
+        await harness.server.reload(harness.config)
     await visitor.send_json({"msg": "fuck newword"})
     assert await said(counsellor) == "fuck *******"

@@ -27,7 +27,7 @@ from tornado_chat_plugins.notify.rules import Channel
 from tornado_chat_plugins.notify.sending import interpret_response, message_text, sign
 from tornado_chat_plugins.notify.worker import DeliverySettings, next_attempt_at
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import CommandContext, Notification, Person, Role, Thread, config, models
 from tornado_chat.cli import main
@@ -407,23 +407,23 @@ def settings(
     )
 
 
-async def notify(house: House, id: int = 2, role: str = "consultant", **more: Any) -> int:
+async def notify(harness: Harness, id: int = 2, role: str = "consultant", **more: Any) -> int:
     body = {"role": role, "id": id, "type": 0, "msg": WORDS, **more}
-    answer = await house.api("POST", "/api/v1/notifications", token("service", "host"), body)
+    answer = await harness.api("POST", "/api/v1/notifications", token("service", "host"), body)
     assert answer.code == 202, answer.body
     return int(json.loads(answer.body)["notification_id"])
 
 
-async def deliveries(house: House) -> list[NotifyDelivery]:
-    return await house.server._store.read(
+async def deliveries(harness: Harness) -> list[NotifyDelivery]:
+    return await harness.server._store.read(
         lambda database: list(NotifyDelivery.select().order_by(NotifyDelivery.id).execute(database))
     )
 
 
-async def until(house: House, wanted: Callable[[list[NotifyDelivery]], bool]) -> list[NotifyDelivery]:
+async def until(harness: Harness, wanted: Callable[[list[NotifyDelivery]], bool]) -> list[NotifyDelivery]:
     """Wait until the deliveries fulfil the condition, and return them."""
     async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
-        while not wanted(rows := await deliveries(house)):  # noqa: ASYNC110 - no event
+        while not wanted(rows := await deliveries(harness)):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
     return rows
 
@@ -442,8 +442,8 @@ def genuine(request: Any) -> bool:
 
 
 @pytest.mark.gen_test
-async def test_a_signed_event_has_no_text(house: House, receiver: Receiver) -> None:
-    number = await notify(house, type=2, data={"sessionId": 4, "title": WORDS})
+async def test_a_signed_event_has_no_text(harness: Harness, receiver: Receiver) -> None:
+    number = await notify(harness, type=2, data={"sessionId": 4, "title": WORDS})
     request = await receiver.get()
     assert request.path == "/hook"
     assert request.query == "key=hidden"
@@ -458,21 +458,21 @@ async def test_a_signed_event_has_no_text(house: House, receiver: Receiver) -> N
         "data": {"sessionId": 4},
     }
     assert WORDS.encode() not in request.body
-    [row] = await until(house, all_in("delivered"))
+    [row] = await until(harness, all_in("delivered"))
     assert (row.attempts, row.last_error, row.shown) == (1, None, receiver.url + "/hook")
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"webhook_timeout": "0.2"}])
 async def test_failed_attempts_are_repeated_until_one_succeeds(
-    house: House, receiver: Receiver, caplog: Any
+    harness: Harness, receiver: Receiver, caplog: Any
 ) -> None:
     caplog.set_level("INFO")
     receiver.answers = [500, None, 302, 404]
     for id in range(3):
-        await notify(house, id)
+        await notify(harness, id)
     requests = [await receiver.get() for _ in range(3 + 4)]
-    rows = await until(house, all_in("delivered"))
+    rows = await until(harness, all_in("delivered"))
     assert receiver.requests.empty()
     assert all(genuine(request) for request in requests)
     assert sum(row.attempts for row in rows) == 7
@@ -487,25 +487,27 @@ async def test_failed_attempts_are_repeated_until_one_succeeds(
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"webhooks": "http://127.0.0.1:1/hook"}])
-async def test_an_unreachable_receiver(house: House, receiver: Receiver) -> None:
-    await notify(house)
-    [row] = await until(house, lambda rows: bool(rows) and rows[0].attempts > 1)
+async def test_an_unreachable_receiver(harness: Harness, receiver: Receiver) -> None:
+    await notify(harness)
+    [row] = await until(harness, lambda rows: bool(rows) and rows[0].attempts > 1)
     assert row.state == "waiting"
     assert row.last_error == "cannot be reached: Connection refused"
 
 
 @pytest.mark.gen_test
-async def test_gone_is_given_up_at_once(house: House, receiver: Receiver, expected_logs: list[str]) -> None:
+async def test_gone_is_given_up_at_once(
+    harness: Harness, receiver: Receiver, expected_logs: list[str]
+) -> None:
     expected_logs.append(r"given up after 1 attempts: answered 410 \(`tornado-chat notify list`\)$")
     receiver.then = 410
-    await notify(house)
-    await until(house, all_in("dead"))
+    await notify(harness)
+    await until(harness, all_in("dead"))
 
 
 @pytest.mark.gen_test
-async def test_retry_after(house: House, receiver: Receiver) -> None:
+async def test_retry_after(harness: Harness, receiver: Receiver) -> None:
     receiver.answers, receiver.headers = [503], {"Retry-After": "1"}
-    await notify(house)
+    await notify(harness)
     await receiver.get()
     before = time.monotonic()
     await receiver.get()
@@ -516,20 +518,20 @@ async def test_retry_after(house: House, receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     "options", [{"webhooks": "{url}/a role=consultant type=0+2 offline\n{url}/b role=user"}]
 )
-async def test_rules_and_offline(house: House, receiver: Receiver) -> None:
-    there = await house.connect(f"/notify?token={token('consultant', 2)}")
-    await notify(house, 2, type=1, data={"apointmentId": 1})
+async def test_rules_and_offline(harness: Harness, receiver: Receiver) -> None:
+    there = await harness.connect(f"/notify?token={token('consultant', 2)}")
+    await notify(harness, 2, type=1, data={"apointmentId": 1})
     await there.recv_json()  # from now on the server knows that the recipient is online
-    await notify(house, 2)
-    await notify(house, 4, "supervisor")
-    absent = await notify(house, 5)
-    other = await notify(house, 2, "user")
+    await notify(harness, 2)
+    await notify(harness, 4, "supervisor")
+    absent = await notify(harness, 5)
+    other = await notify(harness, 2, "user")
     got = [await receiver.get(), await receiver.get()]
     assert {(each.path, json.loads(each.body)["notification"]["id"]) for each in got} == {
         ("/a", absent),
         ("/b", other),
     }
-    assert len(await deliveries(house)) == 2
+    assert len(await deliveries(harness)) == 2
 
 
 @pytest.fixture
@@ -537,11 +539,11 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "POLL_INTERVAL_SECONDS", 0.2)
 
 
-async def command(house: House, *arguments: str) -> Result:
+async def command(harness: Harness, *arguments: str) -> Result:
     """Run `notify …` beside the server, with its own database connection."""
 
     def run() -> Result:
-        database = open_database(house.config.storage)
+        database = open_database(harness.config.storage)
         context = CommandContext(NotifySettings(), database, "en", "UTC", Path())
         try:
             return CliRunner().invoke(notify_command, arguments, obj=context)
@@ -553,14 +555,16 @@ async def command(house: House, *arguments: str) -> Result:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"give_up_after": "0.3"}])
-async def test_dead_letters(often: None, house: House, receiver: Receiver, expected_logs: list[str]) -> None:
+async def test_dead_letters(
+    often: None, harness: Harness, receiver: Receiver, expected_logs: list[str]
+) -> None:
     expected_logs.append(r"given up after \d+ attempts: answered 500")
     receiver.then = 500
-    number = await notify(house)
-    [row] = await until(house, all_in("dead"))
+    number = await notify(harness)
+    [row] = await until(harness, all_in("dead"))
     assert row.attempts > 1
 
-    shown = await command(house, "list", "--dead")
+    shown = await command(harness, "list", "--dead")
     assert shown.exit_code == 0
     heading, line, *rest = shown.output.splitlines()
     assert heading.startswith("ID  STATE  SINCE / NEXT TRY")
@@ -575,31 +579,31 @@ async def test_dead_letters(often: None, house: House, receiver: Receiver, expec
     receiver.then = 204
     while not receiver.requests.empty():
         assert (await receiver.get()).headers["Tornado-Chat-Event"] == row.event_id
-    again = await command(house, "retry", str(row.id))
+    again = await command(harness, "retry", str(row.id))
     assert again.exit_code == 0
     assert again.output.startswith("1 delivery waits again")
     assert (await receiver.get()).headers["Tornado-Chat-Event"] == row.event_id
-    await until(house, all_in("delivered"))
+    await until(harness, all_in("delivered"))
 
-    refused = await command(house, "retry", str(row.id), "99")
+    refused = await command(harness, "retry", str(row.id), "99")
     assert refused.exit_code == 1
     assert f"{row.id} is delivered, there is no delivery 99" in refused.output
-    nothing = await command(house, "retry", "--all")
+    nothing = await command(harness, "retry", "--all")
     assert (nothing.exit_code, nothing.output) == (0, "there is no dead delivery\n")
-    assert (await command(house, "retry")).exit_code == 2
-    assert "0 waiting, 0 dead, 1 delivered" in (await command(house, "list")).output
+    assert (await command(harness, "retry")).exit_code == 2
+    assert "0 waiting, 0 dead, 1 delivered" in (await command(harness, "list")).output
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"retry_after": "0.6"}])
-async def test_a_restart_loses_and_repeats_nothing(house: House, receiver: Receiver) -> None:
+async def test_a_restart_loses_and_repeats_nothing(harness: Harness, receiver: Receiver) -> None:
     receiver.then = 500
-    await notify(house, 1)
+    await notify(harness, 1)
     event = (await receiver.get()).headers["Tornado-Chat-Event"]
-    await until(house, lambda rows: rows[0].attempts == 1)
-    await restart(house)
+    await until(harness, lambda rows: rows[0].attempts == 1)
+    await restart(harness)
     receiver.then = 204
-    [row] = await until(house, all_in("delivered"))
+    [row] = await until(harness, all_in("delivered"))
     assert row.attempts == receiver.requests.qsize() + 1
     while not receiver.requests.empty():
         assert (await receiver.get()).headers["Tornado-Chat-Event"] == event
@@ -607,80 +611,84 @@ async def test_a_restart_loses_and_repeats_nothing(house: House, receiver: Recei
     def forget(tx: Any) -> None:  # as if the server had crashed before it stored the plugin's position
         models.PluginCursor.update(position=0).execute(tx.database)
 
-    await restart(house, forget)
-    await notify(house, 2)
+    await restart(harness, forget)
+    await notify(harness, 2)
     last = await receiver.get()
     assert json.loads(last.body)["notification"]["person"] == "2"
-    assert len(await until(house, all_in("delivered"))) == 2
+    assert len(await until(harness, all_in("delivered"))) == 2
     assert receiver.requests.empty()
 
 
-async def restart(house: House, between: Callable[[Any], None] = lambda tx: None) -> None:
+async def restart(harness: Harness, between: Callable[[Any], None] = lambda tx: None) -> None:
     """Restart the server; ``between`` may write to the database while it is stopped."""
-    await house.server.stop()
-    house.server = Server(house.config)
-    await house.server._store.write(between)
-    await house.server.start()
+    await harness.server.stop()
+    harness.server = Server(harness.config)
+    await harness.server._store.write(between)
+    await harness.server.start()
 
 
 @pytest.mark.gen_test
-async def test_an_attempt_under_way_is_finished_before_the_stop(house: House, receiver: Receiver) -> None:
+async def test_an_attempt_under_way_is_finished_before_the_stop(harness: Harness, receiver: Receiver) -> None:
     receiver.answers = [None]
-    await notify(house)
+    await notify(harness)
     await receiver.get()
     asyncio.get_running_loop().call_later(0.2, receiver.open.set)
-    await restart(house)
-    [row] = await deliveries(house)
+    await restart(harness)
+    [row] = await deliveries(harness)
     assert (row.state, row.attempts) == ("delivered", 1)
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"webhooks": "{url}/a\n{url}/b"}])
-async def test_attempts_are_limited_in_total_and_per_target(house: House, receiver: Receiver) -> None:
+async def test_attempts_are_limited_in_total_and_per_target(harness: Harness, receiver: Receiver) -> None:
     receiver.then = None
-    await asyncio.gather(*(notify(house, id) for id in range(12)))
+    await asyncio.gather(*(notify(harness, id) for id in range(12)))
     first = [(await receiver.get()).path for _ in range(sending.MAX_CONCURRENT_ATTEMPTS)]
     assert sorted(first) == ["/a"] * 4 + ["/b"] * 4
     receiver.then = 204
     receiver.open.set()
-    await until(house, lambda rows: len(rows) == 24 and all_in("delivered")(rows))
+    await until(harness, lambda rows: len(rows) == 24 and all_in("delivered")(rows))
     assert receiver.most_at_once == sending.MAX_CONCURRENT_ATTEMPTS == 8
 
 
 @pytest.mark.gen_test
-async def test_a_reload_changes_the_rules(house: House, receiver: Receiver, expected_logs: list[str]) -> None:
+async def test_a_reload_changes_the_rules(
+    harness: Harness, receiver: Receiver, expected_logs: list[str]
+) -> None:
     expected_logs.append("given up after 1 attempts: no rule names this target any more")
     receiver.answers, receiver.headers = [503], {"Retry-After": "1000"}
-    await notify(house, 1)
+    await notify(harness, 1)
     await receiver.get()
-    await until(house, lambda rows: rows[0].attempts == 1)
+    await until(harness, lambda rows: rows[0].attempts == 1)
     entries = [
         entry._replace(text=receiver.url + "/other") if entry.option == "webhooks" else entry
-        for entry in house.config.plugin_entries["notify"]
+        for entry in harness.config.plugin_entries["notify"]
     ]
-    await house.server.reload(replace(house.config, plugin_entries={"notify": entries}))
-    await notify(house, 2)
+    await harness.server.reload(replace(harness.config, plugin_entries={"notify": entries}))
+    await notify(harness, 2)
     assert (await receiver.get()).path == "/other"
-    rows = await until(house, lambda rows: [row.state for row in rows] == ["dead", "delivered"])
+    rows = await until(harness, lambda rows: [row.state for row in rows] == ["dead", "delivered"])
     assert rows[0].last_error == "no rule names this target any more"
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"webhooks": "", "apprise": "{file} role=consultant"}])
 @pytest.mark.parametrize("urls", ["json://127.0.0.1:{port}/good\njson://user:hidden@127.0.0.1:{port}/bad"])
-async def test_by_apprise(house: House, receiver: Receiver, caplog: Any, expected_logs: list[str]) -> None:
+async def test_by_apprise(
+    harness: Harness, receiver: Receiver, caplog: Any, expected_logs: list[str]
+) -> None:
     expected_logs.append(APPRISE_SAYS)
     caplog.set_level("INFO")
     receiver.answers = [500]
-    await notify(house, type=2, data={"sessionId": 1})
-    await notify(house, 2, "user")
+    await notify(harness, type=2, data={"sessionId": 1})
+    await notify(harness, 2, "user")
     requests = [await receiver.get() for _ in range(3)]
     assert sorted(each.path for each in requests) in (["/bad", "/bad", "/good"], ["/bad", "/good", "/good"])
     for each in requests:
         content = json.loads(each.body)
         assert (content["title"], content["message"]) == message_text("zh_CN", 2)
         assert WORDS.encode() not in each.body
-    rows = await until(house, all_in("delivered"))
+    rows = await until(harness, all_in("delivered"))
     assert sorted(row.attempts for row in rows) == [1, 2]
     assert receiver.requests.empty()
     assert "hidden" not in caplog.text
@@ -691,13 +699,13 @@ async def test_by_apprise(house: House, receiver: Receiver, caplog: Any, expecte
 @pytest.mark.parametrize("options", [{"webhooks": "", "apprise": "{file}"}])
 @pytest.mark.parametrize("urls", ["json://127.0.0.1:{port}/"])
 async def test_errors_of_apprise_are_recorded(
-    house: House, receiver: Receiver, expected_logs: list[str], caplog: Any
+    harness: Harness, receiver: Receiver, expected_logs: list[str], caplog: Any
 ) -> None:
     expected_logs.append(APPRISE_SAYS)
     caplog.set_level("INFO")
     receiver.then = 500
-    await notify(house)
-    [row] = await until(house, lambda rows: bool(rows) and rows[0].attempts > 0)
+    await notify(harness)
+    [row] = await until(harness, lambda rows: bool(rows) and rows[0].attempts > 0)
     assert "500" in row.last_error
     assert not logging.getLogger("apprise").propagate
     [told] = [record.getMessage() for record in caplog.records if "tried again" in record.getMessage()]
@@ -706,18 +714,18 @@ async def test_errors_of_apprise_are_recorded(
 
 @pytest.mark.gen_test
 async def test_secret_files_that_others_can_read_are_reported(
-    house: House, secret_file: Path, expected_logs: list[str]
+    harness: Harness, secret_file: Path, expected_logs: list[str]
 ) -> None:
     expected_logs.append(
         f"others on this machine can read the secrets in {secret_file}: chmod 600 {secret_file}$"
     )
     secret_file.chmod(0o640)  # noqa: ASYNC240 - at once
-    await restart(house)
+    await restart(harness)
 
 
 @pytest.mark.gen_test
 async def test_errors_of_the_database_are_retried(
-    house: House, receiver: Receiver, expected_logs: list[str], monkeypatch: pytest.MonkeyPatch
+    harness: Harness, receiver: Receiver, expected_logs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected_logs += ["the outbox cannot be read", "cannot be recorded as delivered", "the database refused"]
     monkeypatch.setattr(worker, "ERROR_RETRY_SECONDS", 0.05)
@@ -738,40 +746,40 @@ async def test_errors_of_the_database_are_retried(
 
     monkeypatch.setattr(outbox, "upcoming", upcoming)
     monkeypatch.setattr(outbox, "record_outcome", record_outcome)
-    await notify(house)
+    await notify(harness)
     await receiver.get()
-    [row] = await until(house, all_in("delivered"))
+    [row] = await until(harness, all_in("delivered"))
     assert not broken
     assert row.attempts == 1
     assert receiver.requests.empty()
 
 
 @pytest.mark.gen_test
-async def test_old_deliveries_are_removed(house: House, receiver: Receiver) -> None:
+async def test_old_deliveries_are_removed(harness: Harness, receiver: Receiver) -> None:
     for id in (1, 2):
-        await notify(house, id)
-    old, young = await until(house, lambda rows: len(rows) == 2 and all_in("delivered")(rows))
+        await notify(harness, id)
+    old, young = await until(harness, lambda rows: len(rows) == 2 and all_in("delivered")(rows))
 
     def age(tx: Any) -> None:
         NotifyDelivery.update(next_at=tx.now - worker.RETENTION_MICROSECONDS - SECOND).where(
             NotifyDelivery.id == old.id
         ).execute(tx.database)
 
-    await house.server._store.write(age)
-    await restart(house)
-    assert [row.id for row in await until(house, lambda rows: len(rows) == 1)] == [young.id]
+    await harness.server._store.write(age)
+    await restart(harness)
+    assert [row.id for row in await until(harness, lambda rows: len(rows) == 1)] == [young.id]
 
 
 @pytest.mark.gen_test
 async def test_the_installed_command_lists_deliveries(
-    house: House, receiver: Receiver, tmp_path: Path, secret_file: Path, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, receiver: Receiver, tmp_path: Path, secret_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "configure", lambda settings: None)
-    await notify(house)
-    await until(house, all_in("delivered"))
+    await notify(harness)
+    await until(harness, all_in("delivered"))
     ini = tmp_path / "chat.ini"
     ini.write_text(
-        f"[storage]\nurl = {house.config.storage.url}\n[plugins]\nenabled = notify\n"
+        f"[storage]\nurl = {harness.config.storage.url}\n[plugins]\nenabled = notify\n"
         f"[plugin:notify]\nwebhooks =\n    {receiver.url}/hook role=user offline\n    {receiver.url}/other\n"
         f"webhook_secret_file = {secret_file}\n"
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tornado_chat_plugins.queue_policy.policy import MICROSECONDS_PER_SECOND, Policy, PolicyRules
 
-from tests.conftest import House, Peer, token
+from tests.conftest import Harness, Peer, token
 from tornado_chat import Person, Role, Ticket, config
 from tornado_chat.config.ini import OptionEntry
 from tornado_chat.domain.queue import MatchingQueue
@@ -121,17 +121,17 @@ def settings(settings: config.Config) -> config.Config:
     )
 
 
-async def arrive(house: House, id: int, **claims: Any) -> Peer:
-    peer = Peer(await house.connect("/v1/ws/user/connect"))
+async def arrive(harness: Harness, id: int, **claims: Any) -> Peer:
+    peer = Peer(await harness.connect("/v1/ws/user/connect"))
     await peer.sign_in_with(token("user", id, **claims))
     await peer.send_frame("connect")
     return peer
 
 
 @pytest.mark.gen_test
-async def test_the_last_waiter_is_remembered(house: House) -> None:
-    first, second = await house.waiter(1), await house.waiter(2)
-    user = await arrive(house, 5)
+async def test_the_last_waiter_is_remembered(harness: Harness) -> None:
+    first, second = await harness.waiter(1), await harness.waiter(2)
+    user = await arrive(harness, 5)
     served_by = (await user.until("connect_success"))["payload"]["uuid"]
     await user.send_frame("disconnect")
     await user.until("disconnected")
@@ -144,9 +144,9 @@ async def test_the_last_waiter_is_remembered(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_skills_timeout_ends_without_another_event(house: House) -> None:
-    waiter = await house.waiter(1)
-    user = await arrive(house, 5, skills=["law"])
+async def test_the_skills_timeout_ends_without_another_event(harness: Harness) -> None:
+    waiter = await harness.waiter(1)
+    user = await arrive(harness, 5, skills=["law"])
     assert (await user.get("connect_queue"))["payload"] == {"location": 1}
     # No event occurs except the passage of time.
     assert (await user.until("connect_success"))["payload"]["uuid"] == waiter.uuid

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tornado_chat import config
 from tornado_chat.config.loader import load
 from tornado_chat.plugins import discovery
@@ -53,9 +53,9 @@ def settings(settings: config.Config, tmp_path: Path) -> config.Config:
 
 
 @pytest.mark.gen_test
-async def test_the_first_example_works_as_described(house: House) -> None:
-    supervisor = await house.connect(f"/notify?token={token('supervisor', 3)}")
-    session = await house.session()
-    await house.chat(token("user", 1), session)
-    await house.chat(token("consultant", 2), session)
+async def test_the_first_example_works_as_described(harness: Harness) -> None:
+    supervisor = await harness.connect(f"/notify?token={token('supervisor', 3)}")
+    session = await harness.session()
+    await harness.chat(token("user", 1), session)
+    await harness.chat(token("consultant", 2), session)
     assert (await supervisor.recv_json())["msg"] == "A session has started."

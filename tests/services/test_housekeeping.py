@@ -8,7 +8,7 @@ from typing import Any
 import peewee as pw
 import pytest
 
-from tests.conftest import House, changed, token
+from tests.conftest import Harness, changed, token
 from tests.storage.conftest import open_at
 from tests.storage.people import DAY, SECRET, WU, build_sample, everything, texts
 from tornado_chat import config
@@ -18,9 +18,9 @@ from tornado_chat.services import housekeeping
 from tornado_chat.storage import notifications, schema
 
 
-async def until(house: House, condition: Callable[[pw.Database], bool]) -> None:
+async def until(harness: Harness, condition: Callable[[pw.Database], bool]) -> None:
     """Wait until ``condition`` holds; the server emits no event for it."""
-    database = open_at(house.config.state_dir / "tornado-chat.sqlite3")
+    database = open_at(harness.config.state_dir / "tornado-chat.sqlite3")
     while not condition(database):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     database.close()
@@ -39,15 +39,17 @@ class TestRemoving:
         return settings
 
     @pytest.mark.gen_test
-    async def test_old_conversations_are_removed_and_open_ones_go_on(self, house: House) -> None:
-        visitor = await house.chat(token("user", 1), self.open.session.id)
-        await until(house, lambda database: not texts(database, self.old.session))
-        answer = await house.api("GET", "/api/v1/sessions/1/messages", token("user", 1))
+    async def test_old_conversations_are_removed_and_open_ones_go_on(self, harness: Harness) -> None:
+        visitor = await harness.chat(token("user", 1), self.open.session.id)
+        await until(harness, lambda database: not texts(database, self.old.session))
+        answer = await harness.api("GET", "/api/v1/sessions/1/messages", token("user", 1))
         assert answer.code == 404
-        answer = await house.api("GET", f"/api/v1/sessions/{self.open.session.id}/messages", token("user", 1))
+        answer = await harness.api(
+            "GET", f"/api/v1/sessions/{self.open.session.id}/messages", token("user", 1)
+        )
         assert len(json.loads(answer.body)["items"]) == 3
         await visitor.send_json({"msg": "still there"})
-        await until(house, lambda database: "still there" in everything(database))
+        await until(harness, lambda database: "still there" in everything(database))
 
 
 class TestKeeping:
@@ -60,18 +62,18 @@ class TestKeeping:
         return settings
 
     @pytest.mark.gen_test
-    async def test_by_default_nothing_is_removed(self, house: House) -> None:
-        assert house.server._retention._task is None
-        assert await house.server._store.read(lambda database: SECRET in everything(database))
+    async def test_by_default_nothing_is_removed(self, harness: Harness) -> None:
+        assert harness.server._retention._task is None
+        assert await harness.server._store.read(lambda database: SECRET in everything(database))
 
     @pytest.mark.gen_test
     async def test_a_run_is_repeated_after_the_database_was_away(
-        self, house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
     ) -> None:
         expected_logs.append("data older than 30 days is removed later")
         monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
         monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.01)
-        store = house.server._store
+        store = harness.server._store
         works = store.read
         failures = iter([True, True])
 
@@ -81,31 +83,31 @@ class TestKeeping:
             return await works(*arguments, **more)
 
         monkeypatch.setattr(store, "read", read)
-        house.server._retention._days = 30
-        house.server._retention.start()
-        await until(house, lambda database: SECRET not in everything(database))
+        harness.server._retention._days = 30
+        harness.server._retention.start()
+        await until(harness, lambda database: SECRET not in everything(database))
 
     @pytest.mark.gen_test
     async def test_removed_notifications_leave_no_hole_for_their_owner(
-        self, house: House, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A notification that was not delivered stays and is delivered; new ones follow it."""
         monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
         supervisor = token("supervisor", 3)
-        socket = await house.connect(f"/notify?token={supervisor}")
-        store = house.server._store
+        socket = await harness.connect(f"/notify?token={supervisor}")
+        store = harness.server._store
         first = await store.write(lambda tx: notifications.create(tx, WU, 0, "first", None))
         assert (await socket.recv_json())["msg"] == "first"
-        await house.receipt(WU, first.thread, 1)
-        await house.server._receipts.flush()
+        await harness.receipt(WU, first.thread, 1)
+        await harness.server._receipts.flush()
         await socket.close()
         await store.write(lambda tx: notifications.create(tx, WU, 0, "second", None))
-        house.server._retention._days = 1
-        house.server._retention._clock = lambda: first.time + 2 * DAY
-        counts = await house.server._retention.run()
+        harness.server._retention._days = 1
+        harness.server._retention._clock = lambda: first.time + 2 * DAY
+        counts = await harness.server._retention.run()
         assert counts["notification"] == 2, "Lin's, and the first one"
         await store.write(lambda tx: notifications.create(tx, WU, 0, "third", None))
-        socket = await house.connect(f"/notify?token={supervisor}")
+        socket = await harness.connect(f"/notify?token={supervisor}")
         assert [(await socket.recv_json())["msg"] for _ in range(2)] == ["second", "third"]
 
 
@@ -131,11 +133,11 @@ async def test_a_run_that_was_stopped_continues_after_the_next_start(
 
 @pytest.mark.gen_test
 async def test_an_unexpected_error_is_logged_and_the_next_run_follows(
-    house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
     expected_logs.append("data older than 30 days could not be removed")
     monkeypatch.setattr(housekeeping, "RUN_INTERVAL_SECONDS", 0.01)
-    service = house.server._retention
+    service = harness.server._retention
     done = asyncio.Event()
     runs = iter([ZeroDivisionError(), None])
 

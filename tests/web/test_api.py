@@ -8,7 +8,7 @@ from typing import Any
 import peewee as pw
 import pytest
 
-from tests.conftest import House, changed, on_both, token
+from tests.conftest import Harness, changed, on_both, token
 from tornado_chat import config
 from tornado_chat.core.types import Kind, Thread
 from tornado_chat.storage import messages
@@ -23,8 +23,10 @@ STRANGER = token("user", 9)
 OPEN = {"user_id": 1, "consultant_id": 2}
 
 
-async def call(house: House, method: str, path: str, who: str | None, body: Any = None) -> tuple[int, Any]:
-    answer = await house.api(method, f"/api/v1{path}", who, body)
+async def call(
+    harness: Harness, method: str, path: str, who: str | None, body: Any = None
+) -> tuple[int, Any]:
+    answer = await harness.api(method, f"/api/v1{path}", who, body)
     problem = answer.code >= 400
     expected = "application/problem+json" if problem else "application/json; charset=utf-8"
     assert answer.headers["Content-Type"] == expected
@@ -34,12 +36,12 @@ async def call(house: House, method: str, path: str, who: str | None, body: Any 
     return answer.code, value
 
 
-async def talk(house: House) -> int:
+async def talk(harness: Harness) -> int:
     """Make a session with a supervision record and five messages."""
-    session = await house.session(user_name="<b>Lin</b>", consultant_name="Chen")
-    await house.record(session)
-    visitor = await house.chat(VISITOR, session)
-    counsellor = await house.chat(COUNSELLOR, session)
+    session = await harness.session(user_name="<b>Lin</b>", consultant_name="Chen")
+    await harness.record(session)
+    visitor = await harness.chat(VISITOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
     while (await counsellor.recv_json())["msg"] != "会话已开始":
         pass
     for n in range(5):
@@ -50,23 +52,23 @@ async def talk(house: House) -> int:
 
 
 @pytest.mark.gen_test
-async def test_opening_a_session(house: House) -> None:
+async def test_opening_a_session(harness: Harness) -> None:
     more = {**OPEN, "session_id": 40, "appointment_id": 8, "user_name": "Lin"}
-    code, session = await call(house, "POST", "/sessions", HOST, more)
+    code, session = await call(harness, "POST", "/sessions", HOST, more)
     assert code == 201
     assert {key: session[key] for key in more} == more
     assert (session["state"], session["started"], session["ended"]) == ("ready", None, None)
-    assert await call(house, "POST", "/sessions", HOST, more) == (200, session)
-    code, problem = await call(house, "POST", "/sessions", HOST, {**more, "user_id": 2})
+    assert await call(harness, "POST", "/sessions", HOST, more) == (200, session)
+    code, problem = await call(harness, "POST", "/sessions", HOST, {**more, "user_id": 2})
     assert (code, problem["code"]) == (409, "session_exists")
-    assert (await call(house, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 41
-    assert (await call(house, "POST", "/sessions", STRANGER, OPEN))[0] == 403
-    assert (await call(house, "POST", "/sessions", COUNSELLOR, OPEN))[0] == 403
-    assert (await call(house, "POST", "/sessions", ADMIN, {"user_id": "u-1", "consultant_id": "c"}))[1][
+    assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 41
+    assert (await call(harness, "POST", "/sessions", STRANGER, OPEN))[0] == 403
+    assert (await call(harness, "POST", "/sessions", COUNSELLOR, OPEN))[0] == 403
+    assert (await call(harness, "POST", "/sessions", ADMIN, {"user_id": "u-1", "consultant_id": "c"}))[1][
         "user_id"
     ] == "u-1"
     # Sessions 40 and 41 were requested several times; the consultant was notified of each once.
-    inbox = (await call(house, "GET", "/notifications", COUNSELLOR))[1]
+    inbox = (await call(harness, "GET", "/notifications", COUNSELLOR))[1]
     assert [item["data"]["sessionId"] for item in inbox["items"]] == [40, 41]
 
 
@@ -82,54 +84,54 @@ async def test_opening_a_session(house: House) -> None:
         ([], "array"),
     ],
 )
-async def test_the_error_of_a_body_names_the_wrong_key(house: House, body: Any, place: str) -> None:
-    answer = await house.api("POST", "/api/v1/sessions", HOST, body or {} if body != [] else [1])
+async def test_the_error_of_a_body_names_the_wrong_key(harness: Harness, body: Any, place: str) -> None:
+    answer = await harness.api("POST", "/api/v1/sessions", HOST, body or {} if body != [] else [1])
     problem = json.loads(answer.body)
     assert (answer.code, problem["code"]) == (400, "bad_shape")
     assert place in problem["detail"]
 
 
 @pytest.mark.gen_test
-async def test_access_to_reading_ending_and_rating(house: House) -> None:
-    session = await talk(house)
+async def test_access_to_reading_ending_and_rating(harness: Harness) -> None:
+    session = await talk(harness)
     for who in (VISITOR, COUNSELLOR, SUPERVISOR, ADMIN, HOST):
-        assert (await call(house, "GET", f"/sessions/{session}", who))[1]["state"] == "active"
+        assert (await call(harness, "GET", f"/sessions/{session}", who))[1]["state"] == "active"
     for who in (STRANGER, token("consultant", 5), token("supervisor", 5), token("waiter", 1)):
-        assert (await call(house, "GET", f"/sessions/{session}", who))[0] == 403
-        assert (await call(house, "GET", f"/sessions/{session}/messages", who))[0] == 403
-        assert (await call(house, "POST", f"/sessions/{session}/end", who))[0] == 403
-    assert (await call(house, "POST", f"/sessions/{session}/end", SUPERVISOR))[0] == 403
-    assert (await call(house, "POST", f"/sessions/{session}/rating", COUNSELLOR, {"rate": 5}))[0] == 403
-    assert (await call(house, "POST", f"/sessions/{session}/rating", VISITOR, {"rate": 6}))[0] == 400
+        assert (await call(harness, "GET", f"/sessions/{session}", who))[0] == 403
+        assert (await call(harness, "GET", f"/sessions/{session}/messages", who))[0] == 403
+        assert (await call(harness, "POST", f"/sessions/{session}/end", who))[0] == 403
+    assert (await call(harness, "POST", f"/sessions/{session}/end", SUPERVISOR))[0] == 403
+    assert (await call(harness, "POST", f"/sessions/{session}/rating", COUNSELLOR, {"rate": 5}))[0] == 403
+    assert (await call(harness, "POST", f"/sessions/{session}/rating", VISITOR, {"rate": 6}))[0] == 400
     rating = {"rate": 4, "feedback": "kind"}
-    assert (await call(house, "POST", f"/sessions/{session}/rating", VISITOR, rating))[1]["rate"] == 4
-    code, ended = await call(house, "POST", f"/sessions/{session}/end", COUNSELLOR)
+    assert (await call(harness, "POST", f"/sessions/{session}/rating", VISITOR, rating))[1]["rate"] == 4
+    code, ended = await call(harness, "POST", f"/sessions/{session}/end", COUNSELLOR)
     assert (code, ended["state"]) == (200, "completed")
-    assert await call(house, "POST", f"/sessions/{session}/end", HOST) == (200, ended)
-    assert (await call(house, "GET", "/sessions/99", HOST))[1]["detail"] == "There is no session 99"
+    assert await call(harness, "POST", f"/sessions/{session}/end", HOST) == (200, ended)
+    assert (await call(harness, "GET", "/sessions/99", HOST))[1]["detail"] == "There is no session 99"
 
 
 @pytest.mark.gen_test
-async def test_messages_come_in_pages(house: House) -> None:
-    session = await talk(house)
-    code, page = await call(house, "GET", f"/sessions/{session}/messages?limit=3", SUPERVISOR)
+async def test_messages_come_in_pages(harness: Harness) -> None:
+    session = await talk(harness)
+    code, page = await call(harness, "GET", f"/sessions/{session}/messages?limit=3", SUPERVISOR)
     assert code == 200
     assert set(page["items"][0]) == {"seq", "msg", "senderType", "time"}
     assert ([item["seq"] for item in page["items"]], page["next"]) == ([1, 2, 3], 3)
-    page = (await call(house, "GET", f"/sessions/{session}/messages?after=3&limit=3", HOST))[1]
+    page = (await call(harness, "GET", f"/sessions/{session}/messages?after=3&limit=3", HOST))[1]
     assert ([item["seq"] for item in page["items"]], page["next"]) == ([4, 5], None)
     for query in ("after=-1", "after=x", "limit=0", "limit=9999"):
-        problem = (await call(house, "GET", f"/sessions/{session}/messages?{query}", HOST))[1]
+        problem = (await call(harness, "GET", f"/sessions/{session}/messages?{query}", HOST))[1]
         assert problem["code"] == "bad_parameter"
-    assert (await call(house, "GET", "/supervisions/1/messages", SUPERVISOR))[1]["items"] == []
-    assert (await call(house, "GET", "/supervisions/1/messages", VISITOR))[0] == 403
+    assert (await call(harness, "GET", "/supervisions/1/messages", SUPERVISOR))[1]["items"] == []
+    assert (await call(harness, "GET", "/supervisions/1/messages", VISITOR))[0] == 403
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("format", ["txt", "json", "html"])
-async def test_a_transcript_is_a_download(house: House, format: str) -> None:
-    session = await talk(house)
-    answer = await house.api("GET", f"/api/v1/sessions/{session}/export?format={format}", VISITOR)
+async def test_a_transcript_is_a_download(harness: Harness, format: str) -> None:
+    session = await talk(harness)
+    answer = await harness.api("GET", f"/api/v1/sessions/{session}/export?format={format}", VISITOR)
     assert answer.code == 200
     assert answer.headers["Content-Disposition"] == f'attachment; filename="session-{session}.{format}"'
     text = answer.body.decode()
@@ -141,28 +143,28 @@ async def test_a_transcript_is_a_download(house: House, format: str) -> None:
         assert "<b>Lin</b>: <i>3</i>" in text
     else:
         assert [line["seq"] for line in json.loads(text)["messages"]] == [1, 2, 3, 4, 5]
-    assert (await call(house, "GET", f"/sessions/{session}/export?format=doc", VISITOR))[0] == 400
+    assert (await call(harness, "GET", f"/sessions/{session}/export?format=doc", VISITOR))[0] == 400
 
 
 @pytest.mark.gen_test
-async def test_calling_a_supervisor(house: House) -> None:
-    session = await house.session()
+async def test_calling_a_supervisor(harness: Harness) -> None:
+    session = await harness.session()
     body = {"supervisor_id": 3, "record_id": 12}
-    code, record = await call(house, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body)
+    code, record = await call(harness, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body)
     assert (code, record["record_id"], record["session_id"]) == (201, 12, session)
-    assert (await call(house, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body))[0] == 200
-    assert (await call(house, "POST", f"/sessions/{session}/supervision", VISITOR, body))[0] == 403
-    assert (await call(house, "POST", "/sessions/99/supervision", HOST, body))[0] == 404
-    inbox = (await call(house, "GET", "/notifications", SUPERVISOR))[1]["items"]
+    assert (await call(harness, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body))[0] == 200
+    assert (await call(harness, "POST", f"/sessions/{session}/supervision", VISITOR, body))[0] == 403
+    assert (await call(harness, "POST", "/sessions/99/supervision", HOST, body))[0] == 404
+    inbox = (await call(harness, "GET", "/notifications", SUPERVISOR))[1]["items"]
     assert [item["data"] for item in inbox] == [{"sessionId": 12, "observeSessionId": session}]
 
 
 @pytest.mark.gen_test
-async def test_a_recipient_reads_only_its_own_notifications(house: House) -> None:
+async def test_a_recipient_reads_only_its_own_notifications(harness: Harness) -> None:
     send = {"role": "user", "id": 1, "type": 0, "msg": "m"}
-    code, made = await call(house, "POST", "/notifications", HOST, send)
+    code, made = await call(harness, "POST", "/notifications", HOST, send)
     assert (code, list(made)) == (202, ["notification_id"])
-    assert (await call(house, "POST", "/notifications", VISITOR, send))[0] == 403
+    assert (await call(harness, "POST", "/notifications", VISITOR, send))[0] == 403
     for change in (
         {"type": 3},
         {"role": "service"},
@@ -170,25 +172,25 @@ async def test_a_recipient_reads_only_its_own_notifications(house: House) -> Non
         {"type": 2, "data": {}},
         {"data": {"a": 1}},
     ):
-        assert (await call(house, "POST", "/notifications", HOST, {**send, **change}))[0] == 400
+        assert (await call(harness, "POST", "/notifications", HOST, {**send, **change}))[0] == 400
     path = f"/notifications/{made['notification_id']}/read"
-    assert (await call(house, "POST", path, COUNSELLOR))[0] == 404
-    assert (await call(house, "POST", path, VISITOR))[1]["read"] is True
-    await call(house, "POST", "/notifications", HOST, send)
-    page = (await call(house, "GET", "/notifications?limit=1", VISITOR))[1]
+    assert (await call(harness, "POST", path, COUNSELLOR))[0] == 404
+    assert (await call(harness, "POST", path, VISITOR))[1]["read"] is True
+    await call(harness, "POST", "/notifications", HOST, send)
+    page = (await call(harness, "GET", "/notifications?limit=1", VISITOR))[1]
     assert ([item["read"] for item in page["items"]], page["next"]) == ([True], 1)
-    page = (await call(house, "GET", "/notifications?after=1", VISITOR))[1]
+    page = (await call(harness, "GET", "/notifications?after=1", VISITOR))[1]
     assert ([item["read"] for item in page["items"]], page["next"]) == ([False], None)
 
 
 @pytest.mark.gen_test
-async def test_support_status(house: House) -> None:
-    await (await house.user(1)).get("connect_queue")
-    waiter = await house.waiter(7, name="Bob", ready=False)
+async def test_support_status(harness: Harness) -> None:
+    await (await harness.user(1)).get("connect_queue")
+    waiter = await harness.waiter(7, name="Bob", ready=False)
     await waiter.send_frame("unready")
     await waiter.send_frame("nonsense")
     await waiter.get("error")  # so the frame before it was handled
-    code, status = await call(house, "GET", "/support/status", token("waiter", 8))
+    code, status = await call(harness, "GET", "/support/status", token("waiter", 8))
     assert code == 200
     assert status["waiters"] == [
         {
@@ -202,20 +204,20 @@ async def test_support_status(house: House) -> None:
     ]
     assert status["queue"]["length"] == 1
     assert status["conversations"] == 0
-    assert (await call(house, "GET", "/support/status", VISITOR))[0] == 403
+    assert (await call(harness, "GET", "/support/status", VISITOR))[0] == 403
 
 
 @pytest.mark.gen_test
-async def test_problems(house: House) -> None:
-    answer = await house.api("GET", "/api/v1/sessions/1")
+async def test_problems(harness: Harness) -> None:
+    answer = await harness.api("GET", "/api/v1/sessions/1")
     assert (answer.code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert json.loads(answer.body)["code"] == "token_missing"
-    assert (await call(house, "GET", "/sessions/1", "junk"))[1]["code"] == "token_invalid"
-    assert (await call(house, "GET", "/nothing", HOST))[1]["code"] == "no_such_page"
-    assert (await call(house, "DELETE", "/sessions", HOST))[0] == 405
+    assert (await call(harness, "GET", "/sessions/1", "junk"))[1]["code"] == "token_invalid"
+    assert (await call(harness, "GET", "/nothing", HOST))[1]["code"] == "no_such_page"
+    assert (await call(harness, "DELETE", "/sessions", HOST))[0] == 405
     for path, verbs in (("/api/v1/notifications", "GET, POST, OPTIONS"), ("/healthz", "GET")):
-        assert (await house.api("PUT", path, HOST)).headers["Allow"] == verbs
-    assert (await call(house, "POST", "/guest", None))[1]["code"] == "guests_off"
+        assert (await harness.api("PUT", path, HOST)).headers["Allow"] == verbs
+    assert (await call(harness, "POST", "/guest", None))[1]["code"] == "guests_off"
 
 
 class TestGuests:
@@ -228,65 +230,65 @@ class TestGuests:
         )
 
     @pytest.mark.gen_test
-    async def test_a_guest_can_chat_and_the_third_in_a_minute_is_refused(self, house: House) -> None:
-        answer = await house.api("POST", "/api/v1/guest", Origin="https://shop.example")
+    async def test_a_guest_can_chat_and_the_third_in_a_minute_is_refused(self, harness: Harness) -> None:
+        answer = await harness.api("POST", "/api/v1/guest", Origin="https://shop.example")
         assert answer.code == 201
         assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
         guest = json.loads(answer.body)
-        client = await house.connect("/v1/ws/user/connect")
+        client = await harness.connect("/v1/ws/user/connect")
         await client.recv_json()
         await client.send_json({"id": "1", "type": "auth", "payload": {"token": guest["token"]}})
         await client.send_json({"id": "2", "type": "connect"})
         assert (await client.recv_json())["type"] == "connect_queue"
-        assert (await house.api("POST", "/api/v1/guest")).code == 201
-        assert (await call(house, "POST", "/guest", None))[0] == 429
+        assert (await harness.api("POST", "/api/v1/guest")).code == 201
+        assert (await call(harness, "POST", "/guest", None))[0] == 429
 
     @pytest.mark.gen_test
-    async def test_a_guest_renews_its_token(self, house: House) -> None:
-        status, first = await call(house, "POST", "/guest", None)
+    async def test_a_guest_renews_its_token(self, harness: Harness) -> None:
+        status, first = await call(harness, "POST", "/guest", None)
         assert status == 201
         for _ in range(3):  # renewing does not count as a new guest
-            status, again = await call(house, "POST", "/guest", first["token"])
+            status, again = await call(harness, "POST", "/guest", first["token"])
             assert (status, again["id"]) == (200, first["id"])
-        status, last = await call(house, "POST", "/guest", again["token"])
+        status, last = await call(harness, "POST", "/guest", again["token"])
         assert (status, last["id"]) == (200, first["id"])
-        client = await house.connect("/v1/ws/user/connect")
+        client = await harness.connect("/v1/ws/user/connect")
         await client.recv_json()
         payload = {"token": last["token"], "features": ["ack"]}
         await client.send_json({"id": "1", "type": "auth", "payload": payload})
         assert (await client.recv_json())["payload"]["id"] == first["id"]
 
     @pytest.mark.gen_test
-    async def test_only_guests_of_this_server_renew_tokens(self, house: House) -> None:
+    async def test_only_guests_of_this_server_renew_tokens(self, harness: Harness) -> None:
         for stranger in (VISITOR, HOST, token("user", "guest-7"), token("waiter", 7, guest=True)):
-            assert (await call(house, "POST", "/guest", stranger))[1]["code"] == "no_guest"
+            assert (await call(harness, "POST", "/guest", stranger))[1]["code"] == "no_guest"
         expired = token("user", "guest-7", lifetime=-60, guest=True)
-        assert (await call(house, "POST", "/guest", expired))[1]["code"] == "token_expired"
-        assert (await call(house, "POST", "/guest", "junk"))[0] == 401
+        assert (await call(harness, "POST", "/guest", expired))[1]["code"] == "token_expired"
+        assert (await call(harness, "POST", "/guest", "junk"))[0] == 401
 
     @pytest.mark.gen_test
-    async def test_cors_allows_only_configured_origins(self, house: House) -> None:
-        asked = await house.api("OPTIONS", "/api/v1/sessions", Origin="https://shop.example")
+    async def test_cors_allows_only_configured_origins(self, harness: Harness) -> None:
+        asked = await harness.api("OPTIONS", "/api/v1/sessions", Origin="https://shop.example")
         assert asked.code == 204
         assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
-        asked = await house.api("OPTIONS", "/api/v1/sessions", Origin="https://evil.example")
+        asked = await harness.api("OPTIONS", "/api/v1/sessions", Origin="https://evil.example")
         assert "Access-Control-Allow-Origin" not in asked.headers
 
 
 @on_both
 @pytest.mark.gen_test
-async def test_health_and_readiness(house: House, expected_logs: list[str]) -> None:
-    assert (await house.api("GET", "/healthz")).code == 200
-    assert json.loads((await house.api("GET", "/readyz")).body) == {"ok": True, "problems": {}}
-    database = open_database(house.config.storage)
+async def test_health_and_readiness(harness: Harness, expected_logs: list[str]) -> None:
+    assert (await harness.api("GET", "/healthz")).code == 200
+    assert json.loads((await harness.api("GET", "/readyz")).body) == {"ok": True, "problems": {}}
+    database = open_database(harness.config.storage)
     database.execute_sql("ALTER TABLE receipt RENAME TO gone")
     expected_logs.append("the database refused a batch")
-    answer = await house.api("GET", "/readyz")
+    answer = await harness.api("GET", "/readyz")
     assert answer.code == 503
     assert re.search("no such table|doesn't exist", json.loads(answer.body)["problems"]["database"])
     database.execute_sql("ALTER TABLE gone RENAME TO receipt")
     database.close()
-    assert (await house.api("GET", "/readyz")).code == 200  # the server recovers without a restart
+    assert (await harness.api("GET", "/readyz")).code == 200  # the server recovers without a restart
 
 
 class TestNetworks:
@@ -295,19 +297,19 @@ class TestNetworks:
         return changed(settings, "web", ops_networks=("10.0.0.0/8",))
 
     @pytest.mark.gen_test
-    async def test_health_requires_the_ops_networks(self, house: House) -> None:
-        assert (await house.api("GET", "/healthz")).code == 403
-        assert (await house.api("GET", "/readyz")).code == 403
-        answer = await house.api("PUT", "/readyz")  # not supported for any client
+    async def test_health_requires_the_ops_networks(self, harness: Harness) -> None:
+        assert (await harness.api("GET", "/healthz")).code == 403
+        assert (await harness.api("GET", "/readyz")).code == 403
+        answer = await harness.api("PUT", "/readyz")  # not supported for any client
         assert (answer.code, answer.headers["Allow"]) == (405, "GET")
 
 
 @pytest.mark.gen_test
-async def test_access_to_a_supervision_record(house: House) -> None:
-    session = await house.session(user_name="Lin", consultant_name="Chen")
-    record = await house.record(session)
+async def test_access_to_a_supervision_record(harness: Harness) -> None:
+    session = await harness.session(user_name="Lin", consultant_name="Chen")
+    record = await harness.record(session)
     path = f"/supervisions/{record}"
-    code, shown = await call(house, "GET", path, SUPERVISOR)
+    code, shown = await call(harness, "GET", path, SUPERVISOR)
     assert code == 200
     assert shown == {
         "record_id": record,
@@ -322,23 +324,23 @@ async def test_access_to_a_supervision_record(house: House) -> None:
         "ended": None,
     }
     for who, expected in ((COUNSELLOR, 200), (HOST, 200), (VISITOR, 403), (token("supervisor", 9), 403)):
-        assert (await call(house, "GET", path, who))[0] == expected
-        assert (await call(house, "GET", f"{path}/export?format=json", who))[0] == expected
-    assert (await call(house, "GET", "/supervisions/99", HOST))[1]["code"] == "no_such_record"
+        assert (await call(harness, "GET", path, who))[0] == expected
+        assert (await call(harness, "GET", f"{path}/export?format=json", who))[0] == expected
+    assert (await call(harness, "GET", "/supervisions/99", HOST))[1]["code"] == "no_such_record"
 
 
 @pytest.mark.parametrize("format", ["txt", "json", "html"])
 @pytest.mark.gen_test
-async def test_the_transcript_of_a_record_is_a_download(house: House, format: str) -> None:
-    session = await house.session(consultant_name="Chen")
-    record = await house.record(session)
-    counsellor = await house.chat(COUNSELLOR, record, type=1)
-    supervisor = await house.chat(SUPERVISOR, record, type=1)
+async def test_the_transcript_of_a_record_is_a_download(harness: Harness, format: str) -> None:
+    session = await harness.session(consultant_name="Chen")
+    record = await harness.record(session)
+    counsellor = await harness.chat(COUNSELLOR, record, type=1)
+    supervisor = await harness.chat(SUPERVISOR, record, type=1)
     await counsellor.send_json({"msg": "what now?"})
     await supervisor.send_json({"msg": "<listen>"})
-    while not await house.server._store.read(lambda database: _said(database, record) == 2):  # noqa: ASYNC110
+    while not await harness.server._store.read(lambda database: _said(database, record) == 2):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
-    answer = await house.api("GET", f"/api/v1/supervisions/{record}/export?format={format}", SUPERVISOR)
+    answer = await harness.api("GET", f"/api/v1/supervisions/{record}/export?format={format}", SUPERVISOR)
     assert answer.code == 200
     assert answer.headers["Content-Disposition"] == f'attachment; filename="supervision-{record}.{format}"'
     text = answer.body.decode()
@@ -351,7 +353,7 @@ async def test_the_transcript_of_a_record_is_a_download(house: House, format: st
         assert "Chen" in text
         assert "supervisor 3" in text, "whoever has no name is called by role and id"
         assert ("&lt;listen&gt;" if format == "html" else "<listen>") in text
-    assert (await call(house, "GET", f"/supervisions/{record}/export?format=doc", HOST))[0] == 400
+    assert (await call(harness, "GET", f"/supervisions/{record}/export?format=doc", HOST))[0] == 400
 
 
 def _said(database: pw.Database, record: int) -> int:
@@ -362,12 +364,12 @@ def _said(database: pw.Database, record: int) -> int:
 @pytest.mark.parametrize(
     "path", ["/", "/room", "/chat", "/v1/ws/user/connect", "/healthz", "/api/v1/guest", "/no"]
 )
-async def test_a_malformed_form_is_a_400_without_a_warning(house: House, path: str) -> None:
-    answer = await house.api("POST", path, **{"Content-Type": "multipart/form-data"})
+async def test_a_malformed_form_is_a_400_without_a_warning(harness: Harness, path: str) -> None:
+    answer = await harness.api("POST", path, **{"Content-Type": "multipart/form-data"})
     assert answer.code == 400  # no warning may be in the log
 
 
 @pytest.mark.gen_test
-async def test_an_unsupported_method_of_a_page(house: House) -> None:
-    answer = await house.api("PUT", "/room")
+async def test_an_unsupported_method_of_a_page(harness: Harness) -> None:
+    answer = await harness.api("PUT", "/room")
     assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")

@@ -6,7 +6,7 @@ import re
 import pytest
 from tornado.http1connection import HTTP1ServerConnection
 
-from tests.conftest import House, on_both, token
+from tests.conftest import Harness, on_both, token
 
 pytestmark = on_both
 
@@ -31,11 +31,11 @@ def said(frame: dict[str, object]) -> str:
 
 
 @pytest.mark.gen_test
-async def test_a_whole_session(house: House) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session)
+async def test_a_whole_session(harness: Harness) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session)
     assert system(await visitor.recv_json()) == "来访者 小林已进入会话"
-    counsellor = await house.chat(COUNSELLOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
     for client in (visitor, counsellor):
         assert system(await client.recv_json()) == "咨询师 陈老师已进入会话"
         assert system(await client.recv_json()) == "会话已开始"
@@ -49,12 +49,12 @@ async def test_a_whole_session(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_an_open_socket_drops_its_request(house: House) -> None:
+async def test_an_open_socket_drops_its_request(harness: Harness) -> None:
     def left() -> int:
         gc.collect()
         return sum(isinstance(each, HTTP1ServerConnection) for each in gc.get_objects())
 
     before = left()
     for n in range(5):
-        await house.connect(f"/notify?token={token('user', n)}")
+        await harness.connect(f"/notify?token={token('user', n)}")
     assert left() == before

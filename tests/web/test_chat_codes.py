@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, changed, token
+from tests.conftest import Harness, changed, token
 from tornado_chat import config
 from tornado_chat.client import ConnectionClosed
 
@@ -47,18 +47,18 @@ TOKENS = {
     ],
 )
 async def test_a_refused_socket_is_closed_with_code_and_reason(
-    house: House, address: str, code: int, reason: str
+    harness: Harness, address: str, code: int, reason: str
 ) -> None:
-    assert await house.session(user=1, consultant=2) == 1
-    client = await house.connect(address.format_map(TOKENS))
+    assert await harness.session(user=1, consultant=2) == 1
+    client = await harness.connect(address.format_map(TOKENS))
     closed = await client.wait_closed()
     assert closed.code == code
     assert reason in closed.reason
 
 
 @pytest.mark.gen_test
-async def test_the_tenth_malformed_frame_closes_the_socket(house: House) -> None:
-    client = await house.chat(VISITOR, await house.session())
+async def test_the_tenth_malformed_frame_closes_the_socket(harness: Harness) -> None:
+    client = await harness.chat(VISITOR, await harness.session())
     await client.recv_json()
     bad: list[tuple[str | bytes, str]] = [
         ("hello", "不是有效的 JSON"),
@@ -84,8 +84,8 @@ async def test_the_tenth_malformed_frame_closes_the_socket(house: House) -> None
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("size", [70_000, 3_000_000])
-async def test_a_too_large_frame_closes_with_1009(house: House, size: int) -> None:
-    client = await house.chat(VISITOR, await house.session())
+async def test_a_too_large_frame_closes_with_1009(harness: Harness, size: int) -> None:
+    client = await harness.chat(VISITOR, await harness.session())
     await client.recv_json()
     await client.send_json({"msg": size * "x"})
     assert (await client.wait_closed()).code == 1009
@@ -97,23 +97,25 @@ class TestLimits:
         return changed(settings, "limits", messages_per_second=0.001, burst=5, connections_per_identity=2)
 
     @pytest.mark.gen_test
-    async def test_too_many_frames_close_with_4429_and_earlier_ones_are_stored(self, house: House) -> None:
-        session = await house.session()
-        client = await house.chat(VISITOR, session)
+    async def test_too_many_frames_close_with_4429_and_earlier_ones_are_stored(
+        self, harness: Harness
+    ) -> None:
+        session = await harness.session()
+        client = await harness.chat(VISITOR, session)
         for n in range(8):
             await client.send_json({"msg": str(n)})
         assert (await client.wait_closed()).code == 4429
-        counsellor = await house.chat(token("consultant", 2), session)
+        counsellor = await harness.chat(token("consultant", 2), session)
         assert [(await counsellor.recv_json())["msg"] for _ in range(5)] == list("01234")
 
     @pytest.mark.gen_test
-    async def test_a_third_socket_of_a_person_is_refused(self, house: House) -> None:
-        first = await house.connect(f"/notify?token={VISITOR}")
-        await house.connect(f"/notify?token={VISITOR}")
-        third = await house.connect(f"/notify?token={VISITOR}")
+    async def test_a_third_socket_of_a_person_is_refused(self, harness: Harness) -> None:
+        first = await harness.connect(f"/notify?token={VISITOR}")
+        await harness.connect(f"/notify?token={VISITOR}")
+        third = await harness.connect(f"/notify?token={VISITOR}")
         assert (await third.wait_closed()).code == 4429
         await first.close()
-        await (await house.connect(f"/notify?token={VISITOR}")).send_json({})
+        await (await harness.connect(f"/notify?token={VISITOR}")).send_json({})
 
 
 class TestOrigins:
@@ -122,19 +124,21 @@ class TestOrigins:
         return changed(settings, "web", origins=request.param)
 
     @pytest.mark.gen_test
-    async def test_only_pages_of_allowed_origins_connect(self, house: House, settings: config.Config) -> None:
+    async def test_only_pages_of_allowed_origins_connect(
+        self, harness: Harness, settings: config.Config
+    ) -> None:
         allowed = settings.web.origins
 
         async def is_accepted(origin: str | None) -> bool:
             headers: dict[str, Any] = {} if origin is None else {"Origin": origin}
             try:
-                client = await house.connect(f"/notify?token={VISITOR}", headers=headers)
+                client = await harness.connect(f"/notify?token={VISITOR}", headers=headers)
             except ConnectionClosed as closed:
                 return closed.code != 403
             await client.close()
             return True
 
         assert await is_accepted(None)
-        assert await is_accepted(house.http)
+        assert await is_accepted(harness.http)
         assert await is_accepted("https://good.example") is bool(allowed)
         assert await is_accepted("https://evil.example") is (allowed == ("*",))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conftest import House, changed, on_both, token
+from tests.conftest import Harness, changed, on_both, token
 from tornado_chat import config
 
 pytestmark = on_both
@@ -12,9 +12,9 @@ COUNSELLOR = token("consultant", 2, "C")
 
 
 @pytest.mark.gen_test
-async def test_ack_carries_seq_and_time_also_for_a_resend(house: House) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="ack")
+async def test_ack_carries_seq_and_time_also_for_a_resend(harness: Harness) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="ack")
     await visitor.recv_json()
     await visitor.send_json({"msg": "a", "id": "x"})
     first = await visitor.recv_json()
@@ -24,11 +24,11 @@ async def test_ack_carries_seq_and_time_also_for_a_resend(house: House) -> None:
     await visitor.send_json({"msg": "a", "id": "x"})
     assert await visitor.recv_json() == first
     await visitor.close()
-    visitor = await house.chat(VISITOR, session, features="ack")
+    visitor = await harness.chat(VISITOR, session, features="ack")
     await visitor.send_json({"msg": "a", "id": "x"})
     await visitor.recv_json()  # a second join notice: the session has not started
     assert await visitor.recv_json() == first
-    counsellor = await house.chat(COUNSELLOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
     assert [(await counsellor.recv_json())["msg"] for _ in range(2)] == ["a", "no id"]
     await visitor.send_json({"msg": 5, "id": "bad"})
     told = [await visitor.recv_json() for _ in range(3)]  # one of them: the session has started
@@ -36,10 +36,10 @@ async def test_ack_carries_seq_and_time_also_for_a_resend(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_echo_and_seq_number_messages_without_gaps(house: House) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="echo,seq,unknown")
-    counsellor = await house.chat(COUNSELLOR, session, features="seq,echo")
+async def test_echo_and_seq_number_messages_without_gaps(harness: Harness) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="echo,seq,unknown")
+    counsellor = await harness.chat(COUNSELLOR, session, features="seq,echo")
     for n in range(100):
         await visitor.send_json({"msg": f"v{n}"})
         await counsellor.send_json({"msg": f"c{n}"})
@@ -60,16 +60,16 @@ async def test_echo_and_seq_number_messages_without_gaps(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_history_comes_in_pages(house: House) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session)
+async def test_history_comes_in_pages(harness: Harness) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session)
     await visitor.recv_json()
     for n in range(1, 61):
         await visitor.send_json({"msg": str(n)})
-    counsellor = await house.chat(COUNSELLOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
     while (await counsellor.recv_json())["msg"] != "60":
         pass
-    tab = await house.chat(VISITOR, session, features="history")
+    tab = await harness.chat(VISITOR, session, features="history")
     while "history" not in (
         newest := await tab.recv_json()
     ):  # the notice that the session has started may be first
@@ -94,15 +94,15 @@ class TestEnglishWithoutTheLegacyKey:
         return changed(settings, "server", language="en")
 
     @pytest.mark.gen_test
-    async def test_frames(self, house: House) -> None:
-        session = await house.session(user_name="Lin")
-        visitor = await house.chat(
+    async def test_frames(self, harness: Harness) -> None:
+        session = await harness.session(user_name="Lin")
+        visitor = await harness.chat(
             token("user", 1), session
         )  # no name in the token: the name of the session is used
         frame = await visitor.recv_json()
         assert set(frame) == {"isSystem", "msg", "time"}
         assert frame["msg"] == "Visitor Lin has joined the session"
-        counsellor = await house.chat(
+        counsellor = await harness.chat(
             token("consultant", 2), session
         )  # no name in the session, either: the id is used
         assert (await counsellor.recv_json())["msg"] == "Counsellor 2 has joined the session"

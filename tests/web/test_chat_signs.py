@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 from tornado_chat.client import RawClient
 
 VISITOR, COUNSELLOR = token("user", 1, "Lin"), token("consultant", 2, "Chen")
@@ -17,13 +17,13 @@ async def sign(client: RawClient, key: str) -> dict[str, object]:
 
 
 @pytest.mark.gen_test
-async def test_typing_is_sent_to_the_other_side_only(house: House) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="typing")
-    plain = await house.chat(COUNSELLOR, session)
+async def test_typing_is_sent_to_the_other_side_only(harness: Harness) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="typing")
+    plain = await harness.chat(COUNSELLOR, session)
     while (await plain.recv_json())["msg"] != "会话已开始":
         pass
-    counsellor = await house.chat(COUNSELLOR, session, features="typing,presence")
+    counsellor = await harness.chat(COUNSELLOR, session, features="typing,presence")
     await sign(counsellor, "presence")  # the socket is admitted
     await visitor.send_json({"typing": True})
     assert await sign(counsellor, "typing") == {"typing": True, "role": "user"}
@@ -39,10 +39,10 @@ async def test_typing_is_sent_to_the_other_side_only(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_read_positions_are_sent_and_stored(house: House) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="read,ack")
-    counsellor = await house.chat(COUNSELLOR, session, features="read")
+async def test_read_positions_are_sent_and_stored(harness: Harness) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="read,ack")
+    counsellor = await harness.chat(COUNSELLOR, session, features="read")
     for n in range(3):
         await visitor.send_json({"msg": "x", "id": f"{n}"})
         await sign(visitor, "ack")
@@ -56,19 +56,19 @@ async def test_read_positions_are_sent_and_stored(house: House) -> None:
         await counsellor.send_json({"read": seq})
     assert await sign(visitor, "read") == {"read": 3, "role": "consultant"}
     await visitor.close(1001)
-    again = await house.chat(VISITOR, session, features="read")
+    again = await harness.chat(VISITOR, session, features="read")
     assert await sign(again, "read") == {"read": 3, "role": "consultant"}
 
 
 @pytest.mark.gen_test
-async def test_presence_is_sent_on_joining_and_on_each_change(house: House) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="presence")
+async def test_presence_is_sent_on_joining_and_on_each_change(harness: Harness) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="presence")
     await presence(visitor, user=True, consultant=False)
-    counsellor = await house.chat(COUNSELLOR, session, features="presence")
+    counsellor = await harness.chat(COUNSELLOR, session, features="presence")
     await presence(counsellor, user=True, consultant=True)
     await presence(visitor, user=True, consultant=True)
-    second = await house.chat(COUNSELLOR, session)
+    second = await harness.chat(COUNSELLOR, session)
     await second.close(1001)
     await counsellor.close(1001)
     await presence(visitor, user=True, consultant=False)
@@ -82,9 +82,9 @@ async def presence(client: RawClient, **there: bool) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("frame", [{"typing": True}, {"read": 1}, {"typing": "yes"}, {"read": 0}])
-async def test_frames_without_their_feature_are_refused(house: House, frame: dict[str, object]) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session)
+async def test_frames_without_their_feature_are_refused(harness: Harness, frame: dict[str, object]) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session)
     await visitor.recv_json()
     await visitor.send_json(frame)
     assert (await visitor.recv_json())["msg"].startswith("错误: ")

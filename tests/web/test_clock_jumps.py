@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import House, changed, token
+from tests.conftest import Harness, changed, token
 from tornado_chat import config
 
 DAY = 86400 * 10**9
@@ -27,15 +27,15 @@ def settings(settings: config.Config) -> config.Config:
 
 @pytest.mark.gen_test
 async def test_a_session_continues_and_messages_keep_their_order(
-    house: House, jump: Callable[[int], None]
+    harness: Harness, jump: Callable[[int], None]
 ) -> None:
-    session = await house.session()
-    await house.record(session)
-    visitor = await house.chat(VISITOR, session, features="ack")
-    counsellor = await house.chat(COUNSELLOR, session, features="seq")
+    session = await harness.session()
+    await harness.record(session)
+    visitor = await harness.chat(VISITOR, session, features="ack")
+    counsellor = await harness.chat(COUNSELLOR, session, features="seq")
     while (await counsellor.recv_json())["msg"] != "会话已开始":
         pass
-    observer = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    observer = await harness.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
     expected = []
     for days in (0, 2, -3, 40, -400, 0):
         jump(days)
@@ -48,22 +48,22 @@ async def test_a_session_continues_and_messages_keep_their_order(
     jump(365)
     await visitor.send_json({"msg": "are you there?"})
     jump(-365)
-    again = await house.chat(COUNSELLOR, session)
+    again = await harness.chat(COUNSELLOR, session)
     assert (await again.recv_json())["msg"] == "are you there?"
-    page = await house.api("GET", f"/api/v1/sessions/{session}/messages", token("service", "host"))
+    page = await harness.api("GET", f"/api/v1/sessions/{session}/messages", token("service", "host"))
     assert [item["msg"] for item in json.loads(page.body)["items"]] == [*expected, "are you there?"]
-    state = await house.api("GET", f"/api/v1/sessions/{session}", token("service", "host"))
+    state = await harness.api("GET", f"/api/v1/sessions/{session}", token("service", "host"))
     assert json.loads(state.body)["state"] == "active"
 
 
 @pytest.mark.gen_test
-async def test_the_queue_keeps_its_order(house: House, jump: Callable[[int], None]) -> None:
+async def test_the_queue_keeps_its_order(harness: Harness, jump: Callable[[int], None]) -> None:
     line = []
     for id, days in enumerate((0, -5, 7), 1):
         jump(days)
-        line.append(await house.user(id))
+        line.append(await harness.user(id))
         assert (await line[-1].get("connect_queue"))["payload"] == {"location": id}
     jump(-30)
-    waiter = await house.waiter(9)
+    waiter = await harness.waiter(9)
     for user in line:
         assert (await waiter.until("new_connection"))["payload"] == {"uuid": user.uuid}

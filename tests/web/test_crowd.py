@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Peer, changed, on_both
+from tests.conftest import Harness, Peer, changed, on_both
 from tornado_chat import config
 from tornado_chat.client import ConnectionClosed
 
@@ -21,8 +21,8 @@ CAPACITY = 5
 class Crowd:
     """The clients of a test, and their records for the checks at the end."""
 
-    def __init__(self, house: House, seed: int) -> None:
-        self.house = house
+    def __init__(self, harness: Harness, seed: int) -> None:
+        self.harness = harness
         self.random = random.Random(seed)
         self.answers: dict[int, list[str]] = defaultdict(list)
         self.load: dict[int, set[str]] = defaultdict(set)
@@ -32,10 +32,10 @@ class Crowd:
     async def user(self, id: int) -> None:
         """Wait for a waiter, send a message, get an answer, leave. Some drop once or twice before."""
         for _ in range(self.random.randrange(3)):
-            peer = await self.house.user(id)
+            peer = await self.harness.user(id)
             await self._wait(peer)
             await peer.close(1001)
-        peer = await self.house.user(id)
+        peer = await self.harness.user(id)
         await self._wait(peer, to_the_end=True)
         await peer.send_frame("message_text", {"message": f"I am {id}"})
         answer = await peer.until("message_text")
@@ -54,7 +54,7 @@ class Crowd:
     async def waiter(self, id: int) -> None:
         """Answer all messages, until no user is left. The connection drops at random."""
         while not self.enough.is_set():
-            peer = await self.house.waiter(id)
+            peer = await self.harness.waiter(id)
             await self._work(peer, id, patience=self.random.randrange(20, 60))
             await peer.close(1001)
 
@@ -85,8 +85,8 @@ def settings(settings: config.Config) -> config.Config:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_every_user_is_served_once_by_its_waiter(house: House, seed: int) -> None:
-    crowd = Crowd(house, seed)
+async def test_every_user_is_served_once_by_its_waiter(harness: Harness, seed: int) -> None:
+    crowd = Crowd(harness, seed)
     waiters = [asyncio.create_task(crowd.waiter(1000 + n)) for n in range(WAITERS)]
     arrivals = []
     for id in range(1, USERS + 1):
@@ -104,11 +104,11 @@ async def test_every_user_is_served_once_by_its_waiter(house: House, seed: int) 
 
 
 @pytest.mark.gen_test
-async def test_first_come_first_served(house: House) -> None:
-    line = [await house.user(id) for id in range(1, USERS + 1)]
+async def test_first_come_first_served(harness: Harness) -> None:
+    line = [await harness.user(id) for id in range(1, USERS + 1)]
     for place, peer in enumerate(line, 1):
         assert (await peer.get("connect_queue"))["payload"] == {"location": place}
-    waiters = [await house.waiter(1000 + n) for n in range(WAITERS)]
+    waiters = [await harness.waiter(1000 + n) for n in range(WAITERS)]
     served = []
     for waiter in waiters:
         served.append([(await waiter.get("new_connection"))["payload"]["uuid"] for _ in range(CAPACITY)])

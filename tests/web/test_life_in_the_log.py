@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, changed, token
+from tests.conftest import Harness, changed, token
 from tornado_chat import config
 from tornado_chat.client import ConnectionClosed
 from tornado_chat.core.types import Kind, Person, Role, Thread
@@ -52,22 +52,22 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
 
 
 @pytest.mark.gen_test
-async def test_the_log_of_a_session(house: House, log: Log) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="ack")
-    counsellor = await house.chat(COUNSELLOR, session)
+async def test_the_log_of_a_session(harness: Harness, log: Log) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="ack")
+    counsellor = await harness.chat(COUNSELLOR, session)
     await log.until("started", session=session)
     for n in range(2):
         await visitor.send_json({"msg": "x", "id": str(n)})
         while "ack" not in await visitor.recv_json():
             pass
-    await house.receipt(Person(Role.CONSULTANT, "2"), Thread(Kind.SESSION, session), 2)
+    await harness.receipt(Person(Role.CONSULTANT, "2"), Thread(Kind.SESSION, session), 2)
     await counsellor.close(1001)
     await log.until("away", session=session)
     await visitor.send_json({"msg": "are you there?", "id": "3"})
     while "ack" not in await visitor.recv_json():
         pass
-    again = await house.chat(COUNSELLOR, session)
+    again = await harness.chat(COUNSELLOR, session)
     assert (await again.recv_json())["msg"] == "are you there?"
     await log.until("resumed", session=session)
     await again.close(4000)
@@ -78,7 +78,7 @@ async def test_the_log_of_a_session(house: House, log: Log) -> None:
     assert events[3:] == ["left", "away", "resumed", "left", "ending", "ended", "left"]
     resumed = log.of("resumed", session=session)
     assert (resumed["role"], resumed["id"], resumed["resent"]) == ("consultant", "2", 1)
-    assert log.of("away", session=session)["grace"] == house.config.counselling.rejoin_grace
+    assert log.of("away", session=session)["grace"] == harness.config.counselling.rejoin_grace
     assert log.of("ending", session=session)["why"] == "a participant or the host ends it"
     assert log.of("ended", session=session)["state"] == "completed"
     assert log.of("left", session=session, role="user")["code"] == 1000
@@ -88,15 +88,15 @@ async def test_the_log_of_a_session(house: House, log: Log) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_log_of_a_support_conversation(house: House, log: Log) -> None:
-    user = await house.user(5)
+async def test_the_log_of_a_support_conversation(harness: Harness, log: Log) -> None:
+    user = await harness.user(5)
     await log.until("queued")
     conversation = log.of("queued")["conversation"]
-    anna = await house.waiter("anna")
+    anna = await harness.waiter("anna")
     await log.until("joined", conversation=conversation, role="waiter")
-    bert = await house.waiter("bert")
+    bert = await harness.waiter("bert")
     address = (await anna.until("new_connection"))["payload"]["uuid"]
-    while b'"bert"' not in (await house.api("GET", "/api/v1/status")).body:
+    while b'"bert"' not in (await harness.api("GET", "/api/v1/status")).body:
         pass  # the client gets no frame when it is ready
     await anna.send_frame("transfer", {"waiter": "bert"}, to=address)
     await log.until("transferred", conversation=conversation)
@@ -123,9 +123,9 @@ class TestLost:
         return changed(settings, "support", rejoin_grace=0.05)
 
     @pytest.mark.gen_test
-    async def test_a_waiter_that_does_not_return(self, house: House, log: Log) -> None:
-        user = await house.user(5)
-        waiter = await house.waiter("anna")
+    async def test_a_waiter_that_does_not_return(self, harness: Harness, log: Log) -> None:
+        user = await harness.user(5)
+        waiter = await harness.waiter("anna")
         await user.until("connect_success")
         await waiter.close()
         await log.until("returned")
@@ -134,9 +134,11 @@ class TestLost:
 
 
 @pytest.mark.gen_test
-async def test_refused_and_dropped_sockets_are_logged_with_code_and_reason(house: House, log: Log) -> None:
-    session = await house.session()
-    stranger = await house.chat(token("user", 9), session)
+async def test_refused_and_dropped_sockets_are_logged_with_code_and_reason(
+    harness: Harness, log: Log
+) -> None:
+    session = await harness.session()
+    stranger = await harness.chat(token("user", 9), session)
     with pytest.raises(ConnectionClosed):
         await stranger.recv_json()
     await log.until("refused")
@@ -146,7 +148,7 @@ async def test_refused_and_dropped_sockets_are_logged_with_code_and_reason(house
     assert log.events(conn=refused["conn"]) == ["opened", "authenticated", "refused", "left"] or log.events(
         conn=refused["conn"]
     ) == ["opened", "authenticated", "refused"]
-    visitor = await house.chat(VISITOR, session)
+    visitor = await harness.chat(VISITOR, session)
     await log.until("joined", session=session)
     for _ in range(10):
         await visitor.send(b"not json")
@@ -158,16 +160,16 @@ async def test_refused_and_dropped_sockets_are_logged_with_code_and_reason(house
 
 @pytest.mark.gen_test
 async def test_frames_are_logged_at_debug_with_type_and_size(
-    house: House, log: Log, caplog: pytest.LogCaptureFixture
+    harness: Harness, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = await house.session()
-    visitor = await house.chat(VISITOR, session, features="ack")
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session, features="ack")
     await visitor.send_json({"msg": "x", "id": "1"})
     while "ack" not in await visitor.recv_json():
         pass
     assert "frame" not in log.events()
     caplog.set_level(logging.DEBUG, "tornado_chat")
-    counsellor = await house.chat(COUNSELLOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
     await log.until("started")
     await counsellor.send_json({"msg": "four"})
     await counsellor.send_json({"wrong": "four"})

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from tests.conftest import SECRET, House, changed, token
+from tests.conftest import SECRET, Harness, changed, token
 from tests.web.test_slow_and_silent import mute
 from tornado_chat import config
 from tornado_chat.client import ConnectionClosed
@@ -23,10 +23,10 @@ COUNSELLOR = token("consultant", 2)
 OTHER_SECRET = b"another secret of the tests, as long as it has to be"
 
 
-async def reload(house: House, section: str, **options: Any) -> ConfigChange:
+async def reload(harness: Harness, section: str, **options: Any) -> ConfigChange:
     """Reload with other values in one section; earlier changes stay."""
-    house.config = changed(house.config, section, **options)
-    return await house.server.reload(house.config)
+    harness.config = changed(harness.config, section, **options)
+    return await harness.server.reload(harness.config)
 
 
 # --- which options are applied ---
@@ -52,15 +52,15 @@ def test_reloadable_options_are_applied_and_others_are_reported() -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_reload_logs_its_changes(house: House) -> None:
-    change = await reload(house, "limits", burst=7)
+async def test_a_reload_logs_its_changes(harness: Harness) -> None:
+    change = await reload(harness, "limits", burst=7)
     assert (change.options, change.needs_restart, change.plugins, change.keys) == (
         ["limits.burst"],
         [],
         [],
         False,
     )
-    change = await reload(house, "server", language="en")
+    change = await reload(harness, "server", language="en")
     assert (change.options, change.needs_restart) == ([], ["server.language"])
 
 
@@ -68,42 +68,42 @@ async def test_a_reload_logs_its_changes(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_frame_rate_also_of_open_sockets(house: House) -> None:
-    visitor = await house.chat(VISITOR, await house.session())
-    await reload(house, "limits", burst=3, messages_per_second=0.1)
+async def test_the_frame_rate_also_of_open_sockets(harness: Harness) -> None:
+    visitor = await harness.chat(VISITOR, await harness.session())
+    await reload(harness, "limits", burst=3, messages_per_second=0.1)
     for n in range(4):
         await visitor.send_json({"msg": str(n)})
     assert (await visitor.wait_closed()).code == 4429
 
 
 @pytest.mark.gen_test
-async def test_the_size_of_frames_and_bodies(house: House) -> None:
-    session = await house.session()
+async def test_the_size_of_frames_and_bodies(harness: Harness) -> None:
+    session = await harness.session()
     large = {"msg": "x" * 300_000}
-    visitor = await house.chat(VISITOR, session)
+    visitor = await harness.chat(VISITOR, session)
     await visitor.send_json(large)
     assert (await visitor.wait_closed()).code == 1009
-    await reload(house, "limits", frame_bytes=2_000_000)
-    visitor = await house.chat(VISITOR, session, features="ack")
+    await reload(harness, "limits", frame_bytes=2_000_000)
+    visitor = await harness.chat(VISITOR, session, features="ack")
     await visitor.send_json({"msg": "x" * 1_500_000, "id": "a"})
     while "ack" not in await visitor.recv_json():
         pass
     body = {"role": "user", "id": 1, "type": 0, "msg": "short", "data": None, "more": "x" * 1_500_000}
-    assert (await house.api("POST", "/api/v1/notifications", token("service", "host"), body)).code == 202
+    assert (await harness.api("POST", "/api/v1/notifications", token("service", "host"), body)).code == 202
 
 
 @pytest.mark.gen_test
-async def test_the_socket_limit_of_one_person(house: House) -> None:
-    await reload(house, "limits", connections_per_identity=1)
-    await house.connect(f"/notify?token={VISITOR}")
-    second = await house.connect(f"/notify?token={VISITOR}")
+async def test_the_socket_limit_of_one_person(harness: Harness) -> None:
+    await reload(harness, "limits", connections_per_identity=1)
+    await harness.connect(f"/notify?token={VISITOR}")
+    second = await harness.connect(f"/notify?token={VISITOR}")
     assert (await second.wait_closed()).code == 4429
 
 
 @pytest.mark.gen_test
-async def test_pings_also_of_open_sockets(house: House) -> None:
-    reader, writer = await mute(house, f"/notify?token={VISITOR}")
-    await reload(house, "limits", ping_interval=0.1, ping_timeout=0.2)
+async def test_pings_also_of_open_sockets(harness: Harness) -> None:
+    reader, writer = await mute(harness, f"/notify?token={VISITOR}")
+    await reload(harness, "limits", ping_interval=0.1, ping_timeout=0.2)
     received = await reader.read(2)
     assert received[0] == 0x89  # a ping
     while b"\x11\x38" not in received:  # 4408
@@ -117,11 +117,11 @@ class TestSlow:
         return changed(settings, "limits", outgoing_bytes=2**30)
 
     @pytest.mark.gen_test
-    async def test_the_unread_limit_of_open_sockets(self, house: House) -> None:
-        session = await house.session()
-        reader, writer = await mute(house, f"/chat?token={VISITOR}&sessionId={session}")
-        await reload(house, "limits", outgoing_bytes=65_536)
-        counsellor = await house.chat(COUNSELLOR, session, features="ack")
+    async def test_the_unread_limit_of_open_sockets(self, harness: Harness) -> None:
+        session = await harness.session()
+        reader, writer = await mute(harness, f"/chat?token={VISITOR}&sessionId={session}")
+        await reload(harness, "limits", outgoing_bytes=65_536)
+        counsellor = await harness.chat(COUNSELLOR, session, features="ack")
         for n in range(150):  # more than the sockets' buffers can hold
             await counsellor.send_json({"msg": "x" * 60_000, "id": str(n)})
             while "ack" not in await counsellor.recv_json():
@@ -136,37 +136,37 @@ class TestSlow:
 
 
 @pytest.mark.gen_test
-async def test_the_grace_and_the_observers_of_counselling(house: House) -> None:
-    session = await house.session()
-    visitor, counsellor = await house.chat(VISITOR, session), await house.chat(COUNSELLOR, session)
+async def test_the_grace_and_the_observers_of_counselling(harness: Harness) -> None:
+    session = await harness.session()
+    visitor, counsellor = await harness.chat(VISITOR, session), await harness.chat(COUNSELLOR, session)
     observe = f"/observe?token={token('supervisor', 3)}&sessionId={session}"
-    assert (await (await house.connect(observe)).wait_closed()).code == 4403
-    await reload(house, "counselling", rejoin_grace=0.1, observe="any")
-    observer = await house.connect(observe)
+    assert (await (await harness.connect(observe)).wait_closed()).code == 4403
+    await reload(harness, "counselling", rejoin_grace=0.1, observe="any")
+    observer = await harness.connect(observe)
     await visitor.close()
     assert (await observer.recv_json())["senderType"] is None
     assert (await counsellor.wait_closed()).code == 1000
 
 
 @pytest.mark.gen_test
-async def test_the_capacity_of_connected_waiters(house: House) -> None:
-    await reload(house, "support", capacity=1)
-    await house.waiter(7)
-    first, second = await house.user(1), await house.user(2)
+async def test_the_capacity_of_connected_waiters(harness: Harness) -> None:
+    await reload(harness, "support", capacity=1)
+    await harness.waiter(7)
+    first, second = await harness.user(1), await harness.user(2)
     await first.until("connect_success")
     await second.until("connect_queue")
-    await reload(house, "support", capacity=2)
+    await reload(harness, "support", capacity=2)
     await second.until("connect_success")
-    status = json.loads((await house.api("GET", "/api/v1/support/status", token("admin", 9))).body)
+    status = json.loads((await harness.api("GET", "/api/v1/support/status", token("admin", 9))).body)
     assert status["waiters"][0]["capacity"] == 2
 
 
 @pytest.mark.gen_test
-async def test_the_timeouts_and_the_grace_of_support(house: House) -> None:
-    await reload(house, "support", auth_timeout=0.1, rejoin_grace=0.1)
-    silent = await house.connect("/v1/ws/user/connect")
+async def test_the_timeouts_and_the_grace_of_support(harness: Harness) -> None:
+    await reload(harness, "support", auth_timeout=0.1, rejoin_grace=0.1)
+    silent = await harness.connect("/v1/ws/user/connect")
     assert (await silent.wait_closed()).code == 4401
-    waiter, user = await house.waiter(7), await house.user(1)
+    waiter, user = await harness.waiter(7), await harness.user(1)
     await user.until("connect_success")
     await user.close()
     await waiter.until("disconnected")
@@ -176,10 +176,10 @@ async def test_the_timeouts_and_the_grace_of_support(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_origins_and_networks(house: House) -> None:
+async def test_origins_and_networks(harness: Harness) -> None:
     async def is_accepted() -> bool:
         try:
-            client = await house.connect(
+            client = await harness.connect(
                 f"/notify?token={VISITOR}", headers={"Origin": "https://shop.example"}
             )
         except ConnectionClosed:
@@ -188,20 +188,20 @@ async def test_origins_and_networks(house: House) -> None:
         return True
 
     assert not await is_accepted()
-    await reload(house, "web", origins=("https://shop.example",), ops_networks=("10.0.0.0/8",))
+    await reload(harness, "web", origins=("https://shop.example",), ops_networks=("10.0.0.0/8",))
     assert await is_accepted()
-    assert (await house.api("GET", "/healthz")).code == 403
+    assert (await harness.api("GET", "/healthz")).code == 403
     asked = {"X-Forwarded-For": "10.1.1.1"}
-    assert (await house.api("GET", "/healthz", **asked)).code == 200
-    await reload(house, "server", trusted_proxies=())
-    assert (await house.api("GET", "/healthz", **asked)).code == 403
+    assert (await harness.api("GET", "/healthz", **asked)).code == 200
+    await reload(harness, "server", trusted_proxies=())
+    assert (await harness.api("GET", "/healthz", **asked)).code == 403
 
 
 # --- keys ---
 
 
-def write_secret(house: House, secret: bytes) -> None:
-    Path(house.config.auth.secret_file).write_bytes(secret)
+def write_secret(harness: Harness, secret: bytes) -> None:
+    Path(harness.config.auth.secret_file).write_bytes(secret)
 
 
 def made_with(secret: bytes, who: str) -> str:
@@ -209,17 +209,17 @@ def made_with(secret: bytes, who: str) -> str:
 
 
 @pytest.mark.gen_test
-async def test_another_secret_applies_to_new_sockets_only(house: House) -> None:
-    there = await house.connect(f"/notify?token={VISITOR}")
-    write_secret(house, OTHER_SECRET)
-    assert (await house.server.reload(house.config)).keys
-    refused = await house.connect(f"/notify?token={VISITOR}")
+async def test_another_secret_applies_to_new_sockets_only(harness: Harness) -> None:
+    there = await harness.connect(f"/notify?token={VISITOR}")
+    write_secret(harness, OTHER_SECRET)
+    assert (await harness.server.reload(harness.config)).keys
+    refused = await harness.connect(f"/notify?token={VISITOR}")
     assert (await refused.wait_closed()).code == 4401
     host = made_with(OTHER_SECRET, token("service", "host"))
     body = {"role": "user", "id": 1, "type": 0, "msg": "still there"}
-    assert (await house.api("POST", "/api/v1/notifications", host, body)).code == 202
+    assert (await harness.api("POST", "/api/v1/notifications", host, body)).code == 202
     assert (await there.recv_json())["msg"] == "still there"
-    assert not (await house.server.reload(house.config)).keys
+    assert not (await harness.server.reload(harness.config)).keys
 
 
 def write_public_key(path: Path) -> ed25519.Ed25519PrivateKey:
@@ -230,58 +230,58 @@ def write_public_key(path: Path) -> ed25519.Ed25519PrivateKey:
 
 
 @pytest.mark.gen_test
-async def test_a_public_key_is_reloaded(house: House, tmp_path: Path) -> None:
+async def test_a_public_key_is_reloaded(harness: Harness, tmp_path: Path) -> None:
     pem = tmp_path / "key.pem"
     claims = jwt.decode(VISITOR, options={"verify_signature": False})
 
     async def opens(key: ed25519.Ed25519PrivateKey) -> bool:
         who = jwt.encode(claims, key, "EdDSA")
-        return (await house.api("GET", "/api/v1/notifications", who)).code == 200
+        return (await harness.api("GET", "/api/v1/notifications", who)).code == 200
 
     first = write_public_key(pem)
-    change = await reload(house, "auth", algorithms=("EdDSA",), public_key_file=str(pem))
+    change = await reload(harness, "auth", algorithms=("EdDSA",), public_key_file=str(pem))
     assert change.options == ["auth.algorithms", "auth.public_key_file"]
     assert change.keys
     assert await opens(first)
     second = write_public_key(pem)
-    assert (await house.server.reload(house.config)).keys
+    assert (await harness.server.reload(harness.config)).keys
     assert not await opens(first)
     assert await opens(second)
 
 
 @pytest.mark.gen_test
-async def test_a_key_set_keeps_its_known_keys(house: House) -> None:
+async def test_a_key_set_keeps_its_known_keys(harness: Harness) -> None:
     options = {"algorithms": ("RS256",), "jwks_url": "http://127.0.0.1:1/jwks"}
-    assert (await reload(house, "auth", **options)).keys
-    known = house.server._access_control.authenticator.key_set
-    assert not (await reload(house, "auth", issuer="https://a.example")).keys
-    assert house.server._access_control.authenticator.key_set is known
-    assert (await reload(house, "auth", jwks_url="http://127.0.0.1:2/jwks")).keys
+    assert (await reload(harness, "auth", **options)).keys
+    known = harness.server._access_control.authenticator.key_set
+    assert not (await reload(harness, "auth", issuer="https://a.example")).keys
+    assert harness.server._access_control.authenticator.key_set is known
+    assert (await reload(harness, "auth", jwks_url="http://127.0.0.1:2/jwks")).keys
 
 
 @pytest.mark.gen_test
-async def test_guests_and_claims(house: House) -> None:
-    assert (await house.api("POST", "/api/v1/guest")).code == 403
-    await reload(house, "auth", guests=True, guests_per_minute=1, role_claim="role")
-    assert 'content="role"' in (await house.api("GET", "/room")).body.decode()
-    answer = await house.api("POST", "/api/v1/guest")
+async def test_guests_and_claims(harness: Harness) -> None:
+    assert (await harness.api("POST", "/api/v1/guest")).code == 403
+    await reload(harness, "auth", guests=True, guests_per_minute=1, role_claim="role")
+    assert 'content="role"' in (await harness.api("GET", "/room")).body.decode()
+    answer = await harness.api("POST", "/api/v1/guest")
     assert answer.code == 201
     guest = json.loads(answer.body)["token"]
     assert jwt.decode(guest, SECRET, ["HS256"])["role"] == "user"
-    assert (await house.api("GET", "/api/v1/notifications", guest)).code == 200
-    assert (await house.api("GET", "/api/v1/notifications", VISITOR)).code == 401
-    assert (await house.api("POST", "/api/v1/guest")).code == 429
+    assert (await harness.api("GET", "/api/v1/notifications", guest)).code == 200
+    assert (await harness.api("GET", "/api/v1/notifications", VISITOR)).code == 401
+    assert (await harness.api("POST", "/api/v1/guest")).code == 429
 
 
 # --- invalid configurations ---
 
 
 @pytest.mark.gen_test
-async def test_an_invalid_key_changes_nothing(house: House) -> None:
-    write_secret(house, b"short")
+async def test_an_invalid_key_changes_nothing(harness: Harness) -> None:
+    write_secret(harness, b"short")
     with pytest.raises(ConfigError, match="has 5 bytes and can be guessed"):
-        await reload(house, "limits", connections_per_identity=1)
+        await reload(harness, "limits", connections_per_identity=1)
     for _ in range(2):
-        await (await house.connect(f"/notify?token={VISITOR}")).send_json({})
+        await (await harness.connect(f"/notify?token={VISITOR}")).send_json({})
     await asyncio.sleep(0)
-    assert (await house.api("GET", "/api/v1/notifications", VISITOR)).code == 200
+    assert (await harness.api("GET", "/api/v1/notifications", VISITOR)).code == 200

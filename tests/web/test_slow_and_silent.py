@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import House, changed, token
+from tests.conftest import Harness, changed, token
 from tornado_chat import config
 
 VISITOR = token("user", 1, "V")
@@ -17,9 +17,9 @@ HANDSHAKE = (
 )
 
 
-async def mute(house: House, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def mute(harness: Harness, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a WebSocket that answers no pings and reads only when the test reads."""
-    address = urlsplit(house.http)
+    address = urlsplit(harness.http)
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     plain.setblocking(False)
@@ -36,24 +36,24 @@ class TestSlow:
         return changed(settings, "limits", outgoing_bytes=200_000)
 
     @pytest.mark.gen_test
-    async def test_a_client_that_does_not_read_is_dropped_and_misses_nothing(self, house: House) -> None:
-        session = await house.session()
-        _, writer = await mute(house, f"/chat?token={VISITOR}&sessionId={session}")
-        counsellor = await house.chat(COUNSELLOR, session, features="ack")
+    async def test_a_client_that_does_not_read_is_dropped_and_misses_nothing(self, harness: Harness) -> None:
+        session = await harness.session()
+        _, writer = await mute(harness, f"/chat?token={VISITOR}&sessionId={session}")
+        counsellor = await harness.chat(COUNSELLOR, session, features="ack")
         texts = [f"{n}:" + 60_000 * "x" for n in range(150)]  # more than the sockets' buffers can hold
         for n, text in enumerate(texts):
             await counsellor.send_json({"msg": text, "id": str(n)})
             while "ack" not in await counsellor.recv_json():
                 pass  # the slow peer delays no other peer
         writer.close()
-        visitor = await house.chat(VISITOR, session)
+        visitor = await harness.chat(VISITOR, session)
         got = []
         while len(got) < len(texts):
             frame = await visitor.recv_json()
             if not frame["isSystem"]:
                 got.append(frame["msg"])
         assert got == texts
-        assert house.server.metrics.dropped.counts["chat", "slow"] == 1
+        assert harness.server.metrics.dropped.counts["chat", "slow"] == 1
 
 
 class TestSilent:
@@ -62,18 +62,18 @@ class TestSilent:
         return changed(settings, "limits", ping_interval=0.2, ping_timeout=0.3)
 
     @pytest.mark.gen_test
-    async def test_a_client_without_pongs_is_dropped_with_4408(self, house: House) -> None:
-        lively = await house.connect(f"/notify?token={VISITOR}")
-        reader, writer = await mute(house, f"/notify?token={VISITOR}")
+    async def test_a_client_without_pongs_is_dropped_with_4408(self, harness: Harness) -> None:
+        lively = await harness.connect(f"/notify?token={VISITOR}")
+        reader, writer = await mute(harness, f"/notify?token={VISITOR}")
         received = await reader.read(2)
         assert received[0] == 0x89  # a ping
         rest = await reader.read(200)
         while b"\x11\x38" not in rest:  # 4408 in a close frame
             rest += await reader.read(200)
         assert b"no answer to pings" in rest
-        assert house.server.metrics.dropped.counts["notify", "silent"] == 1
+        assert harness.server.metrics.dropped.counts["notify", "silent"] == 1
         writer.close()
-        await house.api(
+        await harness.api(
             "POST",
             "/api/v1/notifications",
             token("service", "host"),

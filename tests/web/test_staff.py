@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tornado.httpclient import HTTPResponse
 
-from tests.conftest import SECRET, House, changed, token
+from tests.conftest import SECRET, Harness, changed, token
 from tests.helpers.accounts import PASSWORD, SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tornado_chat import config
 from tornado_chat.server import builders
@@ -36,17 +36,17 @@ def problem(answer: HTTPResponse) -> tuple[int, str]:
     return answer.code, json.loads(answer.body)["code"]
 
 
-async def signed_in(house: House, name: str = "chen", role: str = "consultant", **more: Any) -> Browser:
-    await make_account(house, name, role, **more)
-    browser = Browser(house)
+async def signed_in(harness: Harness, name: str = "chen", role: str = "consultant", **more: Any) -> Browser:
+    await make_account(harness, name, role, **more)
+    browser = Browser(harness)
     assert (await browser.sign_in(name)).code == 204
     return browser
 
 
 @pytest.mark.gen_test
-async def test_tokens_of_accounts_are_accepted_everywhere(house: House) -> None:
-    await make_account(house, "chen", display_name="陈老师", id="2")
-    browser = Browser(house)
+async def test_tokens_of_accounts_are_accepted_everywhere(harness: Harness) -> None:
+    await make_account(harness, "chen", display_name="陈老师", id="2")
+    browser = Browser(harness)
     assert await browser.account() is None
     assert problem(await browser.ask("POST", TOKEN)) == (401, "signed_out")
     answer = await browser.sign_in(" Chen ")
@@ -61,25 +61,25 @@ async def test_tokens_of_accounts_are_accepted_everywhere(house: House) -> None:
         "role": "consultant",
         "name": "陈老师",
     }
-    session = await house.session(1, 2)
-    assert (await house.api("GET", f"/api/v1/sessions/{session}", made["token"])).code == 200
-    counsellor = await house.chat(made["token"], session)
-    visitor = await house.chat(token("user", 1, "V"), session)
+    session = await harness.session(1, 2)
+    assert (await harness.api("GET", f"/api/v1/sessions/{session}", made["token"])).code == 200
+    counsellor = await harness.chat(made["token"], session)
+    visitor = await harness.chat(token("user", 1, "V"), session)
     await counsellor.send_json({"msg": "hello"})
     while (await visitor.recv_json())["msg"] != "hello":
         pass
 
 
 @pytest.mark.gen_test
-async def test_the_attributes_of_the_cookie(house: House) -> None:
-    await make_account(house, "chen")
-    answer = await Browser(house).sign_in("chen")
+async def test_the_attributes_of_the_cookie(harness: Harness) -> None:
+    await make_account(harness, "chen")
+    answer = await Browser(harness).sign_in("chen")
     session, device = answer.headers.get_list("Set-Cookie")
     assert re.fullmatch(r"tornado-chat-staff=[\w-]{43}; HttpOnly; Path=/; SameSite=Strict", session)
     assert re.fullmatch(r"tornado-chat-device=\S+; expires=[^;]+; HttpOnly; Path=/; SameSite=Strict", device)
     assert answer.headers["Cache-Control"] == "no-store"
 
-    secure = Browser(house, Origin=house.http.replace("http:", "https:"))
+    secure = Browser(harness, Origin=harness.http.replace("http:", "https:"))
     for cookie in (await secure.sign_in("chen")).headers.get_list("Set-Cookie"):
         assert cookie.startswith("__Host-tornado-chat-")
         assert "; Secure" in cookie
@@ -87,17 +87,17 @@ async def test_the_attributes_of_the_cookie(house: House) -> None:
         assert "Domain" not in cookie
     await secure.token()
     # The cookie without the prefix could come from an attacker on the network, over plain HTTP.
-    plain = Browser(house, Origin=house.http.replace("http:", "https:"))
+    plain = Browser(harness, Origin=harness.http.replace("http:", "https:"))
     plain.cookies = {"tornado-chat-staff": secure.cookies["__Host-tornado-chat-staff"]}
     assert problem(await plain.ask("POST", TOKEN)) == (401, "signed_out")
 
 
 @pytest.mark.gen_test
-async def test_the_database_has_neither_the_secret_nor_the_password(house: House) -> None:
-    browser = await signed_in(house)
-    house.server._database.connect(reuse_if_open=True)
-    dump = "\n".join(house.server._database.connection().iterdump())
-    house.server._database.close()
+async def test_the_database_has_neither_the_secret_nor_the_password(harness: Harness) -> None:
+    browser = await signed_in(harness)
+    harness.server._database.connect(reuse_if_open=True)
+    dump = "\n".join(harness.server._database.connection().iterdump())
+    harness.server._database.close()
     assert "staff_session" in dump
     assert browser.cookies["tornado-chat-staff"] not in dump
     assert PASSWORD not in dump
@@ -105,14 +105,14 @@ async def test_the_database_has_neither_the_secret_nor_the_password(house: House
 
 @pytest.mark.gen_test
 async def test_a_wrong_name_and_a_wrong_password_look_the_same(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    await make_account(house, "chen")
+    await make_account(harness, "chen")
     answers = [
-        await Browser(house).sign_in("chen", "wrong but long"),
-        await Browser(house).sign_in("typed-my-password-here", "wrong but long"),
-        await Browser(house).sign_in("chen\u0000'; --", PASSWORD),
+        await Browser(harness).sign_in("chen", "wrong but long"),
+        await Browser(harness).sign_in("typed-my-password-here", "wrong but long"),
+        await Browser(harness).sign_in("chen\u0000'; --", PASSWORD),
     ]
     assert {answer.code for answer in answers} == {401}
     assert {answer.body for answer in answers} == {answers[0].body}
@@ -136,23 +136,23 @@ async def test_a_wrong_name_and_a_wrong_password_look_the_same(
     [{}, [], {"name": "chen"}, {"name": 1, "password": "x"}, {"name": "n" * 65, "password": "x"},
      {"name": "chen", "password": "x" * 1025}],
 )  # fmt: skip
-async def test_malformed_credentials_are_refused(house: House, body: Any) -> None:
-    assert problem(await Browser(house).ask("POST", SESSION, body or {"x": 1}))[0] == 400
+async def test_malformed_credentials_are_refused(harness: Harness, body: Any) -> None:
+    assert problem(await Browser(harness).ask("POST", SESSION, body or {"x": 1}))[0] == 400
 
 
 @pytest.mark.gen_test
-async def test_only_the_right_password_reveals_a_disabled_account(house: House) -> None:
-    await make_account(house, "chen", disabled=True)
-    assert problem(await Browser(house).sign_in("chen")) == (403, "account_disabled")
-    assert problem(await Browser(house).sign_in("chen", "wrong but long")) == (401, "wrong_password")
+async def test_only_the_right_password_reveals_a_disabled_account(harness: Harness) -> None:
+    await make_account(harness, "chen", disabled=True)
+    assert problem(await Browser(harness).sign_in("chen")) == (403, "account_disabled")
+    assert problem(await Browser(harness).sign_in("chen", "wrong but long")) == (401, "wrong_password")
 
 
 @pytest.mark.gen_test
-async def test_signing_out_ends_tokens_and_sockets(house: House) -> None:
-    browser = await signed_in(house)
+async def test_signing_out_ends_tokens_and_sockets(harness: Harness) -> None:
+    browser = await signed_in(harness)
     theirs = dict(browser.cookies)
     text = await browser.token()
-    notify = await house.connect(f"/notify?token={text}")
+    notify = await harness.connect(f"/notify?token={text}")
     answer = await browser.ask("DELETE", SESSION)
     assert answer.code == 204
     assert (await notify.wait_closed()).code == 4401
@@ -160,53 +160,55 @@ async def test_signing_out_ends_tokens_and_sockets(house: House) -> None:
     browser.cookies = theirs  # copied cookies
     assert await browser.account() is None
     assert problem(await browser.ask("POST", TOKEN)) == (401, "signed_out")
-    assert problem(await house.api("GET", "/api/v1/notifications", text)) == (401, "signed_out")
-    assert (await (await house.connect(f"/notify?token={text}")).wait_closed()).code == 4401
+    assert problem(await harness.api("GET", "/api/v1/notifications", text)) == (401, "signed_out")
+    assert (await (await harness.connect(f"/notify?token={text}")).wait_closed()).code == 4401
     assert (await browser.ask("DELETE", SESSION)).code == 204
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("how", ["disabled", "password", "removed"])
-async def test_changes_by_the_operator_end_sessions_and_sockets(house: House, how: str) -> None:
-    browser = await signed_in(house)
-    other = await signed_in(house, "bob", "waiter")
+async def test_changes_by_the_operator_end_sessions_and_sockets(harness: Harness, how: str) -> None:
+    browser = await signed_in(harness)
+    other = await signed_in(harness, "bob", "waiter")
     text = await browser.token()
-    notify = await house.connect(f"/notify?token={text}")
-    stays = await house.connect(f"/notify?token={await other.token()}")
+    notify = await harness.connect(f"/notify?token={text}")
+    stays = await harness.connect(f"/notify?token={await other.token()}")
     change = {
         "disabled": lambda tx: staff.set_disabled(tx.database, "chen", True),
         "password": lambda tx: staff.set_password(tx.database, "chen", "another hash"),
         "removed": lambda tx: staff.remove(tx.database, "chen", 1),
     }[how]
-    assert await house.server._store.write(change)
+    assert await harness.server._store.write(change)
     assert problem(await browser.ask("POST", TOKEN)) == (401, "signed_out")
-    assert problem(await house.api("GET", "/api/v1/notifications", text)) == (401, "signed_out")
-    await house.server._accounts.close_ended_sessions()
+    assert problem(await harness.api("GET", "/api/v1/notifications", text)) == (401, "signed_out")
+    await harness.server._accounts.close_ended_sessions()
     assert (await notify.wait_closed()).code == 4401
     assert stays.close_code is None
     await other.token()
     expected = (403, "account_disabled") if how == "disabled" else (401, "wrong_password")
-    assert problem(await Browser(house).sign_in("chen")) == expected
+    assert problem(await Browser(harness).sign_in("chen")) == expected
 
 
 @pytest.mark.gen_test
-async def test_sockets_of_ended_sessions_are_closed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sockets_of_ended_sessions_are_closed(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tornado_chat.services.auth import accounts as service
 
     monkeypatch.setattr(service, "SWEEP_INTERVAL_SECONDS", 0.01)
-    sweeping = house.server._accounts._sweeper
+    sweeping = harness.server._accounts._sweeper
     assert sweeping is not None
     sweeping.cancel()
-    house.server._accounts.start()
-    browser = await signed_in(house)
-    notify = await house.connect(f"/notify?token={await browser.token()}")
-    await house.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", True))
+    harness.server._accounts.start()
+    browser = await signed_in(harness)
+    notify = await harness.connect(f"/notify?token={await browser.token()}")
+    await harness.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", True))
     assert (await notify.wait_closed()).code == 4401
 
 
 @pytest.mark.gen_test
-async def test_a_session_ends_by_age_and_by_inactivity(house: House) -> None:
-    service = house.server._accounts
+async def test_a_session_ends_by_age_and_by_inactivity(harness: Harness) -> None:
+    service = harness.server._accounts
     begin = time.time()
     service._clock = lambda: begin
 
@@ -214,15 +216,15 @@ async def test_a_session_ends_by_age_and_by_inactivity(house: House) -> None:
         service._clock = lambda: begin + minutes * 60
         return await browser.account() is not None
 
-    idle = await signed_in(house)
+    idle = await signed_in(harness)
     assert await works_after(idle, 59)
     assert not await works_after(idle, 61)
 
     service._clock = lambda: begin
-    used = Browser(house)
+    used = Browser(harness)
     await used.sign_in("chen")
-    notify = await house.connect(f"/notify?token={await used.token()}")
-    while not [*house.server._connections.sessions()]:  # noqa: ASYNC110 - no frame shows the admission
+    notify = await harness.connect(f"/notify?token={await used.token()}")
+    while not [*harness.server._connections.sessions()]:  # noqa: ASYNC110 - no frame shows the admission
         await asyncio.sleep(0.01)
     for minutes in range(50, 11 * 60, 50):  # an open socket counts as activity
         assert await works_after(used, minutes)
@@ -238,15 +240,15 @@ async def test_a_session_ends_by_age_and_by_inactivity(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_other_sites_are_refused(house: House) -> None:
-    browser = await signed_in(house)
+async def test_other_sites_are_refused(harness: Harness) -> None:
+    browser = await signed_in(harness)
     body = {"name": "chen", "password": PASSWORD}
     for headers in (
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "", "Origin": "https://evil.example"},
         {"Sec-Fetch-Site": "", "Origin": "null"},
-        {"Sec-Fetch-Site": "", "Origin": house.http + "0"},
+        {"Sec-Fetch-Site": "", "Origin": harness.http + "0"},
     ):
         for method, path in (("POST", SESSION), ("POST", TOKEN), ("DELETE", SESSION)):
             answer = await browser.ask(method, path, body, **headers)
@@ -255,8 +257,10 @@ async def test_other_sites_are_refused(house: House) -> None:
         assert problem(await browser.ask("POST", TOKEN, **{"Content-Type": kind})) == (400, "bad_shape")
     await browser.token()
     # Over plain HTTP browsers send Origin only; programs send neither header.
-    await Browser(house, **{"Sec-Fetch-Site": ""}).ask("POST", SESSION, body)
-    assert (await house.api("POST", SESSION, None, body, **{"Content-Type": "application/json"})).code == 204
+    await Browser(harness, **{"Sec-Fetch-Site": ""}).ask("POST", SESSION, body)
+    assert (
+        await harness.api("POST", SESSION, None, body, **{"Content-Type": "application/json"})
+    ).code == 204
 
 
 class TestWithOrigins:
@@ -265,19 +269,19 @@ class TestWithOrigins:
         return changed(settings, "web", origins=("https://host.example", "app://x", "http://[::1]:8000"))
 
     @pytest.mark.gen_test
-    async def test_other_origins_have_no_access_to_accounts(self, house: House) -> None:
-        browser = await signed_in(house)
+    async def test_other_origins_have_no_access_to_accounts(self, harness: Harness) -> None:
+        browser = await signed_in(harness)
         answer = await browser.ask(
             "POST", TOKEN, Origin="https://host.example", **{"Sec-Fetch-Site": "cross-site"}
         )
         assert problem(answer) == (403, "other_origin")
         assert "Access-Control-Allow-Origin" not in answer.headers
-        answer = await house.api("OPTIONS", TOKEN, None, Origin="https://host.example")
+        answer = await harness.api("OPTIONS", TOKEN, None, Origin="https://host.example")
         assert "Access-Control-Allow-Origin" not in answer.headers
 
     @pytest.mark.gen_test
-    async def test_other_origins_may_embed_pages_but_not_signin(self, house: House) -> None:
-        room, form = await house.api("GET", "/room"), await house.api("GET", "/signin")
+    async def test_other_origins_may_embed_pages_but_not_signin(self, harness: Harness) -> None:
+        room, form = await harness.api("GET", "/room"), await harness.api("GET", "/signin")
         assert "frame-ancestors 'self' https://host.example" in room.headers["Content-Security-Policy"]
         assert "app:" not in room.headers["Content-Security-Policy"]
         assert "X-Frame-Options" not in room.headers
@@ -290,7 +294,7 @@ class TestWithOrigins:
 async def test_the_wildcard_origin_is_not_trusted(settings: config.Config) -> None:
     server = Server(changed(settings, "web", origins=("*", "https://host.example")))
     await server.start()
-    room = await House(server, settings, []).api("GET", "/room")
+    room = await Harness(server, settings, []).api("GET", "/room")
     assert "frame-ancestors 'none'" in room.headers["Content-Security-Policy"]
     assert room.headers["X-Frame-Options"] == "DENY"
     assert b'<meta name="origins" content="">' in room.body
@@ -298,21 +302,21 @@ async def test_the_wildcard_origin_is_not_trusted(settings: config.Config) -> No
 
 
 @pytest.mark.gen_test
-async def test_pages_know_whether_there_are_accounts(house: House) -> None:
-    assert b'<meta name="accounts" content="off">' in (await house.api("GET", "/signin")).body
-    await make_account(house, "chen", disabled=True)
-    text = (await house.api("GET", "/signin")).body.decode()
+async def test_pages_know_whether_there_are_accounts(harness: Harness) -> None:
+    assert b'<meta name="accounts" content="off">' in (await harness.api("GET", "/signin")).body
+    await make_account(harness, "chen", disabled=True)
+    text = (await harness.api("GET", "/signin")).body.decode()
     assert '<meta name="accounts" content="on">' in text
     assert re.search(r'<meta name="pages" content="/room .*/signin\b', text)
-    await house.server._store.write(lambda tx: staff.remove(tx.database, "chen", 1))
-    assert b'<meta name="accounts" content="off">' in (await house.api("GET", "/signin")).body
+    await harness.server._store.write(lambda tx: staff.remove(tx.database, "chen", 1))
+    assert b'<meta name="accounts" content="off">' in (await harness.api("GET", "/signin")).body
 
 
 @pytest.mark.gen_test
 async def test_options_are_escaped_in_a_page(settings: config.Config) -> None:
     server = Server(changed(settings, "auth", name_claim='"><script>alert(1)</script>'))
     await server.start()
-    room = await House(server, settings, []).api("GET", "/room")
+    room = await Harness(server, settings, []).api("GET", "/room")
     assert b"<script>alert" not in room.body
     assert b"&lt;script&gt;alert" in room.body
     await server.stop()
@@ -322,35 +326,35 @@ async def test_options_are_escaped_in_a_page(settings: config.Config) -> None:
 async def test_sign_in_is_refused_without_accounts(settings: config.Config) -> None:
     server = Server(changed(settings, "staff", enabled=False))
     await server.start()
-    house = House(server, settings, [])
-    await make_account(house, "chen")
-    assert problem(await Browser(house).sign_in("chen")) == (403, "accounts_off")
-    assert problem(await Browser(house).ask("POST", TOKEN)) == (403, "accounts_off")
-    assert await Browser(house).account() is None
-    assert b'<meta name="accounts" content="off">' in (await house.api("GET", "/signin")).body
+    harness = Harness(server, settings, [])
+    await make_account(harness, "chen")
+    assert problem(await Browser(harness).sign_in("chen")) == (403, "accounts_off")
+    assert problem(await Browser(harness).ask("POST", TOKEN)) == (403, "accounts_off")
+    assert await Browser(harness).account() is None
+    assert b'<meta name="accounts" content="off">' in (await harness.api("GET", "/signin")).body
     await server.stop()
 
 
 @pytest.mark.gen_test
 async def test_failed_sign_ins_are_delayed_except_on_known_devices(
-    house: House, expected_logs: list[str]
+    harness: Harness, expected_logs: list[str]
 ) -> None:
     expected_logs.append("many attempts to sign in")
-    owner = await signed_in(house)
-    stranger = Browser(house)
+    owner = await signed_in(harness)
+    stranger = Browser(harness)
     answers = [await stranger.sign_in("chen", f"guess number {n}") for n in range(7)]
     assert [answer.code for answer in answers] == [401] * 6 + [429]
     assert problem(answers[-1]) == (429, "too_many_attempts")
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 2
     assert (await stranger.sign_in("chen")).code == 429  # the right password is not checked, either
     assert (await owner.sign_in("chen")).code == 204
-    assert (await Browser(house).sign_in("nobody", PASSWORD)).code == 401
+    assert (await Browser(harness).sign_in("nobody", PASSWORD)).code == 401
     # The device cookie is bound to the browser, the name and the password of its time.
     device = owner.cookies["tornado-chat-device"]
-    await make_account(house, "bob")
+    await make_account(harness, "bob")
     for n in range(6):
         await stranger.sign_in("bob", f"guess number {n}")
-    liar = Browser(house)
+    liar = Browser(harness)
     liar.cookies = {"tornado-chat-device": device}
     assert (await liar.sign_in("bob")).code == 429
     liar.cookies = {"tornado-chat-device": "x" + device}
@@ -358,49 +362,49 @@ async def test_failed_sign_ins_are_delayed_except_on_known_devices(
 
 
 @pytest.mark.gen_test
-async def test_parallel_guesses_are_delayed_too(house: House, expected_logs: list[str]) -> None:
+async def test_parallel_guesses_are_delayed_too(harness: Harness, expected_logs: list[str]) -> None:
     expected_logs.append("many attempts to sign in")
-    await make_account(house, "chen")
-    answers = await asyncio.gather(*(Browser(house).sign_in("chen", f"guess {n}") for n in range(30)))
+    await make_account(harness, "chen")
+    answers = await asyncio.gather(*(Browser(harness).sign_in("chen", f"guess {n}") for n in range(30)))
     assert sum(answer.code == 401 for answer in answers) == 6
 
 
 @pytest.mark.gen_test
-async def test_hashes_are_renewed_with_new_parameters(house: House) -> None:
+async def test_hashes_are_renewed_with_new_parameters(harness: Harness) -> None:
     old = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
-    browser = await signed_in(house, hash=old)
-    found = await house.server._store.read(staff.find_account, "chen")
+    browser = await signed_in(harness, hash=old)
+    found = await harness.server._store.read(staff.find_account, "chen")
     assert found is not None
     assert "m=8,t=1" in found[1]
     await browser.token()  # the session survives the new hash
-    assert (await Browser(house).sign_in("chen")).code == 204
+    assert (await Browser(harness).sign_in("chen")).code == 204
 
 
 @pytest.mark.gen_test
-async def test_signing_in_again_signs_the_first_account_out(house: House) -> None:
-    browser = await signed_in(house)
+async def test_signing_in_again_signs_the_first_account_out(harness: Harness) -> None:
+    browser = await signed_in(harness)
     theirs = await browser.token()
-    await make_account(house, "bob", "waiter")
+    await make_account(harness, "bob", "waiter")
     assert (await browser.sign_in("bob")).code == 204
     assert (await browser.account() or {})["name"] == "bob"
-    assert (await house.api("GET", "/api/v1/notifications", theirs)).code == 401
+    assert (await harness.api("GET", "/api/v1/notifications", theirs)).code == 401
 
 
 @pytest.mark.gen_test
-async def test_the_hosts_secret_cannot_sign_account_tokens(house: House) -> None:
-    browser = await signed_in(house)
+async def test_the_hosts_secret_cannot_sign_account_tokens(harness: Harness) -> None:
+    browser = await signed_in(harness)
     text = await browser.token()
     claims = jwt.decode(text, options={"verify_signature": False})
     by_host = jwt.encode(claims, SECRET, "HS256", {"kid": ACCOUNT_KEY_ID})
-    assert (await house.api("GET", "/api/v1/notifications", by_host)).code == 401
+    assert (await harness.api("GET", "/api/v1/notifications", by_host)).code == 401
     unnamed = jwt.encode(claims, derive_account_key(SECRET), "HS256")
-    assert (await house.api("GET", "/api/v1/notifications", unnamed)).code == 401
+    assert (await harness.api("GET", "/api/v1/notifications", unnamed)).code == 401
     other = jwt.encode(claims, derive_account_key(SECRET) * 2, "HS512", {"kid": ACCOUNT_KEY_ID})
-    assert (await house.api("GET", "/api/v1/notifications", other)).code == 401
+    assert (await harness.api("GET", "/api/v1/notifications", other)).code == 401
     stolen = jwt.encode(
         {**claims, "tornado_chat_session": 7}, derive_account_key(SECRET), "HS256", {"kid": ACCOUNT_KEY_ID}
     )
-    assert (await house.api("GET", "/api/v1/notifications", stolen)).code == 401
+    assert (await harness.api("GET", "/api/v1/notifications", stolen)).code == 401
 
 
 @pytest.mark.gen_test
@@ -418,36 +422,36 @@ async def test_accounts_work_beside_a_host_with_public_keys(settings: config.Con
     )
     server = Server(replace(settings, auth=auth))
     await server.start()
-    house = House(server, settings, [])
-    browser = await signed_in(house, id="7")
-    assert (await house.api("GET", "/api/v1/notifications", await browser.token())).code == 200
+    harness = Harness(server, settings, [])
+    browser = await signed_in(harness, id="7")
+    assert (await harness.api("GET", "/api/v1/notifications", await browser.token())).code == 200
     claims = {"sub": "1", "role": "consultant", "exp": time.time() + 60}
     claims |= {"iss": "https://host.example", "aud": "chat"}
     by_host = jwt.encode(claims, key, "RS256")
-    assert (await house.api("GET", "/api/v1/notifications", by_host)).code == 200
+    assert (await harness.api("GET", "/api/v1/notifications", by_host)).code == 200
     secret = (settings.state_dir / "secret").read_bytes().strip()
     forged = jwt.encode(claims, secret, "HS256")
-    assert (await house.api("GET", "/api/v1/notifications", forged)).code == 401
+    assert (await harness.api("GET", "/api/v1/notifications", forged)).code == 401
     await server.stop()
 
 
 @pytest.mark.gen_test
-async def test_sessions_survive_a_restart(house: House, settings: config.Config) -> None:
-    browser = await signed_in(house)
+async def test_sessions_survive_a_restart(harness: Harness, settings: config.Config) -> None:
+    browser = await signed_in(harness)
     text = await browser.token()
     again = Server(settings)
     await again.start()
-    browser._house = House(again, settings, [])
+    browser._harness = Harness(again, settings, [])
     browser._headers["Origin"] = again.url
     assert (await browser.account() or {})["name"] == "chen"
-    assert (await browser._house.api("GET", "/api/v1/notifications", text)).code == 200
+    assert (await browser._harness.api("GET", "/api/v1/notifications", text)).code == 200
     await again.stop()
 
 
 @pytest.mark.gen_test
-async def test_with_the_real_parameters(house: House) -> None:
+async def test_with_the_real_parameters(harness: Harness) -> None:
     real = Passwords()
-    house.server._accounts._passwords = real
-    browser = await signed_in(house, hash=real.hash_blocking(PASSWORD))
+    harness.server._accounts._passwords = real
+    browser = await signed_in(harness, hash=real.hash_blocking(PASSWORD))
     await browser.token()
-    assert (await Browser(house).sign_in("nobody")).code == 401
+    assert (await Browser(harness).sign_in("nobody")).code == 401

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Peer, changed, on_both
+from tests.conftest import Harness, Peer, changed, on_both
 from tornado_chat import config
 
 pytestmark = on_both
@@ -16,15 +16,15 @@ IMAGE = "https://shop.example/a.png"
 
 
 async def matched(
-    house: House,
+    harness: Harness,
     user: int = 1,
     waiter: int = 7,
     *,
     user_features: list[str] | None = None,
     waiter_features: list[str] | None = None,
 ) -> tuple[Peer, Peer]:
-    helper = await house.waiter(waiter, features=waiter_features)
-    asker = await house.user(user, features=user_features)
+    helper = await harness.waiter(waiter, features=waiter_features)
+    asker = await harness.user(user, features=user_features)
     await helper.until("new_connection")
     await asker.until("connect_success")
     return asker, helper
@@ -53,11 +53,11 @@ class TestTransfer:
         return changed(settings, "support", capacity=1)
 
     @pytest.mark.gen_test
-    async def test_a_transferred_user_keeps_its_messages(self, house: House) -> None:
-        user, source = await matched(house)
+    async def test_a_transferred_user_keeps_its_messages(self, harness: Harness) -> None:
+        user, source = await matched(harness)
         await user.send_frame("message_text", {"message": "a hard question"})
         assert await message(source) == "a hard question"
-        target = await house.waiter("expert")
+        target = await harness.waiter("expert")
         await refused(target, "nonsense")
         asked = await source.send_frame("transfer", {"waiter": "expert"}, to=user.uuid)
         assert (await source.get("disconnected"))["from"] == user.uuid
@@ -69,20 +69,20 @@ class TestTransfer:
         await target.send_frame("message_text", {"message": "let me see"}, to=user.uuid)
         heard = await user.get("message_text")
         assert (heard["from"], heard["payload"]) == (target.uuid, {"message": "let me see"})
-        await house.user(2)
+        await harness.user(2)
         await source.get("new_connection")  # the waiter has capacity again
 
     @pytest.mark.gen_test
-    async def test_a_transfer_needs_a_waiter_with_capacity(self, house: House) -> None:
-        user, source = await matched(house)
+    async def test_a_transfer_needs_a_waiter_with_capacity(self, harness: Harness) -> None:
+        user, source = await matched(harness)
         for payload in ({"waiter": 9}, {"waiter": 7}, {"waiter": None}, {}, None):
             await refused(source, "transfer", payload, to=user.uuid)
-        paused = await house.waiter(8, ready=False)
+        paused = await harness.waiter(8, ready=False)
         await paused.send_frame("unready")
         await refused(paused, "nonsense")
         assert "8" in await refused(source, "transfer", {"waiter": 8}, to=user.uuid)
         await paused.send_frame("ready")
-        other = await house.user(2)
+        other = await harness.user(2)
         await paused.get("new_connection")
         assert "8" in await refused(source, "transfer", {"waiter": 8}, to=user.uuid)  # the waiter is full
         await refused(source, "transfer", {"waiter": 8}, to=other.uuid)  # not a user of this waiter
@@ -91,17 +91,17 @@ class TestTransfer:
         assert await message(source) == "still yours"
 
     @pytest.mark.gen_test
-    async def test_a_new_user_gets_the_waiter_that_a_transfer_frees(self, house: House) -> None:
-        user, source = await matched(house)
-        waiting = await house.user(2)
+    async def test_a_new_user_gets_the_waiter_that_a_transfer_frees(self, harness: Harness) -> None:
+        user, source = await matched(harness)
+        waiting = await harness.user(2)
         await waiting.get("connect_queue")
         await waiting.close(1001)
-        target = await house.waiter(8)
+        target = await harness.waiter(8)
         await refused(target, "nonsense")
         held = threading.Event()
-        held_back = house.server._store.write(lambda tx: held.wait(5))
+        held_back = harness.server._store.write(lambda tx: held.wait(5))
         await source.send_frame("transfer", {"waiter": 8}, to=user.uuid)
-        back = await house.user(2)
+        back = await harness.user(2)
         assert (await back.get("connect_queue"))["payload"] == {"location": 1}
         held.set()
         await held_back
@@ -112,8 +112,8 @@ class TestTransfer:
 
 
 @pytest.mark.gen_test
-async def test_typing_requires_its_feature(house: House) -> None:
-    user, waiter = await matched(house, waiter_features=["typing"])
+async def test_typing_requires_its_feature(harness: Harness) -> None:
+    user, waiter = await matched(harness, waiter_features=["typing"])
     for payload, shown in [({"typing": True}, True), ({"typing": False}, False), (None, True)]:
         await user.send_frame("typing", payload)
         frame = await waiter.get("typing")
@@ -126,8 +126,8 @@ async def test_typing_requires_its_feature(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_an_image_is_a_text_without_the_feature_image(house: House) -> None:
-    user, waiter = await matched(house, user_features=["image"])
+async def test_an_image_is_a_text_without_the_feature_image(harness: Harness) -> None:
+    user, waiter = await matched(harness, user_features=["image"])
     await user.send_frame("message_image", {"url": IMAGE})
     assert await message(waiter) == IMAGE
     await waiter.send_frame("message_image", {"url": "data:image/png;base64,AA=="}, to=user.uuid)
@@ -141,10 +141,10 @@ async def test_an_image_is_a_text_without_the_feature_image(house: House) -> Non
 
 
 @pytest.mark.gen_test
-async def test_a_conversation_is_rated_also_after_its_end(house: House) -> None:
-    newcomer = await house.user(9, connect=False)
+async def test_a_conversation_is_rated_also_after_its_end(harness: Harness) -> None:
+    newcomer = await harness.user(9, connect=False)
     await refused(newcomer, "rate", {"rate": 5})
-    user, waiter = await matched(house)
+    user, waiter = await matched(harness)
     for bad in ({"rate": 0}, {"rate": 6}, {"rate": 4.5}, {"rate": "5"}, {}, None):
         await refused(user, "rate", bad)
     await refused(user, "rate", {"rate": 5, "feedback": "x" * 2001})
@@ -163,8 +163,8 @@ async def test_a_conversation_is_rated_also_after_its_end(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_history_comes_in_pages_from_the_newest_to_the_oldest(house: House) -> None:
-    user, waiter = await matched(house)
+async def test_history_comes_in_pages_from_the_newest_to_the_oldest(harness: Harness) -> None:
+    user, waiter = await matched(harness)
     await refused(waiter, "get_history")
     for n in range(1, 6):
         if n % 2:
@@ -203,20 +203,20 @@ async def test_history_comes_in_pages_from_the_newest_to_the_oldest(house: House
 
 
 @pytest.mark.gen_test
-async def test_history_requires_a_conversation(house: House) -> None:
-    await refused(await house.user(1, connect=False), "get_history")
+async def test_history_requires_a_conversation(harness: Harness) -> None:
+    await refused(await harness.user(1, connect=False), "get_history")
 
 
 # --- ack and seq ---
 
 
 @pytest.mark.gen_test
-async def test_ack_answers_auth_and_stored_messages(house: House) -> None:
-    waiter = await house.waiter(7, features=["ack", "no-such-feature"], name="Bob")
+async def test_ack_answers_auth_and_stored_messages(harness: Harness) -> None:
+    waiter = await harness.waiter(7, features=["ack", "no-such-feature"], name="Bob")
     profile = await waiter.get("auth_success")
     assert profile["reply_id"] == "f1"
     assert profile["payload"] == {"id": "7", "type": "waiter", "name": "Bob"}
-    user = await house.user(1)
+    user = await harness.user(1)
     await waiter.get("new_connection")
     await user.until("connect_success")
     asked = await waiter.send_frame("message_text", {"message": "hi"}, to=user.uuid)
@@ -237,8 +237,8 @@ async def test_ack_answers_auth_and_stored_messages(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_acknowledgements_keep_the_order_of_the_messages(house: House) -> None:
-    user, waiter = await matched(house, user_features=["ack"])
+async def test_acknowledgements_keep_the_order_of_the_messages(harness: Harness) -> None:
+    user, waiter = await matched(harness, user_features=["ack"])
     asked = [await user.send_frame("message_text", {"message": str(n)}) for n in range(200)]
     successes = [await user.get("message_text_success") for _ in asked]
     assert [frame["reply_id"] for frame in successes] == asked
@@ -247,9 +247,9 @@ async def test_acknowledgements_keep_the_order_of_the_messages(house: House) -> 
 
 
 @pytest.mark.gen_test
-async def test_seq_numbers_the_messages_of_a_conversation_without_gaps(house: House) -> None:
-    waiter = await house.waiter(7, features=["seq"])
-    user = await house.user(1, features=["seq", "ack"])
+async def test_seq_numbers_the_messages_of_a_conversation_without_gaps(harness: Harness) -> None:
+    waiter = await harness.waiter(7, features=["seq"])
+    user = await harness.user(1, features=["seq", "ack"])
     first = (await user.until("connect_success"))["payload"]
     assert (await waiter.get("new_connection"))["payload"] == {
         "uuid": user.uuid,
@@ -275,9 +275,9 @@ async def test_seq_numbers_the_messages_of_a_conversation_without_gaps(house: Ho
 
 
 @pytest.mark.gen_test
-async def test_a_repeated_message_has_the_same_id_and_seq(house: House) -> None:
-    user, waiter = await matched(house, user_features=["seq"])
-    tab = await house.user(1, features=["seq"])
+async def test_a_repeated_message_has_the_same_id_and_seq(harness: Harness) -> None:
+    user, waiter = await matched(harness, user_features=["seq"])
+    tab = await harness.user(1, features=["seq"])
     await tab.get("connect_success")
     await waiter.send_frame("message_text", {"message": "hi"}, to=user.uuid)
     one, other = await user.get("message_text"), await tab.get("message_text")
@@ -286,8 +286,8 @@ async def test_a_repeated_message_has_the_same_id_and_seq(house: House) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("id", ["m", "x" * 65, "号" * 10_000])
-async def test_a_resent_id_is_acknowledged_again_and_not_repeated(house: House, id: str) -> None:
-    user, waiter = await matched(house, user_features=["ack"])
+async def test_a_resent_id_is_acknowledged_again_and_not_repeated(harness: Harness, id: str) -> None:
+    user, waiter = await matched(harness, user_features=["ack"])
     frame = {"id": id, "type": "message_text", "payload": {"message": "once"}}
     answers = []
     for _ in range(3):
@@ -295,7 +295,7 @@ async def test_a_resent_id_is_acknowledged_again_and_not_repeated(house: House, 
     for _ in range(3):
         answers.append(await user.get("message_text_success"))
     await user.close(1001)
-    back = await house.user(1, features=["ack"])
+    back = await harness.user(1, features=["ack"])
     await back.until("connect_success")
     await back.client.send_json(frame)
     answers.append(await back.get("message_text_success"))
@@ -306,13 +306,13 @@ async def test_a_resent_id_is_acknowledged_again_and_not_repeated(house: House, 
 
 
 @pytest.mark.gen_test
-async def test_ids_that_restart_after_a_reload_lose_no_message(house: House) -> None:
-    user, waiter = await matched(house)
+async def test_ids_that_restart_after_a_reload_lose_no_message(harness: Harness) -> None:
+    user, waiter = await matched(harness)
     for text in ("one", "two", "three"):
         await user.send_frame("message_text", {"message": text})
         assert await message(waiter) == text
     await user.close(1001)
-    back = await house.user(1)
+    back = await harness.user(1)
     await back.get("connect_success")
     for text in ("four", "five", "six", "seven"):  # f3, f4, ... again
         await back.send_frame("message_text", {"message": text})
@@ -320,8 +320,8 @@ async def test_ids_that_restart_after_a_reload_lose_no_message(house: House) -> 
 
 
 @pytest.mark.gen_test
-async def test_the_same_id_of_two_persons_is_two_messages(house: House) -> None:
-    user, waiter = await matched(house, user_features=["ack"], waiter_features=["ack"])
+async def test_the_same_id_of_two_persons_is_two_messages(harness: Harness) -> None:
+    user, waiter = await matched(harness, user_features=["ack"], waiter_features=["ack"])
     frame = {"id": "same", "type": "message_text", "payload": {"message": "hi"}}
     await user.client.send_json(frame)
     assert (await user.get("message_text_success"))["payload"]["seq"] == 1

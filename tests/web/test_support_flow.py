@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.conftest import House, Peer, changed, on_both, token
+from tests.conftest import Harness, Peer, changed, on_both, token
 from tornado_chat import config
 from tornado_chat.core.events import SequencedItem
 from tornado_chat.core.types import Person, Role, Thread
@@ -14,10 +14,10 @@ from tornado_chat.storage import conversations
 pytestmark = on_both
 
 
-async def matched(house: House, user: int = 1, waiter: int = 7, **more: list[str]) -> tuple[Peer, Peer]:
+async def matched(harness: Harness, user: int = 1, waiter: int = 7, **more: list[str]) -> tuple[Peer, Peer]:
     """Connect a user and a waiter, and wait until both know the match."""
-    helper = await house.waiter(waiter, **more)
-    asker = await house.user(user, **more)
+    helper = await harness.waiter(waiter, **more)
+    asker = await harness.user(user, **more)
     await helper.until("new_connection")
     await asker.until("connect_success")
     return asker, helper
@@ -36,18 +36,18 @@ class TestPatience:
         return changed(settings, "support", auth_timeout=0.2)
 
     @pytest.mark.gen_test
-    async def test_a_missing_auth_closes_with_4401(self, house: House) -> None:
-        late = await house.connect("/v1/ws/user/connect")
+    async def test_a_missing_auth_closes_with_4401(self, harness: Harness) -> None:
+        late = await harness.connect("/v1/ws/user/connect")
         assert (await late.wait_closed()).code == 4401
-        in_time = await house.user(1)
+        in_time = await harness.user(1)
         await in_time.get("connect_queue")
         await late.wait_closed()
         assert in_time.client.close_code is None
 
 
 @pytest.mark.gen_test
-async def test_frames_before_auth_are_errors_and_a_bad_token_closes(house: House) -> None:
-    peer = Peer(await house.connect("/v1/ws/user/connect"))
+async def test_frames_before_auth_are_errors_and_a_bad_token_closes(harness: Harness) -> None:
+    peer = Peer(await harness.connect("/v1/ws/user/connect"))
     await peer.get("initialize")
     assert "auth" in await error(peer, await peer.send_frame("connect"))
     assert "auth" in await error(peer, await peer.send_frame("message_text", {"message": "hi"}))
@@ -58,16 +58,16 @@ async def test_frames_before_auth_are_errors_and_a_bad_token_closes(house: House
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("endpoint", "role"), [("user", "waiter"), ("waiter", "user"), ("user", "admin")])
-async def test_the_wrong_role_is_closed_with_4403(house: House, endpoint: str, role: str) -> None:
-    peer = Peer(await house.connect(f"/v1/ws/{endpoint}/connect"))
+async def test_the_wrong_role_is_closed_with_4403(harness: Harness, endpoint: str, role: str) -> None:
+    peer = Peer(await harness.connect(f"/v1/ws/{endpoint}/connect"))
     await peer.get("initialize")
     assert role in await error(peer, await peer.send_frame("auth", {"token": token(role, 1)}))
     assert (await peer.client.wait_closed()).code == 4403
 
 
 @pytest.mark.gen_test
-async def test_errors_leave_the_socket_open(house: House) -> None:
-    user = await house.user(1, connect=False)
+async def test_errors_leave_the_socket_open(harness: Harness) -> None:
+    user = await harness.user(1, connect=False)
     assert "已经" in await error(user, await user.send_frame("auth", {"token": token("user", 1)}))
     assert "connect" in await error(user, await user.send_frame("message_text", {"message": "hi"}))
     assert "nonsense" in await error(user, await user.send_frame("nonsense"))
@@ -80,7 +80,7 @@ async def test_errors_leave_the_socket_open(house: House) -> None:
     await user.send_frame("connect")
     assert (await user.get("connect_queue"))["payload"] == {"location": 1}
     assert "排队" in await error(user, await user.send_frame("message_text", {"message": "hi"}))
-    waiter = await house.waiter(7)
+    waiter = await harness.waiter(7)
     await waiter.get("new_connection")
     await user.get("connect_success")
     assert "`message`" in await error(user, await user.send_frame("message_text", {}))
@@ -91,9 +91,9 @@ async def test_errors_leave_the_socket_open(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_waiter_reaches_its_own_users_only(house: House) -> None:
-    user, waiter = await matched(house, 1, 7)
-    stranger = await house.waiter(8)
+async def test_a_waiter_reaches_its_own_users_only(harness: Harness) -> None:
+    user, waiter = await matched(harness, 1, 7)
+    stranger = await harness.waiter(8)
     refused = await stranger.send_frame("message_text", {"message": "hi"}, to=user.uuid)
     assert user.uuid in await error(stranger, refused)
     await waiter.send_frame("message_text", {"message": "mine"}, to=user.uuid)
@@ -101,8 +101,8 @@ async def test_a_waiter_reaches_its_own_users_only(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_addresses_and_keys_of_all_frames(house: House) -> None:
-    user, waiter = await matched(house)
+async def test_addresses_and_keys_of_all_frames(harness: Harness) -> None:
+    user, waiter = await matched(harness)
     await user.send_frame("message_text", {"message": "hi"})
     heard = await waiter.get("message_text")
     assert heard == {
@@ -131,8 +131,8 @@ async def test_addresses_and_keys_of_all_frames(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_resent_id_is_acknowledged_and_not_repeated(house: House) -> None:
-    user, waiter = await matched(house, features=["ack", "seq"])
+async def test_a_resent_id_is_acknowledged_and_not_repeated(harness: Harness) -> None:
+    user, waiter = await matched(harness, features=["ack", "seq"])
     frame = {"id": "m", "type": "message_text", "payload": {"message": "once"}}
     await user.client.send_json(frame)
     first = await user.get("message_text_success")
@@ -147,8 +147,8 @@ async def test_a_resent_id_is_acknowledged_and_not_repeated(house: House) -> Non
 
 
 @pytest.mark.gen_test
-async def test_a_reused_id_of_a_seed_client_loses_no_message(house: House) -> None:
-    user, waiter = await matched(house)
+async def test_a_reused_id_of_a_seed_client_loses_no_message(harness: Harness) -> None:
+    user, waiter = await matched(harness)
     for text in ("one", "two", "two", "three"):
         await user.client.send_json({"id": "1" * 100, "type": "message_text", "payload": {"message": text}})
     heard = [(await waiter.get("message_text"))["payload"]["message"] for _ in range(4)]
@@ -156,8 +156,8 @@ async def test_a_reused_id_of_a_seed_client_loses_no_message(house: House) -> No
 
 
 @pytest.mark.gen_test
-async def test_types_beyond_the_seed_are_answered(house: House) -> None:
-    user, waiter = await matched(house, features=["ack", "typing", "image"])
+async def test_types_beyond_the_seed_are_answered(harness: Harness) -> None:
+    user, waiter = await matched(harness, features=["ack", "typing", "image"])
     await user.send_frame("typing", {"typing": True})
     typing = await waiter.get("typing")
     assert (typing["payload"], typing["from"]) == ({"typing": True}, user.uuid)
@@ -182,18 +182,18 @@ async def test_types_beyond_the_seed_are_answered(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_client_without_the_feature_gets_an_image_as_text_and_no_typing(house: House) -> None:
-    user, waiter = await matched(house)
+async def test_a_client_without_the_feature_gets_an_image_as_text_and_no_typing(harness: Harness) -> None:
+    user, waiter = await matched(harness)
     await user.send_frame("typing", {"typing": True})
     await user.send_frame("message_image", {"url": "https://shop.example/a.png"})
     assert (await waiter.get("message_text"))["payload"] == {"message": "https://shop.example/a.png"}
 
 
 @pytest.mark.gen_test
-async def test_the_end_is_sent_before_the_next_match(house: House) -> None:
-    user = await house.user(1)
-    waiter = await house.waiter(7, ready=False)
-    hub = house.server._hub
+async def test_the_end_is_sent_before_the_next_match(harness: Harness) -> None:
+    user = await harness.user(1)
+    waiter = await harness.waiter(7, ready=False)
+    hub = harness.server._hub
     fetch, slow = hub._fetch, asyncio.Event()
 
     async def fetch_slowly(thread: Thread, seq: int, limit: int) -> Sequence[SequencedItem]:
@@ -206,9 +206,9 @@ async def test_the_end_is_sent_before_the_next_match(house: House) -> None:
     await user.until("connect_success")
     await user.send_frame("message_text", {"message": "never mind"})
     await user.send_frame("disconnect")
-    while await house.server._store.look_up(conversations.active_of_waiter, Person(Role.WAITER, "7")):  # noqa: ASYNC110
+    while await harness.server._store.look_up(conversations.active_of_waiter, Person(Role.WAITER, "7")):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
-    following = await house.user(2)
+    following = await harness.user(2)
     await following.until("connect_success")
     slow.set()
     said = await waiter.get("message_text")

@@ -2,32 +2,32 @@
 
 import pytest
 
-from tests.conftest import House, changed
+from tests.conftest import Harness, changed
 from tornado_chat.config.sections import Config
 from tornado_chat.server.server import Server
 
 
 @pytest.mark.gen_test
-async def test_resume_does_not_join_the_queue(house: House) -> None:
-    user = await house.user(1, connect=False)
+async def test_resume_does_not_join_the_queue(harness: Harness) -> None:
+    user = await harness.user(1, connect=False)
     asked = await user.send_frame("connect", {"resume": True})
     answer = await user.until("disconnected")
     assert answer["reply_id"] == asked
     assert "from" not in answer
-    waiter = await house.waiter(7)
+    waiter = await harness.waiter(7)
     await user.send_frame("connect")
     await user.until("connect_success")
     await waiter.until("new_connection")
-    again = await house.user(1, connect=False)
+    again = await harness.user(1, connect=False)
     await again.send_frame("connect", {"resume": True})
     await again.until("connect_success")
 
 
 @pytest.mark.gen_test
-async def test_a_queue_position_is_resumed(house: House) -> None:
-    user = await house.user(1)
+async def test_a_queue_position_is_resumed(harness: Harness) -> None:
+    user = await harness.user(1)
     await user.get("connect_queue")
-    again = await house.user(1, connect=False)
+    again = await harness.user(1, connect=False)
     await again.send_frame("connect", {"resume": True})
     assert (await again.get("connect_queue"))["payload"] == {"location": 1}
 
@@ -36,27 +36,27 @@ async def test_a_queue_position_is_resumed(house: House) -> None:
 async def test_a_returned_user_may_go_on_writing(settings: Config) -> None:
     server = Server(changed(settings, "support", rejoin_grace=0.05))
     await server.start()
-    house = House(server, settings, [])
-    user = await house.user(1, features=["seq", "ack"])
+    harness = Harness(server, settings, [])
+    user = await harness.user(1, features=["seq", "ack"])
     waiting = (await user.until("connect_queue"))["payload"]
     assert waiting == {"location": 1, "conversation": 1, "returned": False}
-    waiter = await house.waiter(7)
+    waiter = await harness.waiter(7)
     await user.until("connect_success")
     await waiter.close(1001)
     assert (await user.until("connect_queue"))["payload"] == {**waiting, "returned": True}
     await user.send_frame("message_text", {"message": "Are you there?"})
     await user.until("message_text_success")
-    again = await house.user(1, connect=False, features=["seq"])
+    again = await harness.user(1, connect=False, features=["seq"])
     await again.send_frame("connect", {"resume": True})
     assert (await again.until("connect_queue"))["payload"]["returned"] is True
-    for client in house.clients:
+    for client in harness.clients:
         await client.close()
     await server.stop()
 
 
 @pytest.mark.gen_test
-async def test_the_last_conversation_can_be_read_after_its_end(house: House) -> None:
-    user, waiter = await house.user(1), await house.waiter(7, features=["ack"])
+async def test_the_last_conversation_can_be_read_after_its_end(harness: Harness) -> None:
+    user, waiter = await harness.user(1), await harness.waiter(7, features=["ack"])
     address = (await waiter.until("new_connection"))["payload"]["uuid"]
     await user.until("connect_success")
     await user.close(1001)
@@ -64,25 +64,25 @@ async def test_the_last_conversation_can_be_read_after_its_end(house: House) -> 
     await waiter.until("message_text_success")
     await waiter.send_frame("disconnect", to=address)
     await waiter.until("disconnected")
-    user = await house.user(1, connect=False)
+    user = await harness.user(1, connect=False)
     await user.send_frame("get_history")
     items = (await user.until("message_history"))["payload"]["items"]
     assert [item["message"] for item in items] == ["Take the stairs"]
 
 
 @pytest.mark.gen_test
-async def test_a_user_without_conversations_has_no_history(house: House) -> None:
-    user = await house.user(1, connect=False)
+async def test_a_user_without_conversations_has_no_history(harness: Harness) -> None:
+    user = await harness.user(1, connect=False)
     await user.send_frame("get_history")
     await user.until("error")
 
 
 @pytest.mark.gen_test
-async def test_echo_reaches_all_windows_of_one_side(house: House) -> None:
+async def test_echo_reaches_all_windows_of_one_side(harness: Harness) -> None:
     features = ["seq", "echo", "ack", "read"]
-    user, waiter = await house.user(1, features=features), await house.waiter(7, features=features)
-    other = await house.waiter(7, features=features)
-    plain = await house.waiter(7)
+    user, waiter = await harness.user(1, features=features), await harness.waiter(7, features=features)
+    other = await harness.waiter(7, features=features)
+    plain = await harness.waiter(7)
     connection = (await other.until("new_connection"))["payload"]
     address, number = connection["uuid"], connection["conversation"]
     await user.until("connect_success")
@@ -105,9 +105,9 @@ async def test_echo_reaches_all_windows_of_one_side(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_profiles_describe_the_other_side(house: House) -> None:
-    user = await house.user(1, name="Lin", features=["profile"])
-    waiter = await house.waiter(7, name="Chen", features=["profile"])
+async def test_profiles_describe_the_other_side(harness: Harness) -> None:
+    user = await harness.user(1, name="Lin", features=["profile"])
+    waiter = await harness.waiter(7, name="Chen", features=["profile"])
     found = (await user.until("connect_success"))["payload"]
     assert (found["name"], found["uuid"]) == ("Chen", waiter.uuid)
     came = (await waiter.until("new_connection"))["payload"]
@@ -116,13 +116,13 @@ async def test_profiles_describe_the_other_side(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_ready_success_follows_the_open_conversations(house: House) -> None:
-    waiter, user = await house.waiter(7, features=["ready", "ack"]), await house.user(1)
+async def test_ready_success_follows_the_open_conversations(harness: Harness) -> None:
+    waiter, user = await harness.waiter(7, features=["ready", "ack"]), await harness.user(1)
     await waiter.until("ready_success")
     await user.until("connect_success")
     await waiter.until("new_connection")
     await waiter.close(1001)
-    back = await house.waiter(7, features=["ready", "ack"], ready=False)
+    back = await harness.waiter(7, features=["ready", "ack"], ready=False)
     asked = await back.send_frame("unready")
     await back.get("auth_success")
     await back.get("new_connection")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.conftest import House, Peer, changed, on_both
+from tests.conftest import Harness, Peer, changed, on_both
 from tornado_chat import config
 
 pytestmark = on_both
@@ -17,9 +17,9 @@ async def next_position(peer: Peer) -> int:
     return int(frame["payload"]["location"])
 
 
-async def queued_users(house: House, *ids: int) -> list[Peer]:
+async def queued_users(harness: Harness, *ids: int) -> list[Peer]:
     """Connect users that wait in this order, and wait for the position of each."""
-    line = [await house.user(id) for id in ids]
+    line = [await harness.user(id) for id in ids]
     assert [await next_position(peer) for peer in line] == list(range(1, len(ids) + 1))
     return line
 
@@ -38,9 +38,9 @@ async def assigned_user(user: Peer) -> str:
     return str((await user.until("connect_success"))["payload"]["uuid"])
 
 
-async def ready_waiters(house: House, *ids: int) -> list[Peer]:
+async def ready_waiters(harness: Harness, *ids: int) -> list[Peer]:
     """Connect waiters, and wait until their ``ready`` is handled."""
-    waiters = [await house.waiter(id) for id in ids]
+    waiters = [await harness.waiter(id) for id in ids]
     for waiter in waiters:
         await assert_no_frame(waiter)
     return waiters
@@ -52,16 +52,16 @@ class TestOneAtATime:
         return changed(settings, "support", capacity=1)
 
     @pytest.mark.gen_test
-    async def test_all_positions_advance_after_a_match(self, house: House) -> None:
-        line = await queued_users(house, 1, 2, 3)
-        waiter = await house.waiter(7)
+    async def test_all_positions_advance_after_a_match(self, harness: Harness) -> None:
+        line = await queued_users(harness, 1, 2, 3)
+        waiter = await harness.waiter(7)
         assert await new_user(waiter) == line[0].uuid
         assert [await next_position(line[1]), await next_position(line[2])] == [1, 2]
         await line[0].get("connect_success")
 
     @pytest.mark.gen_test
-    async def test_only_later_positions_advance_after_a_leave(self, house: House) -> None:
-        line = await queued_users(house, 1, 2, 3)
+    async def test_only_later_positions_advance_after_a_leave(self, harness: Harness) -> None:
+        line = await queued_users(harness, 1, 2, 3)
         await line[1].send_frame("disconnect")
         await line[1].get("disconnected")
         assert await next_position(line[2]) == 2
@@ -69,8 +69,8 @@ class TestOneAtATime:
         await assert_no_frame(line[1])
 
     @pytest.mark.gen_test
-    async def test_a_user_that_joins_again_is_last(self, house: House) -> None:
-        line = await queued_users(house, 1, 2)
+    async def test_a_user_that_joins_again_is_last(self, harness: Harness) -> None:
+        line = await queued_users(harness, 1, 2)
         await line[0].send_frame("disconnect")
         await line[0].send_frame("connect")
         await line[0].get("disconnected")
@@ -78,12 +78,12 @@ class TestOneAtATime:
         assert await next_position(line[1]) == 1
 
     @pytest.mark.gen_test
-    async def test_a_second_connect_changes_nothing(self, house: House) -> None:
-        line = await queued_users(house, 1, 2)
+    async def test_a_second_connect_changes_nothing(self, harness: Harness) -> None:
+        line = await queued_users(harness, 1, 2)
         await line[0].send_frame("connect")
         assert await next_position(line[0]) == 1
         await assert_no_frame(line[1])
-        waiter = await house.waiter(7)
+        waiter = await harness.waiter(7)
         assert await new_user(waiter) == line[0].uuid
         assert await assigned_user(line[0]) == waiter.uuid
         await line[0].send_frame("connect")
@@ -92,9 +92,9 @@ class TestOneAtATime:
         await assert_no_frame(waiter)
 
     @pytest.mark.gen_test
-    async def test_first_come_first_served(self, house: House) -> None:
-        line = await queued_users(house, 5, 3, 4, 1, 2)
-        waiter = await house.waiter(7)
+    async def test_first_come_first_served(self, harness: Harness) -> None:
+        line = await queued_users(harness, 5, 3, 4, 1, 2)
+        waiter = await harness.waiter(7)
         for user in line:
             assert await new_user(waiter) == user.uuid
             assert await assigned_user(user) == waiter.uuid
@@ -105,11 +105,11 @@ class TestOneAtATime:
         await assert_no_frame(waiter)
 
     @pytest.mark.gen_test
-    async def test_both_tabs_of_a_user_get_positions(self, house: House) -> None:
-        line = await queued_users(house, 1, 2)
+    async def test_both_tabs_of_a_user_get_positions(self, harness: Harness) -> None:
+        line = await queued_users(harness, 1, 2)
         await line[0].send_frame("disconnect")
         await line[0].get("disconnected")
-        tab = await house.user(2)
+        tab = await harness.user(2)
         assert await next_position(tab) == 1
         assert await next_position(line[1]) == 1
 
@@ -120,8 +120,8 @@ class TestUpdateInterval:
         return changed(settings, "support", queue_interval=0.4)
 
     @pytest.mark.gen_test
-    async def test_position_updates_are_rate_limited(self, house: House) -> None:
-        line = await queued_users(house, 1, 2, 3, 4, 5)
+    async def test_position_updates_are_rate_limited(self, harness: Harness) -> None:
+        line = await queued_users(harness, 1, 2, 3, 4, 5)
         for user in line[:2]:
             await user.send_frame("disconnect")
             await user.get("disconnected")
@@ -138,9 +138,9 @@ class TestTwoAtATime:
         return changed(settings, "support", capacity=2)
 
     @pytest.mark.gen_test
-    async def test_a_waiter_gets_users_up_to_its_capacity(self, house: House) -> None:
-        line = await queued_users(house, 1, 2, 3, 4)
-        waiter = await house.waiter(7)
+    async def test_a_waiter_gets_users_up_to_its_capacity(self, harness: Harness) -> None:
+        line = await queued_users(harness, 1, 2, 3, 4)
+        waiter = await harness.waiter(7)
         assert [await new_user(waiter), await new_user(waiter)] == [line[0].uuid, line[1].uuid]
         assert [await next_position(line[2]), await next_position(line[3])] == [1, 2]
         await assert_no_frame(waiter)
@@ -154,20 +154,20 @@ class TestTwoAtATime:
         assert await next_position(line[3]) == 1
 
     @pytest.mark.gen_test
-    async def test_the_waiter_with_the_fewest_users_gets_the_next_user(self, house: House) -> None:
-        (busy,) = await ready_waiters(house, 7)
-        assert await assigned_user(await house.user(1)) == busy.uuid
-        (idle,) = await ready_waiters(house, 8)
-        assert await assigned_user(await house.user(2)) == idle.uuid
-        (newest,) = await ready_waiters(house, 9)
-        assert await assigned_user(await house.user(3)) == newest.uuid
+    async def test_the_waiter_with_the_fewest_users_gets_the_next_user(self, harness: Harness) -> None:
+        (busy,) = await ready_waiters(harness, 7)
+        assert await assigned_user(await harness.user(1)) == busy.uuid
+        (idle,) = await ready_waiters(harness, 8)
+        assert await assigned_user(await harness.user(2)) == idle.uuid
+        (newest,) = await ready_waiters(harness, 9)
+        assert await assigned_user(await harness.user(3)) == newest.uuid
 
     @pytest.mark.gen_test
-    async def test_among_equals_the_longest_idle_waiter_is_next(self, house: House) -> None:
-        waiters = await ready_waiters(house, 7, 8, 9)
+    async def test_among_equals_the_longest_idle_waiter_is_next(self, harness: Harness) -> None:
+        waiters = await ready_waiters(harness, 7, 8, 9)
         turns = []
         for id in range(1, 7):
-            user = await house.user(id)
+            user = await harness.user(id)
             turns.append(await assigned_user(user))
             await user.send_frame("disconnect")
             await user.get("disconnected")
@@ -175,23 +175,23 @@ class TestTwoAtATime:
         assert turns[3:] == turns[:3]
 
     @pytest.mark.gen_test
-    async def test_a_waiter_that_is_not_ready_gets_no_user(self, house: House) -> None:
-        waiter = await house.waiter(7, ready=False)
-        (user,) = await queued_users(house, 1)
+    async def test_a_waiter_that_is_not_ready_gets_no_user(self, harness: Harness) -> None:
+        waiter = await harness.waiter(7, ready=False)
+        (user,) = await queued_users(harness, 1)
         await assert_no_frame(waiter)
         await waiter.send_frame("ready")
         assert await new_user(waiter) == user.uuid
         await user.get("connect_success")
 
     @pytest.mark.gen_test
-    async def test_unready_keeps_users_and_stops_new_ones(self, house: House) -> None:
-        waiter = await house.waiter(7)
-        first = await house.user(1)
+    async def test_unready_keeps_users_and_stops_new_ones(self, harness: Harness) -> None:
+        waiter = await harness.waiter(7)
+        first = await harness.user(1)
         assert await new_user(waiter) == first.uuid
         await first.until("connect_success")
         await waiter.send_frame("unready")
         await assert_no_frame(waiter)
-        (second,) = await queued_users(house, 2)
+        (second,) = await queued_users(harness, 2)
         await first.send_frame("message_text", {"message": "still there?"})
         assert (await waiter.get("message_text"))["payload"] == {"message": "still there?"}
         await waiter.send_frame("message_text", {"message": "yes"}, to=first.uuid)
@@ -204,11 +204,11 @@ class TestTwoAtATime:
         assert await new_user(waiter) == second.uuid
 
     @pytest.mark.gen_test
-    async def test_a_disconnected_waiter_gets_no_user_until_it_returns(self, house: House) -> None:
-        waiter = await house.waiter(7)
+    async def test_a_disconnected_waiter_gets_no_user_until_it_returns(self, harness: Harness) -> None:
+        waiter = await harness.waiter(7)
         await assert_no_frame(waiter)
         await waiter.close(1001)
-        (user,) = await queued_users(house, 1)
-        back = await house.waiter(7)
+        (user,) = await queued_users(harness, 1)
+        back = await harness.waiter(7)
         assert await new_user(back) == user.uuid
         await user.get("connect_success")

@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Peer, token
+from tests.conftest import Harness, Peer, token
 
 HOST, ADMIN = token("service", "host"), token("admin", 1)
 ANNE, BOB, USER = token("waiter", "anne", "Anne"), token("waiter", "bob"), token("user", 1)
 
 
-async def get(house: House, path: str, who: str | None) -> tuple[int, Any]:
-    answer = await house.api("GET", f"/api/v1/support{path}", who)
+async def get(harness: Harness, path: str, who: str | None) -> tuple[int, Any]:
+    answer = await harness.api("GET", f"/api/v1/support{path}", who)
     return answer.code, json.loads(answer.body)
 
 
-async def talk(house: House, waiter: Peer, *lines: str, name: str = "Lin") -> Peer:
+async def talk(harness: Harness, waiter: Peer, *lines: str, name: str = "Lin") -> Peer:
     """Make a conversation with user 1, in which both post messages in turn, the user first."""
-    user = await house.user(1, name=name, features=["ack"])
+    user = await harness.user(1, name=name, features=["ack"])
     address = (await waiter.until("new_connection"))["payload"]["uuid"]
     await user.until("connect_success")
     for index, text in enumerate(lines):
@@ -34,16 +34,16 @@ async def leave(user: Peer, waiter: Peer) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_waiter_reads_earlier_conversations_of_its_user(house: House) -> None:
-    anne = await house.waiter("anne", name="Anne", features=["ack"])
-    user = await talk(house, anne, "Where is it?", "On its way.")
+async def test_a_waiter_reads_earlier_conversations_of_its_user(harness: Harness) -> None:
+    anne = await harness.waiter("anne", name="Anne", features=["ack"])
+    user = await talk(harness, anne, "Where is it?", "On its way.")
     await user.send_frame("rate", {"rate": 4, "feedback": "Quick"})
     await user.until("rate_success")
     await leave(user, anne)
-    await leave(await talk(house, anne, "And now?"), anne)
-    current = await talk(house, anne, "Me again")
+    await leave(await talk(harness, anne, "And now?"), anne)
+    current = await talk(harness, anne, "Me again")
 
-    code, page = await get(house, "/conversations?user=1", ANNE)
+    code, page = await get(harness, "/conversations?user=1", ANNE)
     assert (code, page["next"]) == (200, None)
     second, first = page["items"]
     assert (first["user_id"], first["user_name"]) == (1, "Lin")
@@ -52,57 +52,57 @@ async def test_a_waiter_reads_earlier_conversations_of_its_user(house: House) ->
     assert (second["rate"], second["feedback"], second["messages"]) == (None, None, 1)
     assert first["created"] <= first["assigned"] <= first["ended"] <= second["created"]
 
-    code, page = await get(house, f"/conversations/{first['conversation']}/messages", ANNE)
+    code, page = await get(harness, f"/conversations/{first['conversation']}/messages", ANNE)
     assert (code, page["next"]) == (200, None)
     assert [(each["seq"], each["sender"], each["message"]) for each in page["items"]] == [
         (1, "user", "Where is it?"),
         (2, "waiter", "On its way."),
     ]
-    code, page = await get(house, f"/conversations/{first['conversation']}/messages?limit=1", HOST)
+    code, page = await get(harness, f"/conversations/{first['conversation']}/messages?limit=1", HOST)
     assert ([each["seq"] for each in page["items"]], page["next"]) == ([1], 1)
-    code, page = await get(house, "/conversations?user=1&limit=1", ADMIN)
+    code, page = await get(harness, "/conversations?user=1&limit=1", ADMIN)
     assert [each["conversation"] for each in page["items"]] == [second["conversation"]]
-    code, page = await get(house, f"/conversations?user=1&before={page['next']}", ADMIN)
+    code, page = await get(harness, f"/conversations?user=1&before={page['next']}", ADMIN)
     assert [each["conversation"] for each in page["items"]] == [first["conversation"]]
     await leave(current, anne)
 
 
 @pytest.mark.gen_test
-async def test_other_callers_have_no_access(house: House) -> None:
-    anne = await house.waiter("anne", features=["ack", "ready"])
-    user = await talk(house, anne, "Hello")
+async def test_other_callers_have_no_access(harness: Harness) -> None:
+    anne = await harness.waiter("anne", features=["ack", "ready"])
+    user = await talk(harness, anne, "Hello")
     messages = "/conversations/1/messages"
     for who, code in [(BOB, 403), (USER, 403), (token("supervisor", 1), 403), (None, 401), (ANNE, 200)]:
         for path in ("/conversations?user=1", messages):
-            assert (await get(house, path, who))[0] == code, (who, path)
+            assert (await get(harness, path, who))[0] == code, (who, path)
     await leave(user, anne)
     # The user has left: the waiter has access only to its own conversation.
-    assert (await get(house, "/conversations?user=1", ANNE))[0] == 403
-    assert (await get(house, messages, ANNE))[0] == 200
-    assert (await get(house, messages, BOB))[0] == 403
+    assert (await get(harness, "/conversations?user=1", ANNE))[0] == 403
+    assert (await get(harness, messages, ANNE))[0] == 200
+    assert (await get(harness, messages, BOB))[0] == 403
     # The user's next waiter has access.
-    bob = await house.waiter("bob", features=["ack"])
+    bob = await harness.waiter("bob", features=["ack"])
     await anne.send_frame("unready")
     await anne.until("ready_success")
-    await talk(house, bob, "Hello again")
-    assert (await get(house, messages, BOB))[0] == 200
+    await talk(harness, bob, "Hello again")
+    assert (await get(harness, messages, BOB))[0] == 200
 
 
 @pytest.mark.gen_test
-async def test_wrong_queries_have_errors(house: House) -> None:
+async def test_wrong_queries_have_errors(harness: Harness) -> None:
     for path in ("/conversations", "/conversations?user=", f"/conversations?user={'x' * 65}"):
-        code, problem = await get(house, path, HOST)
+        code, problem = await get(harness, path, HOST)
         assert (code, problem["code"]) == (400, "bad_parameter")
         assert "user" in problem["detail"]
-    assert (await get(house, "/conversations?user=1&before=x", HOST))[0] == 400
-    assert (await get(house, "/conversations?user=nobody", HOST)) == (200, {"items": [], "next": None})
-    code, problem = await get(house, "/conversations/77/messages", HOST)
+    assert (await get(harness, "/conversations?user=1&before=x", HOST))[0] == 400
+    assert (await get(harness, "/conversations?user=nobody", HOST)) == (200, {"items": [], "next": None})
+    code, problem = await get(harness, "/conversations/77/messages", HOST)
     assert (code, problem["code"]) == (404, "no_such_conversation")
     assert "77" in problem["detail"]
 
 
 @pytest.mark.gen_test
-async def test_the_status_tells_the_servers_time(house: House) -> None:
-    await (await house.user(1)).get("connect_queue")
-    _, status = await get(house, "/status", ANNE)
+async def test_the_status_tells_the_servers_time(harness: Harness) -> None:
+    await (await harness.user(1)).get("connect_queue")
+    _, status = await get(harness, "/status", ANNE)
     assert status["time"] >= status["queue"]["first"][0]["since"]

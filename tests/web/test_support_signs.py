@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from tests.conftest import House, token
+from tests.conftest import Harness, token
 
 
 @pytest.mark.gen_test
-async def test_read_positions_are_sent_and_stored(house: House) -> None:
-    waiter = await house.waiter(7, features=["read"])
-    user = await house.user(1, features=["read", "ack"])
+async def test_read_positions_are_sent_and_stored(harness: Harness) -> None:
+    waiter = await harness.waiter(7, features=["read"])
+    user = await harness.user(1, features=["read", "ack"])
     await user.until("connect_success")
     address = (await waiter.until("new_connection"))["payload"]["uuid"]
     for n in range(2):
@@ -23,7 +23,7 @@ async def test_read_positions_are_sent_and_stored(house: House) -> None:
     assert (mine["payload"], mine["from"]) == ({"seq": 2}, waiter.uuid)
     await user.close(1001)
     await waiter.close(1001)
-    user, waiter = await house.user(1, features=["read"]), await house.waiter(7, features=["read"])
+    user, waiter = await harness.user(1, features=["read"]), await harness.waiter(7, features=["read"])
     assert (await user.until("read"))["payload"] == {"seq": 2}
     again = await waiter.until("read")
     assert (again["payload"], again["from"]) == ({"seq": 2}, waiter.uuid)
@@ -32,12 +32,12 @@ async def test_read_positions_are_sent_and_stored(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_new_sign_in_closes_sockets_with_the_feature_kickout(house: House) -> None:
-    plain = await house.waiter(7)
-    first = await house.waiter(7, features=["kickout"])
-    user = await house.user(1)
+async def test_a_new_sign_in_closes_sockets_with_the_feature_kickout(harness: Harness) -> None:
+    plain = await harness.waiter(7)
+    first = await harness.waiter(7, features=["kickout"])
+    user = await harness.user(1)
     await user.until("connect_success")
-    second = await house.waiter(7, features=["kickout"])
+    second = await harness.waiter(7, features=["kickout"])
     await first.until("kickout")
     assert (await first.client.wait_closed()).code == 4409
     address = (await second.until("new_connection"))["payload"]["uuid"]
@@ -48,11 +48,11 @@ async def test_a_new_sign_in_closes_sockets_with_the_feature_kickout(house: Hous
 
 
 @pytest.mark.gen_test
-async def test_the_status_names_the_first_waiting_users(house: House) -> None:
+async def test_the_status_names_the_first_waiting_users(harness: Harness) -> None:
     for id in (3, 1):
-        peer = await house.user(id, name=f"N{id}")
+        peer = await harness.user(id, name=f"N{id}")
         await peer.get("connect_queue")
-    answer = await house.api("GET", "/api/v1/support/status", token("waiter", 7))
+    answer = await harness.api("GET", "/api/v1/support/status", token("waiter", 7))
     queue = json.loads(answer.body)["queue"]
     assert queue["length"] == 2
     assert [(one["id"], one["name"]) for one in queue["first"]] == [(3, "N3"), (1, "N1")]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Peer, token
+from tests.conftest import Harness, Peer, token
 from tests.web.api_docs.document_checks import problems
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import ConnectionClosed
@@ -28,8 +28,8 @@ SUPERVISOR = token("supervisor", 3, "Wu")
 HOST = token("service", "host")
 
 
-async def described(house: House) -> dict[str, Any]:
-    return dict(json.loads((await house.api("GET", "/asyncapi.json")).body))
+async def described(harness: Harness) -> dict[str, Any]:
+    return dict(json.loads((await harness.api("GET", "/asyncapi.json")).body))
 
 
 def kinds(document: dict[str, Any], channel: str, way: str) -> dict[str, dict[str, Any]]:
@@ -40,21 +40,21 @@ def kinds(document: dict[str, Any], channel: str, way: str) -> dict[str, dict[st
 
 
 @pytest.mark.gen_test
-async def test_the_official_parser_accepts_the_document(house: House) -> None:
+async def test_the_official_parser_accepts_the_document(harness: Harness) -> None:
     node = shutil.which("node")
     assert node, "there is no node: scripts/test installs Debian's, or: apt-get install nodejs npm"
     assert (JS / "node_modules").exists(), "scripts/test installs it, or: npm ci --prefix tests/js"
     parser = await asyncio.create_subprocess_exec(
         node, JS / "asyncapi.js", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    found, _ = await parser.communicate((await house.api("GET", "/asyncapi.json")).body)
+    found, _ = await parser.communicate((await harness.api("GET", "/asyncapi.json")).body)
     assert parser.returncode == 0
     assert json.loads(found) == []
 
 
 @pytest.mark.gen_test
-async def test_examples_match_the_schemas_and_are_parsed(house: House) -> None:
-    document = await described(house)
+async def test_examples_match_the_schemas_and_are_parsed(harness: Harness) -> None:
+    document = await described(harness)
     for name, message in document["components"]["messages"].items():
         for example in message["examples"]:
             assert problems(example["payload"], message["payload"], document) == [], name
@@ -135,24 +135,24 @@ class Listener:
 
 
 @pytest.mark.gen_test
-async def test_a_counselling_conversation(house: House) -> None:
+async def test_a_counselling_conversation(harness: Harness) -> None:
     """With all features and with none; at the end every kind of frame was received."""
-    listen = Listener(await described(house))
+    listen = Listener(await described(harness))
     plain: list[str] = []
     every = sorted(counselling.CHAT_FEATURES)
     watching = sorted(counselling.OBSERVE_FEATURES)
-    at_work = await house.connect(f"/notify?token={COUNSELLOR}")
-    asked = await house.connect(f"/notify?token={SUPERVISOR}&features=seq,alive")
-    session = await house.session(user_name="Lin", consultant_name="Chen")
+    at_work = await harness.connect(f"/notify?token={COUNSELLOR}")
+    asked = await harness.connect(f"/notify?token={SUPERVISOR}&features=seq,alive")
+    session = await harness.session(user_name="Lin", consultant_name="Chen")
     await listen.until(at_work, "notify", plain, "conversation")
-    await house.record(session)
+    await harness.record(session)
     frame = await listen.until(asked, "notify", ["seq"], "conversation")
     assert {"id", "seq"} <= set(frame)
 
-    visitor = await house.chat(VISITOR, session)
-    counsellor = await house.chat(COUNSELLOR, session, features=",".join(every))
-    observer = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
-    counting = await house.connect(
+    visitor = await harness.chat(VISITOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session, features=",".join(every))
+    observer = await harness.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    counting = await harness.connect(
         f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq,alive,presence"
     )
     await listen.until(visitor, "chat", plain, "system", msg="会话已开始")
@@ -165,7 +165,7 @@ async def test_a_counselling_conversation(house: House) -> None:
         await counsellor.send_json(frame)
     await listen.all_of(counsellor, "chat", every, {"ack", "history", "message"})
     await listen.until(visitor, "chat", plain, "message", msg="hi")
-    typing = await house.chat(VISITOR, session, features="typing,read,presence")
+    typing = await harness.chat(VISITOR, session, features="typing,read,presence")
     await listen.until(typing, "chat", ["typing", "read", "presence"], "read")
     await counsellor.send_json({"typing": False})
     await listen.until(typing, "chat", ["typing", "read", "presence"], "typing")
@@ -180,8 +180,8 @@ async def test_a_counselling_conversation(house: House) -> None:
 
     for type, data in ((0, None), (1, {"apointmentId": 3, "consultantId": 2}), (1, {"apointmentId": 3})):
         body = {"role": "consultant", "id": 2, "type": type, "msg": "m", "data": data}
-        await house.api("POST", "/api/v1/notifications", HOST, body)
-    await house.server._services.notifications.notify(
+        await harness.api("POST", "/api/v1/notifications", HOST, body)
+    await harness.server._services.notifications.notify(
         Person(Role.SUPERVISOR, "3"), 0, "look", {"alert": True}
     )
     await listen.until(asked, "notify", ["seq"], "alert")
@@ -198,8 +198,8 @@ async def test_a_counselling_conversation(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_support_conversation(house: House) -> None:
-    listen = Listener(await described(house))
+async def test_a_support_conversation(harness: Harness) -> None:
+    listen = Listener(await described(harness))
     plain: list[str] = []
     every = sorted(support.FEATURES)
 
@@ -207,7 +207,7 @@ async def test_a_support_conversation(house: House) -> None:
         return await listen.until(peer.client, channel, features, name, **has)
 
     async def sign_in(channel: str, who: str, features: list[str]) -> Peer:
-        peer = Peer(await house.connect(f"/v1/ws/{channel}/connect"))
+        peer = Peer(await harness.connect(f"/v1/ws/{channel}/connect"))
         await until(peer, channel, features, "initialize")
         await peer.send_frame("auth", {"token": who, "features": features})
         return peer
@@ -245,7 +245,7 @@ async def test_a_support_conversation(house: House) -> None:
     eve = await sign_in("waiter", token("waiter", 8, "Eve"), every)
     await until(eve, "waiter", every, "auth_success")
     await eve.send_frame("ready")
-    while len(json.loads((await house.api("GET", "/api/v1/support/status", HOST)).body)["waiters"]) < 2:
+    while len(json.loads((await harness.api("GET", "/api/v1/support/status", HOST)).body)["waiters"]) < 2:
         pass
     await bob.send_frame("transfer", {"waiter": 8}, to=uuid)
     await until(bob, "waiter", plain, "transfer_success")
@@ -290,14 +290,14 @@ async def test_a_support_conversation(house: House) -> None:
         ("observe", f"/observe?token={SUPERVISOR}&sessionId=4"),
     ],
 )
-async def test_close_codes_are_those_of_the_document(house: House, channel: str, path: str) -> None:
-    listen = Listener(await described(house))
-    assert await listen.rest(await house.connect(path), channel, []) >= 4400
+async def test_close_codes_are_those_of_the_document(harness: Harness, channel: str, path: str) -> None:
+    listen = Listener(await described(harness))
+    assert await listen.rest(await harness.connect(path), channel, []) >= 4400
 
 
 @pytest.mark.gen_test
-async def test_query_parameters_are_those_of_the_document(house: House) -> None:
-    document = await described(house)
+async def test_query_parameters_are_those_of_the_document(harness: Harness) -> None:
+    document = await described(harness)
     query = document["channels"]["chat"]["bindings"]["ws"]["query"]
     assert query["required"] == ["token", "sessionId"]
     assert list(query["properties"]) == ["sessionId", "token", "type", "features"]

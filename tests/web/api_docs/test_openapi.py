@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.web import Application, RequestHandler
 
-from tests.conftest import House, changed, token
+from tests.conftest import Harness, changed, token
 from tests.helpers.accounts import SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.web.api_docs.document_checks import problems
 from tornado_chat import config
@@ -37,8 +37,8 @@ def settings(settings: config.Config) -> config.Config:
     return changed(settings, "auth", guests=True, guests_per_minute=3)
 
 
-async def described(house: House) -> dict[str, Any]:
-    return dict(json.loads((await house.api("GET", "/api/v1/openapi.json")).body))
+async def described(harness: Harness) -> dict[str, Any]:
+    return dict(json.loads((await harness.api("GET", "/api/v1/openapi.json")).body))
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -65,17 +65,17 @@ def undocumented(routes: list[tuple[str, Any]]) -> Iterator[str]:
 
 
 @pytest.mark.gen_test
-async def test_the_document_is_valid(house: House) -> None:
-    document = await described(house)
+async def test_the_document_is_valid(harness: Harness) -> None:
+    document = await described(harness)
     assert document["openapi"].startswith("3.1")
     errors = [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()]
     assert errors == []
 
 
 @pytest.mark.gen_test
-async def test_the_document_has_exactly_the_routes(house: House) -> None:
-    document = await described(house)
-    application = house.server.application
+async def test_the_document_has_exactly_the_routes(harness: Harness) -> None:
+    document = await described(harness)
+    application = harness.server.application
     served = [(path, handler) for path, handler in routes(application) if path.startswith("/api/v1/")]
     assert list(undocumented(served)) == [], "give these an @operation (web/described/operations.py)"
     addresses = {(verb, path) for verb, path, _ in operations(document)}
@@ -98,12 +98,12 @@ async def test_the_document_has_exactly_the_routes(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_document_is_cached_and_readable_from_other_origins(house: House) -> None:
+async def test_the_document_is_cached_and_readable_from_other_origins(harness: Harness) -> None:
     for path in ("/api/v1/openapi.json", "/asyncapi.json"):
-        answer = await house.api("GET", path, Origin="https://tools.example")
+        answer = await harness.api("GET", path, Origin="https://tools.example")
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        again = await house.api("GET", path, **{"If-None-Match": answer.headers["Etag"]})
+        again = await harness.api("GET", path, **{"If-None-Match": answer.headers["Etag"]})
         assert (again.code, again.body) == (304, b"")
 
 
@@ -112,7 +112,7 @@ async def test_the_document_describes_the_tokens_of_this_server(settings: config
     auth = {"role_claim": "role", "id_claim": "sub", "require_exp": False, "issuer": "https://host.example"}
     server = Server(changed(changed(settings, "auth", **auth), "web", pages=False))
     await server.start()
-    document = await described(House(server, settings, []))
+    document = await described(Harness(server, settings, []))
     text = document["components"]["securitySchemes"]["bearer"]["description"]
     for words in ("`sub`", "`role`", "optionally `exp`", "`iss` must be `https://host.example`", "HS256"):
         assert words in text
@@ -120,8 +120,8 @@ async def test_the_document_describes_the_tokens_of_this_server(settings: config
 
 
 @pytest.mark.gen_test
-async def test_examples_match_the_schemas(house: House) -> None:
-    document = await described(house)
+async def test_examples_match_the_schemas(harness: Harness) -> None:
+    document = await described(harness)
     checked = 0
     for verb, path, about in operations(document):
         contents = [answer.get("content", {}) for answer in about["responses"].values()]
@@ -138,8 +138,8 @@ async def test_examples_match_the_schemas(house: House) -> None:
 class Caller:
     """Calls operations by name, compares the answers with the document, and records them."""
 
-    def __init__(self, house: House, document: dict[str, Any]) -> None:
-        self._house = house
+    def __init__(self, harness: Harness, document: dict[str, Any]) -> None:
+        self._harness = harness
         self._document = document
         self._operations = {
             about["operationId"]: (verb, path, about) for verb, path, about in operations(document)
@@ -154,7 +154,7 @@ class Caller:
         headers = {"Authorization": f"Bearer {who}"} if who else {}
         data = body if isinstance(body, bytes) else json.dumps(body) if verb == "POST" else None
         answer = await AsyncHTTPClient().fetch(
-            self._house.http + path, method=verb, headers=headers, body=data, raise_error=False
+            self._harness.http + path, method=verb, headers=headers, body=data, raise_error=False
         )
         return self._check(name, about, answer)
 
@@ -193,10 +193,10 @@ class Caller:
 
 
 @pytest.mark.gen_test
-async def test_every_operation_answers_as_documented(house: House) -> None:
+async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     """Each operation is called until each of its answers and errors was received."""
-    document = await described(house)
-    call = Caller(house, document)
+    document = await described(harness)
+    call = Caller(harness, document)
     opening = {"user_id": 1, "consultant_id": 2, "user_name": "Lin", "session_id": 7, "appointment_id": 3}
 
     session = await call("open_session", HOST, opening)
@@ -212,7 +212,7 @@ async def test_every_operation_answers_as_documented(house: House) -> None:
     await call("call_supervisor", VISITOR, {"supervisor_id": 4}, **ids)
     await call("call_supervisor", HOST, {"supervisor_id": 4}, session_id=99)
 
-    visitor, counsellor = await house.chat(VISITOR, 7), await house.chat(COUNSELLOR, 7)
+    visitor, counsellor = await harness.chat(VISITOR, 7), await harness.chat(COUNSELLOR, 7)
     await visitor.send_json({"msg": "hello"})
     while (await counsellor.recv_json())["msg"] != "hello":
         pass
@@ -246,8 +246,8 @@ async def test_every_operation_answers_as_documented(house: House) -> None:
     await call("read_notification", VISITOR, **made)
     await call("read_notification", STRANGER, **made)
 
-    await (await house.user(1, name="Ada")).get("connect_queue")
-    await house.waiter(8, ready=False)
+    await (await harness.user(1, name="Ada")).get("connect_queue")
+    await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
     await call("list_conversations", HOST, query="?user=1")
     await call("list_conversations", token("waiter", 8), query="?user=1")
@@ -273,12 +273,12 @@ async def test_every_operation_answers_as_documented(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_account_operations_answer_as_documented(house: House, expected_logs: list[str]) -> None:
+async def test_account_operations_answer_as_documented(harness: Harness, expected_logs: list[str]) -> None:
     expected_logs.append("many attempts to sign in")
-    call = Caller(house, await described(house))
-    await make_account(house, "chen")
-    await make_account(house, "gone", disabled=True)
-    browser, stranger = Browser(house), Browser(house, Origin="https://elsewhere.example")
+    call = Caller(harness, await described(harness))
+    await make_account(harness, "chen")
+    await make_account(harness, "gone", disabled=True)
+    browser, stranger = Browser(harness), Browser(harness, Origin="https://elsewhere.example")
     stranger_headers = {"Sec-Fetch-Site": "cross-site"}
     for name, method, path in (
         ("sign_in", "POST", SESSION),
@@ -328,8 +328,8 @@ class TestElsewhere:
         return changed(changed(settings, "auth", guests=False), "web", ops_networks=("192.0.2.0/24",))
 
     @pytest.mark.gen_test
-    async def test_disabled_operations_and_other_networks(self, house: House) -> None:
-        call = Caller(house, await described(house))
+    async def test_disabled_operations_and_other_networks(self, harness: Harness) -> None:
+        call = Caller(harness, await described(harness))
         for name in ("get_health", "get_readiness", "get_metrics", "admit_guest"):
             await call(name, None)
         assert {code for _, code, _ in call.seen} == {403}
@@ -338,13 +338,13 @@ class TestElsewhere:
 
 
 @pytest.mark.gen_test
-async def test_roles_with_access_are_those_of_the_document(house: House) -> None:
-    document = await described(house)
+async def test_roles_with_access_are_those_of_the_document(harness: Harness) -> None:
+    document = await described(harness)
     by_role = [each for each in operations(document) if "x-roles" in each[2]]
     assert {about["operationId"] for _, _, about in by_role} >= {"notify", "get_support_status"}
     for verb, path, about in by_role:
         for role in Role:
-            answer = await house.api(verb, _example_path(path), token(role.value, 1), {})
+            answer = await harness.api(verb, _example_path(path), token(role.value, 1), {})
             refused = answer.code == 403 and json.loads(answer.body)["code"] == "role_not_allowed"
             assert refused != (role.value in about["x-roles"]), (path, role)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import House, changed
+from tests.conftest import Harness, changed
 from tornado_chat import config
 from tornado_chat.web.http.proxy_headers import UNKNOWN_ADDRESS, Networks, client_address
 
@@ -57,17 +57,17 @@ class TestGuests:
         return changed(settings, "auth", guests=True, guests_per_minute=1)
 
     @pytest.mark.gen_test
-    async def test_the_guest_limit_counts_each_client_behind_a_proxy(self, house: House) -> None:
+    async def test_the_guest_limit_counts_each_client_behind_a_proxy(self, harness: Harness) -> None:
         async def ask(*addresses: str) -> int:
             headers = {"X-Forwarded-For": ", ".join(addresses)}
-            return (await house.api("POST", "/api/v1/guest", **headers)).code
+            return (await harness.api("POST", "/api/v1/guest", **headers)).code
 
         assert await ask("203.0.113.1") == 201
         assert await ask("203.0.113.2") == 201
         assert await ask("203.0.113.1") == 429
         assert await ask("198.51.100.9", "203.0.113.1") == 429  # a forged address before the real one
-        assert (await house.api("POST", "/api/v1/guest", **{"X-Real-Ip": "198.51.100.9"})).code == 201
-        assert (await house.api("POST", "/api/v1/guest", **{"X-Real-Ip": "198.51.100.8"})).code == 429
+        assert (await harness.api("POST", "/api/v1/guest", **{"X-Real-Ip": "198.51.100.9"})).code == 201
+        assert (await harness.api("POST", "/api/v1/guest", **{"X-Real-Ip": "198.51.100.8"})).code == 429
 
 
 class TestNoTrustedProxy:
@@ -77,16 +77,16 @@ class TestNoTrustedProxy:
         return changed(settings, "web", ops_networks=("10.0.0.0/8",))
 
     @pytest.mark.gen_test
-    async def test_the_header_gives_no_access(self, house: House) -> None:
-        assert (await house.api("GET", "/metrics", **{"X-Forwarded-For": "10.0.0.1"})).code == 403
+    async def test_the_header_gives_no_access(self, harness: Harness) -> None:
+        assert (await harness.api("GET", "/metrics", **{"X-Forwarded-For": "10.0.0.1"})).code == 403
 
 
 @pytest.mark.gen_test
-async def test_clients_behind_the_proxy_have_no_access_to_ops(house: House) -> None:
+async def test_clients_behind_the_proxy_have_no_access_to_ops(harness: Harness) -> None:
     for path in ("/healthz", "/readyz", "/metrics"):
-        assert (await house.api("GET", path)).code == 200
+        assert (await harness.api("GET", path)).code == 200
         for forwarded in ("203.0.113.7", "127.0.0.1, 203.0.113.7", "nonsense"):
-            assert (await house.api("GET", path, **{"X-Forwarded-For": forwarded})).code == 403
+            assert (await harness.api("GET", path, **{"X-Forwarded-For": forwarded})).code == 403
 
 
 async def get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *headers: str) -> int:
@@ -105,8 +105,8 @@ class TestUnixSocket:
         return changed(settings, "server", unix_socket=str(tmp_path / "sock"), trusted_proxies=())
 
     @pytest.mark.gen_test
-    async def test_a_unix_peer_is_local_without_a_forwarded_address(self, house: House) -> None:
-        reader, writer = await asyncio.open_unix_connection(house.config.server.unix_socket)
+    async def test_a_unix_peer_is_local_without_a_forwarded_address(self, harness: Harness) -> None:
+        reader, writer = await asyncio.open_unix_connection(harness.config.server.unix_socket)
         # One connection, as a proxy uses it for several clients: no address is kept for the next request.
         assert await get(reader, writer) == 200
         assert await get(reader, writer, "X-Forwarded-For: 203.0.113.7") == 403
@@ -115,10 +115,10 @@ class TestUnixSocket:
 
 
 @pytest.mark.gen_test
-async def test_the_proxy_sets_the_scheme(house: House) -> None:
+async def test_the_proxy_sets_the_scheme(harness: Harness) -> None:
     seen: list[Any] = []
-    application = house.server.application
+    application = harness.server.application
     application.settings["log_function"] = lambda handler: seen.append(handler.request.protocol)
     for headers in ({}, {"X-Forwarded-Proto": "https"}, {"X-Forwarded-Proto": "gopher"}):
-        assert json.loads((await house.api("GET", "/healthz", **headers)).body)["ok"]
+        assert json.loads((await harness.api("GET", "/healthz", **headers)).body)["ok"]
     assert seen == ["http", "https", "http"]

@@ -740,7 +740,7 @@ async def test_a_slow_reader_is_not_read_from(site: Site, monkeypatch: pytest.Mo
 
 async def slow_echo(site: Site, unread_bytes: int) -> None:
     """Send 16 MB before reading, and start to read after the server holds more than ``unread_bytes``."""
-    # With buffers as the kernel grows them (up to 32 MiB), all might be in them, and the server would hold nothing.
+    # The kernel grows its buffers up to 32 MiB: they might hold all, and the server nothing.
     client = await site.connect(buffer_bytes=64 * 1024)
     sent = [bytes((i,)) * 65536 for i in range(250)]
 
