@@ -24,6 +24,8 @@ LOAD = (
 NEEDLE = "only-lin-would-say-this"
 PAIRS = 4
 
+pytestmark = pytest.mark.slow
+
 
 async def command(process: Process, *arguments: str) -> tuple[int, str]:
     """Run a command while the server runs. Returns the exit code and the output."""

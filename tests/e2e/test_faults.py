@@ -51,7 +51,8 @@ async def drop(proxy: FaultyProxy, n: int) -> None:
     proxy.drop_after_down = 400 + 37 * n if n < MESSAGES - 10 else None
 
 
-HURTS = [cut, leave_half_open_links, stall, stall_until_closed, drop]
+SLOW = pytest.param(stall_until_closed, marks=pytest.mark.slow)
+HURTS = [cut, leave_half_open_links, stall, SLOW, drop]
 
 
 class Listener:
@@ -162,7 +163,7 @@ async def test_an_observer_continues_where_it_stopped(options: Process, fault: F
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("fault", [cut, stall_until_closed])
+@pytest.mark.parametrize("fault", [cut, SLOW])
 async def test_no_notification_is_lost(options: Process, fault: Fault) -> None:
     async with proxied(options) as (harness, proxy):
         listener = Listener(proxy.url, f"/notify?token={COUNSELLOR}")

@@ -24,6 +24,8 @@ from tornado_chat.storage.database import open_database
 NAME = "chat"
 AWAY = ("the database accepts no writes", "the database is unavailable", "could not be stored yet")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(own_mariadb: MariaDB) -> MariaDB:
@@ -139,7 +141,6 @@ async def test_a_suspended_database_server_causes_only_delay(process: Process, s
     await talks.end(server.port)
 
 
-@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_connections_cut_at_the_commit_cause_only_delay(process: Process, server: MariaDB) -> None:
     async with MysqlProxy(server.port) as proxy:

@@ -411,6 +411,7 @@ FAULTY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_a_thousand_messages_pass_crashing_and_hanging_plugins(process: Process, folder: Path) -> None:
     for name, does in FAULTY.items():

@@ -48,6 +48,7 @@ async def test_sigterm_closes_all_sockets_with_1012_and_exits_with_0(process: Pr
     assert (await pops.wait_closed()).code == 1012
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_acknowledged_messages_survive_kill_9_and_the_session_goes_on(process: Process) -> None:
     harness = (await process.start()).harness
@@ -72,6 +73,7 @@ async def test_acknowledged_messages_survive_kill_9_and_the_session_goes_on(proc
     assert [frame.seq for frame in heard] == list(range(1, 151))
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_a_client_reconnects_after_a_restart_without_loss_or_repetition(process: Process) -> None:
     harness = (await process.start()).harness

@@ -133,6 +133,7 @@ async def test_a_reload_reaches_all_processes_and_mistakes_are_logged_once(
         assert len(process.forget(pattern)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_a_blocked_process_is_replaced_and_the_log_names_the_place(
     process: Process, manager: ServiceManager, tmp_path: Path
@@ -163,6 +164,7 @@ async def test_the_end_of_the_parent_ends_all_processes(process: Process, manage
     assert process.forget("the parent process has died")
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_all_processes_use_the_service_managers_sockets(
     process: Process, manager: ServiceManager
@@ -306,6 +308,7 @@ async def test_each_message_reaches_the_plugins_of_one_process_once(
     process.expected += ["a process has ended", SILENT]
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_every_process_reports_the_status_of_all(process: Process, manager: ServiceManager) -> None:
     await manager.listen()
