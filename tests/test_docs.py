@@ -122,8 +122,3 @@ def test_every_class_that_the_architecture_names_alone_is_somewhere() -> None:
     spans = SPAN.findall(ARCHITECTURE.read_text())
     named = {span for span in spans if re.fullmatch(r"[A-Z]\w+\.\w+", span)}
     assert named - defined == set()
-
-
-def test_no_page_mentions_a_place_outside_the_repository() -> None:
-    for page in PAGES:
-        assert "/work/" not in page.read_text(), page.name

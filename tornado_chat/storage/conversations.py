@@ -167,6 +167,11 @@ def assign(
     return _give(tx, conversation, ConversationState.WAITING, waiter, waiter_name, waiter_uuid, reason)
 
 
+def transfer_reason(source: Person) -> str:
+    """Return the stored reason of a transfer. It names the waiter, so an erasure of the waiter removes it."""
+    return f"handed over by {source.id}"
+
+
 def transfer(
     tx: Transaction,
     conversation: Conversation,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tornado_chat.core.types import Kind, Person, Role, Thread
 from tornado_chat.storage import models, retention
+from tornado_chat.storage.conversations import transfer_reason
 from tornado_chat.storage.person_data import ERASED_NAME_PREFIX, PARTICIPANT_COLUMNS
 from tornado_chat.storage.writer import Transaction
 
@@ -89,9 +90,7 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
         counts[ErasureEffect("support_conversation", ANONYMIZED)] = (
             support.update(last_waiter=None).where(support.last_waiter == person.key).execute(tx.database)
         )
-        support.update(reason=None).where(support.reason == f"handed over by {person.id}").execute(
-            tx.database
-        )
+        support.update(reason=None).where(support.reason == transfer_reason(person)).execute(tx.database)
     return +counts
 
 

@@ -39,6 +39,7 @@ from tornado_chat.services.support.absences import RETRY_SECONDS, Absences
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
 from tornado_chat.services.support.queue_positions import QueuePositions
 from tornado_chat.services.support.repository import ConversationStore
+from tornado_chat.storage.conversations import transfer_reason
 
 log = logging.getLogger(__name__)
 
@@ -227,7 +228,7 @@ class Dispatcher:
             raise NotFound("no_such_waiter", id=request.target.id)
         if case is None or case.row.waiter != request.source or case.decision is not None:
             raise Conflict("no_conversation")
-        decision = self._state.decide_transfer(case, target, f"handed over by {request.source.id}")
+        decision = self._state.decide_transfer(case, target, transfer_reason(request.source))
         try:
             await self._repository.transfer(
                 decision.row, target.person, target.name, target.address, decision.reason
