@@ -217,7 +217,7 @@ def _table(title: str, found: dict[Setup, list[dict[str, float]]], baseline: flo
     )
     for setup, results in found.items():
         operations = {
-            word: _median(results, lambda each, word=word: each[word] / each["all"])  # type: ignore[misc]
+            word: _median(results, lambda each, word=word: each[word] / max(1, each["all"]))  # type: ignore[misc]
             for word in results[0]
             if re.match("(Redis|MySQL) ", word)
         }
