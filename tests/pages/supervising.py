@@ -47,7 +47,7 @@ class SupervisePage:
     async def put_aside(self, session: int) -> None:
         """Hide the pane of a session, and return when the page has noticed that it is hidden."""
         await self.pane(session).menu("Put aside")
-        await expect(self.pane(session).place).to_be_hidden()
+        await expect(self.pane(session).element).to_be_hidden()
         # The page notices by an IntersectionObserver; the browser calls a new observer after the older ones.
         await self.page.evaluate(
             """() => new Promise((resolve) => {
