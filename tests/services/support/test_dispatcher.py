@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.delivery.conftest import turns
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.books import Books
 from tornado_chat import config
@@ -320,8 +321,7 @@ async def test_a_conflict_is_not_tried_again_at_once_while_the_conversation_cann
         dispatcher.on_waiter_present("a", on_duty(WU))
         dispatcher.on_user_present("a", row)
         await until(lambda: dispatcher.cases[row.id].postponed)
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await turns(20)
         assert reads == 1
     await dispatcher.resync()
     assert dispatcher.cases[row.id].row.waiter == LI
