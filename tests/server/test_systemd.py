@@ -41,6 +41,21 @@ def test_without_a_service_manager_nothing_is_sent() -> None:
     manager.close()
 
 
+@pytest.mark.parametrize(("process", "lines"), [(0, 1), (2, 0)])
+def test_only_a_lost_service_manager_is_logged_here(
+    receiver: socket.socket, process: int, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of a worker's parent is logged by ``main``, whichever of the two is noticed first."""
+    name = receiver.getsockname()
+    manager = ServiceManager(name if isinstance(name, str) else f"@{name[1:].decode()}", process=process)
+    receiver.close()
+    for _ in range(2):
+        manager.notify(STATUS="sockets: 0")
+    assert caplog.text.count("the status cannot be sent to the service manager") == lines
+    caplog.clear()
+    manager.close()
+
+
 def test_variables_that_are_meant_for_another_process_are_ignored() -> None:
     other = str(os.getppid())
     environ = {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": other, "LISTEN_FDS": "1", "LISTEN_PID": other}

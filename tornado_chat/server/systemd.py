@@ -84,7 +84,8 @@ class ServiceManager:
     def notify(self, **values: str | int | float) -> None:
         """Send assignments of sd_notify(3), as in ``notify(READY=1, STATUS="12 sockets")``.
 
-        If the service manager does not receive them, that is logged once, and the process goes on.
+        If the service manager does not receive them, that is logged once, and the process goes on. A worker
+        logs nothing if its parent has died: ``main`` does, as it sees the end of its standard input.
         """
         if self._socket is None:
             return
@@ -93,7 +94,8 @@ class ServiceManager:
             self._socket.sendto("\n".join(lines).encode(), self._address)
             self._last_send_succeeded = True
         except OSError as error:
-            if self._last_send_succeeded:
+            parent_has_died = self.process and isinstance(error, ConnectionRefusedError)
+            if self._last_send_succeeded and not parent_has_died:
                 log.warning("the status cannot be sent to the service manager: %s", error)
             self._last_send_succeeded = False
 

@@ -79,20 +79,21 @@ export class Conversation {
   /**
    * Put a message into the outbox, and send it as soon as possible.
    *
+   * Whatever waits in the outbox is sent first: a new message must not overtake one that a cut has held up.
+   *
    * @param {string} text
    * @returns {OutboxEntry}
    */
   send(text) {
     const entry = this.outbox.add(text);
-    this.#trySend(entry);
+    this.flush();
     return entry;
   }
 
   /** Send a refused message again. @param {string} id */
   resend(id) {
-    const entry = this.outbox.retry(id);
-    if (entry) {
-      this.#trySend(entry);
+    if (this.outbox.retry(id)) {
+      this.flush();
     }
   }
 
@@ -101,7 +102,7 @@ export class Conversation {
     this.#sentMsById.clear();
   }
 
-  /** Send everything that waits in the outbox. */
+  /** Send everything that waits in the outbox, in the order of writing. */
   flush() {
     for (const entry of this.outbox.entries) {
       if (entry.refused === undefined) {
