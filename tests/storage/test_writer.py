@@ -326,9 +326,7 @@ async def test_a_read_only_database_refuses_clearly_and_works_again_when_it_is_w
     harness = open_harness()
     writable = dict(harness.database.connect_params)
     harness.database.init(f"file:{harness.file}?mode=ro", uri=True, pragmas={"foreign_keys": 1})
-    with harness.held():
-        futures = [harness.writer.append(new_message(text)) for text in "ab"]
-    for future in futures:
+    for future in [harness.writer.append(new_message(text)) for text in "ab"]:
         refused = await outcome(future)
         assert isinstance(refused, Unavailable)
         assert refused.code == "not_stored"

@@ -185,6 +185,14 @@ class ClusterMember:
         await asyncio.gather(*self._request_tasks, return_exceptions=True)
         await self._link.flush()
 
+    async def step_down(self) -> None:
+        """Stop coordinating for good, as the memory of this process is wrong; remain in the cluster."""
+        self._lease.back_off(float("inf"))
+        if self._state is not ElectionState.FOLLOWER:
+            self._stop_coordinating()
+            await self._lease.release()
+            self._link.publish(LeaseReleased(), ALL_PROCESSES_CHANNEL)
+
     def status(self) -> Mapping[str, Any]:
         """Return the state of this process, the coordinator and the known processes, for monitoring."""
         if self._state is ElectionState.LEADER:

@@ -11,6 +11,7 @@ CloseReason = tuple[int, str]
 ENDED: CloseReason = (1000, "the session has ended")
 RESTARTING: CloseReason = (1012, "restarting: reconnect now")
 NOT_READ_BACK: CloseReason = (1013, "try again later")
+STARTING_AFRESH: CloseReason = (1012, "the server has lost messages: reconnect now")
 SIGNED_OUT: CloseReason = (4401, "signed out")
 SLOW: CloseReason = (4408, "too slow: reconnect to get what is missing")
 SILENT: CloseReason = (4408, "no answer to pings: reconnect to get what is missing")
@@ -19,6 +20,7 @@ REPLACED: CloseReason = (4409, "signed in elsewhere")
 CLOSE_REASON_NAMES: Mapping[CloseReason, str] = {
     ENDED: "ended",
     RESTARTING: "restarting",
+    STARTING_AFRESH: "starting_afresh",
     NOT_READ_BACK: "not_read_back",
     SIGNED_OUT: "signed_out",
     SLOW: "slow",

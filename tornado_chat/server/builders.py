@@ -6,7 +6,7 @@ in ``Server`` follows from their arguments. Only ``connect_event_handlers`` has 
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -99,14 +99,17 @@ class Storage:
     commit_bus: LocalBus
 
 
-def build_storage(base: Foundation, database: pw.Database) -> Storage:
+def build_storage(base: Foundation, database: pw.Database, on_went_back: Callable[[], None]) -> Storage:
+    """:arg on_went_back: called once, when the database turns out to have gone back to an older copy."""
     commit_bus = LocalBus()
 
     def publish_committed(event: Event) -> None:
         base.bus.publish(event)
         commit_bus.publish(event)
 
-    store = Store(database, publish_committed, base.loop, base.metrics, base.config.storage.patience)
+    store = Store(
+        database, publish_committed, base.loop, base.metrics, base.config.storage.patience, on_went_back
+    )
     return Storage(store, ReceiptStore(store, base.loop), commit_bus)
 
 

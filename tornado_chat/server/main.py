@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -93,41 +94,75 @@ class _ServerProcess:
         elif self._manager.sockets:
             log.info(PASSED_SOCKETS_MESSAGE)
         self._manager.notify(STATUS="starting")
-        server = Server(
-            self._config,
-            self._manager.sockets,
-            self._more_pages,
-            process=self._manager.process,
-            loads=SharedLoads.from_environ(os.environ),
-        )
-        try:
-            await server.start()
-        except StartError:
-            status_file.remove(self._config.state_dir)
-            raise
-        # Nearly all long-lived objects exist now, and the objects of a message are freed at once by their
-        # reference counts. A search for cycles every 700 objects would only pause every connection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        server = await self._start(self._config, self._manager.sockets)
         if self._on_ready is not None:
             self._on_ready(server.url)
-        self._last_status = self._status(server)
-        self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
         watchdog_task = loop.create_task(self._send_watchdog())
-        status_task = loop.create_task(self._report_status(server))
-        reload_task = loop.create_task(self._reload_on_request(server))
-        await self._stop_requested.wait()
+        while await self._serve(server):
+            server = await self._start_afresh(server)
         log.info("stopping")
-        status_task.cancel()
         self._manager.notify(
             STOPPING=1,
             STATUS=f"stopping; sockets to close: {server.connection_count}",
             EXTEND_TIMEOUT_USEC=round((server.drain_seconds + STOP_TIMEOUT_SECONDS) * 1_000_000),
         )
-        reload_task.cancel()
         await server.stop()
         watchdog_task.cancel()
+
+    async def _start(self, config: Config, sockets: Sequence[socket.socket], went_back_at: int = 0) -> Server:
+        """Return a started server. :raises StartError: it cannot start."""
+        server = Server(
+            config,
+            sockets,
+            self._more_pages,
+            process=self._manager.process,
+            loads=SharedLoads.from_environ(os.environ),
+            went_back_at=went_back_at,
+        )
+        try:
+            await server.start()
+        except StartError:
+            status_file.remove(config.state_dir)
+            raise
+        # Nearly all long-lived objects exist now, and the objects of a message are freed at once by their
+        # reference counts. A search for cycles every 700 objects would only pause every connection.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        return server
+
+    async def _serve(self, server: Server) -> bool:
+        """Serve until the process has to stop, or until the server has to start afresh: then return True."""
+        loop = asyncio.get_running_loop()
+        self._last_status = self._status(server)
+        self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
+        stop = loop.create_task(self._stop_requested.wait())
+        afresh = loop.create_task(server.has_to_start_afresh.wait())
+        tasks = [
+            stop,
+            afresh,
+            loop.create_task(self._report_status(server)),
+            loop.create_task(self._reload_on_request(server)),
+        ]
+        await asyncio.wait((stop, afresh), return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        return not self._stop_requested.is_set()
+
+    async def _start_afresh(self, server: Server) -> Server:
+        """Replace ``server`` by a new one, as its state in memory may be ahead of the database.
+
+        Connections that arrive meanwhile wait.
+        """
+        log.warning(
+            "the server starts afresh: all sockets are closed, and all caches are dropped",
+            extra=fields(sockets=server.connection_count),
+        )
+        self._manager.notify(STATUS="starting afresh, as the database has gone back to an older copy")
+        sockets, config, went_back_at = server.copy_listen_sockets(), server.config, server.went_back_at
+        await server.stop()
+        return await self._start(config, sockets, went_back_at)
 
     # --- notifications to the service manager ---
 

@@ -6,9 +6,11 @@ import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.reload import ConfigChange, merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
+from tornado_chat.core.close_codes import RESTARTING, STARTING_AFRESH
 from tornado_chat.core.errors import ChatError
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Metrics
@@ -19,6 +21,7 @@ from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.server.listen_sockets import open_listen_sockets
 from tornado_chat.server.preflight import make_key_problem
 from tornado_chat.services.auth.keys import TokenKeys, load_keys
+from tornado_chat.services.messaging.position_check import PositionCheck
 from tornado_chat.storage.open import DatabaseOpenError
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
@@ -41,6 +44,10 @@ class Server:
     :arg more_pages: routes like those of ``web.pages``.
     :arg process: the number of this worker on this machine, from 1; 0: the only process.
     :arg loads: the numbers of connections of all workers.
+    :arg went_back_at: the server starts afresh because this process has noticed at this time, in microseconds
+        since 1970, that the database has gone back to an older copy; 0: it does not.
+    :ivar has_to_start_afresh: set when the database has gone back to an older copy. Then ``stop`` this server
+        and start a new one: all state in memory may be ahead of the database.
     :raises StartError: the configuration or the machine does not allow the server to run.
     """
 
@@ -51,8 +58,12 @@ class Server:
         more_pages: Sequence[Route] = (),
         process: int = 0,
         loads: SharedLoads | None = None,
+        went_back_at: int = 0,
     ) -> None:
         self._config = config
+        self.went_back_at = 0
+        self._announced_at_start = went_back_at
+        self.has_to_start_afresh = asyncio.Event()
         self._process = process
         self._passed_sockets = passed_sockets
         self._more_pages = more_pages
@@ -76,6 +87,7 @@ class Server:
                 )
             )
         self.url = ""
+        self._listen_sockets: Sequence[socket.socket] = ()
 
     def _build(self, keys: TokenKeys) -> ChatApplication:
         """Build all parts, and keep those that are started, stopped or reloaded."""
@@ -88,7 +100,8 @@ class Server:
             times=LocalTimes(self._config.server.timezone),
             process=self._process,
         )
-        storage = builders.build_storage(base, self._database)
+        storage = builders.build_storage(base, self._database, self._on_went_back)
+        self._position_check = PositionCheck(storage.store, self._loop)
         delivery = builders.build_delivery(base, storage)
         auth = builders.build_auth(base, storage, delivery, keys)
         messaging = builders.build_messaging(base, storage, delivery)
@@ -121,7 +134,11 @@ class Server:
         status_file.write(self._config.state_dir, status_file.STARTING)
         try:
             plugin_registration.create_tables(self._plugins, self._database, self._config.storage.url)
+            self._cluster_mode.on_other_went_back(self._start_afresh)
             await self._cluster_mode.join()
+            if self._announced_at_start:
+                # Again, since Redis may have been away together with the database.
+                self._cluster_mode.announce_went_back(self._announced_at_start)
             await self._plugins.start(self._contexts)
             await self._plugin_event_feed.start()
         except ChatError as error:
@@ -136,18 +153,39 @@ class Server:
             sockets, self.url = open_listen_sockets(self._config.server, self._passed_sockets)
         except ValueError as error:
             raise StartError(str(error)) from error
+        self._listen_sockets = sockets
         self._http.add_sockets(sockets)
         self._retention.start()
+        self._position_check.start()
         status_file.write(self._config.state_dir, status_file.SERVING, self.url)
         log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
+
+    def _on_went_back(self) -> None:
+        """The writer has noticed that the database has gone back to an older copy."""
+        self.went_back_at = now_microseconds()
+        self._cluster_mode.announce_went_back(self.went_back_at)
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._store.forget_positions()
+        self.has_to_start_afresh.set()
+
+    def copy_listen_sockets(self) -> list[socket.socket]:
+        """Return copies of the listening sockets, which stay open after ``stop``."""
+        return [each.dup() for each in self._listen_sockets]
 
     async def stop(self) -> None:
         """Stop accepting, finish running work, close all sockets with code 1012, close the database."""
         status_file.write(self._config.state_dir, status_file.STOPPING, self.url)
         self._connections.stop_opening()
         self._http.stop()
+        close_reason = RESTARTING
+        if self.has_to_start_afresh.is_set():
+            close_reason = STARTING_AFRESH
+            await self._cluster_mode.step_down()
         await self._http.wait_for_requests(LATE_REQUEST_SECONDS)
         await self._retention.stop()
+        await self._position_check.stop()
         self._counselling.stop()
         self._local_conversations.stop()
         self._cluster_mode.stop_deciding()
@@ -157,7 +195,7 @@ class Server:
             await self._store.write(lambda tx: None)
         except ChatError as error:
             log.error("the last messages could not be stored: %s", error)
-        await self._connections.drain(self._config.server.drain_seconds)
+        await self._connections.drain(self._config.server.drain_seconds, close_reason)
         deadline = self._loop.time() + CLOSE_TIMEOUT_SECONDS
         while len(self._connections) and self._loop.time() < deadline:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
@@ -206,6 +244,11 @@ class Server:
         self._http.reconfigure(new.server.trusted_proxies, new.limits.frame_bytes)
         self.application.reconfigure(new)
         return replace(change, plugins=plugins, keys=keys.authenticator.has_different_keys(before))
+
+    @property
+    def config(self) -> Config:
+        """The present configuration, with the options that were reloaded."""
+        return self._config
 
     @property
     def connection_count(self) -> int:

@@ -20,7 +20,8 @@ _INBOX = (
 class MissedItems(NamedTuple, Generic[Item]):
     """The items of a thread that a reader has not received.
 
-    :ivar receipt: the ``seq`` up to which everything has arrived; None before the first receipt.
+    :ivar receipt: the ``seq`` up to which everything has arrived; None before the first receipt, and if the
+        stored one is ahead of the thread.
     :ivar items: the first page of the items after it, oldest first.
     """
 
@@ -37,6 +38,8 @@ def load_inbox(
         return None
     id, last, receipt = rows[0]
     inbox = Thread(Kind.INBOX, id)
+    if receipt is not None and receipt > last:  # see storage/receipts.py
+        receipt = None
     received = receipt or 0
     items = notifications.after(database, inbox, received, limit) if last > received else []
     return inbox, MissedItems(receipt, items)

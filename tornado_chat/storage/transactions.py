@@ -8,13 +8,16 @@ transaction, and each transaction begins by incrementing that number:
 - If the connection dies during COMMIT, the row says whether the transaction has committed. The row is read
   with a lock: while the server still executes the old transaction, that transaction holds the row's lock, so
   the query waits for its end.
-- A number that went back means that the server has lost acknowledged commits.
+- A number that differs means that the database *has gone back*: it is an older copy now, and acknowledged
+  commits are lost. Everything that this process remembers may be ahead of the database then, so the process
+  is informed (``on_went_back``), and drops all of it.
 - A reader of rows by their ids waits for the locks of all rows, one after the other. After that no
   transaction that started earlier can still add a row with a lower id (``wait_for_writers``).
 """
 
 import contextlib
 import logging
+import os
 import random
 import time
 import uuid
@@ -81,7 +84,12 @@ class CommitFailed(Exception):
 
 
 class TransactionRunner(Protocol):
-    """Runs transactions on one database; used on the writer thread only."""
+    """Runs transactions on one database; used on the writer thread only.
+
+    :ivar went_back: True after the database has gone back: what the process remembers may be ahead of it.
+    """
+
+    went_back: bool
 
     def commit(self, work: Work) -> None:
         """Run ``work`` in a transaction, several times if necessary. Returns after the commit.
@@ -99,35 +107,55 @@ class TransactionRunner(Protocol):
 
 
 def transaction_runner_for(
-    database: pw.Database, timeout_seconds: float, meter: StorageMeter
+    database: pw.Database, timeout_seconds: float, meter: StorageMeter, on_went_back: Callable[[], None]
 ) -> TransactionRunner:
     """Return the runner for this kind of database.
 
     :arg timeout_seconds: how long a MySQL server that is unavailable is tried again.
+    :arg on_went_back: called once, on the writer thread, when the database turns out to have gone back.
     """
     if isinstance(database, MysqlDatabase):
-        return MysqlTransactionRunner(database, timeout_seconds, meter)
-    return SqliteTransactionRunner(database)
+        return MysqlTransactionRunner(database, timeout_seconds, meter, on_went_back)
+    return SqliteTransactionRunner(database, on_went_back)
 
 
 class SqliteTransactionRunner:
-    def __init__(self, database: pw.Database) -> None:
+    """Runs transactions on a SQLite file.
+
+    The file can be exchanged under the running process. A file that another program has written an older
+    copy into is recognised by the row of this process. A file that has another file in its place is
+    recognised by its inode: nothing is stored in a file that has no name any more.
+    """
+
+    def __init__(self, database: pw.Database, on_went_back: Callable[[], None] = lambda: None) -> None:
         self._database = database
+        self._on_went_back = on_went_back
+        self.went_back = False
+        self._name = uuid.uuid4().hex
+        self._number: int | None = None  # of the last transaction that has committed; None: no row yet
+        self._path = str(database.database)
+        self._file: tuple[int, int] | None = None  # None: not opened yet, or a database in memory
+        self._is_file_missing = False
 
     def commit(self, work: Work) -> None:
         begun = executed = False
         try:
+            self._check_file()
             # IMMEDIATE takes SQLite's write lock at the start: waiting for it later in the transaction could
             # fail.
             with self._database.atomic("IMMEDIATE"):
+                self._increment_number()
                 begun = True
                 work()
                 executed = True
+        except _FileReplaced as error:
+            raise CommitFailed(error, is_database_away=True) from error
         except Exception as error:
             # The state of the connection is unknown now, so the next batch starts with a new one.
             with contextlib.suppress(pw.PeeweeException):
                 self._database.close()
             raise CommitFailed(_root_cause(error), is_work_error=begun and not executed) from error
+        self._number = (self._number or 0) + 1
 
     def on_resolved(self, callback: Callable[[], None]) -> None:
         raise AssertionError("SQLite leaves no doubt")
@@ -136,14 +164,101 @@ class SqliteTransactionRunner:
         return contextlib.nullcontext()
 
     def close(self) -> None:
+        # The row must not be deleted from a file that has been put in the place of the process's own.
+        if self._number is not None and _file_identity(self._path) == self._file:
+            with contextlib.suppress(pw.PeeweeException):
+                self._writer_table.delete().where(self._writer_table.name == self._name).execute(
+                    self._database
+                )
         self._database.close()
+
+    _writer_table = models.WriterProcess
+
+    def _increment_number(self) -> None:
+        """Execute the first statement of a transaction: count it in the row of this process."""
+        execute: Any = self._database.execute_sql
+        now = now_microseconds()
+        if self._number is not None:
+            expected = self._number
+            if execute(_INCREMENT_SQLITE, (expected + 1, now, self._name, expected)).rowcount:
+                return
+            found = execute("SELECT number FROM writer WHERE name = ?", (self._name,)).fetchone()
+            self._number = found[0] if found else None
+            self._report_older_copy(expected - (self._number or 0))
+        if self._number is None:
+            execute("DELETE FROM writer WHERE time < ?", (now - STALE_WRITER_MICROSECONDS,))
+            execute("INSERT INTO writer (name, number, time) VALUES (?, 1, ?)", (self._name, now))
+        else:
+            execute(_INCREMENT_SQLITE, (self._number + 1, now, self._name, self._number))
+
+    def _check_file(self) -> None:
+        """:raises _FileReplaced: the file of the open connections is not the one at its path any more."""
+        if self._file is None:
+            self._database.connect(reuse_if_open=True)
+            self._file = _file_identity(self._path)
+            return
+        found = _file_identity(self._path)
+        if found == self._file:
+            self._is_file_missing = False
+            return
+        if found is not None:
+            self._report_older_copy(0)
+        elif not self._is_file_missing:
+            self._is_file_missing = True
+            log.error(
+                "the database file %s has been removed; nothing can be stored until it is back", self._path
+            )
+        raise _FileReplaced("the database file has been removed or replaced")
+
+    def _report_older_copy(self, lost_commits: int) -> None:
+        if not self.went_back:
+            self.went_back = True
+            log_older_copy(lost_commits)
+            self._on_went_back()
+
+
+_INCREMENT_SQLITE = "UPDATE writer SET number = ?, time = ? WHERE name = ? AND number = ?"
+
+
+class _FileReplaced(pw.OperationalError):
+    """The file of the database has been removed, or another file is in its place."""
+
+
+def _file_identity(path: str) -> tuple[int, int] | None:
+    """Return what distinguishes the file at ``path`` from any other; None if there is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def log_older_copy(lost_commits: int) -> None:
+    """Log that the database has gone back.
+
+    :arg lost_commits: the number of lost commits of this process; not positive: unknown.
+    """
+    log.error(
+        "the database has gone back by %s commits: acknowledged messages are lost, and all clients have to "
+        "connect again. Check whether a replica took over before it had received them, or a backup was "
+        "restored under a running server",
+        lost_commits if lost_commits > 0 else "an unknown number of",
+    )
 
 
 class MysqlTransactionRunner:
-    def __init__(self, database: MysqlDatabase, timeout_seconds: float, meter: StorageMeter) -> None:
+    def __init__(
+        self,
+        database: MysqlDatabase,
+        timeout_seconds: float,
+        meter: StorageMeter,
+        on_went_back: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._timeout_seconds = timeout_seconds
         self._meter = meter
+        self._on_went_back = on_went_back
+        self.went_back = False
         self._name = uuid.uuid4().hex
         self._number: int | None = None  # of the last transaction that is known to have committed
         self._in_doubt = False  # True if the transaction after that may have committed too
@@ -265,13 +380,12 @@ class MysqlTransactionRunner:
             self._in_doubt = True
             raise _WriterRowChanged("the last transaction has committed after all")
         self._number = found
-        if found is None:
+        if not expected:  # the row was inserted and lost before a first transaction
             raise _WriterRowChanged("the database has no row of this process any more")
-        log.error(
-            "the database has gone back by %d commits: acknowledged messages are lost. Check whether a "
-            "replica took over before it had received them, or a backup was restored under a running server",
-            expected - found,
-        )
+        if not self.went_back:
+            self.went_back = True
+            log_older_copy(expected - (found or 0))
+            self._on_went_back()
         raise _WriterRowChanged("the database has gone back")
 
     def _resolve_doubt(self) -> bool:

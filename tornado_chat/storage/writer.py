@@ -48,11 +48,16 @@ log = logging.getLogger(__name__)
 
 
 class Transaction:
-    """The argument of a job: the database, the batch's time (microseconds since 1970), its events."""
+    """The argument of a job: the database, the batch's time (microseconds since 1970), its events.
 
-    def __init__(self, database: pw.Database, now: int) -> None:
+    :ivar went_back: True if the database has gone back since this process has opened it. A position that the
+        process remembers (a receipt, a cursor) must not be stored then: it may be ahead of the database.
+    """
+
+    def __init__(self, database: pw.Database, now: int, *, went_back: bool = False) -> None:
         self.database = database
         self.now = now
+        self.went_back = went_back
         self.events: list[Event] = []
 
     def emit(self, event: Event) -> None:
@@ -121,8 +126,13 @@ class Writer:
         max_batch_jobs: int = 2000,
         max_backlog_jobs: int = 20000,
         min_batch_interval_seconds: float = 0.001,
+        on_went_back: Callable[[], None] = lambda: None,
     ) -> None:
-        """:arg min_batch_interval_seconds: least time from the beginning of a batch to that of the next."""
+        """
+        :arg min_batch_interval_seconds: least time from the beginning of a batch to that of the next.
+        :arg on_went_back: called on the loop, once, when the database turns out to have gone back to an older
+            copy.
+        """
         self._database = database
         self._publish = publish
         self._loop = loop
@@ -132,7 +142,9 @@ class Writer:
         self._max_backlog_jobs = max_backlog_jobs
         self._min_batch_interval_seconds = min_batch_interval_seconds
         self._appender = MessageAppender(database)
-        self._transaction_runner = transaction_runner_for(database, timeout_seconds, self._meter)
+        self._transaction_runner = transaction_runner_for(
+            database, timeout_seconds, self._meter, lambda: self._call_on_loop(on_went_back)
+        )
         self._queue: deque[_Job[Any]] = deque()
         self._wake = threading.Event()
         self._closing = False
@@ -167,6 +179,10 @@ class Writer:
         future: asyncio.Future[T] = self._loop.create_future()
         self._submit(_Job(work, future, 0.0))
         return future
+
+    def forget_positions(self) -> None:
+        """Let jobs find ``Transaction.went_back`` set, as another process has noticed it."""
+        self._transaction_runner.went_back = True
 
     def close(self) -> None:
         """Commit the waiting jobs, then end the thread. Blocks until the thread has ended."""
@@ -279,7 +295,7 @@ class Writer:
             if appends:
                 self._append(appends, now)
                 appends = []
-            transaction = Transaction(self._database, now)
+            transaction = Transaction(self._database, now, went_back=self._transaction_runner.went_back)
             try:
                 with self._database.savepoint():
                     job.result = job.work(transaction)
@@ -309,6 +325,9 @@ class Writer:
             error = Unavailable("not_stored")
             error.__cause__ = cause
             job.fail(error)
+
+    def _call_on_loop(self, callback: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(callback)
 
     def _publish_events(self, events: Sequence[Event]) -> None:
         self._loop.call_soon_threadsafe(lambda: [self._publish(event) for event in events])

@@ -6,7 +6,7 @@ import math
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.cluster.bus import Bus
-from tornado_chat.core.close_codes import RESTARTING, SIGNED_OUT
+from tornado_chat.core.close_codes import RESTARTING, SIGNED_OUT, CloseReason
 from tornado_chat.core.errors import Restarting, TooFast
 from tornado_chat.core.types import Identity, Person
 from tornado_chat.delivery.hub import Hub
@@ -115,11 +115,11 @@ class Connections:
     def stop_opening(self) -> None:
         self._draining = True
 
-    async def drain(self, seconds: float) -> None:
-        """Close all sockets with code 1012, spread over ``seconds``, as all clients will reconnect."""
+    async def drain(self, seconds: float, reason: CloseReason = RESTARTING) -> None:
+        """Close all sockets for ``reason``, spread over ``seconds``, as all clients will reconnect."""
         streams = list(self._hub)
         size = math.ceil(len(streams) / max(1, int(seconds / DRAIN_INTERVAL_SECONDS))) or 1
         for chunk in chunks(streams, size):
             for socket_stream in chunk:
-                socket_stream.close(*RESTARTING)
+                socket_stream.close(*reason)
             await asyncio.sleep(DRAIN_INTERVAL_SECONDS)

@@ -29,6 +29,8 @@ class Store:
 
     :arg publish: called on the loop with each event after its commit.
     :arg timeout_seconds: how long to wait for a database that is away.
+    :arg on_went_back: called on the loop, once, when the database turns out to have gone back to an older
+        copy.
     """
 
     def __init__(
@@ -38,13 +40,21 @@ class Store:
         loop: asyncio.AbstractEventLoop,
         metrics: Metrics,
         timeout_seconds: float,
+        on_went_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._readers = ReaderPool(
             database, timeout_seconds=timeout_seconds, on_failed_lookup=self._count_read_error
         )
         self._metrics = metrics
-        self._writer = Writer(database, publish, loop, meter=metrics.storage, timeout_seconds=timeout_seconds)
+        self._writer = Writer(
+            database,
+            publish,
+            loop,
+            meter=metrics.storage,
+            timeout_seconds=timeout_seconds,
+            on_went_back=on_went_back,
+        )
         self._writer.start()
 
     @property
@@ -88,6 +98,10 @@ class Store:
         if thread.kind is Kind.INBOX:
             return [*await self.read(notifications.after, thread, seq, limit)]
         return [*await self.read(messages.after, thread, seq, limit)]
+
+    def forget_positions(self) -> None:
+        """See ``Writer.forget_positions``."""
+        self._writer.forget_positions()
 
     def close(self) -> None:
         """Commit the waiting work and close the database. Blocks until that is done."""
