@@ -57,6 +57,7 @@ class PluginManager:
             for each in loaded
         }
         self._calls = _implementations(loaded, self._runners)
+        self._not_started = {runner for runner, _ in self._calls["startup"]}
         self.implemented_hooks = frozenset(hook for hook, calls in self._calls.items() if calls)
 
     # --- lifecycle ---
@@ -87,12 +88,14 @@ class PluginManager:
                 await runner.call(call, {"context": context}, timeout=START_TIMEOUT_SECONDS)
             except Exception as error:
                 raise _plugin_error(runner, "startup", error.__cause__ or error) from error
+            self._not_started.discard(runner)
 
     async def stop(self) -> None:
-        """Wait until the queued events are processed, then call ``shutdown``."""
+        """Wait until the queued events are processed, then call ``shutdown`` of the started plugins."""
         await asyncio.gather(*(runner.finish(STOP_TIMEOUT_SECONDS) for runner in self._runners.values()))
         for runner, call in self._calls["shutdown"]:
-            await self._call_and_log(runner, call, {}, STOP_TIMEOUT_SECONDS)
+            if runner not in self._not_started:
+                await self._call_and_log(runner, call, {}, STOP_TIMEOUT_SECONDS)
 
     async def reload(self, config: Config) -> list[str]:
         """Replace the settings of all plugins by those of ``config``.

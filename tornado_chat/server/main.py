@@ -16,7 +16,7 @@ from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability import logs
 from tornado_chat.observability.logs import fields
-from tornado_chat.server import status_file
+from tornado_chat.server import reload_signal, status_file
 from tornado_chat.server.bootstrap import StartError
 from tornado_chat.server.listen_sockets import PASSED_SOCKETS_MESSAGE
 from tornado_chat.server.server import Server
@@ -39,7 +39,8 @@ def run(
     """Serve until SIGTERM or SIGINT. Returns the exit code.
 
     :arg on_ready: called with the server's URL, on its loop, as soon as it listens.
-    :arg read_config: reads the configuration again, for SIGHUP.
+    :arg read_config: reads the configuration again, for SIGHUP. None: SIGHUP stops the server, because its
+        terminal was closed.
     :arg more_pages: as in ``Server``.
     """
     os.umask(0o077)  # other users may not read the files that this process writes
@@ -87,7 +88,11 @@ class _ServerProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_requested.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_requested.set)
+        if self._read_config is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reload_requested.set)
+        elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup(1)
+            loop.add_signal_handler(signal.SIGHUP, self._stop_requested.set)
+        reload_signal.release()
         loop.add_signal_handler(signal.SIGUSR2, self._on_sigusr2)
         if self._manager.process:
             loop.add_reader(LIFELINE_FD, self._on_parent_died)
@@ -143,8 +148,9 @@ class _ServerProcess:
             stop,
             afresh,
             loop.create_task(self._report_status(server)),
-            loop.create_task(self._reload_on_request(server)),
         ]
+        if self._read_config is not None:
+            tasks.append(loop.create_task(self._reload_on_request(server, self._read_config)))
         await asyncio.wait((stop, afresh), return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
@@ -213,23 +219,23 @@ class _ServerProcess:
 
     # --- reloading ---
 
-    async def _reload_on_request(self, server: Server) -> None:
+    async def _reload_on_request(self, server: Server, read_config: Callable[[], Config]) -> None:
         """Reload once per request, one at a time; the requests during a reload become a single reload."""
         while True:
             await self._reload_requested.wait()
             self._reload_requested.clear()
             self._manager.notify_reloading()
             try:
-                await self._reload_now(server)
+                await self._reload_now(server, read_config)
             except Exception:  # a plugin failed, or there is a bug in the server: it goes on as it is
                 self._config_problem = "not reloaded, see the log"
                 log.exception("the configuration was not reloaded")
             self._last_status = self._status(server)
             self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
 
-    async def _reload_now(self, server: Server) -> None:
+    async def _reload_now(self, server: Server, read_config: Callable[[], Config]) -> None:
         try:
-            config = self._read_config() if self._read_config is not None else self._config
+            config = read_config()
             change = await server.reload(config)
         except ConfigError as error:
             self._config_problem = "not reloaded: the configuration has mistakes, see the log"

@@ -74,6 +74,7 @@ class Server:
         try:
             self.application = self._build(keys)
         except PluginError as error:
+            self._store.close()
             raise StartError(str(error)) from error
         self._http = ProxyAwareServer(
             self.application,
@@ -102,6 +103,7 @@ class Server:
         )
         storage = builders.build_storage(base, self._database, self._on_went_back)
         self._position_check = PositionCheck(storage.store, self._loop)
+        self._store, self._receipts = storage.store, storage.receipts
         delivery = builders.build_delivery(base, storage)
         auth = builders.build_auth(base, storage, delivery, keys)
         messaging = builders.build_messaging(base, storage, delivery)
@@ -114,7 +116,6 @@ class Server:
         builders.connect_event_handlers(
             base, storage, delivery, messaging, coordination, conversations, plugin_host
         )
-        self._store, self._receipts = storage.store, storage.receipts
         self._hub, self._connections = delivery.hub, delivery.connections
         self._accounts, self._access_control, self._guests = auth.accounts, auth.access_control, auth.guests
         self._filtering = messaging.filtering
@@ -129,9 +130,20 @@ class Server:
     async def start(self) -> None:
         """Restore the state from before a restart, then accept connections.
 
-        :raises StartError: the database, a plugin or the listening sockets cannot be used.
+        :raises StartError: the database, a plugin or the listening sockets cannot be used. The parts
+            that have started are stopped, the plugins among them.
         """
         status_file.write(self._config.state_dir, status_file.STARTING)
+        try:
+            await self._start_parts()
+        except BaseException:
+            self._cluster_mode.stop_deciding()
+            await self._stop_parts()
+            raise
+        status_file.write(self._config.state_dir, status_file.SERVING, self.url)
+        log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
+
+    async def _start_parts(self) -> None:
         try:
             plugin_registration.create_tables(self._plugins, self._database, self._config.storage.url)
             self._cluster_mode.on_other_went_back(self._start_afresh)
@@ -157,8 +169,6 @@ class Server:
         self._http.add_sockets(sockets)
         self._retention.start()
         self._position_check.start()
-        status_file.write(self._config.state_dir, status_file.SERVING, self.url)
-        log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
 
     def _on_went_back(self) -> None:
         """The writer has noticed that the database has gone back to an older copy."""
@@ -200,6 +210,12 @@ class Server:
         while len(self._connections) and self._loop.time() < deadline:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
         await self._http.close_all_connections()
+        await self._stop_parts()
+        status_file.remove(self._config.state_dir)
+        log.info("stopped")
+
+    async def _stop_parts(self) -> None:
+        """Stop the parts that serve no client any more, or never have. Each may have been started or not."""
         self._hub.stop_sweeping()
         await self._accounts.stop()
         self._history.stop()
@@ -211,8 +227,6 @@ class Server:
         await self._receipts.flush()
         await self._cluster_mode.leave()
         await self._loop.run_in_executor(None, self._store.close)
-        status_file.remove(self._config.state_dir)
-        log.info("stopped")
 
     async def reload(self, config: Config) -> ConfigChange:
         """Reload the plugins' sections of ``config``, the keys, and every option that needs no restart.

@@ -13,7 +13,7 @@ from tornado_chat.config.reload import merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability import logs
 from tornado_chat.observability.logs import fields
-from tornado_chat.server import status_file
+from tornado_chat.server import reload_signal, status_file
 from tornado_chat.server.listen_sockets import PASSED_SOCKETS_MESSAGE, open_listen_sockets
 from tornado_chat.server.systemd import PROCESS_VARIABLE, ServiceManager
 from tornado_chat.server.workers.notify_socket import NotifySocket
@@ -60,6 +60,7 @@ class ProcessManager:
         self._state_changed = asyncio.Event()
         self._finished: asyncio.Future[int] = self._loop.create_future()
         self._commands: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._queued_commands: set[Callable[[], Awaitable[None]]] = set()
 
     async def run(self) -> int:
         """Run the workers until SIGTERM or SIGINT. Returns the worst exit code of the last workers.
@@ -86,6 +87,7 @@ class ProcessManager:
         }
         for number, handle in handlers.items():
             self._loop.add_signal_handler(number, handle)
+        reload_signal.release()
         status_file.write(self._config.state_dir, status_file.STARTING)
         self._enqueue(self._start_all)
         tasks = [
@@ -104,11 +106,15 @@ class ProcessManager:
     # --- commands, one after the other ---
 
     def _enqueue(self, command: Callable[[], Awaitable[None]]) -> None:
-        self._commands.put_nowait(command)
+        """Queue a command. One that is waiting already is not queued again."""
+        if command not in self._queued_commands:
+            self._queued_commands.add(command)
+            self._commands.put_nowait(command)
 
     async def _run_commands(self) -> None:
         while True:
             command = await self._commands.get()
+            self._queued_commands.discard(command)
             try:
                 await command()
             except OSError as error:  # out of memory, or too many processes
