@@ -32,6 +32,7 @@ class Socket:
         self.closed: tuple[int, str] | None = None
         self.unsent = 0
         self.stuck = False
+        self.is_engaged = False
 
     def send_frame(self, frame: bytes) -> int:
         assert self.closed is None, "written after the close"

@@ -8,17 +8,8 @@ from pathlib import Path
 import click
 
 from tornado_chat.cli.database import check_mysql_server
-from tornado_chat.cli.options import ConfigArguments, Misconfigured, with_config
+from tornado_chat.cli.options import ConfigArguments, Misconfigured, parse_duration_option, with_config
 from tornado_chat.core.types import Role
-
-SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _parse_duration(context: click.Context, parameter: click.Parameter, text: str) -> float:
-    match = re.fullmatch(r"(\d{1,9})([smhd])", text, re.ASCII)
-    if match is None or not int(match[1]):
-        raise click.BadParameter(f'"{text}" is not a duration such as 90s, 30m, 12h or 7d')
-    return float(int(match[1]) * SECONDS_PER_UNIT[match[2]])
 
 
 @click.command()
@@ -29,7 +20,7 @@ def _parse_duration(context: click.Context, parameter: click.Parameter, text: st
 @click.option("--name", help="The display name.")
 @click.option(
     "--expires",
-    callback=_parse_duration,
+    callback=parse_duration_option,
     default="12h",
     show_default=True,
     help="How long the token is valid, such as 90s, 30m, 12h or 7d.",

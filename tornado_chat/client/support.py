@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,11 +12,11 @@ from tornado_chat.client.reconnecting_client import (
     MessageRefused,
     Options,
     ReconnectingClient,
-    Token,
     new_id,
     websocket_url,
 )
 from tornado_chat.client.repeats import RepeatFilter
+from tornado_chat.client.token_expiry import Token
 
 MAX_REMEMBERED_USERS = 1000
 """Number of users whose messages a waiter's client keeps, to detect repeated messages.
@@ -75,6 +75,7 @@ class SupportClient(ReconnectingClient[SupportFrame]):
         self.features = tuple(features)
         self.uuid: str | None = None  # the client's own address, from `initialize`
         self._endpoint_url = websocket_url(base_url, self._path)
+        self._renewal_id = ""  # of the `auth` that has sent the last newer token
         self._is_joined = True  # the last of _join_type (as in a new client) and _leave_type that was sent
 
     async def send_frame(self, type: str, payload: Any = None, *, to: str | None = None) -> str:
@@ -134,10 +135,16 @@ class SupportClient(ReconnectingClient[SupportFrame]):
             self._write(self._frame(new_id(), "auth", auth))
             if "ack" not in self.features:
                 self._on_authenticated()
+        elif received.reply_id is not None and received.reply_id == self._renewal_id:
+            return  # the answer to a newer token
         elif received.type == "auth_success":
             self._on_authenticated()
         elif received.reply_id is None or not self._answer(received.reply_id, received):
             self._handle_event(received)
+
+    def _token_frame(self, token: str) -> Mapping[str, Any] | None:
+        self._renewal_id = new_id()
+        return self._frame(self._renewal_id, "auth", {"token": token}) if self.features else None
 
     def _on_authenticated(self) -> None:
         self._join()

@@ -114,6 +114,16 @@ class Auth:
     guests: bool = reloadable(False, "Issue tokens to anonymous users at POST /api/v1/guest.")
     guest_lifetime: PositiveSeconds = reloadable(86400.0, "Lifetime of the token of an anonymous user.")
     guests_per_minute: Count = reloadable(10, "Guest tokens that one client address may request per minute.")
+    expiry_grace: Seconds = reloadable(
+        60.0,
+        "Time after the end of a token (`exp`) after which its socket is closed with 4401. A participant of "
+        "an unfinished conversation stays until the conversation has ended, or until longest_socket.",
+    )
+    longest_socket: Seconds = reloadable(
+        43200.0,
+        "Time since its opening after which the socket of a participant of an unfinished conversation is "
+        "closed, too, if its token has ended; 0 lets it stay until the conversation has ended.",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The events that the bus carries.
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
-starts and ends of rooms, the changes of conversations, ``ReadAdvanced``. The writer publishes them after the
-commit. ``DuplicateMessage`` refers to a message that an earlier commit has stored.
+starts and ends of rooms, the changes of conversations, ``ReadAdvanced``, ``TokensRevoked``. The writer
+publishes them after the commit. ``DuplicateMessage`` refers to a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
 ``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``. (The notice of a start comes with the
@@ -19,6 +19,7 @@ from tornado_chat.core.types import (
     Message,
     Notification,
     Person,
+    Revocation,
     Role,
     Room,
     SessionState,
@@ -130,6 +131,12 @@ class WaiterReplaced(msgspec.Struct, frozen=True):
     conn: str
 
 
+class TokensRevoked(msgspec.Struct, frozen=True):
+    """The tokens of a person are refused from now on, and the sockets that they opened are closed."""
+
+    revocation: Revocation
+
+
 SequencedItem = Message | Notification
 Event = (
     Message
@@ -147,6 +154,7 @@ Event = (
     | PresenceChanged
     | QueuePositionChanged
     | WaiterReplaced
+    | TokensRevoked
 )
 
 
@@ -168,6 +176,8 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             return (event.conversation.user,)
         case WaiterReplaced():
             return (event.waiter,)
+        case TokensRevoked():
+            return (event.revocation.person,)
         case ConversationAssigned() | ConversationEnded() | ConversationRequeued():
             row = event.conversation
             lost = event.previous if isinstance(event, ConversationAssigned) else getattr(event, "lost", None)

@@ -29,6 +29,21 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "token_missing": ("缺少令牌", "No token was given"),
     "token_expired": ("令牌已过期, 请重新登录", "The token has expired, sign in again"),
     "token_invalid": ("令牌无效: {reason}", "The token is not valid: {reason}"),
+    "token_revoked": ("令牌已被撤销, 请重新登录", "The token was revoked, sign in again"),
+    "token_refused": ("新令牌未被接受: {reason}", "The new token is not accepted: {reason}"),
+    "token_too_often": (
+        "更换令牌过于频繁, 请稍后再试",
+        "A new token comes too soon after the last one, try again in some seconds",
+    ),
+    "other_person": (
+        "新令牌必须属于同一人和同一角色",
+        "The new token has to be of the same person and role",
+    ),
+    "too_many_revocations": (
+        "撤销记录过多, 上限 {limit}, 请先删除一些",
+        "Too many revocations: at most {limit}, undo some first",
+    ),
+    "no_such_revocation": ("{role} {id} 没有被撤销", "There is no revocation of {role} {id}"),
     "keys_unavailable": (
         "暂时无法验证令牌, 请稍后再试",
         "Tokens cannot be checked right now, try again soon",
@@ -68,7 +83,6 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     # support
     "auth_first": ("请先进行身份认证 (auth)", "Authenticate first (auth)"),
     "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),
-    "auth_already": ("已经通过身份认证", "Already authenticated"),
     "not_connected": ("尚未连接客服, 请先发送 connect", "Not connected to a waiter, send connect first"),
     "still_waiting": ("正在排队, 请稍候", "Still waiting for a waiter"),
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),

@@ -5,6 +5,7 @@ texts that clients receive.
 """
 
 import enum
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -54,6 +55,41 @@ class Identity(msgspec.Struct, frozen=True):
     person: Person
     name: str | None = None
     claims: Mapping[str, Any] = {}
+
+
+class Grant(NamedTuple):
+    """The result of a verified token: the identity, and what ends it.
+
+    :ivar expires: ``exp`` of the token in seconds since 1970; infinite without an end.
+    :ivar issued: ``iat`` of the token in seconds since 1970; None if the token does not say it.
+    :ivar key: the fingerprint of the key that has verified the token; None if a plugin has verified it.
+    """
+
+    identity: Identity
+    expires: float = math.inf
+    issued: float | None = None
+    key: bytes | None = None
+
+
+class Revocation(msgspec.Struct, frozen=True):
+    """The refusal of a person's tokens, until it ends.
+
+    :ivar since: tokens that were issued before this time, or that do not say when, are refused.
+    :ivar until: the time at which the revocation ends.
+    :ivar all_tokens: True if tokens that were issued later are refused, too.
+    :ivar made_by: the user of the machine, or the ``Person.key`` of the caller of the HTTP API.
+    """
+
+    id: int
+    person: Person
+    since: int
+    until: int
+    all_tokens: bool = False
+    made_by: str = ""
+
+    def refuses(self, issued: float | None) -> bool:
+        """Return True if a token is refused. :arg issued: its ``iat`` in seconds since 1970."""
+        return self.all_tokens or issued is None or issued * 1_000_000 < self.since
 
 
 class StaffAccount(msgspec.Struct, frozen=True):

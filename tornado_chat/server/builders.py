@@ -31,6 +31,8 @@ from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
+from tornado_chat.services.auth.revocations import Revocations
+from tornado_chat.services.auth.socket_expiry import SocketExpiry
 from tornado_chat.services.container import Services
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
@@ -156,6 +158,8 @@ class Auth:
     accounts: Accounts
     access_control: AccessControl
     guests: Guests
+    revocations: Revocations
+    socket_expiry: SocketExpiry
 
 
 def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: TokenKeys) -> Auth:
@@ -169,8 +173,12 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         Passwords(),
         LoginThrottle(),
     )
-    access_control = AccessControl(keys.authenticator, base.plugins, accounts.require_session)
-    return Auth(accounts, access_control, Guests(config.auth, keys.secret))
+    revocations = Revocations(storage.store, delivery.connections)
+    access_control = AccessControl(
+        keys.authenticator, base.plugins, accounts.require_session, revocations.check
+    )
+    socket_expiry = SocketExpiry(config.auth, delivery.connections, access_control, base.loop)
+    return Auth(accounts, access_control, Guests(config.auth, keys.secret), revocations, socket_expiry)
 
 
 @dataclass(frozen=True)
@@ -218,7 +226,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         ConversationRepository(storage.store),
         base.loop,
         base.bus.publish,
-        plugin_registration.collect_queue_policy(base.plugins),
+        plugin_registration.collect_queue_policy(base.plugins)[0],
         base.metrics.queue_wait,
         is_certain=cluster_mode.is_certain,
         settle_seconds=cluster_mode.settle_seconds,
@@ -392,6 +400,7 @@ def build_services(
         support_history=conversations.support_history,
         guests=auth.guests,
         accounts=auth.accounts,
+        revocations=auth.revocations,
         status_aggregator=monitoring.status_aggregator,
         metrics=base.metrics,
         frames=CounsellingEncoders(config.server.language, base.times, config.counselling.legacy_system_key),
@@ -418,6 +427,7 @@ def connect_event_handlers(
     base: Foundation,
     storage: Storage,
     delivery: Delivery,
+    auth: Auth,
     messaging: Messaging,
     coordination: Coordination,
     conversations: Conversations,
@@ -431,6 +441,7 @@ def connect_event_handlers(
 
     bus.add_handler(cast(EventHandler, hub.deliver), Message, Notification)
     bus.add_handler(cast(EventHandler, catch_up), DuplicateMessage)
+    bus.add_handler(auth.revocations.on_event, *auth.revocations.events)
     bus.add_handler(messaging.notifications.on_event, *messaging.notifications.events)
     bus.add_handler(conversations.counselling.on_event, *conversations.counselling.events)
     # The coordinator comes before the sockets of support: a client may react to an event at once with a

@@ -227,9 +227,9 @@ class _ServerProcess:
             self._manager.notify_reloading()
             try:
                 await self._reload_now(server, read_config)
-            except Exception:  # a plugin failed, or there is a bug in the server: it goes on as it is
+            except Exception:  # a queue policy failed, or there is a bug: the server goes on as it is
                 self._config_problem = "not reloaded, see the log"
-                log.exception("the configuration was not reloaded")
+                log.exception("the configuration was not reloaded, all values are the previous ones")
             self._last_status = self._status(server)
             self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
 
@@ -242,6 +242,9 @@ class _ServerProcess:
             log.error("not reloaded, the configuration has mistakes: %s", "; ".join(map(str, error.problems)))
             return
         self._config_problem = "a restart is needed, see the log" if change.needs_restart else ""
+        if change.failed_plugins:
+            names = ", ".join(dict.fromkeys(change.failed_plugins))
+            self._config_problem = f"not reloaded: plugin {names}, see the log"
         logs.configure(config.logging, process=self._manager.process)
         if not self._manager.process:  # the parent process has logged them for its workers
             config.log_warnings()

@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.shared_load import SharedLoads
@@ -12,6 +13,7 @@ from tornado_chat.config.reload import ConfigChange, merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.core.close_codes import RESTARTING, STARTING_AFRESH
 from tornado_chat.core.errors import ChatError
+from tornado_chat.domain.queue import QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins.manager import PluginError
@@ -34,6 +36,14 @@ log = logging.getLogger(__name__)
 FILTER_TIMEOUT_SECONDS = 5.0  # seconds that messages get to pass the filters when the server stops
 CLOSE_TIMEOUT_SECONDS = 2.0  # seconds that sockets get to finish the closing handshake
 LATE_REQUEST_SECONDS = 0.5  # seconds that a connection accepted just before the stop gets for its request
+
+
+class _Switched(NamedTuple):
+    """The values that a reload replaces in all parts together."""
+
+    config: Config
+    keys: TokenKeys
+    policy: QueuePolicy
 
 
 class Server:
@@ -69,10 +79,10 @@ class Server:
         self._more_pages = more_pages
         self._loop = asyncio.get_running_loop()
         self.metrics = Metrics()
-        self._plugins, keys, self._database = bootstrap(config, self._loop, self.metrics)
+        self._plugins, self._keys, self._database = bootstrap(config, self._loop, self.metrics)
         self._cluster_mode = Clustered(config.cluster, self._loop) if config.cluster.url else Standalone()
         try:
-            self.application = self._build(keys)
+            self.application = self._build(self._keys)
         except PluginError as error:
             self._store.close()
             raise StartError(str(error)) from error
@@ -114,10 +124,11 @@ class Server:
         monitoring = builders.build_monitoring(base, storage, delivery, coordination)
         self._services = builders.build_services(base, delivery, auth, messaging, conversations, monitoring)
         builders.connect_event_handlers(
-            base, storage, delivery, messaging, coordination, conversations, plugin_host
+            base, storage, delivery, auth, messaging, coordination, conversations, plugin_host
         )
         self._hub, self._connections = delivery.hub, delivery.connections
         self._accounts, self._access_control, self._guests = auth.accounts, auth.access_control, auth.guests
+        self._revocations, self._socket_expiry = auth.revocations, auth.socket_expiry
         self._filtering = messaging.filtering
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
@@ -147,6 +158,7 @@ class Server:
         try:
             plugin_registration.create_tables(self._plugins, self._database, self._config.storage.url)
             self._cluster_mode.on_other_went_back(self._start_afresh)
+            await self._revocations.start()
             await self._cluster_mode.join()
             if self._announced_at_start:
                 # Again, since Redis may have been away together with the database.
@@ -158,6 +170,7 @@ class Server:
         except (PluginError, DatabaseOpenError) as error:
             raise StartError(str(error)) from error
         self._hub.start_sweeping()
+        self._socket_expiry.start()
         self._accounts.start()
         self._history.start()
         await self._status_aggregator.start()
@@ -217,7 +230,9 @@ class Server:
     async def _stop_parts(self) -> None:
         """Stop the parts that serve no client any more, or never have. Each may have been started or not."""
         self._hub.stop_sweeping()
+        self._socket_expiry.stop()
         await self._accounts.stop()
+        await self._revocations.stop()
         self._history.stop()
         await self._status_aggregator.stop()
         await self._plugin_event_feed.stop()
@@ -231,33 +246,74 @@ class Server:
     async def reload(self, config: Config) -> ConfigChange:
         """Reload the plugins' sections of ``config``, the keys, and every option that needs no restart.
 
-        Open sockets stay open, also those of tokens that would not be accepted any more.
+        Closes the sockets of tokens whose key is not accepted any more. A plugin that fails is named in the
+        result and keeps its previous settings, or the server the previous queue policy.
+
+        Strategy: everything that can fail is prepared first, then the parts of the server are switched. If
+        one fails all the same, the others are switched back, so that they never work with different values.
 
         :raises ConfigError: plugins have mistakes in their sections, or keys cannot be used. Nothing has
             changed then.
         """
         change = merge_reloadable(self._config, config)
-        new, before = change.config, self._access_control.authenticator
+        new, authenticator = change.config, self._access_control.authenticator
         try:
-            keys = load_keys(new.auth, new.staff, new.state_dir, before)
+            keys = load_keys(new.auth, new.staff, new.state_dir, authenticator)
         except ValueError as error:
             raise ConfigError([make_key_problem(error)]) from error
-        plugins = await self._plugins.reload(config)
-        # From here on nothing can fail.
-        self._config = new
+        plugins = await self._plugins.reload(self._plugins.read_settings(config))
+        failed = [*plugins.failed]
+        policy = self._prepare_queue_policy(failed)
+        before = _Switched(self._config, self._keys, self._dispatcher.policy)
+        try:
+            self._switch(_Switched(new, keys, policy))
+        except BaseException:
+            self._switch(before)
+            raise
+        self._socket_expiry.sweep()
+        return replace(
+            change,
+            plugins=plugins.changed,
+            failed_plugins=failed,
+            keys=keys.authenticator.has_different_keys(authenticator),
+        )
+
+    def _prepare_queue_policy(self, failed: list[str]) -> QueuePolicy:
+        """Return the queue policy for a reload: the present one if the new one fails.
+
+        :arg failed: the plugin that failed is added to it.
+        """
+        try:
+            policy, name = plugin_registration.collect_queue_policy(self._plugins)
+        except PluginError as error:
+            log.error("the previous queue policy stays in use: %s", error)
+            failed.append(error.plugin)
+            return self._dispatcher.policy
+        try:
+            self._dispatcher.check_policy(policy)
+        except Exception:
+            log.exception("the previous queue policy stays in use: the one of plugin %s failed", name)
+            failed.append(name)
+            return self._dispatcher.policy
+        return policy
+
+    def _switch(self, to: "_Switched") -> None:
+        """Let all parts use other values. Nothing here reads a file or calls a plugin, except its policy."""
+        new, keys = to.config, to.keys
+        self._dispatcher.reconfigure(new.support, to.policy)
         self._access_control.reconfigure(keys.authenticator)
         self._guests.reconfigure(new.auth, keys.secret)
         self._accounts.reconfigure(new.auth, keys.account_key)
+        self._socket_expiry.reconfigure(new.auth)
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
-        self._dispatcher.reconfigure(new.support, plugin_registration.collect_queue_policy(self._plugins))
         self._services.reconfigure(new.limits, new.support)
         self._http.reconfigure(new.server.trusted_proxies, new.limits.frame_bytes)
         self.application.reconfigure(new)
-        return replace(change, plugins=plugins, keys=keys.authenticator.has_different_keys(before))
+        self._config, self._keys = new, keys
 
     @property
     def config(self) -> Config:

@@ -11,7 +11,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.services.container import Services
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web import pages, widget
-from tornado_chat.web.api import notifications, ops, sessions, staff, status
+from tornado_chat.web.api import notifications, ops, revocations, sessions, staff, status
 from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NotFoundHandler
 from tornado_chat.web.api.operations import Routes
@@ -57,6 +57,7 @@ class ChatApplication(Application):
             *notifications.ROUTES,
             *support_api.ROUTES,
             *staff.ROUTES,
+            *revocations.ROUTES,
             *status_routes,
         ]
         self._api_documents = ApiDocuments([*api_routes, *api_docs.ROUTES, *ops.ROUTES], config.auth)

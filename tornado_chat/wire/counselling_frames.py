@@ -69,6 +69,10 @@ class ChatQuery(msgspec.Struct, frozen=True):
 
 # --- from the client ---
 
+NewerToken = Annotated[
+    str, Meta(description="A newer JWT of the same person and role.", examples=["eyJhbGciOi…"])
+]
+
 
 class ClientFrame(msgspec.Struct, frozen=True):
     """Any frame that a participant sends to `/chat`."""
@@ -117,6 +121,13 @@ class ClientFrame(msgspec.Struct, frozen=True):
         ]
         | UnsetType
     ) = UNSET
+    token: NewerToken | UnsetType = UNSET
+
+
+class ListenerFrame(msgspec.Struct, frozen=True):
+    """Any frame that a client sends to `/notify` or `/observe`."""
+
+    token: NewerToken | UnsetType = UNSET
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -126,6 +137,12 @@ class Alive(msgspec.Struct, frozen=True):
 
 
 # --- to the client ---
+
+
+class TokenAccepted(msgspec.Struct):
+    """The answer to `token`: the socket uses the newer token from now on."""
+
+    token: Annotated[bool, Meta(description="Always true.", examples=[True])]
 
 
 class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -144,6 +161,10 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
     seq: Counted | UnsetType = UNSET
     self: (
         Annotated[bool, Meta(description="Feature `echo`: true if the receiving person sent the message.")]
+        | UnsetType
+    ) = UNSET
+    token: (
+        Annotated[bool, Meta(description="Feature `token`: false in the error for a refused token.")]
         | UnsetType
     ) = UNSET
 

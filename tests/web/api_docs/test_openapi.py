@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -17,6 +18,7 @@ from tornado_chat import config
 from tornado_chat.core.types import Role
 from tornado_chat.server import builders
 from tornado_chat.server.server import Server
+from tornado_chat.storage import revocations
 from tornado_chat.web.api.operations import VERBS
 
 OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
@@ -263,6 +265,14 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     for name in ("get_health", "get_readiness", "get_metrics", "get_openapi", "get_asyncapi"):
         await call(name, None)
     await call("get_status", HOST)
+
+    revoked = {"role": "user", "id": 99, "for": "1h"}
+    await call("revoke", HOST, revoked)
+    assert len((await call("list_revocations", HOST))["items"]) == 1
+    with mock.patch.object(revocations, "MAX_REVOCATIONS", 0):
+        await call("revoke", HOST, revoked)
+    for _ in range(2):
+        await call("undo_revocation", HOST, query="?role=user&id=99")
 
     await _try_common_errors(call, document)
     strangers = {(name, 403, "") for name in ("get_health", "get_readiness", "get_metrics")}

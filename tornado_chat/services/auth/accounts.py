@@ -31,7 +31,7 @@ from tornado_chat.storage import staff
 log = logging.getLogger(__name__)
 
 TOKEN_LIFETIME_SECONDS = 900.0
-SWEEP_INTERVAL_SECONDS = 20.0  # seconds between two searches for sockets whose session has ended
+SWEEP_INTERVAL_SECONDS = 5.0  # seconds between two searches for sockets whose session has ended
 TOUCH_INTERVAL_SECONDS = 120.0  # seconds between two records that the sessions of open sockets are in use
 KEEP_EXPIRED_SECONDS = 86400.0
 """The time for which expired sessions are kept: an open conversation may outlive its session by that."""

@@ -12,8 +12,9 @@ of them do not wait: the next fetches run in the background.
 import asyncio
 import contextlib
 import logging
+import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -149,6 +150,20 @@ class KeySet:
     def has_same_source(self, other: "KeySet") -> bool:
         """Return True if ``other`` has the same URL and algorithms."""
         return (self._url, self._algorithms) == (other._url, other._algorithms)
+
+    def keys(self) -> Sequence[jwt.PyJWK] | None:
+        """Return the known keys; None before the first fetch."""
+        return self._keys if self._fetched_at is not None else None
+
+    def expire(self) -> None:
+        """Fetch the keys again when the next caller, or ``refresh``, wants one."""
+        if self._fetched_at is not None:
+            self._fetched_at = -math.inf
+
+    def refresh(self) -> None:
+        """Fetch the keys in the background if they are too old."""
+        if self._is_stale():
+            self._get_or_start_fetch()
 
     async def key(self, kid: str | None, alg: str) -> jwt.PyJWK:
         """The key that verifies a token with this header, bound to ``alg``.

@@ -122,6 +122,10 @@ class DispatchState:
         self._make_queue = make_queue
         self.clear()
 
+    @property
+    def policy(self) -> QueuePolicy:
+        return self._policy
+
     def clear(self) -> None:
         """Discard the whole state. Cases, waiters and decisions from before are not part of the new state."""
         self.queue = self._make_queue(self._policy)
@@ -130,11 +134,14 @@ class DispatchState:
         self._ended: dict[int, None] = {}
 
     def reconfigure(self, capacity: int, policy: QueuePolicy, now: float) -> None:
-        """Use another capacity and policy from now on, also for users that are waiting already."""
+        """Use another capacity and policy from now on, also for users that are waiting already.
+
+        If ``policy`` fails, its error is raised and nothing has changed.
+        """
+        self.queue.set_policy(policy)
         self._capacity, self._policy = capacity, policy
         for waiter in self.waiters.values():
             self.update_waiter(waiter, now)
-        self.queue.set_policy(policy)
 
     # --- conversations ---
 

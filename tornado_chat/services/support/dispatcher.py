@@ -152,13 +152,23 @@ class Dispatcher:
     def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
         """Use other settings and another policy from now on, also for users that are waiting already.
 
-        A waiter with more users than the new capacity keeps them; a running grace keeps its length.
+        A waiter with more users than the new capacity keeps them; a running grace keeps its length. If
+        ``policy`` fails to rank the waiting users, its error is raised and nothing has changed.
         """
+        self._state.reconfigure(settings.capacity, policy, self._loop.time())
         self._settings = settings
         self._absences.grace_seconds = settings.rejoin_grace
         self._positions.interval = settings.queue_interval
-        self._state.reconfigure(settings.capacity, policy, self._loop.time())
-        self._match()
+        self._loop.call_soon(self._match)  # not here, as a policy that fails must not stop a reload
+
+    @property
+    def policy(self) -> QueuePolicy:
+        """The policy in use."""
+        return self._state.policy
+
+    def check_policy(self, policy: QueuePolicy) -> None:
+        """Let ``policy`` rank the waiting users, and change nothing. Raises the error of ``policy``."""
+        self._state.queue.check_policy(policy)
 
     # --- presence reports ---
 

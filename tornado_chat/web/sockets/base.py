@@ -27,9 +27,17 @@ from tornado.websocket import WebSocketClosedError
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.close_codes import CLOSE_REASON_NAMES
-from tornado_chat.core.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
+from tornado_chat.core.errors import (
+    ChatError,
+    Conflict,
+    Forbidden,
+    Malformed,
+    TooBig,
+    TooFast,
+    Unauthenticated,
+)
 from tornado_chat.core.texts import error_text
-from tornado_chat.core.types import AppendResult, Identity
+from tornado_chat.core.types import AppendResult, Grant, Identity
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROP_REASONS
 from tornado_chat.services.container import Services
@@ -41,6 +49,7 @@ log = logging.getLogger(__name__)
 
 MAX_PENDING_MESSAGES = 64  # messages of one socket that wait for their commit
 MALFORMED_WINDOW_SECONDS = 60.0  # in which malformed frames are counted
+TOKEN_INTERVAL_SECONDS = 1.0  # seconds between two newer tokens of a socket, as a check costs time
 MAX_CLOSE_REASON_BYTES = 123  # RFC 6455 section 5.5
 
 REQUEST_ATTRIBUTES = (
@@ -70,6 +79,7 @@ class SocketHandler(FastWebSocketHandler):
     admitted = False
     _counted = False
     _pending_messages = 0
+    _renewable_at = 0.0  # by the loop's clock
     _slot_free: asyncio.Future[None] | None = None
     _malformed_at: deque[float] | None = None  # times of the last malformed frames, by the loop's clock
     _local_close: tuple[int, str] | None = None  # if the server closes: the close code and the reason's name
@@ -173,14 +183,41 @@ class SocketHandler(FastWebSocketHandler):
 
     # --- for subclasses ---
 
-    def open_stream(self, identity: Identity, encoder: Encoder) -> SocketStream:
+    @property
+    def is_engaged(self) -> bool:
+        """True if the client takes part in an unfinished conversation, or waits in the queue.
+
+        Such a socket outlives its token, see ``[auth] longest_socket``.
+        """
+        return False
+
+    async def renew_token(self, token: str) -> Identity:
+        """Let the socket use a newer token, and return its identity.
+
+        :raises Forbidden: ``other_person``, the token is of another person or role; or ``token_refused``,
+            it is not accepted. The socket stays open.
+        :raises Conflict: ``token_too_often``.
+        """
+        assert self.socket_stream is not None, "frames are read only after the socket is admitted"
+        now = self._loop.time()
+        if now < self._renewable_at:
+            raise Conflict("token_too_often")
+        self._renewable_at = now + TOKEN_INTERVAL_SECONDS
+        try:
+            grant = await self.services.access_control.authenticate(token)
+        except Unauthenticated as error:
+            raise Forbidden("token_refused", reason=error_text(self.services.language, error)) from error
+        self.services.connections.renew(self.socket_stream, grant)
+        return grant.identity
+
+    def open_stream(self, grant: Grant, encoder: Encoder) -> SocketStream:
         """Open the outgoing side of this socket, after its person is authenticated.
 
         :raises TooFast: the person has too many open sockets.
         :raises Restarting: the server is about to stop.
         """
         self.socket_stream = self.services.connections.open(
-            identity, self, encoder, self.meters, self.connection_id
+            grant, self, encoder, self.meters, self.connection_id
         )
         log.info("authenticated", extra=self._log_fields())
         return self.socket_stream

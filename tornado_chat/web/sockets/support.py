@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping
 from functools import partial
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unauthenticated
-from tornado_chat.core.types import Conversation, Role, Thread
+from tornado_chat.core.types import Conversation, Identity, Role, Thread
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import support as wire
@@ -78,6 +78,10 @@ class SupportHandler(SocketHandler):
                 await support.rate(connection, payload.rate, payload.feedback)
                 self.send(self.frames.success("rate_success", frames.Rated(payload.rate), command.id))
 
+    @property
+    def is_engaged(self) -> bool:
+        return self.connection is not None and self.connection.is_engaged
+
     def reply_error(self, error: ChatError, data: str | bytes) -> None:
         self.send(self.frames.error(error, wire.peek_id(data)))
 
@@ -119,13 +123,16 @@ class SupportHandler(SocketHandler):
 
     async def _authenticate(self, command: wire.Command, auth: frames.Auth) -> None:
         if self.connection is not None:
-            raise Conflict("auth_already")
+            self.connection.identity = await self.renew_token(auth.token)
+            self._send_auth_success(self.connection.identity, command)
+            return
         try:
-            identity = await self.services.access_control.verify(auth.token)
+            grant = await self.services.access_control.authenticate(auth.token)
+            identity = grant.identity
             if identity.person.role is not self.role:
                 raise Forbidden("role_not_allowed", role=identity.person.role.value)
             self.frames.features = wire.FEATURES.intersection(auth.features)
-            socket_stream = self.open_stream(identity, self.frames)
+            socket_stream = self.open_stream(grant, self.frames)
         except ChatError as error:
             self.send(self.frames.error(error, command.id))
             self.refuse(error)
@@ -135,11 +142,14 @@ class SupportHandler(SocketHandler):
         self.connection = SupportConnection(
             identity, socket_stream, self, self.frames.address, self.frames.features
         )
+        self._send_auth_success(identity, command)
+        self.services.local_conversations.sign_in(self.connection)
+
+    def _send_auth_success(self, identity: Identity, command: wire.Command) -> None:
         person = identity.person
         success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
         if success is not None:
             self.send(success)
-        self.services.local_conversations.sign_in(self.connection)
 
     def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
         """Send ``ready_success``, if requested: all open conversations were sent before this frame.
