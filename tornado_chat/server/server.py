@@ -19,6 +19,7 @@ from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.server.listen_sockets import open_listen_sockets
 from tornado_chat.server.preflight import make_key_problem
 from tornado_chat.services.auth.keys import TokenKeys, load_keys
+from tornado_chat.storage import numbers
 from tornado_chat.storage.open import DatabaseOpenError
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
@@ -122,6 +123,9 @@ class Server:
         try:
             plugin_registration.create_tables(self._plugins, self._database, self._config.storage.url)
             await self._cluster_mode.join()
+            first_number = self._config.counselling.first_number
+            if first_number > 1:
+                await self._store.write(lambda tx: numbers.begin_at(tx, first_number))
             await self._plugins.start(self._contexts)
             await self._plugin_event_feed.start()
         except ChatError as error:

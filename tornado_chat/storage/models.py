@@ -263,6 +263,16 @@ class Lease(Table):
     until = pw.BigIntegerField()
 
 
+class NumberSequence(Table):
+    """The last number that the server chose by itself for a row of the table ``name``.
+
+    See ``storage/numbers.py``.
+    """
+
+    name = pw.CharField(32, primary_key=True)
+    last_number = pw.BigIntegerField()
+
+
 class DataOperation(Table):
     """An operation on personal data; rows are added and never changed.
 
@@ -298,4 +308,5 @@ TABLES = (
     WriterProcess,
     Lease,
     DataOperation,
+    NumberSequence,
 )
