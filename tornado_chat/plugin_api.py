@@ -10,6 +10,7 @@ from tornado_chat.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tornado_chat.core.plain_text import escape_controls
 from tornado_chat.core.types import (
     Action,
     Conversation,
@@ -85,6 +86,7 @@ __all__ = [
     "WaiterPool",
     "WriteBehind",
     "described",
+    "escape_controls",
     "hookimpl",
     "models",
     "option",

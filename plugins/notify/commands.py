@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tornado_chat.plugin_api import CommandContext
+from tornado_chat.plugin_api import CommandContext, escape_controls
 
 from . import outbox
 from .outbox import DEAD, DELIVERED, WAITING, NotifyDelivery
@@ -92,7 +92,7 @@ def _table(rows: Sequence[NotifyDelivery], timezone: str) -> list[str]:
                 row.recipient,
                 row.shown,
                 # The text comes from another server, and must not contain control codes for the terminal.
-                "".join(char if char.isprintable() else " " for char in row.last_error or ""),
+                escape_controls(row.last_error or ""),
             )
         )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

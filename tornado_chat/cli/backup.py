@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tornado_chat import config as configuration
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
 from tornado_chat.cli.person_data import confirm, mysql_arguments, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
+from tornado_chat.core.plain_text import escape_controls
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
@@ -151,7 +153,8 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
     if erased:
         click.echo("these people were erased after the backup, and their data are back; erase them again:")
         for person in erased:
-            click.echo(f"    tornado-chat erase --role {person.role.value} --user {person.id}")
+            id = shlex.quote(escape_controls(person.id))
+            click.echo(f"    tornado-chat erase --role {person.role.value} --user {id}")
 
 
 def _in_use(database: Path) -> str:

@@ -6,6 +6,7 @@ import click
 
 from tornado_chat.cli import formatting
 from tornado_chat.cli.formatting import pad, width_of
+from tornado_chat.core.plain_text import escape_controls
 from tornado_chat.core.status import ConversationStatus, Status
 
 MAX_ROWS = 10
@@ -46,7 +47,7 @@ def _head(status: Status, address: str) -> Iterator[str]:
         f"up {duration(max(each.uptime for each in status.processes))}"
     )
     for part, problem in status.problems.items():
-        yield click.style(f"  {part}: {_clean(problem)}", "red")
+        yield click.style(f"  {part}: {escape_controls(problem)}", "red")
 
 
 def _summary(status: Status) -> Iterator[str]:
@@ -169,7 +170,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> It
     """Yield a table with aligned columns; nothing if it has no rows. :arg total: the rows that exist."""
     if not rows:
         return
-    cells = [[_clean(cell) for cell in row] for row in rows[:MAX_ROWS]]
+    cells = [[escape_controls(cell) for cell in row] for row in rows[:MAX_ROWS]]
     # The last column is not padded, so that lines copied from a terminal have no trailing blanks.
     widths = [*(max(width_of(row[n]) for row in (head, *cells)) for n in range(len(head) - 1)), 0]
     yield ""
@@ -217,8 +218,3 @@ def _short_duration(seconds: float) -> str:
         ms = 1000 * seconds
         return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
     return f"{seconds:.1f} s"
-
-
-def _clean(text: str) -> str:
-    """Replace control characters: names come from tokens, and must not control the terminal."""
-    return "".join(char if char.isprintable() else "�" for char in text)

@@ -206,6 +206,11 @@ class Counselling:
     legacy_system_key: bool = option(
         True, "Send the key `system` in addition to isSystem, for deployed front ends of the seed."
     )
+    first_number: Annotated[int, Meta(ge=1, le=10**15)] = option(
+        1,
+        "The server's own numbers of sessions and supervision records begin here, or behind the last one "
+        "that it gave. If a host system chooses numbers (`session_id`), begin above the host's numbers.",
+    )
 
 
 @dataclass(frozen=True)

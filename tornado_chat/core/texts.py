@@ -80,6 +80,14 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "session_finished": ("会话已结束", "The session has ended"),
     "only_yourself": ("只能为自己创建会话", "You can open a session for yourself only"),
     "session_exists": ("会话 {id} 已存在", "There is already a session {id}"),
+    "number_by_host": (
+        "编号只能由主系统指定, 请去掉 {name}",
+        "Only the roles service and admin choose numbers: leave out {name}",
+    ),
+    "numbers_used_up": (
+        "没有可用的编号, 请联系管理员",
+        "No number is left for it, ask your administrator",
+    ),
     # support
     "auth_first": ("请先进行身份认证 (auth)", "Authenticate first (auth)"),
     "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),

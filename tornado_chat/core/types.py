@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tornado_chat.core.numbers import MAX_NUMBER
+
 
 class Role(enum.StrEnum):
     """The role of a person, as in the role claim of the token."""
@@ -39,9 +41,15 @@ class Person(NamedTuple):
 
     @property
     def host_id(self) -> int | str:
-        """The id as the host system most likely writes it: an integer if it has the form of one."""
-        number = self.id.isascii() and self.id.isdigit() and str(int(self.id)) == self.id
-        return int(self.id) if number else self.id
+        """The id as the host system most likely writes it: an integer if it has the form of one.
+
+        Integers of more than 64 bits stay texts, as most programs cannot read them.
+        """
+        if self.id.isascii() and self.id.isdigit():
+            number = int(self.id)
+            if number <= MAX_NUMBER and str(number) == self.id:
+                return number
+        return self.id
 
     @classmethod
     def from_key(cls, key: str) -> "Person":

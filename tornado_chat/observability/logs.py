@@ -24,10 +24,12 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Protocol, TextIO
+
+from tornado_chat.core.plain_text import escape_controls
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +213,7 @@ class TextFormatter(logging.Formatter):
             parts = [f"<{SYSLOG_PRIORITIES.get(record.levelno, 5)}>{record.levelname}"]
         else:
             parts = [_time(record), record.levelname]
-        parts += [record.name, _escape_unprintable(_redacted_message(record), _python_escape)]
+        parts += [record.name, escape_controls(_redacted_message(record))]
         values = {**_redacted_fields(record), **self._common_fields, **_traceback_field(record)}
         parts += [f"{key}={_format_value(value)}" for key, value in values.items()]
         return " ".join(parts)
@@ -245,7 +247,7 @@ class JsonFormatter(logging.Formatter):
             **event,
             **_traceback_field(record),
         }
-        return _escape_unprintable(json.dumps(event, ensure_ascii=False, default=str), _json_escape)
+        return escape_controls(json.dumps(event, ensure_ascii=False, default=str), _json_escape)
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -276,18 +278,7 @@ def _format_value(value: Any) -> str:
     text = str(value)
     if not (UNQUOTED_PATTERN.fullmatch(text) and text.isprintable()):
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return _escape_unprintable(text, _python_escape)
-
-
-def _escape_unprintable(text: str, escape: Callable[[str], str]) -> str:
-    """Return ``text`` with the characters escaped that could break the line or control a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else escape(char) for char in text)
-
-
-def _python_escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return escape_controls(text)
 
 
 def _json_escape(char: str) -> str:

@@ -24,6 +24,7 @@ from tornado_chat.server.listen_sockets import open_listen_sockets
 from tornado_chat.server.preflight import make_key_problem
 from tornado_chat.services.auth.keys import TokenKeys, load_keys
 from tornado_chat.services.messaging.position_check import PositionCheck
+from tornado_chat.storage import numbers
 from tornado_chat.storage.open import DatabaseOpenError
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
@@ -163,6 +164,9 @@ class Server:
             if self._announced_at_start:
                 # Again, since Redis may have been away together with the database.
                 self._cluster_mode.announce_went_back(self._announced_at_start)
+            first_number = self._config.counselling.first_number
+            if first_number > 1:
+                await self._store.write(lambda tx: numbers.begin_at(tx, first_number))
             await self._plugins.start(self._contexts)
             await self._plugin_event_feed.start()
         except ChatError as error:

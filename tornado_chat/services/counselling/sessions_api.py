@@ -53,6 +53,7 @@ class Sessions:
         """Create a session and notify its consultant. Returns the session and True.
 
         A repeated call with the same ``session_id`` and people returns the existing session and False.
+        ``consultant_name`` of a visitor is ignored: a visitor does not name its consultant.
 
         :raises Conflict: ``session_id`` is the id of a session of other people.
         """
@@ -62,6 +63,7 @@ class Sessions:
                 raise Forbidden("role_not_allowed", role=caller.role.value)
             if caller.role is Role.USER and caller.id != user_id:
                 raise Forbidden("only_yourself")
+        _require_host_number(caller, "session_id", session_id)
         msg = await self._notifications.announcement(Person(Role.CONSULTANT, consultant_id))
 
         def work(tx: Transaction) -> tuple[Room, bool]:
@@ -70,7 +72,7 @@ class Sessions:
                 user_id=user_id,
                 consultant_id=consultant_id,
                 user_name=user_name or (identity.name if caller.role is Role.USER else None),
-                consultant_name=consultant_name,
+                consultant_name=None if caller.role is Role.USER else consultant_name,
                 appointment_id=appointment_id,
                 session_id=session_id,
             )
@@ -98,6 +100,7 @@ class Sessions:
             identity, Action.SUPERVISE, session.thread
         ) and (identity.person.role not in HOST_ROLES and identity.person != session.helper):
             raise Forbidden("not_your_session")
+        _require_host_number(identity.person, "record_id", record_id)
         msg = await self._notifications.announcement(Person(Role.SUPERVISOR, supervisor_id))
 
         def work(tx: Transaction) -> tuple[Room, bool]:
@@ -177,6 +180,12 @@ class Sessions:
         if identity.person != room.asker:
             raise Forbidden("not_your_session")
         return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback))
+
+
+def _require_host_number(caller: Person, name: str, number: int | None) -> None:
+    """Check that a caller may choose a number. :raises Forbidden: a person chooses one."""
+    if number is not None and caller.role not in HOST_ROLES:
+        raise Forbidden("number_by_host", name=name)
 
 
 def _room_and_page(

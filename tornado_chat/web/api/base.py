@@ -9,6 +9,7 @@ import msgspec
 from tornado.web import HTTPError, RequestHandler
 
 from tornado_chat.core.errors import ChatError, Forbidden, NotFound, Unavailable
+from tornado_chat.core.numbers import is_number
 from tornado_chat.core.types import Identity, Role
 from tornado_chat.services.container import Services
 from tornado_chat.web.api.operations import allow_header, requested_operation
@@ -55,6 +56,16 @@ class ApiHandler(RequestHandler):
         :raises Malformed: the body does not match ``decoder``.
         """
         return parse(decoder, self.request.body)
+
+    def path_number(self, text: str) -> int:
+        """Return the number in the path, which matched ``NUMBER_PATTERN``.
+
+        :raises NotFound: nothing can have this number.
+        """
+        number = int(text)
+        if not is_number(number):
+            raise NotFound("no_such_page")
+        return number
 
     def cursor(self) -> tuple[int, int]:
         """Return the query parameters ``after`` and ``limit``."""

@@ -7,6 +7,7 @@ import msgspec
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import Forbidden, NotFound, Refused, TooFast
+from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Role
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
@@ -60,7 +61,7 @@ class ReadHandler(ApiHandler):
     )
     async def post(self, notification_id: str) -> None:
         identity = await self.authenticate()
-        read = await self.services.notifications.mark_read(identity.person, int(notification_id))
+        read = await self.services.notifications.mark_read(identity.person, self.path_number(notification_id))
         self.respond(serializers.notification(read, self.services.times))
 
 
@@ -109,7 +110,7 @@ class GuestHandler(ApiHandler):
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/notifications", NotificationsHandler, {}),
-    (r"/api/v1/notifications/(\d{1,18})/read", ReadHandler, {}),
+    (rf"/api/v1/notifications/{NUMBER_PATTERN}/read", ReadHandler, {}),
     (r"/api/v1/support/status", SupportStatusHandler, {}),
     (r"/api/v1/guest", GuestHandler, {}),
 ]

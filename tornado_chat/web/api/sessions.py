@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from tornado_chat.core.errors import Conflict, Forbidden, NotFound
+from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Kind, Role, Thread
 from tornado_chat.web.api import schemas, serializers, transcripts
 from tornado_chat.web.api.base import ApiHandler
@@ -44,6 +45,7 @@ class SessionsHandler(ApiHandler):
         errors=[
             Forbidden("role_not_allowed", role=Role.WAITER.value),
             Forbidden("only_yourself"),
+            Forbidden("number_by_host", name="session_id"),
             Conflict("session_exists", id=4),
         ],
     )
@@ -76,7 +78,7 @@ class SessionHandler(ApiHandler):
     )
     async def get(self, session_id: str) -> None:
         identity = await self.authenticate()
-        room = await self.services.sessions.read(identity, Thread(Kind.SESSION, int(session_id)))
+        room = await self.services.sessions.read(identity, Thread(Kind.SESSION, self.path_number(session_id)))
         self.respond(serializers.session(room, self.services.times))
 
 
@@ -90,7 +92,7 @@ class RecordHandler(ApiHandler):
     )
     async def get(self, record_id: str) -> None:
         identity = await self.authenticate()
-        room = await self.services.sessions.read(identity, Thread(Kind.RECORD, int(record_id)))
+        room = await self.services.sessions.read(identity, Thread(Kind.RECORD, self.path_number(record_id)))
         self.respond(serializers.record(room, self.services.times))
 
 
@@ -108,7 +110,12 @@ class SupervisionHandler(ApiHandler):
                 "The record exists already, with the same `record_id` and supervisor.",
             ),
         ],
-        errors=[NOT_YOURS, NO_SESSION, Conflict("session_exists", id=6)],
+        errors=[
+            NOT_YOURS,
+            Forbidden("number_by_host", name="record_id"),
+            NO_SESSION,
+            Conflict("session_exists", id=6),
+        ],
     )
     async def post(self, session_id: str) -> None:
         """Creates a supervision record, the conversation between the consultant and the supervisor. The
@@ -118,7 +125,7 @@ class SupervisionHandler(ApiHandler):
         body = self.body(_call_supervisor_decoder)
         record, created = await self.services.sessions.call_supervisor(
             identity,
-            int(session_id),
+            self.path_number(session_id),
             supervisor_id=str(body.supervisor_id),
             supervisor_name=body.supervisor_name,
             record_id=body.record_id,
@@ -140,7 +147,7 @@ class EndHandler(ApiHandler):
         sockets. A finished session is not changed.
         """
         identity = await self.authenticate()
-        room = await self.services.sessions.end(identity, int(session_id))
+        room = await self.services.sessions.end(identity, self.path_number(session_id))
         self.respond(serializers.session(room, self.services.times))
 
 
@@ -157,7 +164,9 @@ class RatingHandler(ApiHandler):
         """A new rating replaces an earlier one."""
         identity = await self.authenticate()
         rating = self.body(_rating_decoder)
-        room = await self.services.sessions.rate(identity, int(session_id), rating.rate, rating.feedback)
+        room = await self.services.sessions.rate(
+            identity, self.path_number(session_id), rating.rate, rating.feedback
+        )
         self.respond(serializers.session(room, self.services.times))
 
 
@@ -182,7 +191,7 @@ class SessionMessagesHandler(MessagesHandler):
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def get(self, session_id: str) -> None:
-        await self.answer_page(Thread(Kind.SESSION, int(session_id)))
+        await self.answer_page(Thread(Kind.SESSION, self.path_number(session_id)))
 
 
 class RecordMessagesHandler(MessagesHandler):
@@ -195,7 +204,7 @@ class RecordMessagesHandler(MessagesHandler):
         errors=[NOT_YOURS, NO_RECORD],
     )
     async def get(self, record_id: str) -> None:
-        await self.answer_page(Thread(Kind.RECORD, int(record_id)))
+        await self.answer_page(Thread(Kind.RECORD, self.path_number(record_id)))
 
 
 class ExportHandler(ApiHandler):
@@ -227,7 +236,7 @@ class SessionExportHandler(ExportHandler):
     )
     async def get(self, session_id: str) -> None:
         """The answer has the header ``Content-Disposition``, so that a browser saves the file."""
-        await self.answer_file(Thread(Kind.SESSION, int(session_id)))
+        await self.answer_file(Thread(Kind.SESSION, self.path_number(session_id)))
 
 
 class RecordExportHandler(ExportHandler):
@@ -246,18 +255,18 @@ class RecordExportHandler(ExportHandler):
     )
     async def get(self, record_id: str) -> None:
         """The formats are those of a session's transcript."""
-        await self.answer_file(Thread(Kind.RECORD, int(record_id)))
+        await self.answer_file(Thread(Kind.RECORD, self.path_number(record_id)))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/sessions", SessionsHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})", SessionHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/supervision", SupervisionHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/end", EndHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/rating", RatingHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/messages", SessionMessagesHandler, {}),
-    (r"/api/v1/supervisions/(\d{1,18})/messages", RecordMessagesHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/export", SessionExportHandler, {}),
-    (r"/api/v1/supervisions/(\d{1,18})", RecordHandler, {}),
-    (r"/api/v1/supervisions/(\d{1,18})/export", RecordExportHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}", SessionHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/supervision", SupervisionHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/end", EndHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/rating", RatingHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/messages", SessionMessagesHandler, {}),
+    (rf"/api/v1/supervisions/{NUMBER_PATTERN}/messages", RecordMessagesHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/export", SessionExportHandler, {}),
+    (rf"/api/v1/supervisions/{NUMBER_PATTERN}", RecordHandler, {}),
+    (rf"/api/v1/supervisions/{NUMBER_PATTERN}/export", RecordExportHandler, {}),
 ]

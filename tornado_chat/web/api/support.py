@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from tornado_chat.core.errors import Forbidden, NotFound
+from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Role
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
@@ -50,7 +51,7 @@ class MessagesHandler(ApiHandler):
         identity = await self.authenticate()
         after, limit = self.cursor()
         page, has_more = await self.services.support_history.page(
-            identity, int(conversation_id), after, limit
+            identity, self.path_number(conversation_id), after, limit
         )
         items = [
             schemas.SupportMessage(
@@ -68,5 +69,5 @@ class MessagesHandler(ApiHandler):
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/support/conversations", ConversationsHandler, {}),
-    (r"/api/v1/support/conversations/(\d{1,18})/messages", MessagesHandler, {}),
+    (rf"/api/v1/support/conversations/{NUMBER_PATTERN}/messages", MessagesHandler, {}),
 ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from tornado.escape import xhtml_escape
 
+from tornado_chat.core.plain_text import escape_controls, indent_lines
 from tornado_chat.core.texts import Language, system_text
 from tornado_chat.core.types import Kind, Message, Room
 from tornado_chat.web.api import schemas, serializers
@@ -14,6 +15,9 @@ from tornado_chat.wire.times import LocalTimes
 RenderedTranscript = tuple[str, str, str]
 """Content type, file name extension, text."""
 
+CONTINUATION_INDENT = " " * len("2026-11-30 10:00:00  ")
+"""The beginning of further lines of a message: without it they could pass for messages of another person."""
+
 FILE_NAMES: Mapping[Kind, str] = {Kind.SESSION: "session", Kind.RECORD: "supervision"}
 """The first part of the file name by kind of room."""
 
@@ -22,7 +26,9 @@ def as_text(
     room: Room, messages: Sequence[Message], times: LocalTimes, language: Language
 ) -> RenderedTranscript:
     lines = [_title(room, times, language), ""]
-    lines += [f"{_clock(message, times)}  {_name(room, message)}: {message.text}" for message in messages]
+    for message in messages:
+        text = indent_lines(message.text, CONTINUATION_INDENT)
+        lines.append(f"{_clock(message, times)}  {escape_controls(_name(room, message))}: {text}")
     return "text/plain; charset=utf-8", "txt", "\n".join(lines) + "\n"
 
 
