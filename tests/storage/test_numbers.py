@@ -182,7 +182,7 @@ def test_a_database_whose_numbers_were_pushed_gets_small_ones_again(old_database
     ]
     assert sorted(ids) == [1, 2, 3, PUSHED, PUSHED + 1], "the earlier version went on from there"
 
-    assert schema.upgrade(database) == ["0010_numbers"]
+    assert "0010_numbers" in schema.upgrade(database)
     assert own(database, 2) == [4, 5]
     for number in (PUSHED, PUSHED + 1):  # the sessions opened since stay where they are
         assert rooms.get(database, Thread(Kind.SESSION, number)).session_id == number
