@@ -195,6 +195,17 @@ class Link:
         if self._listener is not None:
             await self._listener.wait_confirmed()
 
+    async def synchronize(self) -> bool:
+        """Receive all messages that the other processes have published until now.
+
+        After this process or Redis was suspended, messages are there that were not received yet. Returns
+        False if the link is disconnected.
+        """
+        if self._listener is None:
+            return False
+        await self._listener.synchronize()
+        return self.is_connected
+
     def unsubscribe(self, channel: str) -> None:
         name = self.key(channel).encode()
         if self._subscriptions.pop(name, name) is None and self._listener is not None:

@@ -174,11 +174,13 @@ class Clustered:
     async def is_certain(self) -> bool:
         """Return True if participants without a known connection are known to be absent.
 
-        The state of the client is checked on both sides of the query, as it may change meanwhile.
+        The state of the client is checked on both sides of the queries, as it may change meanwhile.
         """
         return (
             self._coordinator_client.is_certain
             and not await self._partition_flag.is_set_by_any_process()
+            # A participant may have returned while this process, the database or Redis stood still.
+            and await self.bus.link.synchronize()
             and self._coordinator_client.is_certain
         )
 
