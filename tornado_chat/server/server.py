@@ -137,7 +137,6 @@ class Server:
             self._cluster_mode.on_other_went_back(self._start_afresh)
             await self._cluster_mode.join()
             if self._announced_at_start:
-                # Again, since Redis may have been away together with the database.
                 self._cluster_mode.announce_went_back(self._announced_at_start)
             await self._plugins.start(self._contexts)
             await self._plugin_event_feed.start()
