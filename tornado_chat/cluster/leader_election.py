@@ -293,6 +293,12 @@ class ClusterMember:
                 log.exception("this process cannot coordinate")
             await self._yield_lease()
             return
+        if not self._lease.is_held:
+            # The database or this process stood still meanwhile, and another process may coordinate.
+            log.warning("this process cannot coordinate now: its lease has expired while it began")
+            self._coordinator.end()
+            await self._yield_lease()
+            return
         self._state = ElectionState.LEADER
         self._starting_task = None
         self._remote_facts.begin()

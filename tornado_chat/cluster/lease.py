@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 
+from tornado_chat.aio.clock import boot_seconds
 from tornado_chat.cluster.redis_connector import CONNECTION_ERRORS
 from tornado_chat.cluster.redis_link import Link
 
@@ -47,14 +48,14 @@ class RedisLease:
     async def acquire(self, *, renew: bool) -> str | None:
         """Take the lease if it is free, or renew it if this process holds it.
 
-        Returns the name of the process that holds the lease afterwards; None if Redis does not answer, or if
-        ``back_off`` leaves the lease to other processes.
+        Returns the name of the process that holds the lease afterwards; None if Redis does not answer in
+        time, or if ``back_off`` leaves the lease to other processes.
 
         :arg renew: True if this process coordinates and so has to renew the lease in spite of ``back_off``.
         """
         if not renew and self._loop.time() < self._no_attempt_before:
             return None
-        requested_at = self._loop.time()
+        requested_at = boot_seconds()  # before the request is sent: Redis counts from a later time
         try:
             answer = await self._link.execute(
                 "EVAL", ACQUIRE_SCRIPT, 1, self._key, self._link.process, self._ttl_ms
@@ -68,6 +69,9 @@ class RedisLease:
         holder = str(answer.decode())
         is_own = holder == self._link.process
         self._held_until = requested_at + self._ttl_ms / 1000 if is_own else float("-inf")
+        if is_own and not renew and not self.is_held:
+            # The answer took longer than the lease lasts, as Redis or this process was suspended.
+            return None
         return holder
 
     @property
@@ -77,7 +81,7 @@ class RedisLease:
         The value becomes False when the lease has expired because this process was suspended, even before the
         process has noticed the suspension.
         """
-        return self._loop.time() < self._held_until
+        return boot_seconds() < self._held_until
 
     def back_off(self, seconds: float) -> None:
         """Do not take the lease for ``seconds``, so that another process takes it."""

@@ -33,6 +33,8 @@ from tornado_chat.services.support.local_conversations import LocalConversations
 
 log = logging.getLogger(__name__)
 
+REPORT_INTERVAL_SECONDS, REPORT_COUNT = 2.0, 30  # of reports that the database has gone back
+
 SETTLE_SECONDS = 1.0  # seconds in which the processes report their presence facts to a new coordinator
 
 
@@ -109,6 +111,7 @@ class Clustered:
         self._loop = loop
         self.bus = RedisBus(settings, _make_process_name())
         self._started = now_microseconds()
+        self._report_timer: asyncio.TimerHandle | None = None
         self.problems: Mapping[str, Callable[[], str]] = {"redis": lambda: self.bus.problem}
 
     def on_other_went_back(self, callback: Callable[[], None]) -> None:
@@ -122,18 +125,21 @@ class Clustered:
         self.bus.link.add_handler(DatabaseWentBack, on_report)
 
     def announce_went_back(self, detected: int) -> None:
-        """Report to all other processes that the database has gone back, now or when Redis is back.
+        """Report to all other processes that the database has gone back.
+
+        The report is repeated, as Redis may be away together with the database, for some processes longer
+        than for others. A process that has started afresh ignores it.
 
         :arg detected: the time at which this was noticed, in microseconds since 1970.
         """
+        self._report(DatabaseWentBack(detected), REPORT_COUNT)
 
-        def publish() -> None:
-            self.bus.link.publish(DatabaseWentBack(detected), ALL_PROCESSES_CHANNEL)
-
-        if self.bus.link.is_connected:
-            publish()
-        else:
-            self.bus.link.add_callbacks(on_reconnect=publish)
+    def _report(self, report: DatabaseWentBack, count: int) -> None:
+        self.bus.link.publish(report, ALL_PROCESSES_CHANNEL)
+        if count > 1:
+            self._report_timer = self._loop.call_later(
+                REPORT_INTERVAL_SECONDS, self._report, report, count - 1
+            )
 
     def connect_coordinator(self, coordinator: Coordinator, store: Store) -> ClusterMember:
         """Return a client of the present coordinator, which may be ``coordinator`` of this process."""
@@ -174,11 +180,13 @@ class Clustered:
     async def is_certain(self) -> bool:
         """Return True if participants without a known connection are known to be absent.
 
-        The state of the client is checked on both sides of the query, as it may change meanwhile.
+        The state of the client is checked on both sides of the queries, as it may change meanwhile.
         """
         return (
             self._coordinator_client.is_certain
             and not await self._partition_flag.is_set_by_any_process()
+            # A participant may have returned while this process, the database or Redis stood still.
+            and await self.bus.link.synchronize()
             and self._coordinator_client.is_certain
         )
 
@@ -191,6 +199,8 @@ class Clustered:
 
     async def leave(self) -> None:
         """Leave the cluster when all decisions of this process are stored and published."""
+        if self._report_timer is not None:
+            self._report_timer.cancel()
         await self._resynchronizer.stop()
         await self._coordinator_client.stop()
         with contextlib.suppress(ChatError):

@@ -162,7 +162,6 @@ class Server:
             await self._revocations.start()
             await self._cluster_mode.join()
             if self._announced_at_start:
-                # Again, since Redis may have been away together with the database.
                 self._cluster_mode.announce_went_back(self._announced_at_start)
             first_number = self._config.counselling.first_number
             if first_number > 1:
