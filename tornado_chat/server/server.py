@@ -158,6 +158,7 @@ class Server:
         """Stop accepting, finish running work, close all sockets with code 1012, close the database."""
         status_file.write(self._config.state_dir, status_file.STOPPING, self.url)
         self._connections.stop_opening()
+        self._socket_expiry.stop()
         self._http.stop()
         await self._http.wait_for_requests(LATE_REQUEST_SECONDS)
         await self._retention.stop()
@@ -176,7 +177,6 @@ class Server:
             await asyncio.sleep(0.02)
         await self._http.close_all_connections()
         self._hub.stop_sweeping()
-        self._socket_expiry.stop()
         await self._accounts.stop()
         await self._revocations.stop()
         self._history.stop()
