@@ -232,6 +232,43 @@ async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(harness
 
 
 @pytest.mark.gen_test
+async def test_a_revocation_closes_the_sockets_at_all_servers(
+    harnesses: list[Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    for harness in harnesses:  # the bus alone
+        monkeypatch.setattr(harness.server._revocations, "read", lambda: never(0))
+    presence = PresenceLookup(harnesses[2].server._hub, harnesses[2].server._cluster_mode.bus)
+    clients = [await harness.connect(f"/notify?token={COUNSELLOR}") for harness in harnesses[:2]]
+    while not await presence.online(Person(Role.CONSULTANT, "2")):
+        pass
+    body = {"role": "consultant", "id": 2}
+    assert (await harnesses[2].api("POST", "/api/v1/revocations", HOST, body)).code == 201
+    for client in clients:
+        assert (await client.wait_closed()).code == 4401
+    for harness in harnesses[:2]:
+        assert (await harness.api("GET", "/api/v1/notifications", COUNSELLOR)).code == 401
+
+
+@pytest.mark.gen_test
+async def test_a_revocation_reaches_servers_that_the_bus_does_not(
+    harnesses: list[Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harnesses[0].server._cluster_mode.bus.link, "publish", lambda *arguments: None)
+    client = await harnesses[1].connect(f"/notify?token={COUNSELLOR}&features=alive")
+    await client.send_json({"alive": True})
+    await client.recv_json()
+    body = {"role": "consultant", "id": 2}
+    assert (await harnesses[0].api("POST", "/api/v1/revocations", HOST, body)).code == 201
+    for harness in harnesses[1:]:
+        await harness.server._revocations.read()
+    assert (await client.wait_closed()).code == 4401
+    assert (await harnesses[2].api("GET", "/api/v1/notifications", COUNSELLOR)).code == 401
+
+
+@pytest.mark.gen_test
 async def test_a_stored_but_unpublished_message_is_published_when_it_is_sent_again(
     harnesses: list[Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:

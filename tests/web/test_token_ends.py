@@ -4,10 +4,13 @@ import asyncio
 import json
 from pathlib import Path
 
+import jwt
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.conftest import Harness, Peer, changed, on_both, token
+from tests.services.auth.test_jwks import issuing, jwk
 from tornado_chat import config
 from tornado_chat.cli import main
 from tornado_chat.client.raw import RawClient
@@ -109,6 +112,34 @@ async def _address(harness: Harness, waiter: Peer) -> str:
     (connection,) = harness.server._local_conversations._local_waiters.values()
     (row,) = connection.rows.values()
     return row.user_uuid
+
+
+@pytest.mark.gen_test
+async def test_a_key_that_its_issuer_withdraws_closes_its_sockets(
+    harness: Harness, expected_logs: list[str]
+) -> None:
+    expected_logs.append("cannot be fetched")
+    kept, withdrawn = ed25519.Ed25519PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate()
+    claims = jwt.decode(VISITOR, options={"verify_signature": False})
+    async with issuing(jwk(kept, "kept"), jwk(withdrawn, "withdrawn")) as issuer:
+        harness.config = changed(harness.config, "auth", algorithms=("EdDSA",), jwks_url=issuer.url)
+        await harness.server.reload(harness.config)
+        key_set = harness.server._access_control.authenticator.key_set
+        assert key_set is not None
+        key_set._min_interval = 0
+        one = await notify(harness, jwt.encode(claims, kept, "EdDSA", {"kid": "kept"}))
+        other = await notify(harness, jwt.encode(claims, withdrawn, "EdDSA", {"kid": "withdrawn"}))
+        issuer.publish(jwk(kept, "kept"))
+        await harness.server.reload(harness.config)
+        closed = await other.wait_closed()
+        assert (closed.code, "key" in closed.reason) == (4401, True)
+        assert await is_open(one)
+        issuer.status = 500  # an issuer that fails withdraws no key
+        await harness.server.reload(harness.config)
+        fetches = issuer.fetches
+        while issuer.fetches == fetches:  # noqa: ASYNC110 - another server
+            await asyncio.sleep(0.01)
+        assert await is_open(one)
 
 
 # --- a newer token ---

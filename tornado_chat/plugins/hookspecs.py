@@ -153,7 +153,9 @@ class Hooks:
 
         Called before the token is checked as a JWT. Raise ``Unauthenticated("token_invalid",
         reason=…)`` to refuse the token. If the hook fails, the connection is refused as unavailable, with
-        close code 1013.
+        close code 1013. Numbers ``exp`` and ``iat`` in the identity's claims, in seconds since 1970, have the
+        same effect on open sockets as those of a JWT: its sockets are closed after ``exp``, and a revocation
+        spares tokens with a later ``iat``.
         """
 
     @hookspec

@@ -204,6 +204,7 @@ class Server:
         """Stop accepting, finish running work, close all sockets with code 1012, close the database."""
         status_file.write(self._config.state_dir, status_file.STOPPING, self.url)
         self._connections.stop_opening()
+        self._socket_expiry.stop()
         self._http.stop()
         close_reason = RESTARTING
         if self.has_to_start_afresh.is_set():
@@ -233,7 +234,6 @@ class Server:
     async def _stop_parts(self) -> None:
         """Stop the parts that serve no client any more, or never have. Each may have been started or not."""
         self._hub.stop_sweeping()
-        self._socket_expiry.stop()
         await self._accounts.stop()
         await self._revocations.stop()
         self._history.stop()

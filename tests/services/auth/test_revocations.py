@@ -1,5 +1,7 @@
 """Revocations: refused tokens and closed sockets in each process, with and without the bus."""
 
+import asyncio
+
 import pytest
 
 from tests.delivery.conftest import Dialect, HubFixture, Socket
@@ -8,6 +10,7 @@ from tornado_chat.core.errors import Conflict, NotFound, Unauthenticated
 from tornado_chat.core.events import Event, TokensRevoked, event_channels
 from tornado_chat.core.types import Grant, Identity, Person, Revocation, Role
 from tornado_chat.observability.metrics import EndpointMeter
+from tornado_chat.services.auth import revocations as revocations_service
 from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.messaging.connections import Connections
 from tornado_chat.services.messaging.store import Store
@@ -141,3 +144,28 @@ async def test_the_number_of_revocations_is_limited(store: Store, monkeypatch: p
     with pytest.raises(Conflict) as refused:
         await process.revocations.revoke(Person(Role.USER, "8"), HOUR, False, HOST)
     assert refused.value.code == "too_many_revocations"
+
+
+@pytest.mark.gen_test
+async def test_an_error_does_not_end_the_reading(
+    store: Store, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    expected_logs.append("the revocations could not be read, trying again")
+    monkeypatch.setattr(revocations_service, "READ_INTERVAL_SECONDS", 0.01)
+    here, there = Process(store), Process(store)
+    await there.revocations.start()
+    read, calls = store.read, 0
+
+    async def fail_once(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a bug")
+        return await read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "read", fail_once)
+    there.now = (await revoke(store, here)).since / 1_000_000
+    while not there.refuses(there.now - 1):  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0.01)
+    await there.revocations.stop()
+    assert calls > 1

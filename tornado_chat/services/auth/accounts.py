@@ -14,7 +14,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple
 
 from tornado_chat import config
@@ -219,8 +218,12 @@ class Accounts:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
-            with suppress(ChatError):  # the database is away, which its writer logs
+            try:
                 await self.close_ended_sessions()
+            except ChatError:
+                pass  # the database is away, which its writer logs
+            except Exception:
+                log.exception("the sessions of accounts could not be checked, trying again")
 
     # --- inside ---
 

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from tornado_chat.core.close_codes import TOKEN_REVOKED
 from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unauthenticated
@@ -66,7 +65,7 @@ class Revocations:
 
         :raises Unavailable: the database is away.
         """
-        await self.read()
+        await self._take_over()
         self._reader = asyncio.get_running_loop().create_task(self._read_periodically())
 
     async def stop(self) -> None:
@@ -77,27 +76,36 @@ class Revocations:
     async def _read_periodically(self) -> None:
         while True:
             await asyncio.sleep(READ_INTERVAL_SECONDS)
-            with suppress(ChatError):  # the database is away, which its readers log
+            try:
                 await self.read()
+            except ChatError:
+                pass  # the database is away, which its readers log
+            except Exception:
+                log.exception("the revocations could not be read, trying again")
 
     async def read(self) -> None:
         """Take over the revocations of the table, close the sockets, and remove what has ended.
 
         :raises Unavailable: the database is away.
         """
+        if await self._take_over():
+            now = int(self._clock() * 1_000_000)
+            await self._store.write(lambda tx: revocations.remove_ended(tx.database, now))
+
+    async def _take_over(self) -> bool:
+        """Take over the revocations of the table. Return True if some of them have ended."""
         changes = self._changes
         found = await self._store.read(revocations.after, 0)
         if changes == self._changes:
             running = {each.person: each for each in found if self._is_running(each)}
-            for person in running.keys() - self._by_person.keys():
-                self._log(running[person])
+            if self._reader is not None:  # those of the start are no news
+                for person in running.keys() - self._by_person.keys():
+                    self._log(running[person])
             self._by_person = running
         for revocation in self._by_person.values():
             # All of them, as a socket may have been opened with a token that was checked before.
             self._close_sockets(revocation)
-        if len(found) > len(self._by_person):
-            now = int(self._clock() * 1_000_000)
-            await self._store.write(lambda tx: revocations.remove_ended(tx.database, now))
+        return not all(map(self._is_running, found))
 
     def on_event(self, event: Event) -> None:
         """Apply a committed revocation; called for the types in ``events``."""
