@@ -294,6 +294,8 @@ def test_prune(run: Run, file: Path) -> None:
     assert result.stdout == f"older than 365 days: {said}\nnothing was changed\n"
     assert opened(file, lambda database: rows(database, "message")) == 7
     assert run("db", "prune", "--older-than", "100", input="n\n").exit_code == 1
+    for command in ("db prune --dry-run --older-than 36501", f"db operations --last {2**63}"):
+        assert run(*command.split()).exit_code == 2
     result = run("db", "prune", "--older-than", "100", "--yes")
     assert result.exit_code == 0, result.stderr
     assert SECRET not in opened(file, everything)
