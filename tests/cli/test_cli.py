@@ -110,6 +110,22 @@ def test_check_config(run: Run, home: Path, state: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("command", ["check-config", "serve", "db upgrade", "db status"])
+def test_a_folder_that_is_not_mounted_stops_every_command(home: Path, state: Path, command: str) -> None:
+    disk = home / "disk"
+    # In a separate process: `serve` changes the umask, the signal handlers and the loop.
+    arguments = [sys.executable, "-m", "tornado_chat", *command.split()]
+    url = f"storage.url=sqlite:///{disk}/chat.db"
+    result = subprocess.run([*arguments, "--set", url], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.removeprefix("tornado-chat: ") == (
+        f"--set: in [storage] url: the folder {disk} does not exist; mount its disk, or create it: "
+        f"install -d -m 700 {disk}\n"
+    )
+    assert not disk.exists()
+    assert not state.exists()
+
+
 def test_check_config_checks_the_keys(run: Run, home: Path) -> None:
     (home / "short").write_text("short")
     result = run("check-config", "--set", f"auth.secret_file={home}/short")

@@ -1,6 +1,7 @@
 """The numbers of sessions and records: those of hosts, the server's own, and a database that was pushed."""
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import peewee as pw
 import pytest
 
 from tests.helpers.mariadb import MariaDB
-from tests.storage.conftest import NOW, open_url, transact
+from tests.storage.conftest import NOW, new_session, on_mariadb, open_url, transact
 from tests.storage.test_retention import LATER, remove_all
 from tornado_chat.core.errors import Conflict, Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, MAX_OWN_NUMBER
 from tornado_chat.core.types import Kind, Room, SessionState, Thread
+from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage import models, numbers, retention, rooms, schema
+from tornado_chat.storage.transactions import transaction_runner_for
+from tornado_chat.storage.writer import Transaction
 
 PUSHED = 2**62  # the number by which a visitor ended all new sessions
 
@@ -123,6 +127,31 @@ def test_numbers_far_ahead_leave_no_rows_behind(database: pw.Database) -> None:
         end_and_remove(database, session)
         assert rooms.find(database, session.thread) is None
     assert list(retention.expired_conversations(database, Kind.SESSION, LATER, 0, 10)) == []
+
+
+@on_mariadb
+def test_processes_never_give_the_same_number(database: pw.Database, database_url: str) -> None:
+    given: list[int] = []
+
+    def open_some() -> None:
+        own_connection = open_url(database_url)
+        runner = transaction_runner_for(own_connection, 20, StorageMeter())
+        for _ in range(25):
+            runner.commit(lambda: given.append(new_session(Transaction(own_connection, NOW)).thread.id))
+        runner.close()
+        own_connection.close()
+
+    processes = [threading.Thread(target=open_some) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for number in range(10, 100, 10):  # a host chooses meanwhile
+        open_session(database, number)
+    for process in processes:
+        process.join(60)
+    sessions = models.ConsultationSession.select(models.ConsultationSession.id).tuples().execute(database)
+    ids = sorted(id for (id,) in sessions)
+    assert len(ids) == len(set(ids)) == 109
+    assert set(given) | set(range(10, 100, 10)) == set(ids)
 
 
 # --- a database of an earlier version ---

@@ -345,9 +345,7 @@ async def test_notifications(server: ScriptedServer) -> None:
 def test_control_characters_are_shown_as_such() -> None:
     out = io.StringIO()
     Screen(out, echoes=False).show_line("←", "a\x1b[2Jb\x07\x9bc\rd\n06:00:00 ← e👩‍👧", "2025-03-20T08:26:45")
-    assert out.getvalue() == (
-        "08:26:45 ← a\\x1b[2Jb\\x07\\x9bc\\rd\n           06:00:00 ← e👩‍👧\n"
-    )
+    assert out.getvalue() == ("08:26:45 ← a\\x1b[2Jb\\x07\\x9bc\\rd\n           06:00:00 ← e👩‍👧\n")
 
 
 def shown_on_a_terminal() -> str:

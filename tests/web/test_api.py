@@ -12,6 +12,7 @@ from tests.conftest import Harness, changed, on_both, token
 from tornado_chat import config
 from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.types import Kind, Thread
+from tornado_chat.server.server import Server
 from tornado_chat.storage import messages
 from tornado_chat.storage.database import open_database
 
@@ -262,6 +263,25 @@ async def test_ids_of_more_than_64_bits_stay_texts_in_answers(harness: Harness) 
     opening = {"user_id": str(MAX_NUMBER + 1), "consultant_id": MAX_NUMBER}
     session = (await call(harness, "POST", "/sessions", HOST, opening))[1]
     assert (session["user_id"], session["consultant_id"]) == (str(MAX_NUMBER + 1), MAX_NUMBER)
+
+
+class TestWithNumbersOfTheHost:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "counselling", first_number=10**12)
+
+    @on_both
+    @pytest.mark.gen_test
+    async def test_the_servers_own_numbers_begin_behind_those_of_the_host(
+        self, harness: Harness, settings: config.Config
+    ) -> None:
+        assert await harness.session(session_id=1) == 1
+        assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 10**12
+        assert await harness.record(1) == 10**12
+        await harness.server.stop()
+        harness.server = Server(settings)
+        await harness.server.start()
+        assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 10**12 + 1
 
 
 # --- names and ids ---

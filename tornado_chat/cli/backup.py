@@ -76,7 +76,7 @@ def backup(
     _require_space(database, target.parent)
     with sigterm_as_interrupt(), _temporary_path(target) as new:
         _copy_database(database, new, "copying")
-        info = verify_backup(new)
+        info = verify_backup(new, shown_path=database)
         if force:
             new.replace(target)
         else:
@@ -177,7 +177,8 @@ def verify_backup(path: Path, shown_path: Path | None = None) -> "DatabaseInfo":
     """Check every page of the database ``path``, and describe its contents.
 
     :arg shown_path: the file to name in errors; ``path`` by default.
-    :raises ClickException: the file is missing, damaged, or not a database of tornado-chat.
+    :raises ClickException: the file is missing, damaged, not a database of tornado-chat, or has triggers,
+        views or other objects that tornado-chat did not create.
     """
     from tornado_chat.storage import sqlite_files
 
@@ -192,7 +193,26 @@ def verify_backup(path: Path, shown_path: Path | None = None) -> "DatabaseInfo":
     info = _describe(path)
     if info is None or not info.migrations:
         raise click.ClickException(f"{shown_path} is not a database of tornado-chat")
+    if not info.unknown:  # a newer version may have further objects; restore refuses it
+        _refuse_foreign_objects(path, shown_path)
     return info
+
+
+def _refuse_foreign_objects(path: Path, shown_path: Path) -> None:
+    from tornado_chat.storage.foreign_objects import find_foreign_objects
+
+    database = read_only(path)
+    try:
+        found = find_foreign_objects(database)
+    finally:
+        database.close()
+    if found:
+        names = escape_controls(", ".join(found))
+        raise click.ClickException(
+            f"{shown_path} has what tornado-chat did not create: {names}. It could change or copy what the "
+            "server stores. Find out who made it, remove it from the database with sqlite3 (DROP …), and "
+            "make a new backup"
+        )
 
 
 def _describe(path: Path) -> "DatabaseInfo | None":

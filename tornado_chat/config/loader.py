@@ -25,7 +25,7 @@ from tornado_chat.config.ini import (
     removal_warning,
     with_credentials,
 )
-from tornado_chat.config.validation import check_values
+from tornado_chat.config.validation import check_values, missing_folder_text
 
 
 def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mapping[str, str]) -> config.Config:
@@ -67,8 +67,13 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
         option_sources=option_sources,
         warnings=[removal_warning(entry, config.REMOVED) for entry in removed],
     )
+    configured_state_dir = loaded.server.state_dir
     try:
-        loaded = loaded.with_state_dir(Path(loaded.server.state_dir or default_state_dir(environ)))
+        loaded = loaded.with_state_dir(Path(configured_state_dir or default_state_dir(environ)))
+        missing = missing_folder_text(loaded.state_dir) if configured_state_dir else ""
+        if missing:  # the state directory is made, but not the folder that it is in
+            source = option_sources["server", "state_dir"]
+            problems.append(Problem(source, "server", "state_dir", missing))
     except RuntimeError:  # ~ cannot be expanded
         source = option_sources.get(("server", "state_dir"), "defaults")
         problems.append(

@@ -150,8 +150,8 @@ class Storage:
     url: str = option(
         "",
         "URL of the database: sqlite:////var/lib/chat.sqlite3 (four slashes: sqlite:/// and an "
-        "absolute path), or mysql://user@host:3306/name for MySQL and MariaDB (docs/mysql.md); empty is "
-        "an SQLite file in the state directory.",
+        "absolute path, whose folder has to exist), or mysql://user@host:3306/name for MySQL and MariaDB "
+        "(docs/mysql.md); empty is an SQLite file in the state directory.",
     )
     password_file: str = option(
         "",
