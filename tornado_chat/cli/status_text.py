@@ -7,7 +7,7 @@ import click
 from tornado_chat.cli import formatting
 from tornado_chat.cli.formatting import pad, width_of
 from tornado_chat.core.plain_text import escape_controls
-from tornado_chat.core.status import ConversationStatus, Status
+from tornado_chat.core.status import ConversationStatus, ProcessStatus, Status
 
 MAX_ROWS = 10
 """The rows of a table; the number of further rows is printed below it."""
@@ -35,11 +35,12 @@ def lines(status: Status, address: str) -> Iterator[str]:
 
 def _head(status: Status, address: str) -> Iterator[str]:
     process = status.process
-    state = (
-        click.style("serving", "green", bold=True)
-        if not status.problems
-        else click.style("not serving", "red", bold=True)
-    )
+    if not status.problems:
+        state = click.style("serving", "green", bold=True)
+    elif set(status.problems) <= set(status.degraded):
+        state = click.style("serving, degraded", "yellow", bold=True)
+    else:
+        state = click.style("not serving", "red", bold=True)
     count = len(status.processes)
     processes = f"{count} processes" if count > 1 else f"process {process.pid}"
     yield (
@@ -72,7 +73,11 @@ def _summary(status: Status) -> Iterator[str]:
     if len(status.processes) > 1:  # the table of processes shows it
         return
     memory = "" if process.memory is None else f"memory {formatting.size(process.memory)}  "
-    yield _row("process", f"{memory}loop lag {_short_duration(process.loop_lag)}  Python {process.python}")
+    yield _row(
+        "process",
+        f"{memory}loop lag {_short_duration(process.loop_lag)}  descriptors {_descriptors(process)}  "
+        f"Python {process.python}",
+    )
 
 
 def _history(status: Status) -> Iterator[str]:
@@ -92,7 +97,7 @@ def _history(status: Status) -> Iterator[str]:
 def _tables(status: Status) -> Iterator[str]:
     if len(status.processes) > 1:
         yield from _table(
-            ("process", "pid", "sockets", "memory", "loop lag", "up"),
+            ("process", "pid", "sockets", "memory", "loop lag", "descriptors", "up"),
             [
                 (
                     str(each.number),
@@ -100,6 +105,7 @@ def _tables(status: Status) -> Iterator[str]:
                     str(each.sockets),
                     "" if each.memory is None else formatting.size(each.memory),
                     _short_duration(each.loop_lag),
+                    _descriptors(each),
                     duration(each.uptime),
                 )
                 for each in status.processes
@@ -150,6 +156,11 @@ def _tables(status: Status) -> Iterator[str]:
         ],
         len(status.plugins),
     )
+
+
+def _descriptors(process: ProcessStatus) -> str:
+    """Return the open file descriptors and their limit, as in ``45 of 1024``."""
+    return "" if process.descriptors is None else f"{process.descriptors} of {process.descriptor_limit}"
 
 
 def _conversation_name(conversation: ConversationStatus) -> str:

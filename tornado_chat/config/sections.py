@@ -258,6 +258,37 @@ class Limits:
     ping_timeout: PositiveSeconds = reloadable(
         30.0, "Time without an answer to a ping after which the socket is closed."
     )
+    header_timeout: PositiveSeconds = reloadable(
+        20.0,
+        "Time in which the head of an HTTP request has to arrive, from its first byte or the connection.",
+    )
+    body_timeout: PositiveSeconds = reloadable(
+        30.0, "Time in which the body of an HTTP request has to arrive."
+    )
+    idle_timeout: PositiveSeconds = reloadable(
+        75.0,
+        "Time after which an HTTP connection without a further request is closed. It should be longer than "
+        "the time for which a proxy keeps its idle connections to this server (nginx: 60 s).",
+    )
+    answer_timeout: PositiveSeconds = reloadable(
+        30.0, "Time in which a client takes no byte of an HTTP answer, after which its connection is aborted."
+    )
+    answers_per_person: Count = reloadable(
+        8,
+        "Large HTTP answers (exports, long lists) that one person may have under way in each process; for "
+        "callers without a person, one client address or IPv6 /64.",
+    )
+    anonymous_connections: Count = reloadable(
+        2000,
+        "Connections of each process whose client has not authenticated yet: HTTP connections, and "
+        "WebSockets before their token; at most half of the file descriptors. Above it, only requests with "
+        "a valid token are served.",
+    )
+    anonymous_connections_per_address: Count = reloadable(
+        100,
+        "As anonymous_connections, for one client address or IPv6 /64. Networks of [server] trusted_proxies "
+        "and [web] ops_networks are not counted.",
+    )
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,14 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "too_fast": ("发送太快, 请放慢速度", "Too fast: slow down"),
     "too_many_connections": ("连接过多, 上限 {limit}", "Too many connections: at most {limit}"),
     "too_many_errors": ("错误过多", "Too many errors"),
+    "too_many_answers": (
+        "同时下载过多, 请在 {retry_after} 秒后再试",
+        "Too many large answers under way, try again in {retry_after} s",
+    ),
+    "too_many_anonymous": (
+        "来自此地址的未登录连接过多, 请稍后再试",
+        "Too many connections that have not signed in, try again soon",
+    ),
     # counselling
     "no_such_session": ("会话 {id} 不存在", "There is no session {id}"),
     "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),

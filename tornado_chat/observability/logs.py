@@ -166,11 +166,27 @@ def configure(
     else:
         handler.setFormatter(TextFormatter(common_fields, for_journald="JOURNAL_STREAM" in environ))
     handler.addFilter(_is_loggable)
+    _load_modules(handler)
     logging.captureWarnings(True)
     threading.excepthook = _log_thread_error
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     # At level debug, Peewee logs every query with its parameters: message text and persons.
     logging.getLogger("peewee").setLevel(max(logging.INFO, logging.getLogger().level))
+
+
+def _load_modules(handler: logging.Handler) -> None:
+    """Format a record with everything in it, so that later records need no module that is not loaded yet.
+
+    An import reads files, and so fails when the process has no file descriptors left: just when the log is
+    needed.
+    """
+    try:
+        raise OSError("an error with a traceback")
+    except OSError as error:
+        exc_info = (OSError, error, error.__traceback__)
+        record = logging.LogRecord(OWN_LOGGER_PREFIX, logging.ERROR, __file__, 1, "\x00", (), exc_info)
+        record.fields = {"unprintable": "\x1b\u2028"}
+        handler.format(record)
 
 
 def _is_own_record(record: logging.LogRecord) -> bool:

@@ -27,6 +27,7 @@ from tornado_chat.server import plugin_registration
 from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Accounts
+from tornado_chat.services.auth.client_limits import ClientLimits
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
@@ -160,6 +161,7 @@ class Auth:
     guests: Guests
     revocations: Revocations
     socket_expiry: SocketExpiry
+    client_limits: ClientLimits
 
 
 def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: TokenKeys) -> Auth:
@@ -178,7 +180,14 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         keys.authenticator, base.plugins, accounts.require_session, revocations.check
     )
     socket_expiry = SocketExpiry(config.auth, delivery.connections, access_control, base.loop)
-    return Auth(accounts, access_control, Guests(config.auth, keys.secret), revocations, socket_expiry)
+    return Auth(
+        accounts,
+        access_control,
+        Guests(config.auth, keys.secret),
+        revocations,
+        socket_expiry,
+        ClientLimits(config.limits),
+    )
 
 
 @dataclass(frozen=True)
@@ -352,7 +361,7 @@ class Monitoring:
 
 
 def build_monitoring(
-    base: Foundation, storage: Storage, delivery: Delivery, coordination: Coordination
+    base: Foundation, storage: Storage, delivery: Delivery, auth: Auth, coordination: Coordination
 ) -> Monitoring:
     config, metrics, connections = base.config, base.metrics, delivery.connections
 
@@ -360,7 +369,7 @@ def build_monitoring(
         return "about to stop" if connections.draining else ""
 
     readiness = Readiness(
-        storage.store, base.loop, {"server": find_server_problem, **base.cluster_mode.problems}
+        storage.store, base.loop, {"server": find_server_problem}, base.cluster_mode.problems
     )
     history = MetricsHistory(metrics, base.loop, time.time)
     reporter = StatusReporter(
@@ -369,6 +378,7 @@ def build_monitoring(
         coordinator_client=coordination.client,
         store=storage.store,
         readiness=readiness,
+        anonymous_connections=auth.client_limits.anonymous,
         plugins=base.plugins,
         metrics=metrics,
         metrics_history=history,
@@ -401,6 +411,7 @@ def build_services(
         guests=auth.guests,
         accounts=auth.accounts,
         revocations=auth.revocations,
+        client_limits=auth.client_limits,
         status_aggregator=monitoring.status_aggregator,
         metrics=base.metrics,
         frames=CounsellingEncoders(config.server.language, base.times, config.counselling.legacy_system_key),

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from tornado_chat.aio import descriptors
 from tornado_chat.aio.event_loop import new_loop, shut_down
 from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.sections import Config, ConfigError
@@ -43,6 +44,7 @@ def run(
         terminal was closed.
     :arg more_pages: as in ``Server``.
     """
+    descriptors.raise_limit()
     os.umask(0o077)  # other users may not read the files that this process writes
     # A service manager whose watchdog expires sends SIGABRT: then the log says where the loop is stuck.
     faulthandler.enable(file=2)

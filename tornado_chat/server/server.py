@@ -28,6 +28,7 @@ from tornado_chat.storage import numbers
 from tornado_chat.storage.open import DatabaseOpenError
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
+from tornado_chat.web.http.accepting import Acceptor
 from tornado_chat.web.http.proxy_headers import Networks, ProxyAwareServer
 from tornado_chat.web.pages import Route
 from tornado_chat.wire.times import LocalTimes
@@ -90,14 +91,17 @@ class Server:
         self._http = ProxyAwareServer(
             self.application,
             trusted=Networks(config.server.trusted_proxies),
-            max_body_size=config.limits.frame_bytes,
+            own=Networks(config.web.ops_networks),
+            anonymous=self._client_limits.anonymous,
+            limits=config.limits,
+            acceptor=Acceptor(self._loop)
+            if loads is None
+            else AcceptBalancer(
+                loads, self._loop, lambda: self._http.http_connection_count + self.connection_count
+            ),
+            on_aborted=lambda phase: self.metrics.connections_aborted.add(phase.value),
+            on_refused=self.metrics.count_refused_connection,
         )
-        if loads is not None:
-            self._http.balance_accepts(
-                AcceptBalancer(
-                    loads, self._loop, lambda: self._http.http_connection_count + self.connection_count
-                )
-            )
         self.url = ""
         self._listen_sockets: Sequence[socket.socket] = ()
 
@@ -122,7 +126,7 @@ class Server:
         conversations = builders.build_conversations(base, storage, delivery, auth, messaging, coordination)
         self._retention = builders.build_retention(base, storage)
         plugin_host = builders.build_plugin_host(base, storage, delivery, auth, messaging)
-        monitoring = builders.build_monitoring(base, storage, delivery, coordination)
+        monitoring = builders.build_monitoring(base, storage, delivery, auth, coordination)
         self._services = builders.build_services(base, delivery, auth, messaging, conversations, monitoring)
         builders.connect_event_handlers(
             base, storage, delivery, auth, messaging, coordination, conversations, plugin_host
@@ -130,6 +134,7 @@ class Server:
         self._hub, self._connections = delivery.hub, delivery.connections
         self._accounts, self._access_control, self._guests = auth.accounts, auth.access_control, auth.guests
         self._revocations, self._socket_expiry = auth.revocations, auth.socket_expiry
+        self._client_limits = auth.client_limits
         self._filtering = messaging.filtering
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
@@ -314,7 +319,8 @@ class Server:
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
         self._services.reconfigure(new.limits, new.support)
-        self._http.reconfigure(new.server.trusted_proxies, new.limits.frame_bytes)
+        self._client_limits.reconfigure(new.limits)
+        self._http.reconfigure(new.server.trusted_proxies, new.web.ops_networks, new.limits)
         self.application.reconfigure(new)
         self._config, self._keys = new, keys
 

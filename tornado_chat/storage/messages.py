@@ -24,6 +24,7 @@ from tornado_chat.core.types import (
     Thread,
 )
 from tornado_chat.storage import models
+from tornado_chat.storage.bounded_page import read_page
 from tornado_chat.storage.raw_sql import fetch_rows
 
 T = TypeVar("T")
@@ -209,6 +210,27 @@ def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[M
         limit,
     )
     return _messages(thread, rows)
+
+
+def page(
+    database: pw.Database, thread: Thread, seq: int, limit: int, max_chars: int
+) -> tuple[list[Message], bool]:
+    """Return the messages after ``seq``, oldest first, and whether more follow; see ``read_page``."""
+    return read_page(
+        lambda after_seq, rows: after(database, thread, after_seq, rows),
+        seq,
+        limit,
+        max_chars,
+        lambda message: len(message.text),
+    )
+
+
+def last_seq(database: pw.Database, thread: Thread) -> int:
+    """Return the ``seq`` of the last stored message of ``thread``; 0 if there is none."""
+    m = models.Message
+    query = m.select(pw.fn.MAX(m.seq)).where((m.kind == thread.kind.value) & (m.thread_id == thread.id))
+    seq: int | None = query.scalar(database)
+    return seq or 0
 
 
 def before(database: pw.Database, thread: Thread, seq: int | None, limit: int) -> list[Message]:

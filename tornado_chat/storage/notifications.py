@@ -9,6 +9,7 @@ import peewee as pw
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import Kind, Notification, Person, Role, Thread
 from tornado_chat.storage import models
+from tornado_chat.storage.bounded_page import read_page
 from tornado_chat.storage.raw_sql import execute_statement, fetch_rows
 from tornado_chat.storage.writer import Transaction
 
@@ -65,6 +66,19 @@ def create(
 def after(database: pw.Database, inbox: Thread, seq: int, limit: int) -> list[Notification]:
     """Return the first ``limit`` notifications of ``inbox`` after ``seq``, oldest first."""
     return [notification_of(row) for row in fetch_rows(database, _AFTER, inbox.id, seq, limit)]
+
+
+def page(
+    database: pw.Database, inbox: Thread, seq: int, limit: int, max_chars: int
+) -> tuple[list[Notification], bool]:
+    """Return the notifications after ``seq``, oldest first, and whether more follow; see ``read_page``."""
+    return read_page(
+        lambda after_seq, rows: after(database, inbox, after_seq, rows),
+        seq,
+        limit,
+        max_chars,
+        lambda notification: len(notification.msg) + len(repr(notification.data)),
+    )
 
 
 def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notification:

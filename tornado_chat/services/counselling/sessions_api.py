@@ -1,5 +1,7 @@
 """Sessions and records for the HTTP API, which host systems and people call."""
 
+from collections.abc import AsyncIterator, Sequence
+
 import peewee as pw
 
 from tornado_chat.core.errors import Forbidden, NotFound
@@ -9,11 +11,12 @@ from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.messaging.notifications import Notifications
-from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.messaging.store import MAX_PAGE_CHARS, Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.writer import Transaction
 
-TRANSCRIPT_PAGE_MESSAGES = 1000
+CHUNK_MESSAGES = 500  # messages of a transcript that are in memory at the same time, at most
+CHUNK_CHARS = 128 * 1024  # their size, at which a chunk ends
 
 
 class Sessions:
@@ -143,27 +146,43 @@ class Sessions:
     async def page(
         self, identity: Identity, thread: Thread, after: int, limit: int
     ) -> tuple[list[Message], bool]:
-        """Return the messages after the ``seq`` ``after``, oldest first, and whether there are more."""
+        """Return the messages after the ``seq`` ``after``, oldest first, and whether there are more.
+
+        There may be fewer than ``limit`` if they are large (``MAX_PAGE_CHARS``).
+        """
         try:
-            room, found = await self._store.read(_room_and_page, thread, after, limit + 1)
+            room, found = await self._store.read(_room_and_page, thread, after, limit)
         except NotFound:  # a plugin may find the room in the host's tables
             room = await self._room_lookup.get(thread)
-            found = await self._store.read(messages.after, thread, after, limit + 1)
+            found = await self._store.read(messages.page, thread, after, limit, MAX_PAGE_CHARS)
         await self._require_reader(identity, room)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
-        return found[:limit], len(found) > limit
+        return found
 
-    async def transcript(self, identity: Identity, thread: Thread) -> tuple[Room, list[Message]]:
-        """Return the room and all its messages."""
+    async def transcript(
+        self, identity: Identity, thread: Thread
+    ) -> tuple[Room, AsyncIterator[Sequence[Message]]]:
+        """Return the room and its messages in chunks, each of which is read when it is asked for.
+
+        The messages are those that are stored now: later ones do not belong to the transcript, however long
+        it takes to read it.
+
+        :raises NotFound: from the iterator: the messages were removed meanwhile.
+        """
         room = await self.read(identity, thread)
+        last_seq = await self._store.read(messages.last_seq, thread)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
-        found: list[Message] = []
-        while True:
-            last_seq = found[-1].seq if found else 0
-            page = await self._store.read(messages.after, thread, last_seq, TRANSCRIPT_PAGE_MESSAGES)
-            found += page
-            if len(page) < TRANSCRIPT_PAGE_MESSAGES:
-                return room, found
+        return room, self._chunks(thread, last_seq)
+
+    async def _chunks(self, thread: Thread, last_seq: int) -> AsyncIterator[Sequence[Message]]:
+        seq = 0
+        while seq < last_seq:
+            page, _ = await self._store.read(messages.page, thread, seq, CHUNK_MESSAGES, CHUNK_CHARS)
+            chunk = [message for message in page if message.seq <= last_seq]
+            if not chunk:
+                raise NotFound("no_such_session", id=thread.id)
+            yield chunk
+            seq = chunk[-1].seq
 
     async def end(self, identity: Identity, session_id: int) -> Room:
         """End a session at once. A finished session stays as it is."""
@@ -190,5 +209,5 @@ def _require_host_number(caller: Person, name: str, number: int | None) -> None:
 
 def _room_and_page(
     database: pw.Database, thread: Thread, after: int, limit: int
-) -> tuple[Room, list[Message]]:
-    return rooms.get(database, thread), messages.after(database, thread, after, limit)
+) -> tuple[Room, tuple[list[Message], bool]]:
+    return rooms.get(database, thread), messages.page(database, thread, after, limit, MAX_PAGE_CHARS)

@@ -11,7 +11,7 @@ from tornado_chat.delivery.hub import PAGE_ITEMS, Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.messaging.receipts import ReceiptStore
-from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.messaging.store import MAX_PAGE_CHARS, Store
 from tornado_chat.storage import join_queries, notifications
 from tornado_chat.storage.writer import Transaction
 
@@ -93,12 +93,15 @@ class Notifications:
         filtered = self._plugins.filter("filter_notification", draft)
         return filtered if isinstance(filtered, NotificationDraft) else await filtered
 
-    async def page(self, owner: Person, after: int, limit: int) -> list[Notification]:
-        """Return the owner's notifications after the ``seq`` ``after``, oldest first."""
+    async def page(self, owner: Person, after: int, limit: int) -> tuple[list[Notification], bool]:
+        """Return the owner's notifications after the ``seq`` ``after``, and whether more follow.
+
+        There may be fewer than ``limit`` if they are large (``MAX_PAGE_CHARS``).
+        """
         inbox = await self._store.read(notifications.find_inbox, owner)
         if inbox is None:
-            return []
-        return await self._store.read(notifications.after, inbox, after, limit)
+            return [], False
+        return await self._store.read(notifications.page, inbox, after, limit, MAX_PAGE_CHARS)
 
     async def mark_read(self, owner: Person, notification_id: int) -> Notification:
         """Mark a notification as read.

@@ -23,6 +23,9 @@ K = TypeVar("K")
 
 CHUNK_KEYS = 500  # keys in one query
 
+MAX_PAGE_CHARS = 512 * 1024
+"""The size at which a page of a list ends before its limit: pages are built in memory."""
+
 
 class Store:
     """A database with its writer thread and its reader threads.

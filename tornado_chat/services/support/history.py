@@ -4,7 +4,7 @@ from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Action, Conversation, Identity, Kind, Message, Person, Role, Thread
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
-from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.messaging.store import MAX_PAGE_CHARS, Store
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage import conversations, messages
 
@@ -44,6 +44,8 @@ class SupportHistory:
     ) -> tuple[list[Message], bool]:
         """Return the messages after the ``seq`` ``after``, oldest first, and whether more exist.
 
+        There may be fewer than ``limit`` if they are large (``MAX_PAGE_CHARS``).
+
         :raises NotFound: there is no such conversation.
         :raises Forbidden: the caller may not read it.
         """
@@ -59,8 +61,7 @@ class SupportHistory:
         ):
             raise Forbidden("not_your_user", to=conversation.user.id)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
-        found = await self._store.read(messages.after, thread, after, limit + 1)
-        return found[:limit], len(found) > limit
+        return await self._store.read(messages.page, thread, after, limit, MAX_PAGE_CHARS)
 
     async def _serves(self, identity: Identity, user: Person) -> bool:
         return identity.person.role in HOST_ROLES or await self._support.serves(identity.person, user)

@@ -2,23 +2,33 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
-from tornado_chat.core.errors import ChatError, Forbidden, NotFound, Unavailable
+from tornado_chat.core.errors import ChatError, Forbidden, NotFound, TooFast, Unavailable
 from tornado_chat.core.numbers import is_number
 from tornado_chat.core.types import Identity, Role
+from tornado_chat.observability.logs import described, fields
 from tornado_chat.services.container import Services
 from tornado_chat.web.api.operations import allow_header, requested_operation
 from tornado_chat.web.api.schemas import PageQuery, Problem
+from tornado_chat.web.http.open_connections import abort, connection_of
 from tornado_chat.web.http.origins import AllowedOrigins
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.parsing import parse
 
 T = TypeVar("T")
+
+TOO_MANY_ANSWERS = TooFast("too_many_answers", retry_after=5)
+"""An example of the error that ``finish_large`` and ``begin_large_answer`` raise, for the documentation."""
+
+LARGE_ANSWER_BYTES = 64 * 1024
+"""Answers above this size count as large (``[limits] answers_per_person``)."""
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +38,7 @@ class ApiHandler(RequestHandler):
 
     def initialize(self, services: Services, origins: AllowedOrigins) -> None:
         self.services = services
+        self._person_key: str | None = None
         self._origins = origins
 
     # --- for subclasses ---
@@ -46,6 +57,10 @@ class ApiHandler(RequestHandler):
         )
         operation = requested_operation(self)
         roles = roles or (operation.roles if operation is not None else ())
+        connection = connection_of(self.request)
+        if connection is not None:
+            connection.release()
+        self._person_key = identity.person.key
         if roles and identity.person.role not in roles:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         return identity
@@ -75,7 +90,51 @@ class ApiHandler(RequestHandler):
     def respond(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(msgspec.json.encode(value))
+        self.finish_large(msgspec.json.encode(value))
+
+    def finish_large(self, body: bytes) -> None:
+        """Send ``body``; if it is large, it counts until the client has taken it.
+
+        :raises TooFast: the caller has too many large answers under way.
+        """
+        if len(body) <= LARGE_ANSWER_BYTES:
+            self.finish(body)
+            return
+        end = self.begin_large_answer()
+        self.finish(body).add_done_callback(lambda _: end())
+
+    def begin_large_answer(self) -> Callable[[], None]:
+        """Count a large answer; the returned function ends it.
+
+        :raises TooFast: the caller has too many large answers under way.
+        """
+        return self.services.client_limits.large_answers.begin(self._person_key, self.request.remote_ip or "")
+
+    async def stream(self, parts: AsyncIterator[str]) -> None:
+        """Send ``parts``, each as soon as the client has taken the one before.
+
+        An error cuts the connection off, because the client must not take a part for the whole.
+        """
+        try:
+            async for part in parts:
+                self.write(part)
+                await self.flush()
+        except StreamClosedError:
+            return  # the client has gone, or took nothing for too long
+        except (ChatError, asyncio.CancelledError) as error:
+            log.warning("an answer was cut off: %s", described(error), extra=fields(path=self.request.path))
+            self._cut_off()
+            return
+        except Exception as error:
+            self.log_exception(type(error), error, error.__traceback__)
+            self._cut_off()
+            return
+        self.finish()
+
+    def _cut_off(self) -> None:
+        connection = connection_of(self.request)
+        if connection is not None:
+            abort(connection.stream)
 
     # --- Tornado's side ---
 

@@ -11,7 +11,7 @@ from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Role
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
-from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
 
 _notify_decoder = msgspec.json.Decoder(schemas.Notify)
@@ -40,15 +40,15 @@ class NotificationsHandler(ApiHandler):
         access="Every role.",
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.Inbox)],
+        errors=[TOO_MANY_ANSWERS],
     )
     async def get(self) -> None:
         """The caller's inbox, oldest first."""
         identity = await self.authenticate()
         after, limit = self.cursor()
-        found = await self.services.notifications.page(identity.person, after, limit + 1)
-        page = found[:limit]
+        page, has_more = await self.services.notifications.page(identity.person, after, limit)
         items = [serializers.notification(item, self.services.times) for item in page]
-        self.respond(schemas.Inbox(items, page[-1].seq if len(found) > limit else None))
+        self.respond(schemas.Inbox(items, page[-1].seq if has_more else None))
 
 
 class ReadHandler(ApiHandler):

@@ -9,7 +9,7 @@ from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Kind, Role, Thread
 from tornado_chat.web.api import schemas, serializers, transcripts
-from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.counselling import transcript_line
@@ -188,7 +188,7 @@ class SessionMessagesHandler(MessagesHandler):
         access=READERS,
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.MessagePage)],
-        errors=[NOT_YOURS, NO_SESSION],
+        errors=[NOT_YOURS, NO_SESSION, TOO_MANY_ANSWERS],
     )
     async def get(self, session_id: str) -> None:
         await self.answer_page(Thread(Kind.SESSION, self.path_number(session_id)))
@@ -201,7 +201,7 @@ class RecordMessagesHandler(MessagesHandler):
         access=RECORD_READERS,
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.MessagePage)],
-        errors=[NOT_YOURS, NO_RECORD],
+        errors=[NOT_YOURS, NO_RECORD, TOO_MANY_ANSWERS],
     )
     async def get(self, record_id: str) -> None:
         await self.answer_page(Thread(Kind.RECORD, self.path_number(record_id)))
@@ -213,12 +213,16 @@ class ExportHandler(ApiHandler):
     async def answer_file(self, thread: Thread) -> None:
         identity = await self.authenticate()
         render = transcripts.FORMATS[query_parameters(self, schemas.ExportQuery).format]
-        room, messages = await self.services.sessions.transcript(identity, thread)
-        content_type, extension, text = render(room, messages, self.services.times, self.services.language)
-        name = f"{transcripts.FILE_NAMES[thread.kind]}-{thread.id}.{extension}"
-        self.set_header("Content-Type", content_type)
-        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
-        self.finish(text)
+        end = self.begin_large_answer()
+        try:
+            room, chunks = await self.services.sessions.transcript(identity, thread)
+            file = render(room, self.services.times, self.services.language)
+            name = f"{transcripts.FILE_NAMES[thread.kind]}-{thread.id}.{file.extension}"
+            self.set_header("Content-Type", file.content_type)
+            self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+            await self.stream(file.parts(chunks))
+        finally:
+            end()
 
 
 class SessionExportHandler(ExportHandler):
@@ -232,7 +236,7 @@ class SessionExportHandler(ExportHandler):
                 HTTPStatus.OK, {"text/plain": None, "application/json": schemas.Transcript, "text/html": None}
             )
         ],
-        errors=[NOT_YOURS, NO_SESSION],
+        errors=[NOT_YOURS, NO_SESSION, TOO_MANY_ANSWERS],
     )
     async def get(self, session_id: str) -> None:
         """The answer has the header ``Content-Disposition``, so that a browser saves the file."""
@@ -251,7 +255,7 @@ class RecordExportHandler(ExportHandler):
                 {"text/plain": None, "application/json": schemas.SupervisionTranscript, "text/html": None},
             )
         ],
-        errors=[NOT_YOURS, NO_RECORD],
+        errors=[NOT_YOURS, NO_RECORD, TOO_MANY_ANSWERS],
     )
     async def get(self, record_id: str) -> None:
         """The formats are those of a session's transcript."""

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 
@@ -35,13 +35,16 @@ from tornado_chat.core.errors import (
     TooBig,
     TooFast,
     Unauthenticated,
+    Unavailable,
 )
 from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import AppendResult, Grant, Identity
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROP_REASONS
+from tornado_chat.services.auth.client_limits import AnonymousConnection
 from tornado_chat.services.container import Services
 from tornado_chat.services.messaging.connections import Encoder, SocketStream, TokenBucket
+from tornado_chat.web.http.open_connections import connection_of
 from tornado_chat.web.http.origins import AllowedOrigins
 from tornado_chat.web.transport.handler import FastWebSocketHandler
 
@@ -68,15 +71,18 @@ class SocketHandler(FastWebSocketHandler):
     """One WebSocket; also the ``Transport`` of its ``SocketStream``.
 
     :cvar endpoint: the name of this kind of socket in the log and the metrics.
+    :cvar token_in_query: whether the client proves its identity by the request, not by a frame.
     :cvar max_malformed_frames: the number of malformed frames within ``MALFORMED_WINDOW_SECONDS`` that
         closes the socket; None: no limit.
     """
 
     endpoint: ClassVar[str]
+    token_in_query: ClassVar[bool] = False
     max_malformed_frames: int | None = None
     socket_stream: SocketStream | None = None
     refused = False
     admitted = False
+    _anonymous: AnonymousConnection | None = None
     _counted = False
     _pending_messages = 0
     _renewable_at = 0.0  # by the loop's clock
@@ -137,6 +143,7 @@ class SocketHandler(FastWebSocketHandler):
         log.info("opened", extra=self._log_fields())
         self.set_nodelay(True)
         try:
+            self._require_room()
             await self.admit()
         except ChatError as error:
             self.refuse(error)
@@ -167,6 +174,7 @@ class SocketHandler(FastWebSocketHandler):
             self.socket_stream.pong(data, self._loop.time())
 
     def on_close(self) -> None:
+        self._release_anonymous()
         if self._slot_free is not None and not self._slot_free.done():
             self._slot_free.set_result(None)
         if self._counted:
@@ -219,6 +227,7 @@ class SocketHandler(FastWebSocketHandler):
         self.socket_stream = self.services.connections.open(
             grant, self, encoder, self.meters, self.connection_id
         )
+        self._release_anonymous()
         log.info("authenticated", extra=self._log_fields())
         return self.socket_stream
 
@@ -268,6 +277,24 @@ class SocketHandler(FastWebSocketHandler):
         super().close(code, reason)
 
     # --- private methods ---
+
+    def _detach_stream(self) -> IOStream:
+        # The HTTP server forgets the connection now; this handler counts it until its client has an identity.
+        connection = connection_of(self.request)
+        if connection is not None:
+            self._anonymous = connection.hand_over()
+        return super()._detach_stream()
+
+    def _require_room(self) -> None:
+        """Raise ``Unavailable`` if too many sockets wait for their identity and this one brings no token."""
+        has_token = self.token_in_query and bool(self.request.query_arguments.get("token"))
+        if self._anonymous is not None and self._anonymous.is_excess and not has_token:
+            raise Unavailable("too_many_anonymous")
+
+    def _release_anonymous(self) -> None:
+        if self._anonymous is not None:
+            self._anonymous.release()
+            self._anonymous = None
 
     def _release_request(self) -> None:
         """Drop the attributes of the HTTP request, which are half of the memory of an idle socket."""

@@ -20,6 +20,7 @@ class CounsellingHandler(SocketHandler):
     """Base class of the three endpoints: token and features in the query, errors as system frames."""
 
     max_malformed_frames = 10
+    token_in_query = True
     features: frozenset[str] = frozenset()
 
     async def authenticate(

@@ -21,12 +21,13 @@ class SupportHandler(SocketHandler):
 
     role: Role
     connection: SupportConnection | None = None
+    _auth_timer: asyncio.TimerHandle | None = None
 
     async def admit(self) -> None:
         self.frames = wire.SupportEncoder(
             str(uuid.uuid4()), self.role, self.services.language, self.services.times
         )
-        self._auth_timer: asyncio.TimerHandle | None = self._loop.call_later(
+        self._auth_timer = self._loop.call_later(
             self.services.support_settings.auth_timeout, self.refuse, Unauthenticated("auth_timeout")
         )
         self.send(self.frames.initialize())
