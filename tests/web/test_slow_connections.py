@@ -29,12 +29,17 @@ def settings(settings: config.Config) -> config.Config:
     return changed(
         settings,
         "limits",
-        header_timeout=0.4,
-        body_timeout=0.4,
-        idle_timeout=0.4,
+        header_timeout=60,
+        body_timeout=60,
+        idle_timeout=60,
         anonymous_connections=6 * CAP,
         anonymous_connections_per_address=CAP,
     )
+
+
+@pytest.fixture(autouse=True)
+def _refusals_are_expected(expected_logs: list[str]) -> None:
+    expected_logs.append("connections are refused, as too many have not signed in")
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +93,10 @@ class TestTimeouts:
         slow = await open_many(harness, connections, SLOW)
         for each in slow:
             await each.send(sent)
+        if phase == "idle":
+            for each in slow:
+                await each.receive_head()
+        await harness.server.reload(changed(harness.config, "limits", **{f"{phase}_timeout": 0.1}))
         await asyncio.gather(*(each.wait_closed() for each in slow))
         await wait_held(harness, 0)
         assert anonymous(harness) == 0
@@ -97,6 +106,7 @@ class TestTimeouts:
     async def test_a_head_that_comes_byte_by_byte_is_not_waited_for(
         self, harness: Harness, connections: list[RawConnection]
     ) -> None:
+        await harness.server.reload(changed(harness.config, "limits", header_timeout=0.3))
         (slow,) = await open_many(harness, connections, 1)
         while not slow.is_closed:
             try:
@@ -109,11 +119,10 @@ class TestTimeouts:
 
     @pytest.mark.gen_test
     async def test_a_socket_is_no_http_connection_any_more(self, harness: Harness) -> None:
-        await harness.server.reload(changed(harness.config, "limits", header_timeout=0.05, idle_timeout=0.05))
         number = await harness.session()
         chat = await harness.chat(token("user", 1), number, features="ack")
         await wait_held(harness, 0)
-        await asyncio.sleep(0.2)
+        harness.server._http.open_connections.check(asyncio.get_running_loop().time() + 1e6)
         await chat.send_json({"msg": "still here", "id": "1"})
         while "ack" not in await chat.recv_json():
             pass
@@ -124,7 +133,6 @@ class TestDirect:
     async def test_silent_connections_beyond_the_limit_get_503(
         self, harness: Harness, connections: list[RawConnection]
     ) -> None:
-        await harness.server.reload(changed(harness.config, "limits", header_timeout=60))
         silent = await open_many(harness, connections, 60)
         refused = [await each.receive_head() for each in silent[2 * CAP :]]
         assert all(head.startswith("HTTP/1.1 503") and "\r\nRetry-After: 5\r\n" in head for head in refused)
@@ -136,11 +144,10 @@ class TestDirect:
     async def test_beyond_the_limit_only_requests_with_a_token_are_served(
         self, harness: Harness, connections: list[RawConnection]
     ) -> None:
-        await harness.server.reload(changed(harness.config, "limits", header_timeout=60))
         number = await harness.session()
         await open_many(harness, connections, CAP)
         await wait_held(harness, CAP)
-        stranger, guest, person = await open_many(harness, connections, 3)
+        stranger, guest = await open_many(harness, connections, 2)
         await stranger.request("/room")
         answer = await stranger.receive_until(b"}")
         assert answer.startswith(b"HTTP/1.1 503")
@@ -149,9 +156,11 @@ class TestDirect:
         await guest.request("/api/v1/guest", "Content-Length: 0", method="POST")
         assert "HTTP/1.1 503" in await guest.receive_head()
         path, who = f"/api/v1/sessions/{number}", f"Authorization: Bearer {token('user', 1)}"
-        for _ in range(3):  # and then the connection is a person's
+        for _ in range(3):  # each on a connection of its own, as there is no room for one that waits
+            (person,) = await open_many(harness, connections, 1)
             await person.request(path, who)
             assert "HTTP/1.1 200" in await person.receive_head()
+            await person.wait_closed()
         (forged,) = await open_many(harness, connections, 1)
         await forged.request(path, "Authorization: Bearer forged")
         assert "HTTP/1.1 401" in await forged.receive_head()
@@ -185,7 +194,6 @@ class TestDirect:
     async def test_idle_connections_make_room_for_new_ones(
         self, harness: Harness, connections: list[RawConnection]
     ) -> None:
-        await harness.server.reload(changed(harness.config, "limits", idle_timeout=60, header_timeout=60))
         answered = await open_many(harness, connections, CAP)
         for each in answered:
             await each.request("/room")
@@ -200,10 +208,30 @@ class TestDirect:
         assert harness.server.metrics.connections_refused == 0
 
     @pytest.mark.gen_test
+    async def test_one_token_does_not_suffice_to_hold_many_connections(
+        self, harness: Harness, connections: list[RawConnection]
+    ) -> None:
+        path = f"/api/v1/sessions/{await harness.session()}"
+        for _ in range(SLOW):
+            (each,) = await open_many(harness, connections, 1)
+            await each.request(path, f"Authorization: Bearer {token('user', 1)}")
+            assert "HTTP/1.1 200" in await each.receive_head()
+        await wait_held(harness, CAP)
+        assert anonymous(harness) == CAP
+
+    @pytest.mark.gen_test
+    async def test_refusals_are_logged_once_a_minute(
+        self, harness: Harness, connections: list[RawConnection], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await open_many(harness, connections, SLOW)
+        while harness.server.metrics.connections_refused < SLOW - 2 * CAP:  # noqa: ASYNC110 - a count
+            await asyncio.sleep(0.01)
+        assert caplog.text.count("connections are refused") == 1
+
+    @pytest.mark.gen_test
     async def test_neither_neighbours_nor_people_who_are_signed_in_notice(
         self, harness: Harness, connections: list[RawConnection]
     ) -> None:
-        await harness.server.reload(changed(harness.config, "limits", header_timeout=60))
         number = await harness.session()
         chat = await RawClient.connect(
             f"{harness.ws}/chat?token={token('user', 1)}&sessionId={number}&type=0&features=ack"
@@ -221,7 +249,6 @@ class TestDirect:
     async def test_many_addresses_share_a_limit(
         self, harness: Harness, connections: list[RawConnection]
     ) -> None:
-        await harness.server.reload(changed(harness.config, "limits", header_timeout=60))
         for n in range(6):
             await open_many(harness, connections, CAP, f"127.0.1.{n}")
         await wait_held(harness, 6 * CAP)
@@ -239,7 +266,6 @@ class TestBehindAProxy:
     async def test_the_proxys_connections_are_not_limited(
         self, harness: Harness, connections: list[RawConnection]
     ) -> None:
-        await harness.server.reload(changed(harness.config, "limits", header_timeout=60))
         await open_many(harness, connections, 5 * CAP, "127.0.0.1")
         await wait_held(harness, 5 * CAP)
         assert anonymous(harness) == 0

@@ -23,7 +23,7 @@ LIMIT = 4  # large answers of a person
 
 @pytest.fixture
 def settings(settings: config.Config) -> config.Config:
-    return changed(settings, "limits", answer_timeout=0.5, answers_per_person=LIMIT)
+    return changed(settings, "limits", answers_per_person=LIMIT)
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,12 @@ async def wait_until_written(harness: Harness) -> int:
     return before
 
 
+async def shorten_timeout(harness: Harness) -> None:
+    await harness.server.reload(
+        changed(harness.config, "limits", answers_per_person=LIMIT, answer_timeout=0.2)
+    )
+
+
 @pytest.mark.parametrize("format", ["txt", "json", "html"])
 @pytest.mark.gen_test
 async def test_exports_that_are_not_read_take_little_and_are_aborted(
@@ -80,6 +86,7 @@ async def test_exports_that_are_not_read_take_little_and_are_aborted(
     assert len(harness.server._client_limits.large_answers) == LIMIT
     chunk = sessions_api.CHUNK_CHARS + MESSAGE_CHARS + 10_000
     assert 0 < await wait_until_written(harness) <= LIMIT * chunk
+    await shorten_timeout(harness)
     while unsent(harness):  # noqa: ASYNC110 - no event
         await asyncio.sleep(0.01)
     await asyncio.gather(
@@ -106,6 +113,23 @@ async def test_an_export_that_is_read_is_complete(harness: Harness) -> None:
     assert (html.count("<dt>"), html.endswith("</dl>\n</html>\n")) == (70, True)
     answer = await harness.api("GET", f"{path}json", service)
     assert answer.headers["Content-Disposition"] == f'attachment; filename="session-{number}.json"'
+
+
+@pytest.mark.parametrize("kept", ["close", "keep-alive"])
+@pytest.mark.gen_test
+async def test_an_export_over_http_1_0_ends_with_the_connection(
+    harness: Harness, connections: list[RawConnection], kept: str
+) -> None:
+    number = await long_session(harness, 70, 9_000)
+    connections.append(connection := await RawConnection.open(harness.http))
+    connection.read_fast()
+    await connection.send(
+        f"GET /api/v1/sessions/{number}/export?format=json HTTP/1.0\r\n"
+        f"Authorization: Bearer {token('user', 1)}\r\nConnection: {kept}\r\n\r\n"
+    )
+    head, _, body = (await connection.receive_all()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert len(json.loads(body)["messages"]) == 70
 
 
 @pytest.mark.gen_test
@@ -167,6 +191,8 @@ async def test_pages_that_are_not_read_are_aborted(
     path = "/api/v1/openapi.json"
     for _ in range(200):  # one after the other on the same connection; none is read
         await connection.request(path)
+    await wait_until_written(harness)
+    await shorten_timeout(harness)
     while not harness.server.metrics.connections_aborted.counts["answer",]:  # noqa: ASYNC110 - no event
         await asyncio.sleep(0.01)
     size = len((await harness.api("GET", path)).body)
@@ -195,7 +221,7 @@ async def test_the_limit_of_large_answers_can_be_reloaded(
     harness: Harness, connections: list[RawConnection]
 ) -> None:
     number = await long_session(harness)
-    await harness.server.reload(changed(harness.config, "limits", answers_per_person=1, answer_timeout=60))
+    await harness.server.reload(changed(harness.config, "limits", answers_per_person=1))
     path = f"/api/v1/sessions/{number}/export"
     connections.append(await ask(harness, path, token("user", 1)))
     await wait_until_written(harness)

@@ -129,12 +129,20 @@ class ApiHandler(RequestHandler):
             self.log_exception(type(error), error, error.__traceback__)
             self._cut_off()
             return
-        self.finish()
+        finished = self.finish()
+        if self.request.version == "HTTP/1.0":  # without chunks: the end of the connection ends the answer
+            await finished
+            self._close_connection()
 
     def _cut_off(self) -> None:
         connection = connection_of(self.request)
         if connection is not None:
             abort(connection.stream)
+
+    def _close_connection(self) -> None:
+        connection = connection_of(self.request)
+        if connection is not None:
+            connection.stream.close()
 
     # --- Tornado's side ---
 

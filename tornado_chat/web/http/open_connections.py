@@ -39,19 +39,20 @@ MAX_DRAINED_BYTES = 65536
 class OpenConnection:
     """One HTTP connection.
 
-    :ivar anonymous: counts the connection, or the present request of a proxy's connection, as long as its
-        client has no identity; None: it is not counted.
+    :ivar address: of the peer.
+    :ivar anonymous: counts the connection, or the present request of a proxy's connection, until the request
+        has proved an identity; None: it is not counted.
     :ivar is_own: the peer is a proxy or in a network of the operator: only requests are counted.
     """
 
-    __slots__ = ("anonymous", "awaits_first_request", "clock", "is_own", "stream")
+    __slots__ = ("address", "anonymous", "clock", "is_own", "stream")
 
-    def __init__(self, stream: IOStream, is_own: bool, now: float) -> None:
+    def __init__(self, stream: IOStream, address: str, is_own: bool, now: float) -> None:
         self.stream = stream
+        self.address = address
         self.is_own = is_own
         self.clock = ConnectionClock(now)
         self.anonymous: AnonymousConnection | None = None
-        self.awaits_first_request = True
 
     @property
     def state(self) -> StreamState:

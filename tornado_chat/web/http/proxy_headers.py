@@ -9,6 +9,7 @@ Tornado's own ``xheaders`` trusts every peer, and ``X-Real-IP``, too.
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache, partial
@@ -33,6 +34,10 @@ from tornado_chat.services.auth.client_limits import RETRY_AFTER_SECONDS, Anonym
 from tornado_chat.web.http.accepting import Acceptor
 from tornado_chat.web.http.connection_clock import Phase
 from tornado_chat.web.http.open_connections import OpenConnection, OpenConnections
+
+log = logging.getLogger(__name__)
+
+LOG_INTERVAL_SECONDS = 60.0  # between two lines about refused connections
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -103,6 +108,7 @@ class ProxyAwareServer(HTTPServer):
         self._on_refused = on_refused
         self.open_connections = OpenConnections(anonymous, limits, on_aborted)
         self._awaiting_request: set[object] = set()
+        self._refusal_logged_at: float | None = None
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         for each in sockets:
@@ -187,6 +193,7 @@ class ProxyAwareServer(HTTPServer):
         is_own = self.is_trusted(request_conn) or peer in self._own
         connection = OpenConnection(
             getattr(request_conn, "stream"),  # noqa: B009 - HTTP1Connection's, untyped
+            str(peer),
             is_own,
             asyncio.get_running_loop().time(),
         )
@@ -198,9 +205,18 @@ class ProxyAwareServer(HTTPServer):
         return connection
 
     def _await_next_request(self, connection: OpenConnection) -> None:
+        """Count the connection as anonymous again: the identity was that of the last request.
+
+        Idle connections are closed first when there is no room, so this costs a person who is signed in
+        nothing, but a single token does not suffice to hold any number of connections.
+        """
         if connection.is_own:
             connection.release()
-        elif connection.anonymous is not None and connection.anonymous.is_excess:
+        elif connection.anonymous is None and not self.open_connections.count_anonymous(
+            connection, connection.address
+        ):
+            connection.stream.close()
+        if connection.anonymous is not None and connection.anonymous.is_excess:
             connection.stream.close()
         self.open_connections.enter(connection, Phase.IDLE)
 
@@ -209,6 +225,13 @@ class ProxyAwareServer(HTTPServer):
 
     def _refuse(self, connection: OpenConnection) -> bool:
         self._on_refused()
+        now = asyncio.get_running_loop().time()
+        if self._refusal_logged_at is None or now - self._refusal_logged_at >= LOG_INTERVAL_SECONDS:
+            self._refusal_logged_at = now
+            log.warning(
+                "connections are refused, as too many have not signed in: an attack, a proxy that does not "
+                "send X-Forwarded-For, or [limits] anonymous_connections_per_address is too low"
+            )
         connection.refuse(TOO_MANY_ANONYMOUS)
         return False
 

@@ -281,8 +281,9 @@ class SocketHandler(FastWebSocketHandler):
     def _detach_stream(self) -> IOStream:
         # The HTTP server forgets the connection now; this handler counts it until its client has an identity.
         connection = connection_of(self.request)
-        if connection is not None:
-            self._anonymous = connection.hand_over()
+        anonymous = None if connection is None else connection.hand_over()
+        if anonymous is not None:
+            self._anonymous = anonymous
         return super()._detach_stream()
 
     def _require_room(self) -> None:
@@ -292,9 +293,9 @@ class SocketHandler(FastWebSocketHandler):
             raise Unavailable("too_many_anonymous")
 
     def _release_anonymous(self) -> None:
-        if self._anonymous is not None:
-            self._anonymous.release()
-            self._anonymous = None
+        anonymous: AnonymousConnection | None = self.__dict__.pop("_anonymous", None)
+        if anonymous is not None:
+            anonymous.release()
 
     def _release_request(self) -> None:
         """Drop the attributes of the HTTP request, which are half of the memory of an idle socket."""
