@@ -243,10 +243,11 @@ class _ServerProcess:
             self._config_problem = "not reloaded: the configuration has mistakes, see the log"
             log.error("not reloaded, the configuration has mistakes: %s", "; ".join(map(str, error.problems)))
             return
-        self._config_problem = "a restart is needed, see the log" if change.needs_restart else ""
+        problems = ["a restart is needed, see the log"] if change.needs_restart else []
         if change.failed_plugins:
             names = ", ".join(dict.fromkeys(change.failed_plugins))
-            self._config_problem = f"not reloaded: plugin {names}, see the log"
+            problems.append(f"not reloaded: plugin {names}, see the log")
+        self._config_problem = "; ".join(problems)
         logs.configure(config.logging, process=self._manager.process)
         if not self._manager.process:  # the parent process has logged them for its workers
             config.log_warnings()
