@@ -176,7 +176,7 @@ class Sessions:
         room = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if identity.person != room.asker:
             raise Forbidden("not_your_session")
-        return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback))
+        return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback), room.thread)
 
 
 def _room_and_page(

@@ -223,8 +223,11 @@ class LocalConversations:
             self._bus.publish(WaiterReplaced(connection.person, connection.socket_stream.conn))
 
     async def end(self, conversation: Conversation, gone: Person) -> None:
-        """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect."""
-        await self._repository.end(conversation.id, gone)
+        """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect.
+
+        :raises Conflict: ``gone`` is not in the conversation any more.
+        """
+        await self._repository.leave(conversation, gone)
 
     def conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         """Return the conversation that a request of the client refers to.
