@@ -139,7 +139,7 @@ class SupportHandler(SocketHandler):
         success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
         if success is not None:
             self.send(success)
-        self.services.local_conversations.sign_in(self.connection)
+        await self.services.local_conversations.sign_in(self.connection)
 
     def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
         """Send ``ready_success``, if requested: all open conversations were sent before this frame.
