@@ -228,6 +228,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         base.bus.publish,
         now_microseconds,
         is_certain=cluster_mode.is_certain,
+        holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
     dispatcher = Dispatcher(
@@ -238,6 +239,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         plugin_registration.collect_queue_policy(base.plugins)[0],
         base.metrics.queue_wait,
         is_certain=cluster_mode.is_certain,
+        holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)

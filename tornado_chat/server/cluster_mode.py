@@ -82,6 +82,10 @@ class Standalone:
         """Return True: a single process knows the presence of all participants."""
         return await always_certain()
 
+    def holds_lease(self) -> bool:
+        """Return True: a single process is always its own coordinator."""
+        return True
+
     def stop_deciding(self) -> None:
         """Let no grace timer expire and make no match from now on, as the server stops."""
         self._coordinator.end()
@@ -189,6 +193,10 @@ class Clustered:
             and await self.bus.link.synchronize()
             and self._coordinator_client.is_certain
         )
+
+    def holds_lease(self) -> bool:
+        """Return True while this process alone may decide; called on the loop and on the writer's thread."""
+        return self._coordinator_client.holds_lease
 
     def stop_deciding(self) -> None:
         """Do nothing: a coordinator decides for the other processes until it leaves."""

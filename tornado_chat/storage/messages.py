@@ -266,6 +266,11 @@ def _table_name(table: type[pw.Model]) -> str:
     return str(table._meta.table_name)
 
 
+def thread_table(kind: Kind) -> str:
+    """Return the name of the table with the row of each thread of this kind that accepts messages."""
+    return _table_name(_THREAD_TABLES[kind][0])
+
+
 def _states(*states: str) -> str:
     return ", ".join(f"'{state}'" for state in states)
 

@@ -47,6 +47,17 @@ def get(database: pw.Database, thread: Thread) -> Room:
     return room
 
 
+def lock(tx: Transaction, thread: Thread) -> Room:
+    """Return a room that no other transaction can change before this one ends.
+
+    :raises NotFound: there is no such session or record.
+    """
+    table = _TABLES[thread.kind]
+    if tx.database.for_update:  # SQLite has one writer at a time
+        table.select(table.id).where(table.id == thread.id).for_update().scalar(tx.database)
+    return get(tx.database, thread)
+
+
 def find(database: pw.Database, thread: Thread) -> Room | None:
     rows = fetch_rows(database, f"{_SELECT[thread.kind]} WHERE id = ?", thread.id)
     return _room(thread.kind, rows[0]) if rows else None
@@ -181,12 +192,18 @@ def start(tx: Transaction, thread: Thread) -> Room:
     return room
 
 
-def finish(tx: Transaction, thread: Thread, state: SessionState) -> Room:
-    """End an open room as ``completed`` or ``cancelled``; a finished room stays as it is."""
+def finish(
+    tx: Transaction, thread: Thread, state: SessionState, expected: SessionState | None = None
+) -> Room:
+    """End an open room as ``completed`` or ``cancelled``; a finished room stays as it is.
+
+    :arg expected: the state for which the end was decided; a room in another state stays as it is. None for
+        both open states.
+    """
     table = _TABLES[thread.kind]
     changed = (
         table.update(state=state.value, ended=tx.now)
-        .where((table.id == thread.id) & (table.state << _OPEN))
+        .where((table.id == thread.id) & (table.state << (_OPEN if expected is None else (expected.value,))))
         .execute(tx.database)
     )
     room = get(tx.database, thread)

@@ -21,15 +21,17 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import peewee as pw
 
 from tornado_chat.aio.clock import now_microseconds
+from tornado_chat.core.types import Thread
 from tornado_chat.observability.logs import safe_error_text
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage import models
+from tornado_chat.storage.messages import thread_table
 from tornado_chat.storage.mysql import (
     LOCK_TIMEOUT_ERROR,
     ErrorKind,
@@ -52,7 +54,8 @@ MAX_TRIES = {
 """How often the same work is tried, by kind of error."""
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 1.0  # pauses between tries
-SHORT_LOCK_WAIT_SECONDS = 1
+LOCK_WAIT_SECONDS = 1
+"""The time that the writer waits for a lock: all jobs of the batch wait with it."""
 STALE_WRITER_MICROSECONDS = 7 * 86400 * 1_000_000  # age at which the row of a killed process is removed
 
 
@@ -100,8 +103,8 @@ class TransactionRunner(Protocol):
     def on_resolved(self, callback: Callable[[], None]) -> None:
         """After a failure in doubt: call ``callback`` if the transaction turns out to have committed."""
 
-    def short_lock_waits(self) -> contextlib.AbstractContextManager[None]:
-        """Wait only ``SHORT_LOCK_WAIT_SECONDS`` for locks: jobs are tried one by one, few are locked."""
+    def find_locked(self, threads: Iterable[Thread]) -> set[Thread]:
+        """Return those of ``threads`` whose rows another transaction has locked. Does not wait for locks."""
 
     def close(self) -> None: ...
 
@@ -160,8 +163,8 @@ class SqliteTransactionRunner:
     def on_resolved(self, callback: Callable[[], None]) -> None:
         raise AssertionError("SQLite leaves no doubt")
 
-    def short_lock_waits(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    def find_locked(self, threads: Iterable[Thread]) -> set[Thread]:
+        return set()
 
     def close(self) -> None:
         # The row must not be deleted from a file that has been put in the place of the process's own.
@@ -266,7 +269,6 @@ class MysqlTransactionRunner:
         self._sessions: set[int] = set()  # server's ids of the sessions that may hold the lock of our row
         self._failing_since: float | None = None
         self._has_warned = self._has_given_up = False
-        self._uses_short_lock_waits = False
 
     def commit(self, work: Work) -> None:
         own_commit_in_doubt = False
@@ -317,14 +319,21 @@ class MysqlTransactionRunner:
     def on_resolved(self, callback: Callable[[], None]) -> None:
         self._on_resolved = callback
 
-    @contextlib.contextmanager
-    def short_lock_waits(self) -> Iterator[None]:
-        self._uses_short_lock_waits = True
-        try:
-            yield
-        finally:
-            self._uses_short_lock_waits = False
-            self._database.drop_connection()
+    def find_locked(self, threads: Iterable[Thread]) -> set[Thread]:
+        locked = set()
+        for thread in threads:
+            try:
+                # Outside of a transaction, so the statement does not keep the lock.
+                self._database.execute_sql(
+                    f"SELECT id FROM {thread_table(thread.kind)} WHERE id = %s FOR UPDATE NOWAIT",  # noqa: S608
+                    (thread.id,),
+                ).fetchall()
+            except pw.PeeweeException as error:
+                if classify_error(error) is not ErrorKind.LOCKED:  # the next commit finds out what it is
+                    self._database.drop_connection()
+                    break
+                locked.add(thread)
+        return locked
 
     def close(self) -> None:
         with contextlib.suppress(pw.PeeweeException):
@@ -341,11 +350,11 @@ class MysqlTransactionRunner:
     def _increment_number(self) -> None:
         """Execute the first statement of a transaction, which takes the row's lock."""
         database = self._database
-        if self._uses_short_lock_waits:
-            wait = SHORT_LOCK_WAIT_SECONDS
-            database.execute_sql(f"SET SESSION innodb_lock_wait_timeout = {wait}, lock_wait_timeout = {wait}")
         connection: Any = database.connection()  # type: ignore[no-untyped-call]
-        self._sessions.add(connection.thread_id())
+        if connection.thread_id() not in self._sessions:
+            wait = LOCK_WAIT_SECONDS
+            database.execute_sql(f"SET SESSION innodb_lock_wait_timeout = {wait}, lock_wait_timeout = {wait}")
+            self._sessions.add(connection.thread_id())
         expected, now = self._number or 0, now_microseconds()
         cursor = database.execute_sql(INCREMENT_COMMIT_NUMBER, (expected + 1, now, self._name, expected))
         if cursor.rowcount == 0:

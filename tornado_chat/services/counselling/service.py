@@ -205,7 +205,7 @@ class Counselling:
         :raises NotFound: there is no such room.
         """
         log.info("ending", extra=log_fields(thread, by, why="requested by the API"))
-        return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED))
+        return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED), thread)
 
     # --- observers ---
 
@@ -354,7 +354,7 @@ class Counselling:
     async def _end_with_retry(self, connection: RoomConnection, event: Event) -> None:
         """End the room, if the state table says so. A failed write is tried again later."""
         try:
-            await self._store.write(lambda tx: _end_room(tx, connection.thread, event))
+            await self._store.write(lambda tx: _end_room(tx, connection.thread, event), connection.thread)
         except ChatError as error:
             named = connection.thread.named
             log.warning("an end could not be stored, trying again: %s", error, extra=fields(**named))
@@ -366,9 +366,10 @@ class Counselling:
 
 
 def _end_room(tx: Transaction, thread: Thread, event: Event) -> None:
-    state, effects = transition(rooms.get(tx.database, thread).state, event, is_other_present=False)
+    room = rooms.lock(tx, thread)
+    state, effects = transition(room.state, event, is_other_present=False)
     if RoomEffect.FINISH in effects:
-        rooms.finish(tx, thread, state)
+        rooms.finish(tx, thread, state, expected=room.state)
         log.info("ending", extra=fields(**thread.named, why=event.value))
 
 

@@ -198,7 +198,7 @@ class Sessions:
         room = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if identity.person != room.asker:
             raise Forbidden("not_your_session")
-        return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback))
+        return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback), room.thread)
 
 
 def _require_host_number(caller: Person, name: str, number: int | None) -> None:

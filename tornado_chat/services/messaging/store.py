@@ -73,9 +73,9 @@ class Store:
         """Store a message; see ``Writer.append``."""
         return self._writer.append(append, received)
 
-    def write(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
+    def write(self, work: Callable[[Transaction], T], thread: Thread | None = None) -> asyncio.Future[T]:
         """Run a transaction; see ``Writer.run``."""
-        return self._writer.run(work)
+        return self._writer.run(work, thread)
 
     async def read(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs

@@ -12,6 +12,7 @@ from typing import Any
 
 from tornado_chat.core.types import Conversation, ConversationState, Person
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy, Ticket
+from tornado_chat.services.leadership.recent_keys import RecentKeys
 
 MAX_ENDED_IDS = 10_000
 """Ended conversations that are remembered: many more than can end while a presence report is in transit."""
@@ -25,8 +26,8 @@ class Case:
     :ivar row: the newest known version of the conversation.
     :ivar waits_since: the time at which the user came, or lost its waiter, by the loop's clock.
     :ivar processes: the processes that have sockets of the user.
-    :ivar decision: the decision that is being stored; None if there is none.
-    :ivar postponed: True after a decision was not stored; the user is not matched until the next try.
+    :ivar decision: the decision that is being stored, or of which is unknown whether it was stored; None if
+        there is none. Until then the user is not matched.
     :ivar places: the waiters that hold a place for the conversation.
     :ivar published_position: the position in the queue that was published last; 0 before that.
     :ivar published_at: the time of that publication, by the loop's clock.
@@ -35,7 +36,6 @@ class Case:
     __slots__ = (
         "decision",
         "places",
-        "postponed",
         "processes",
         "published_at",
         "published_position",
@@ -48,7 +48,6 @@ class Case:
         self.waits_since = waits_since
         self.processes: set[str] = set()
         self.decision: Decision | None = None
-        self.postponed = False
         self.places: tuple[Person, ...] = ()
         self.published_position = 0
         self.published_at = float("-inf")
@@ -131,7 +130,7 @@ class DispatchState:
         self.queue = self._make_queue(self._policy)
         self.cases: dict[int, Case] = {}
         self.waiters: dict[Person, WaiterState] = {}
-        self._ended: dict[int, None] = {}
+        self._ended = RecentKeys[int](MAX_ENDED_IDS)
 
     def reconfigure(self, capacity: int, policy: QueuePolicy, now: float) -> None:
         """Use another capacity and policy from now on, also for users that are waiting already.
@@ -154,26 +153,29 @@ class DispatchState:
         return case
 
     def has_ended(self, conversation_id: int) -> bool:
-        """Return True if the conversation is one of the last ``MAX_ENDED_IDS`` that have ended."""
+        """Return True if the conversation is one of the last ``MAX_ENDED_IDS`` that have ended.
+
+        That includes conversations whose end was reported before they were known.
+        """
         return conversation_id in self._ended
 
     def apply_version(self, row: Conversation, now: float) -> Conversation | None:
         """Replace the known version of a conversation by the newer version ``row``.
 
+        That resolves a decision on the version before: it has made this version, or cannot be stored now.
         Returns the previous version; None if ``row`` is not newer, or the conversation is unknown.
         """
+        if row.state is ENDED:
+            self._ended.add(row.id)
         case = self.cases.get(row.id)
         if case is None or row.changes <= case.row.changes:
             return None
-        before, case.row = case.row, row
+        before, case.row, case.decision = case.row, row, None
         self.queue.leave(row.id)  # also if the user waits again: after its service it has another rank
         if before.waiter is not None and (before.waiter != row.waiter or row.state is ENDED):
             self.waiters[before.waiter].cases.pop(row.id, None)
         if row.state is ENDED:
             del self.cases[row.id]
-            self._ended[row.id] = None
-            if len(self._ended) > MAX_ENDED_IDS:
-                del self._ended[next(iter(self._ended))]
         elif row.waiter is None:
             if before.waiter is not None:
                 case.waits_since = now
@@ -190,10 +192,10 @@ class DispatchState:
         """Put a waiting user into the queue, at the position that the policy gives it.
 
         Returns False if the user is in the queue already, does not wait, or has a decision that is being
-        stored or was postponed.
+        stored.
         """
         row = case.row
-        if row.state is not WAITING or case.decision is not None or case.postponed or row.id in self.queue:
+        if row.state is not WAITING or case.decision is not None or row.id in self.queue:
             return False
         self.queue.join(Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter))
         return True
@@ -215,6 +217,10 @@ class DispatchState:
         case.decision = decision = Decision(case, target, reason)
         self._update_places(case)
         return decision
+
+    def is_pending(self, decision: Decision) -> bool:
+        """Return True if the decision is not resolved, and its conversation is unfinished and current."""
+        return decision.case.decision is decision and self.is_current(decision.case)
 
     def resolve(self, decision: Decision) -> None:
         """Remove a decision that was stored or has failed; the places follow the conversation's row again."""

@@ -22,7 +22,6 @@ from tornado_chat.cluster.facts import (
     queue_key,
     waiter_key,
 )
-from tornado_chat.core.close_codes import REPLACED
 from tornado_chat.core.errors import ChatError, Conflict
 from tornado_chat.core.events import (
     ConversationAssigned,
@@ -30,7 +29,6 @@ from tornado_chat.core.events import (
     ConversationRequeued,
     Event,
     QueuePositionChanged,
-    WaiterReplaced,
 )
 from tornado_chat.core.types import Action, Conversation, ConversationState, Person, Role
 from tornado_chat.delivery.hub import Hub
@@ -40,6 +38,7 @@ from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store, read_in_chunks
 from tornado_chat.services.support.connections import SocketNotifier, SupportConnection, UserConversation
 from tornado_chat.services.support.repository import ConversationRepository
+from tornado_chat.services.support.sign_ins import WaiterSignIns
 from tornado_chat.storage import conversations
 
 log = logging.getLogger(__name__)
@@ -95,6 +94,7 @@ class LocalConversations:
         self._bus = bus
         self._access_control = access_control
         self._coordinator_client = coordinator_client
+        self._sign_ins = WaiterSignIns(bus)
         self._notifier = SocketNotifier(hub, receipts, store, self.apply_version, BackgroundTasks(loop))
         self._user_conversations: dict[Person, UserConversation] = {}
         self._local_waiters: dict[Person, LocalWaiter] = {}
@@ -199,6 +199,7 @@ class LocalConversations:
         """
         if self._is_stopping:
             return
+        self._sign_ins.remove(connection)
         user_conversation = connection.user_conversation
         if user_conversation is not None and connection in user_conversation.connections:
             del user_conversation.connections[connection]
@@ -217,14 +218,18 @@ class LocalConversations:
                     self._holders.pop(row.id, None)
                     self._log_away(row, connection)
 
-    def sign_in(self, connection: SupportConnection) -> None:
+    async def sign_in(self, connection: SupportConnection) -> None:
         """Replace the waiter's other connections by a new one, among those with the feature ``kickout``."""
-        if connection.person.role is Role.WAITER and "kickout" in connection.features:
-            self._bus.publish(WaiterReplaced(connection.person, connection.socket_stream.conn))
+        await self._sign_ins.add(connection)
+        if connection.socket_stream.closed:  # it closed during this call
+            self._sign_ins.remove(connection)
 
     async def end(self, conversation: Conversation, gone: Person) -> None:
-        """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect."""
-        await self._repository.end(conversation.id, gone)
+        """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect.
+
+        :raises Conflict: ``gone`` is not in the conversation any more.
+        """
+        await self._repository.leave(conversation, gone)
 
     def conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         """Return the conversation that a request of the client refers to.
@@ -251,7 +256,7 @@ class LocalConversations:
         ConversationEnded,
         ConversationRequeued,
         QueuePositionChanged,
-        WaiterReplaced,
+        *WaiterSignIns.events,
     )
 
     def on_event(self, event: Event) -> None:
@@ -263,8 +268,8 @@ class LocalConversations:
             self.apply_version(event.conversation)
         elif isinstance(event, QueuePositionChanged):
             self._on_position(event)
-        elif isinstance(event, WaiterReplaced):
-            self._replace(event)
+        else:
+            self._sign_ins.on_event(event)
 
     def _on_position(self, event: QueuePositionChanged) -> None:
         self.apply_version(event.conversation)
@@ -278,13 +283,6 @@ class LocalConversations:
             if has_moved or connection in user_conversation.awaiting_position:
                 self._notifier.show_position(connection, row, event.place)
         user_conversation.awaiting_position.clear()
-
-    def _replace(self, event: WaiterReplaced) -> None:
-        waiter = self._local_waiters.get(event.waiter)
-        for other in list(waiter.connections) if waiter else ():
-            if "kickout" in other.features and other.socket_stream.conn != event.conn:
-                other.view.show_replacement()
-                other.socket_stream.close(*REPLACED)
 
     def apply_version(self, row: Conversation, *, is_new: bool = False) -> None:
         """Notify the connections of the differences to the last version. An older version is ignored.
@@ -318,6 +316,7 @@ class LocalConversations:
 
         :raises Unavailable: the database is away.
         """
+        self._sign_ins.republish()
         ids = [each.row.id for each in self._user_conversations.values() if each.conversation is not None]
         ids += [row_id for waiter in self._local_waiters.values() for row_id in waiter.rows]
         async for row in read_in_chunks(self._store, conversations.find_many, ids):

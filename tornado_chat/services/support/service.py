@@ -125,7 +125,9 @@ class Support:
         if conversation is None:
             raise Conflict("no_conversation")
         conversation_id = conversation.id
-        await self._store.write(lambda tx: conversations.rate(tx, conversation_id, stars, feedback))
+        await self._store.write(
+            lambda tx: conversations.rate(tx, conversation_id, stars, feedback), conversation.thread
+        )
 
     # --- status ---
 

@@ -144,7 +144,7 @@ class SupportHandler(SocketHandler):
             identity, socket_stream, self, self.frames.address, self.frames.features
         )
         self._send_auth_success(identity, command)
-        self.services.local_conversations.sign_in(self.connection)
+        await self.services.local_conversations.sign_in(self.connection)
 
     def _send_auth_success(self, identity: Identity, command: wire.Command) -> None:
         person = identity.person
