@@ -63,7 +63,7 @@ def held(harness: Harness) -> int:
 
 
 def anonymous(harness: Harness) -> int:
-    return len(harness.server._client_limits.anonymous)
+    return len(harness.server._connection_limits.anonymous)
 
 
 async def wait_held(harness: Harness, count: int) -> None:

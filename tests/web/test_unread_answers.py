@@ -83,7 +83,7 @@ async def test_exports_that_are_not_read_take_little_and_are_aborted(
     assert sum(head.startswith("HTTP/1.1 200") for head in heads) == LIMIT
     refused = [head for head in heads if not head.startswith("HTTP/1.1 200")]
     assert all(head.startswith("HTTP/1.1 429") and "\r\nRetry-After: " in head for head in refused)
-    assert len(harness.server._client_limits.large_answers) == LIMIT
+    assert len(harness.server._connection_limits.large_answers) == LIMIT
     chunk = sessions_api.CHUNK_CHARS + MESSAGE_CHARS + 10_000
     assert 0 < await wait_until_written(harness) <= LIMIT * chunk
     await shorten_timeout(harness)
@@ -92,7 +92,7 @@ async def test_exports_that_are_not_read_take_little_and_are_aborted(
     await asyncio.gather(
         *(each.wait_closed() for each, head in zip(connections, heads, strict=True) if " 200 " in head)
     )
-    while len(harness.server._client_limits.large_answers):  # noqa: ASYNC110 - no event
+    while len(harness.server._connection_limits.large_answers):  # noqa: ASYNC110 - no event
         await asyncio.sleep(0.01)
     assert harness.server.metrics.connections_aborted.counts["answer",] == LIMIT
     # Then there is room again.

@@ -27,7 +27,7 @@ from tornado_chat.server import plugin_registration
 from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Accounts
-from tornado_chat.services.auth.client_limits import ClientLimits
+from tornado_chat.services.auth.connection_limits import ConnectionLimits
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
@@ -161,7 +161,7 @@ class Auth:
     guests: Guests
     revocations: Revocations
     socket_expiry: SocketExpiry
-    client_limits: ClientLimits
+    connection_limits: ConnectionLimits
 
 
 def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: TokenKeys) -> Auth:
@@ -186,7 +186,7 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         Guests(config.auth, keys.secret),
         revocations,
         socket_expiry,
-        ClientLimits(config.limits),
+        ConnectionLimits(config.limits),
     )
 
 
@@ -380,7 +380,7 @@ def build_monitoring(
         coordinator_client=coordination.client,
         store=storage.store,
         readiness=readiness,
-        anonymous_connections=auth.client_limits.anonymous,
+        anonymous_connections=auth.connection_limits.anonymous,
         plugins=base.plugins,
         metrics=metrics,
         metrics_history=history,
@@ -413,7 +413,7 @@ def build_services(
         guests=auth.guests,
         accounts=auth.accounts,
         revocations=auth.revocations,
-        client_limits=auth.client_limits,
+        connection_limits=auth.connection_limits,
         status_aggregator=monitoring.status_aggregator,
         metrics=base.metrics,
         frames=CounsellingEncoders(config.server.language, base.times, config.counselling.legacy_system_key),

@@ -92,7 +92,7 @@ class Server:
             self.application,
             trusted=Networks(config.server.trusted_proxies),
             own=Networks(config.web.ops_networks),
-            anonymous=self._client_limits.anonymous,
+            anonymous=self._connection_limits.anonymous,
             limits=config.limits,
             acceptor=Acceptor(self._loop)
             if loads is None
@@ -134,7 +134,7 @@ class Server:
         self._hub, self._connections = delivery.hub, delivery.connections
         self._accounts, self._access_control, self._guests = auth.accounts, auth.access_control, auth.guests
         self._revocations, self._socket_expiry = auth.revocations, auth.socket_expiry
-        self._client_limits = auth.client_limits
+        self._connection_limits = auth.connection_limits
         self._filtering = messaging.filtering
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
@@ -319,7 +319,7 @@ class Server:
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
         self._services.reconfigure(new.limits, new.support)
-        self._client_limits.reconfigure(new.limits)
+        self._connection_limits.reconfigure(new.limits)
         self._http.reconfigure(new.server.trusted_proxies, new.web.ops_networks, new.limits)
         self.application.reconfigure(new)
         self._config, self._keys = new, keys

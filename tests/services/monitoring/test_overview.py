@@ -13,7 +13,7 @@ from tornado_chat.core import status as status_types
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.history import MetricsHistory
-from tornado_chat.services.auth.client_limits import AnonymousConnections
+from tornado_chat.services.auth.connection_limits import AnonymousConnections
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness

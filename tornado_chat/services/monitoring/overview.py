@@ -20,7 +20,7 @@ from tornado_chat.observability.metrics import Gauges, Metrics
 from tornado_chat.observability.metrics.history import STEP_SECONDS
 from tornado_chat.observability.metrics.history import MetricsHistory as MetricsHistory
 from tornado_chat.plugins.manager import PluginManager
-from tornado_chat.services.auth.client_limits import AnonymousConnections
+from tornado_chat.services.auth.connection_limits import AnonymousConnections
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.readiness import Readiness

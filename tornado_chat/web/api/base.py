@@ -108,7 +108,7 @@ class ApiHandler(RequestHandler):
 
         :raises TooFast: the caller has too many large answers under way.
         """
-        return self.services.client_limits.large_answers.begin(self._person_key, self.request.remote_ip or "")
+        return self.services.connection_limits.large_answers.begin(self._person_key, self.request.remote_ip or "")
 
     async def stream(self, parts: AsyncIterator[str]) -> None:
         """Send ``parts``, each as soon as the client has taken the one before.

@@ -19,7 +19,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream
 
 from tornado_chat.observability.logs import fields
-from tornado_chat.services.auth.client_limits import AnonymousConnection, AnonymousConnections
+from tornado_chat.services.auth.connection_limits import AnonymousConnection, AnonymousConnections
 from tornado_chat.web.http.connection_clock import (
     ConnectionClock,
     Phase,

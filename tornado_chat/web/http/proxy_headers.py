@@ -30,7 +30,7 @@ from tornado.httputil import (
 from tornado_chat import config
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.texts import error_text
-from tornado_chat.services.auth.client_limits import RETRY_AFTER_SECONDS, AnonymousConnections
+from tornado_chat.services.auth.connection_limits import RETRY_AFTER_SECONDS, AnonymousConnections
 from tornado_chat.web.http.accepting import Acceptor
 from tornado_chat.web.http.connection_clock import Phase
 from tornado_chat.web.http.open_connections import OpenConnection, OpenConnections

@@ -41,7 +41,7 @@ from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import AppendResult, Grant, Identity
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROP_REASONS
-from tornado_chat.services.auth.client_limits import AnonymousConnection
+from tornado_chat.services.auth.connection_limits import AnonymousConnection
 from tornado_chat.services.container import Services
 from tornado_chat.services.messaging.connections import Encoder, SocketStream, TokenBucket
 from tornado_chat.web.http.open_connections import connection_of

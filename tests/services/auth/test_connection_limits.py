@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tornado_chat import config
 from tornado_chat.core.errors import TooFast
-from tornado_chat.services.auth.client_limits import (
+from tornado_chat.services.auth.connection_limits import (
     EXCESS_FACTOR,
     AnonymousConnection,
     AnonymousConnections,

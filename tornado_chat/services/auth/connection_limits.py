@@ -142,7 +142,7 @@ class LargeAnswers:
         return end
 
 
-class ClientLimits:
+class ConnectionLimits:
     """The limits of this module, for the web layer."""
 
     def __init__(self, limits: config.Limits) -> None:
