@@ -70,7 +70,7 @@ async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[Harness, 
         f"server.unix_socket={socket}",
         "server.trusted_proxies=",
         "auth.guests=on",
-        "auth.guests_per_minute=1",
+        "limits.guests_per_minute=1",
     )
     write_configuration(folder, socket, plain, secure)
     trusted: ssl.SSLContext = netutil._client_ssl_defaults()

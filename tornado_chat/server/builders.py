@@ -27,6 +27,7 @@ from tornado_chat.server import plugin_registration
 from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Accounts
+from tornado_chat.services.auth.client_limits import ClientLimits
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
@@ -153,10 +154,14 @@ class Auth:
     accounts: Accounts
     access_control: AccessControl
     guests: Guests
+    client_limits: ClientLimits
+    login_throttle: LoginThrottle
 
 
 def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: TokenKeys) -> Auth:
     config = base.config
+    client_limits = ClientLimits(config.limits, base.loop.time)
+    login_throttle = LoginThrottle(free_failures=config.limits.sign_in_failures)
     accounts = Accounts(
         config.staff,
         config.auth,
@@ -164,10 +169,11 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         storage.store,
         delivery.connections,
         Passwords(),
-        LoginThrottle(),
+        login_throttle,
     )
     access_control = AccessControl(keys.authenticator, base.plugins, accounts.require_session)
-    return Auth(accounts, access_control, Guests(config.auth, keys.secret))
+    guests = Guests(config.auth, keys.secret, client_limits)
+    return Auth(accounts, access_control, guests, client_limits, login_throttle)
 
 
 @dataclass(frozen=True)
@@ -182,7 +188,7 @@ class Messaging:
 def build_messaging(base: Foundation, storage: Storage, delivery: Delivery) -> Messaging:
     store, plugins = storage.store, base.plugins
     return Messaging(
-        MessageFilter(plugins, store.append, base.loop),
+        MessageFilter(plugins, store.append, base.loop, base.config.limits.filter_share),
         Notifications(store, delivery.hub, storage.receipts, plugins, base.config.server.language),
         RoomLookup(store, plugins),
     )
@@ -388,6 +394,7 @@ def build_services(
         support=conversations.support,
         support_history=conversations.support_history,
         guests=auth.guests,
+        client_limits=auth.client_limits,
         accounts=auth.accounts,
         status_aggregator=monitoring.status_aggregator,
         metrics=base.metrics,

@@ -6,6 +6,7 @@ from tornado_chat import config
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Accounts
+from tornado_chat.services.auth.client_limits import ClientLimits
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
@@ -35,6 +36,7 @@ class Services:
     support: Support
     support_history: SupportHistory
     guests: Guests
+    client_limits: ClientLimits
     accounts: Accounts
     status_aggregator: StatusAggregator
     metrics: Metrics

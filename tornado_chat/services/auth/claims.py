@@ -4,13 +4,22 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from tornado_chat.core.types import Role
+from tornado_chat.core.types import Identity, Role
 
 MAX_CLAIM_CHARS = 64
 """Characters of an id, and of a display name."""
 
 ZERO_WIDTH_JOINERS = "\u200c\u200d"
 """Invisible, but part of names: in Persian, in Indic scripts and between emoji."""
+
+
+GUEST_CLAIM = "guest"
+"""The claim that marks guest tokens of this server, whatever ids the host system uses."""
+
+
+def is_guest(identity: Identity) -> bool:
+    """Return True for an anonymous user with a token of this server."""
+    return identity.claims.get(GUEST_CLAIM) is True and identity.person.role is Role.USER
 
 
 def read_id(claim: str, claims: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from tornado_chat.core.errors import Conflict, Forbidden, NotFound
-from tornado_chat.core.types import Kind, Role, Thread
+from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.web.api import schemas, serializers, transcripts
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
@@ -53,6 +54,12 @@ class SessionsHandler(ApiHandler):
         """
         identity = await self.authenticate()
         body = self.body(_open_session_decoder)
+        self.services.client_limits.require_opening(
+            Activity.SESSION,
+            identity,
+            self.client_address,
+            Person(Role.CONSULTANT, str(body.consultant_id)),
+        )
         room, created = await self.services.sessions.open(
             identity,
             user_id=str(body.user_id),
@@ -116,6 +123,12 @@ class SupervisionHandler(ApiHandler):
         """
         identity = await self.authenticate()
         body = self.body(_call_supervisor_decoder)
+        self.services.client_limits.require_opening(
+            Activity.SUPERVISION,
+            identity,
+            self.client_address,
+            Person(Role.SUPERVISOR, str(body.supervisor_id)),
+        )
         record, created = await self.services.sessions.call_supervisor(
             identity,
             int(session_id),
