@@ -75,7 +75,7 @@ async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[Harness, 
         f"server.unix_socket={socket}",
         "server.trusted_proxies=",
         "auth.guests=on",
-        "auth.guests_per_minute=1",
+        "limits.guests_per_minute=1",
     )
     write_configuration(folder, f"unix:{socket}", plain, secure)
     async with running_nginx(folder, secure):

@@ -386,7 +386,7 @@ class TestGuests:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
         return changed(
-            changed(settings, "auth", guests=True, guests_per_minute=2),
+            changed(changed(settings, "auth", guests=True), "limits", guests_per_minute=2),
             "web",
             origins=("https://shop.example",),
         )

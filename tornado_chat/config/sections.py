@@ -113,7 +113,6 @@ class Auth:
     )
     guests: bool = reloadable(False, "Issue tokens to anonymous users at POST /api/v1/guest.")
     guest_lifetime: PositiveSeconds = reloadable(86400.0, "Lifetime of the token of an anonymous user.")
-    guests_per_minute: Count = reloadable(10, "Guest tokens that one client address may request per minute.")
     expiry_grace: Seconds = reloadable(
         60.0,
         "Time after the end of a token (`exp`) after which its socket is closed with 4401. A participant of "
@@ -289,6 +288,55 @@ class Limits:
         "As anonymous_connections, for one client address or IPv6 /64. Networks of [server] trusted_proxies "
         "and [web] ops_networks are not counted.",
     )
+    guests_per_minute: Count = reloadable(
+        10,
+        "Guest tokens that one client network (an IPv4 address, or an IPv6 network of 64 bits) may request "
+        "at once, and then per minute.",
+    )
+    sockets_per_minute: Count = reloadable(
+        300, "Sockets that one person may open at once, and then per minute."
+    )
+    requests_per_minute: Count = reloadable(
+        600, "Requests of the HTTP API that write, by one person at once, and then per minute."
+    )
+    sessions_per_hour: Count = reloadable(
+        60,
+        "Sessions and support conversations that one person may open at once, and then per hour. Hosts "
+        "(the roles service and admin) have none of the limits from sockets_per_minute to bytes_burst.",
+    )
+    supervisions_per_hour: Count = reloadable(
+        60, "Supervision records that one person may open at once, and then per hour."
+    )
+    notifications_per_hour: Count = reloadable(
+        30,
+        "Notifications that one person may cause in the inbox of one other person at once, and then per "
+        "hour, by sessions and supervision records.",
+    )
+    bytes_per_second: Annotated[int, Meta(ge=1024)] = reloadable(
+        64 * 1024,
+        "Bytes per second that one person may send on average, in frames and request bodies. Sockets above "
+        "it are read more slowly; requests are refused. At least a frame_bytes in five seconds.",
+    )
+    bytes_burst: Annotated[int, Meta(ge=1024)] = reloadable(
+        4 * 1024 * 1024,
+        "Bytes that one person may send at once, before the average limits the rate. At least frame_bytes.",
+    )
+    network_factor: Count = reloadable(
+        10,
+        "All guests, and all callers without a token, of one client network have together this many times "
+        "the limits of one person, from sockets_per_minute to bytes_burst.",
+    )
+    sign_in_failures: Annotated[int, Meta(ge=1, le=1000)] = reloadable(
+        5,
+        "Failed attempts to sign in to one account from one client network before each further failure "
+        "causes a wait. Ten times as many are allowed to one client network for all accounts, and to one "
+        "account from all networks.",
+    )
+    filter_share: Annotated[float, Meta(gt=0, le=1)] = reloadable(
+        0.1,
+        "Share of the time of a process that plugins may use to filter the messages of one person; further "
+        "messages of that person wait.",
+    )
 
 
 @dataclass(frozen=True)
@@ -392,6 +440,15 @@ REMOVED: Mapping[str, Mapping[str, str]] = {"web": {"compression": "0.2.0"}}
 """Removed options by section, with the version since which they have no effect.
 
 They are accepted and ignored with a warning, so that the server still starts with an ini of an older version.
+"""
+
+
+MOVED: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("auth", "guests_per_minute"): ("limits", "guests_per_minute"),
+}
+"""Options that have moved, by their old section and name, with their new section and name.
+
+The old place is still accepted.
 """
 
 

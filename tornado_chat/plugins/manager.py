@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import math
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -214,7 +215,8 @@ class PluginManager:
 
     def _raise_if_required(self, runner: PluginRunner) -> None:
         if runner.settings.on_error == "reject":
-            raise Unavailable("not_checked")
+            wait = max(1, math.ceil(runner.health.suspended_for))
+            raise Unavailable("not_checked", retry_after=wait)
 
     def _checked_draft(self, runner: PluginRunner, hook: str, draft: D, answer: Any) -> D:
         if answer is None:

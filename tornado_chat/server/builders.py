@@ -27,6 +27,7 @@ from tornado_chat.server import plugin_registration
 from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Accounts
+from tornado_chat.services.auth.client_limits import ClientLimits
 from tornado_chat.services.auth.connection_limits import ConnectionLimits
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
@@ -162,10 +163,14 @@ class Auth:
     revocations: Revocations
     socket_expiry: SocketExpiry
     connection_limits: ConnectionLimits
+    client_limits: ClientLimits
+    login_throttle: LoginThrottle
 
 
 def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: TokenKeys) -> Auth:
     config = base.config
+    client_limits = ClientLimits(config.limits, base.loop.time)
+    login_throttle = LoginThrottle(free_failures=config.limits.sign_in_failures)
     accounts = Accounts(
         config.staff,
         config.auth,
@@ -173,7 +178,7 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         storage.store,
         delivery.connections,
         Passwords(),
-        LoginThrottle(),
+        login_throttle,
     )
     revocations = Revocations(storage.store, delivery.connections)
     access_control = AccessControl(
@@ -183,10 +188,12 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
     return Auth(
         accounts,
         access_control,
-        Guests(config.auth, keys.secret),
+        Guests(config.auth, keys.secret, client_limits),
         revocations,
         socket_expiry,
         ConnectionLimits(config.limits),
+        client_limits,
+        login_throttle,
     )
 
 
@@ -202,7 +209,7 @@ class Messaging:
 def build_messaging(base: Foundation, storage: Storage, delivery: Delivery) -> Messaging:
     store, plugins = storage.store, base.plugins
     return Messaging(
-        MessageFilter(plugins, store.append, base.loop),
+        MessageFilter(plugins, store.append, base.loop, base.config.limits.filter_share),
         Notifications(store, delivery.hub, storage.receipts, plugins, base.config.server.language),
         RoomLookup(store, plugins),
     )
@@ -411,6 +418,7 @@ def build_services(
         support=conversations.support,
         support_history=conversations.support_history,
         guests=auth.guests,
+        client_limits=auth.client_limits,
         accounts=auth.accounts,
         revocations=auth.revocations,
         connection_limits=auth.connection_limits,

@@ -135,6 +135,7 @@ class Server:
         self._accounts, self._access_control, self._guests = auth.accounts, auth.access_control, auth.guests
         self._revocations, self._socket_expiry = auth.revocations, auth.socket_expiry
         self._connection_limits = auth.connection_limits
+        self._client_limits, self._login_throttle = auth.client_limits, auth.login_throttle
         self._filtering = messaging.filtering
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
@@ -313,6 +314,9 @@ class Server:
         self._guests.reconfigure(new.auth, keys.secret)
         self._accounts.reconfigure(new.auth, keys.account_key)
         self._socket_expiry.reconfigure(new.auth)
+        self._client_limits.reconfigure(new.limits)
+        self._login_throttle.reconfigure(new.limits.sign_in_failures)
+        self._filtering.reconfigure(new.limits.filter_share)
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)

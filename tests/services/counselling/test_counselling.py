@@ -79,7 +79,7 @@ class Process:
             lambda event: None,
             room_lookup=RoomLookup(store, plugins),
             access_control=AccessControl(None, plugins),  # type: ignore[arg-type]
-            filtering=MessageFilter(plugins, store.append, loop),
+            filtering=MessageFilter(plugins, store.append, loop, share=0.1),
             plugins=plugins,
             coordinator_client=self.facts,
         )

@@ -37,7 +37,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(settings: config.Config) -> config.Config:
-    return changed(settings, "auth", guests=True, guests_per_minute=3)
+    return changed(changed(settings, "auth", guests=True), "limits", guests_per_minute=3)
 
 
 async def described(harness: Harness) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_a_client_cannot_forge_the_address_that_the_proxy_saw(said: str, behind:
 class TestGuests:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
-        return changed(settings, "auth", guests=True, guests_per_minute=1)
+        return changed(changed(settings, "auth", guests=True), "limits", guests_per_minute=1)
 
     @pytest.mark.gen_test
     async def test_the_guest_limit_counts_each_client_behind_a_proxy(self, harness: Harness) -> None:

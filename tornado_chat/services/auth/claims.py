@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from tornado_chat.core.plain_text import MAX_NAME_CHARS, clean_name, is_person_id
-from tornado_chat.core.types import Role
+from tornado_chat.core.types import Identity, Role
+
+GUEST_CLAIM = "guest"
+"""The claim that marks guest tokens of this server, whatever ids the host system uses."""
+
+
+def is_guest(identity: Identity) -> bool:
+    """Return True for an anonymous user with a token of this server."""
+    return identity.claims.get(GUEST_CLAIM) is True and identity.person.role is Role.USER
 
 
 def read_id(claim: str, claims: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ not decide on queue and matches: it reports the users and waiters that are conne
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tornado_chat import config
@@ -72,6 +72,10 @@ class LocalWaiter:
         return WaiterPresence(self.person, self.ready, self.name, self.address, self.claims)
 
 
+def _allow() -> None:
+    """Allow a new conversation."""
+
+
 class LocalConversations:
     """The support conversations of the connections of this process."""
 
@@ -113,12 +117,19 @@ class LocalConversations:
 
     # --- connecting and leaving ---
 
-    async def attach_user(self, connection: SupportConnection, *, resume: bool = False) -> bool:
+    async def attach_user(
+        self,
+        connection: SupportConnection,
+        *,
+        resume: bool = False,
+        before_new: Callable[[], None] = _allow,
+    ) -> bool:
         """Connect a user with its unfinished conversation; if there is none, with a new one in the queue.
 
         Returns False, and does not connect, if ``resume`` is set and there is no unfinished conversation.
 
         :arg resume: do not create a conversation.
+        :arg before_new: called before a conversation is created; the errors that it raises are raised.
         :raises Unavailable: the queue could not be joined; nothing has changed.
         :raises Forbidden: a plugin does not let the user join the queue.
         """
@@ -137,7 +148,7 @@ class LocalConversations:
                     continue  # the conversation ended while this call waited for the lock
                 if user_conversation.conversation is None:
                     try:
-                        user_conversation.conversation = await self._open(connection)
+                        user_conversation.conversation = await self._open(connection, before_new)
                     except BaseException:
                         del self._user_conversations[person]
                         raise
@@ -364,7 +375,7 @@ class LocalConversations:
                 if row.id in connection.shown:
                     self._notifier.notify_departure(connection, row)
 
-    async def _open(self, connection: SupportConnection) -> Conversation:
+    async def _open(self, connection: SupportConnection, before_new: Callable[[], None]) -> Conversation:
         """Return the user's unfinished conversation, a new one if it has none."""
         identity, claims = connection.identity, {}
         for claim in self._settings.queue_claims:
@@ -376,6 +387,7 @@ class LocalConversations:
             # answered in the order of the calls, so users that come at the same time keep their order.
             row = await self._repository.find_unfinished(connection.person)
             if row is None:
+                before_new()
                 row = await self._repository.join(
                     connection.person, identity.name, connection.address, claims
                 )

@@ -30,6 +30,8 @@ TOO_MANY_ANSWERS = TooFast("too_many_answers", retry_after=5)
 LARGE_ANSWER_BYTES = 64 * 1024
 """Answers above this size count as large (``[limits] answers_per_person``)."""
 
+READING_METHODS = ("GET", "HEAD", "OPTIONS")
+
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +65,20 @@ class ApiHandler(RequestHandler):
         self._person_key = identity.person.key
         if roles and identity.person.role not in roles:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
+        if self.request.method not in READING_METHODS:
+            self.count_write(identity)
         return identity
+
+    def count_write(self, identity: Identity | None) -> None:
+        """Count this request towards the limits of a client. :arg identity: None: there is no token.
+
+        :raises TooFast: the client has reached a limit.
+        """
+        self.services.client_limits.require_request(identity, self.client_address, len(self.request.body))
+
+    @property
+    def client_address(self) -> str:
+        return self.request.remote_ip or ""
 
     def body(self, decoder: msgspec.json.Decoder[T]) -> T:
         """Parse the request body.
@@ -108,7 +123,8 @@ class ApiHandler(RequestHandler):
 
         :raises TooFast: the caller has too many large answers under way.
         """
-        return self.services.connection_limits.large_answers.begin(self._person_key, self.request.remote_ip or "")
+        answers = self.services.connection_limits.large_answers
+        return answers.begin(self._person_key, self.client_address)
 
     async def stream(self, parts: AsyncIterator[str]) -> None:
         """Send ``parts``, each as soon as the client has taken the one before.
@@ -151,12 +167,17 @@ class ApiHandler(RequestHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
 
     def prepare(self) -> None:
+        self.set_cors_headers()
+
+    def set_cors_headers(self) -> None:
+        """Let pages of the allowed origins read the answer (Fetch standard)."""
         origin = self.request.headers.get("Origin")
         if origin is not None and self._origins.is_allowed(origin):
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Vary", "Origin")
             self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type")
             self.set_header("Access-Control-Allow-Methods", "GET, POST")
+            self.set_header("Access-Control-Expose-Headers", "Retry-After")
             self.set_header("Access-Control-Max-Age", "86400")
 
     def options(self, *args: str, **kwargs: str) -> None:
@@ -177,13 +198,11 @@ class ApiHandler(RequestHandler):
             problem.code = "internal"
             problem.detail = "An internal error; the server's log has the details."
         self.set_status(problem.status)
+        self.set_cors_headers()  # Tornado has removed them from the answer
         if problem.status == HTTPStatus.UNAUTHORIZED:
             self.set_header("WWW-Authenticate", "Bearer")
-        wait = error.detail.get("retry_after") if isinstance(error, ChatError) else None
-        if wait is None and isinstance(error, Unavailable):
-            wait = 5
-        if wait is not None:
-            self.set_header("Retry-After", str(wait))
+        if isinstance(error, TooFast | Unavailable):
+            self.set_header("Retry-After", str(error.retry_after))
         self.set_header("Content-Type", "application/problem+json")
         self.finish(msgspec.json.encode(problem))
 

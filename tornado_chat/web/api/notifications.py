@@ -95,7 +95,7 @@ class GuestHandler(ApiHandler):
         errors=[Forbidden("guests_off"), Forbidden("no_guest"), TooFast("too_fast")],
     )
     async def post(self) -> None:
-        """Without a token: creates a guest, if ``[auth] guests`` is on, with a rate limit per client address.
+        """Without a token: creates a guest, if ``[auth] guests`` is on, with a rate limit per client network.
 
         With a valid token of a guest: issues a new token for the same guest, so that a conversation can last
         longer than a token.
@@ -104,7 +104,7 @@ class GuestHandler(ApiHandler):
         if "Authorization" in self.request.headers:
             guest, status = guests.renew_guest(await self.authenticate()), HTTPStatus.OK
         else:
-            guest, status = guests.create_guest(self.request.remote_ip or ""), HTTPStatus.CREATED
+            guest, status = guests.create_guest(self.client_address), HTTPStatus.CREATED
         self.respond(schemas.GuestToken(guest.token, guest.id, guest.expires_in), status)
 
 

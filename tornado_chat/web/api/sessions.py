@@ -7,7 +7,8 @@ import msgspec
 
 from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.numbers import NUMBER_PATTERN
-from tornado_chat.core.types import Kind, Role, Thread
+from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.web.api import schemas, serializers, transcripts
 from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
@@ -55,6 +56,12 @@ class SessionsHandler(ApiHandler):
         """
         identity = await self.authenticate()
         body = self.body(_open_session_decoder)
+        self.services.client_limits.require_opening(
+            Activity.SESSION,
+            identity,
+            self.client_address,
+            Person(Role.CONSULTANT, str(body.consultant_id)),
+        )
         room, created = await self.services.sessions.open(
             identity,
             user_id=str(body.user_id),
@@ -123,6 +130,12 @@ class SupervisionHandler(ApiHandler):
         """
         identity = await self.authenticate()
         body = self.body(_call_supervisor_decoder)
+        self.services.client_limits.require_opening(
+            Activity.SUPERVISION,
+            identity,
+            self.client_address,
+            Person(Role.SUPERVISOR, str(body.supervisor_id)),
+        )
         record, created = await self.services.sessions.call_supervisor(
             identity,
             self.path_number(session_id),

@@ -14,6 +14,7 @@ contains texts of messages, at any level.
 
 import asyncio
 import logging
+import math
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,6 +42,7 @@ from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import AppendResult, Grant, Identity
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROP_REASONS
+from tornado_chat.services.auth.client_limits import MAX_PAUSE_SECONDS, Activity
 from tornado_chat.services.auth.connection_limits import AnonymousConnection
 from tornado_chat.services.container import Services
 from tornado_chat.services.messaging.connections import Encoder, SocketStream, TokenBucket
@@ -99,6 +101,8 @@ class SocketHandler(FastWebSocketHandler):
         self._origins = origins
         self._loop = asyncio.get_running_loop()
         self._token_bucket = TokenBucket(services.limits.burst, self._loop.time())
+        self.client_address = self.request.remote_ip or ""
+        self._written_bytes = services.client_limits.written_bytes(None, self.client_address)
 
     # --- methods that subclasses define ---
 
@@ -158,10 +162,13 @@ class SocketHandler(FastWebSocketHandler):
             self.socket_stream.last_received_at = now
         try:
             self._check_limits(message, now)
+            pause_seconds = self._count_bytes(message, now)
             awaitable = self.receive(message)
         except ChatError as error:
             self._on_error(error, message)
             return None
+        if pause_seconds:
+            return self._finish_and_pause(awaitable, message, pause_seconds)
         if awaitable is not None:
             return self._finish(awaitable, message)
         if self._pending_messages >= MAX_PENDING_MESSAGES:
@@ -221,9 +228,12 @@ class SocketHandler(FastWebSocketHandler):
     def open_stream(self, grant: Grant, encoder: Encoder) -> SocketStream:
         """Open the outgoing side of this socket, after its person is authenticated.
 
-        :raises TooFast: the person has too many open sockets.
+        :raises TooFast: the person has too many open sockets, or opens them too fast.
         :raises Restarting: the server is about to stop.
         """
+        limits = self.services.client_limits
+        limits.require(Activity.SOCKET, grant.identity, self.client_address)
+        self._written_bytes = limits.written_bytes(grant.identity, self.client_address)
         self.socket_stream = self.services.connections.open(
             grant, self, encoder, self.meters, self.connection_id
         )
@@ -310,6 +320,14 @@ class SocketHandler(FastWebSocketHandler):
         except ChatError as error:
             self._on_error(error, data)
 
+    async def _finish_and_pause(
+        self, awaitable: Awaitable[None] | None, data: str | bytes, seconds: float
+    ) -> None:
+        """Finish a command, then read no further frame for ``seconds``."""
+        if awaitable is not None:
+            await self._finish(awaitable, data)
+        await asyncio.sleep(seconds)
+
     def _log_fields(self, **more: Any) -> dict[str, Any]:
         """Return the log fields of this socket, with the fields ``more``."""
         person: Mapping[str, Any] = {}
@@ -349,6 +367,17 @@ class SocketHandler(FastWebSocketHandler):
             raise TooBig("too_big", limit=limits.frame_bytes)
         if not self._token_bucket.take(now, limits.messages_per_second, limits.burst):
             raise TooFast("too_fast")
+
+    def _count_bytes(self, data: str | bytes, now: float) -> float:
+        """Count a frame towards the bytes of the client. Return the seconds until the next frame is read.
+
+        :raises TooFast: the client has sent so much, on several sockets, that the pause would be too long.
+        """
+        size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
+        pause = self._written_bytes.spend(size, now)
+        if pause > MAX_PAUSE_SECONDS:
+            raise TooFast("too_fast", retry_after=math.ceil(pause))
+        return pause
 
     def _on_error(self, error: ChatError, data: str | bytes) -> None:
         """Answer an error, or close the socket if the error does not allow to continue."""

@@ -7,6 +7,7 @@ from functools import partial
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unauthenticated
 from tornado_chat.core.types import Conversation, Identity, Role, Thread
+from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import support as wire
@@ -55,7 +56,13 @@ class SupportHandler(SocketHandler):
         match payload:
             case frames.Connect():
                 local = self.services.local_conversations
-                if not await local.attach_user(connection, resume=payload.resume):
+                limit = partial(
+                    self.services.client_limits.require,
+                    Activity.SESSION,
+                    connection.identity,
+                    self.client_address,
+                )
+                if not await local.attach_user(connection, resume=payload.resume, before_new=limit):
                     self.send(self.frames.nothing_to_resume(command.id))
             case frames.Ready():
                 await self.services.local_conversations.attach_waiter(connection, ready=True)
