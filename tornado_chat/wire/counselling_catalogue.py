@@ -182,7 +182,7 @@ CHAT = Endpoint(
         "read": "Shows how far each participant has read.",
         "presence": "Shows which roles are connected.",
     },
-    close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
+    close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
     client_close_codes={
         4000: "End the session: it becomes `completed`.",
         4001: "Only for the visitor, before the session has started: stop waiting; it becomes `cancelled`.",
@@ -273,7 +273,7 @@ NOTIFY = Endpoint(
         ),
         "alive": _ALIVE_FEATURE,
     },
-    close_codes=(1009, 1012, 1013, 4400, 4401, 4403, 4408, 4429),
+    close_codes=(1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429),
 )
 
 OBSERVE = Endpoint(
@@ -310,7 +310,7 @@ OBSERVE = Endpoint(
         "alive": _ALIVE_FEATURE,
         "presence": "Shows which of the two participants are connected.",
     },
-    close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
+    close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
 )
 
 ENDPOINTS = (CHAT, NOTIFY, OBSERVE)
