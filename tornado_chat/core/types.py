@@ -5,10 +5,12 @@ texts that clients receive.
 """
 
 import enum
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+
+Item_co = TypeVar("Item_co", covariant=True)
 
 
 class Role(enum.StrEnum):
@@ -136,6 +138,16 @@ class Notification(msgspec.Struct, frozen=True):
     time: int
     read: bool = False
     read_at: int | None = None
+
+
+class Page(NamedTuple, Generic[Item_co]):
+    """Consecutive items of a thread, oldest first.
+
+    :ivar has_more: True if more items exist in the direction in which the thread is read.
+    """
+
+    items: Sequence[Item_co]
+    has_more: bool
 
 
 class AppendResult(msgspec.Struct, frozen=True, gc=False):

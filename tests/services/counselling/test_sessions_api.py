@@ -56,7 +56,6 @@ def make_sessions(store: Store, *plugins: StubPlugin) -> Sessions:
         loop,
         store.items_after,
         on_receipt=receipts.record,
-        outgoing_limit=10_000,
         ping_interval=20,
         ping_timeout=8,
     )

@@ -7,7 +7,7 @@ from tornado_chat.core.errors import Refused
 from tornado_chat.core.events import Event
 from tornado_chat.core.texts import Language, system_text
 from tornado_chat.core.types import Notification, NotificationDraft, Person, Room, Thread
-from tornado_chat.delivery.hub import PAGE_ITEMS, Hub
+from tornado_chat.delivery.hub import PAGE_BYTES, PAGE_ITEMS, Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.messaging.receipts import ReceiptStore
@@ -68,7 +68,7 @@ class Notifications:
         """Deliver the notifications that the person has not received to a socket, then all new ones."""
         owner = socket_stream.person
         notified_count = self._notified_count
-        found = await self._store.look_up(join_queries.load_inbox, owner, PAGE_ITEMS)
+        found = await self._store.look_up(join_queries.load_inbox, owner, PAGE_ITEMS, PAGE_BYTES)
         if found is None:
             inbox = await self._store.write(lambda tx: notifications.open_inbox(tx, owner))
             await self._hub.follow(socket_stream, inbox, 0)
@@ -77,9 +77,7 @@ class Notifications:
         received = self._receipts.latest(inbox, owner, missed.receipt)
         # Until here the socket did not follow the inbox: a notification during the query may be missing in
         # ``missed``. Then the hub reads the items again.
-        first = (
-            missed.items if notified_count == self._notified_count and not self._hub.is_clustered else None
-        )
+        first = missed.page if notified_count == self._notified_count and not self._hub.is_clustered else None
         await self._hub.follow(socket_stream, inbox, received or 0, first)
         return inbox
 

@@ -9,8 +9,8 @@ import peewee as pw
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.events import Event, SequencedItem
-from tornado_chat.core.types import AppendResult, Kind, Thread
+from tornado_chat.core.events import Event
+from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Page, Thread
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.storage import health, messages, notifications
 from tornado_chat.storage.database import ReaderPool
@@ -83,11 +83,13 @@ class Store:
     def _count_read_error(self) -> None:
         self._metrics.read_errors += 1
 
-    async def items_after(self, thread: Thread, seq: int, limit: int) -> list[SequencedItem]:
+    async def items_after(
+        self, thread: Thread, seq: int, limit: int, max_bytes: int
+    ) -> Page[Message] | Page[Notification]:
         """Return the items after ``seq`` of a thread of any kind, for redelivery by the hub."""
         if thread.kind is Kind.INBOX:
-            return [*await self.read(notifications.after, thread, seq, limit)]
-        return [*await self.read(messages.after, thread, seq, limit)]
+            return await self.read(notifications.page_after, thread, seq, limit, max_bytes)
+        return await self.read(messages.page_after, thread, seq, limit, max_bytes)
 
     def close(self) -> None:
         """Commit the waiting work and close the database. Blocks until that is done."""

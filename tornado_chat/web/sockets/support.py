@@ -69,8 +69,10 @@ class SupportHandler(SocketHandler):
             case frames.MarkRead():
                 support.mark_read(connection, command.to, payload.seq)
             case frames.GetHistory():
-                page = await support.history(connection, command.to, payload.before, payload.limit)
-                self.send(self.frames.history(*page, command.id))
+                conversation, page = await support.history(
+                    connection, command.to, payload.before, payload.limit, self.max_page_bytes
+                )
+                self.send(self.frames.history(conversation, page.items, page.has_more, command.id))
             case frames.Transfer():
                 await support.transfer(connection, command.to, str(payload.waiter))
                 self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
@@ -122,6 +124,8 @@ class SupportHandler(SocketHandler):
             raise Conflict("auth_already")
         try:
             identity = await self.services.access_control.verify(auth.token)
+            if self.is_closing:  # the check took longer than ``auth_timeout``, or than the connection lasted
+                return
             if identity.person.role is not self.role:
                 raise Forbidden("role_not_allowed", role=identity.person.role.value)
             self.frames.features = wire.FEATURES.intersection(auth.features)
