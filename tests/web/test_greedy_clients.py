@@ -15,6 +15,7 @@ from tests.web.test_slow_and_silent import mute
 from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.core.types import Kind, Page, Person, Role, Thread
+from tornado_chat.delivery import answer_watch
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.counselling.service import Counselling
@@ -384,3 +385,29 @@ async def test_a_socket_that_is_dropped_while_it_enters_leaves_once(
     for _ in range(20):
         await harness.api("GET", "/healthz")
     assert events == ["participant_joined", "participant_left"]
+
+
+# --- waiters that are gone without a close ---
+
+
+@pytest.mark.gen_test
+async def test_a_waiter_that_answers_no_ping_gets_no_more_users(
+    harness: Harness, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_watch, "UNANSWERED_SECONDS", 0.2)
+    reader, writer = await connect(WAITER_SOCKET)
+    await read_json(reader)
+    writer.write(text_frame(id="1", type="auth", payload={"token": token("waiter", 5)}))
+    writer.write(text_frame(id="2", type="ready"))
+    first = await harness.user(1)
+    await first.until("connect_success")
+    assert (await read_json(reader))["type"] == "new_connection"
+    frame = await asyncio.wait_for(read_frame(reader), WAIT_TIMEOUT_SECONDS)
+    assert frame is not None
+    assert frame[0] == PING  # at once, not after ``ping_interval``
+    waiter = harness.server._services.local_conversations._local_waiters[Person(Role.WAITER, "5")]
+    await until(lambda: not waiter.is_answering)
+    second = await harness.user(2)
+    assert (await second.get("connect_queue"))["payload"]["location"] == 1
+    writer.write(client_frame(PONG, frame[1]))
+    await second.get("connect_success")
