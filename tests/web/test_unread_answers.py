@@ -165,7 +165,7 @@ async def test_an_export_that_fails_is_cut_off_and_not_ended(
 ) -> None:
     number = await long_session(harness, 20)
     expected_logs.append("an answer was cut off: Unavailable: database_away")
-    page, calls = messages.page, 0
+    page, calls = messages.page_after, 0
 
     def fail_later(*arguments: object) -> object:
         nonlocal calls
@@ -174,7 +174,7 @@ async def test_an_export_that_fails_is_cut_off_and_not_ended(
             raise Unavailable("database_away")
         return page(*arguments)  # type: ignore[arg-type]
 
-    with patch.object(messages, "page", fail_later):
+    with patch.object(messages, "page_after", fail_later):
         export = await ask(harness, f"/api/v1/sessions/{number}/export", token("user", 1))
         connections.append(export)
         received = await export.receive_all()

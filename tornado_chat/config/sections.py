@@ -242,14 +242,19 @@ class Limits:
         65536, "Largest frame or request body in bytes."
     )
     messages_per_second: Annotated[float, Meta(gt=0)] = reloadable(
-        100.0, "Frames per second that one socket may send on average."
+        100.0,
+        "Frames per second that one socket may send on average. Messages, fragments, pings and unasked pongs "
+        "count; the pongs that answer the server's pings do not.",
     )
     burst: Count = reloadable(
         1000, "Frames that one socket may send in a burst, before the average limits the rate."
     )
     connections_per_identity: Count = reloadable(50, "Sockets that one person may have open.")
     outgoing_bytes: Count = reloadable(
-        4 * 1024 * 1024, "Unsent bytes above which a socket is too slow and is closed."
+        4 * 1024 * 1024,
+        "Unsent bytes above which a socket is too slow and is closed. While a fourth of them is unsent, the "
+        "server handles no frame of that socket. A page of history ends when its texts have an eighth of "
+        "them.",
     )
     ping_interval: PositiveSeconds = reloadable(
         30.0, "Time without data from a socket after which the server sends a ping."

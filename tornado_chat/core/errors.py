@@ -119,6 +119,13 @@ class Unavailable(_RetryLater):
     default_retry_seconds = 5
 
 
+class InternalError(ChatError):
+    """The server has a fault, and nothing was done: the same request would fail again."""
+
+    http_status = 500
+    close_code = 1011
+
+
 class Restarting(Unavailable):
     """The server is about to stop; the process that replaces it can handle this in a moment."""
 

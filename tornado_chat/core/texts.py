@@ -114,6 +114,10 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "no_such_notification": ("通知 {id} 不存在", "There is no notification {id}"),
     "no_such_page": ("没有这个地址", "There is nothing at this address"),
     "not_stored": ("消息未能保存, 请重新发送", "It could not be stored, send it again"),
+    "internal_error": (
+        "服务器内部出错, 未能完成; 重复操作不会有帮助, 请联系管理员",
+        "The server has a fault and could not do this. Doing it again does not help: tell the operator",
+    ),
     "database_away": ("数据库暂时不可用, 请稍后再试", "The database does not answer, try again soon"),
     "no_coordinator": (
         "服务器正在恢复协调, 请稍后再试",

@@ -6,12 +6,14 @@ texts that clients receive.
 
 import enum
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from tornado_chat.core.numbers import MAX_NUMBER
+
+Item_co = TypeVar("Item_co", covariant=True)
 
 
 class Role(enum.StrEnum):
@@ -180,6 +182,16 @@ class Notification(msgspec.Struct, frozen=True):
     time: int
     read: bool = False
     read_at: int | None = None
+
+
+class Page(NamedTuple, Generic[Item_co]):
+    """Consecutive items of a thread, oldest first.
+
+    :ivar has_more: True if more items exist in the direction in which the thread is read.
+    """
+
+    items: Sequence[Item_co]
+    has_more: bool
 
 
 class AppendResult(msgspec.Struct, frozen=True, gc=False):

@@ -136,7 +136,6 @@ def build_delivery(base: Foundation, storage: Storage) -> Delivery:
         base.loop,
         storage.store.items_after,
         on_receipt=storage.receipts.record,
-        outgoing_limit=config.limits.outgoing_bytes,
         ping_interval=config.limits.ping_interval,
         ping_timeout=config.limits.ping_timeout,
         on_resent=count_resent,

@@ -491,6 +491,25 @@ def retry_pauses() -> Iterator[float]:
         pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
 
+_DRIVERS = ("peewee", "pymysql", "sqlite3")
+_PERMANENT_ERRORS = frozenset({"DataError", "IntegrityError", "NotSupportedError", "ProgrammingError"})
+
+
+def is_permanent(error: Exception) -> bool:
+    """Return True if the work that raised ``error`` would fail again.
+
+    This is an error that does not come from the database, or one that blames the statement or its values
+    (PEP 249, by the names of the classes). ``OperationalError`` is about the state of the database.
+    """
+    classes = type(error).__mro__
+    if not any(each.__module__.partition(".")[0] in _DRIVERS for each in classes):
+        return not isinstance(error, OSError | MemoryError)
+    is_permanent_kind = any(each.__name__ in _PERMANENT_ERRORS for each in classes)
+    return (
+        is_permanent_kind and classify_error(error) is ErrorKind.WORK
+    )  # else another transaction interfered
+
+
 def _root_cause(error: Exception) -> Exception:
     """Return the first database error of the chain.
 

@@ -18,7 +18,9 @@ A job that needs the row of a thread which another session of the database keeps
 jobs for that thread (``storage/locked_threads.py``).
 
 A transaction on a database that is unavailable is retried (``storage/transactions.py``). When the timeout is
-over, all waiting jobs fail with ``Unavailable``, and later jobs fail without a wait.
+over, all waiting jobs fail with ``Unavailable``, and later jobs fail without a wait. A job that can never
+succeed, because the program or the statement is wrong, fails with ``InternalError``: its caller must not be
+told to try again.
 """
 
 import asyncio
@@ -34,14 +36,14 @@ import peewee as pw
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.deferred import Deferred
-from tornado_chat.core.errors import ChatError, Unavailable
+from tornado_chat.core.errors import ChatError, InternalError, Unavailable
 from tornado_chat.core.events import Event
 from tornado_chat.core.types import AppendResult, Thread
 from tornado_chat.observability.logs import safe_error_text
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage.locked_threads import LockedThreads
 from tornado_chat.storage.messages import AppendRequest, MessageAppender
-from tornado_chat.storage.transactions import CommitFailed, transaction_runner_for
+from tornado_chat.storage.transactions import CommitFailed, is_permanent, transaction_runner_for
 
 T = TypeVar("T")
 
@@ -171,8 +173,8 @@ class Writer:
     def append(self, append: AppendRequest, received: float = 0.0) -> Deferred[AppendResult]:
         """Store a message. The result is settled after the commit, when the message's event is published.
 
-        The result's error is ``Conflict`` if the thread has ended meanwhile, and ``Unavailable`` if the
-        database did not store the message.
+        The result's error is ``Conflict`` if the thread has ended meanwhile, ``Unavailable`` if the database
+        did not store the message, and ``InternalError`` if it never will.
 
         :arg received: when the message's frame arrived, by the loop's clock.
         :raises Unavailable: the backlog is full; the message was not accepted.
@@ -183,6 +185,9 @@ class Writer:
 
     def run(self, work: Callable[[Transaction], T], thread: Thread | None = None) -> asyncio.Future[T]:
         """Run ``work`` in the next transaction. An exception of ``work`` rolls back its own changes only.
+
+        The result's error is the ``ChatError`` that ``work`` raised, ``InternalError`` for another exception,
+        or ``Unavailable`` if the database did not store the changes.
 
         :arg thread: the thread whose row ``work`` changes: while another session keeps the row locked,
             ``work`` waits, in order with the messages of the thread.
@@ -326,7 +331,9 @@ class Writer:
                 # If the transaction turns out to have committed, its events still have to be published.
                 events = [event for job in batch for event in job.events]
                 self._transaction_runner.on_resolved(lambda: self._publish_events(events))
-            self._refuse(batch, failed.cause)
+            # A job that is the reason itself is refused for good, the others of its batch are tried again.
+            is_reason = failed.is_work_error and len(batch) == 1
+            self._refuse(batch, failed.cause, for_good=is_reason and is_permanent(failed.cause))
             return failed
         self._meter.committed(len(batch), time.perf_counter() - started, time.time())
         return None
@@ -372,9 +379,11 @@ class Writer:
         else:
             log.error("the database refused a batch of %d: %s", len(batch), why, exc_info=cause)
 
-    def _refuse(self, batch: Batch, cause: Exception) -> None:
+    def _refuse(self, batch: Batch, cause: Exception, *, for_good: bool = False) -> None:
         for job in batch:
-            error = Unavailable("not_stored")
+            error: ChatError = Unavailable("not_stored")
+            if for_good:
+                error = InternalError("internal_error")
             error.__cause__ = cause
             job.fail(error)
 

@@ -56,7 +56,6 @@ def make_sessions(store: Store, *plugins: StubPlugin) -> Sessions:
         loop,
         store.items_after,
         on_receipt=receipts.record,
-        outgoing_limit=10_000,
         ping_interval=20,
         ping_timeout=8,
     )
@@ -154,7 +153,7 @@ async def test_messages_are_read_in_pages_and_as_a_transcript(
 async def test_a_page_ends_early_if_its_messages_are_large(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions_api, "MAX_PAGE_CHARS", 10)
+    monkeypatch.setattr(sessions_api, "MAX_PAGE_BYTES", 10)
     sessions = make_sessions(store)
     thread = (await open_session(sessions)).thread
     for text in ("12345", "67890", "1", "a" * 99):

@@ -45,7 +45,6 @@ class Inboxes:
             loop,
             store.items_after,
             on_receipt=receipts.record,
-            outgoing_limit=10_000,
             ping_interval=20,
             ping_timeout=8,
         )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.delivery.conftest import turns
@@ -109,6 +110,27 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
 
 
 @pytest.mark.gen_test
+async def test_a_waiter_that_answers_in_no_process_gets_no_more_users(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    silent = msgspec.structs.replace(on_duty(WU), answers=False)
+    for process in ("a", "b"):
+        dispatcher.on_waiter_present(process, on_duty(WU))
+    dispatcher.on_waiter_present("a", silent)
+    assert is_free(dispatcher, WU)  # by its socket in the other process
+    dispatcher.on_waiter_present("b", silent)
+    assert not is_free(dispatcher, WU)
+    row = join(books, 1)
+    dispatcher.on_user_present("a", row)
+    assert dispatcher.cases[row.id].decision is None
+    dispatcher.on_waiter_absent("a", WU)  # the socket was closed for its silence
+    assert not is_free(dispatcher, WU)
+    dispatcher.on_waiter_present("b", on_duty(WU))
+    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
 async def test_a_new_coordinator_serves_in_order_whoever_tells_it_first(books: Books) -> None:
     first, second = join(books, 1), join(books, 2)
     dispatcher = coordinator(books, settle_seconds=0.05)
@@ -161,6 +183,11 @@ async def test_a_match_that_was_stored_after_all_counts_once(
     assert pooled is not None
     assert pooled.load == 0
     dispatcher.end()
+
+
+def is_free(dispatcher: Dispatcher, waiter: Person) -> bool:
+    pooled = dispatcher.queue.pool.get(waiter)
+    return pooled is not None and pooled.free
 
 
 def load(dispatcher: Dispatcher, waiter: Person) -> int:

@@ -5,18 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 import peewee as pw
 
 from tornado_chat.core.errors import Forbidden, NotFound
-from tornado_chat.core.types import Action, Identity, Kind, Message, Person, Role, Room, Thread
+from tornado_chat.core.types import Action, Identity, Kind, Message, Page, Person, Role, Room, Thread
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.messaging.notifications import Notifications
-from tornado_chat.services.messaging.store import MAX_PAGE_CHARS, Store
+from tornado_chat.services.messaging.store import MAX_PAGE_BYTES, Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.writer import Transaction
 
 CHUNK_MESSAGES = 500  # messages of a transcript that are in memory at the same time, at most
-CHUNK_CHARS = 128 * 1024  # their size, at which a chunk ends
+CHUNK_BYTES = 128 * 1024  # their size, at which a chunk ends
 
 
 class Sessions:
@@ -143,18 +143,16 @@ class Sessions:
             return
         raise Forbidden("not_your_session")
 
-    async def page(
-        self, identity: Identity, thread: Thread, after: int, limit: int
-    ) -> tuple[list[Message], bool]:
+    async def page(self, identity: Identity, thread: Thread, after: int, limit: int) -> Page[Message]:
         """Return the messages after the ``seq`` ``after``, oldest first, and whether there are more.
 
-        There may be fewer than ``limit`` if they are large (``MAX_PAGE_CHARS``).
+        There may be fewer than ``limit`` if they are large (``MAX_PAGE_BYTES``).
         """
         try:
             room, found = await self._store.read(_room_and_page, thread, after, limit)
         except NotFound:  # a plugin may find the room in the host's tables
             room = await self._room_lookup.get(thread)
-            found = await self._store.read(messages.page, thread, after, limit, MAX_PAGE_CHARS)
+            found = await self._store.read(messages.page_after, thread, after, limit, MAX_PAGE_BYTES)
         await self._require_reader(identity, room)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
         return found
@@ -177,7 +175,7 @@ class Sessions:
     async def _chunks(self, thread: Thread, last_seq: int) -> AsyncIterator[Sequence[Message]]:
         seq = 0
         while seq < last_seq:
-            page, _ = await self._store.read(messages.page, thread, seq, CHUNK_MESSAGES, CHUNK_CHARS)
+            page, _ = await self._store.read(messages.page_after, thread, seq, CHUNK_MESSAGES, CHUNK_BYTES)
             chunk = [message for message in page if message.seq <= last_seq]
             if not chunk:
                 raise NotFound("no_such_session", id=thread.id)
@@ -209,5 +207,5 @@ def _require_host_number(caller: Person, name: str, number: int | None) -> None:
 
 def _room_and_page(
     database: pw.Database, thread: Thread, after: int, limit: int
-) -> tuple[Room, tuple[list[Message], bool]]:
-    return rooms.get(database, thread), messages.page(database, thread, after, limit, MAX_PAGE_CHARS)
+) -> tuple[Room, Page[Message]]:
+    return rooms.get(database, thread), messages.page_after(database, thread, after, limit, MAX_PAGE_BYTES)

@@ -9,8 +9,8 @@ import peewee as pw
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.events import Event, SequencedItem
-from tornado_chat.core.types import AppendResult, Kind, Thread
+from tornado_chat.core.events import Event
+from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Page, Thread
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.storage import health, messages, notifications
 from tornado_chat.storage.database import ReaderPool
@@ -23,7 +23,7 @@ K = TypeVar("K")
 
 CHUNK_KEYS = 500  # keys in one query
 
-MAX_PAGE_CHARS = 512 * 1024
+MAX_PAGE_BYTES = 512 * 1024
 """The size at which a page of a list ends before its limit: pages are built in memory."""
 
 
@@ -96,11 +96,13 @@ class Store:
     def _count_read_error(self) -> None:
         self._metrics.read_errors += 1
 
-    async def items_after(self, thread: Thread, seq: int, limit: int) -> list[SequencedItem]:
+    async def items_after(
+        self, thread: Thread, seq: int, limit: int, max_bytes: int
+    ) -> Page[Message] | Page[Notification]:
         """Return the items after ``seq`` of a thread of any kind, for redelivery by the hub."""
         if thread.kind is Kind.INBOX:
-            return [*await self.read(notifications.after, thread, seq, limit)]
-        return [*await self.read(messages.after, thread, seq, limit)]
+            return await self.read(notifications.page_after, thread, seq, limit, max_bytes)
+        return await self.read(messages.page_after, thread, seq, limit, max_bytes)
 
     def forget_positions(self) -> None:
         """See ``Writer.forget_positions``."""

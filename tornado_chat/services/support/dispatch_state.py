@@ -60,6 +60,7 @@ class WaiterState:
     :ivar claims: the claims of the waiter's last token, for the queue policy.
     :ivar ready: True if the waiter takes new users.
     :ivar processes: the processes that have sockets of the waiter.
+    :ivar silent_processes: those of them in which no socket of the waiter answers its pings.
     :ivar cases: the waiter's conversations, by number.
     :ivar ready_and_connected: both states as the pool knows them; None before the first update.
     :ivar since: the time of the last change of ``ready_and_connected``, by the loop's clock.
@@ -74,6 +75,7 @@ class WaiterState:
         "processes",
         "ready",
         "ready_and_connected",
+        "silent_processes",
         "since",
     )
 
@@ -84,6 +86,7 @@ class WaiterState:
         self.claims: Mapping[str, Any] = {}
         self.ready = False
         self.processes: set[str] = set()
+        self.silent_processes: set[str] = set()
         self.cases: dict[int, Case] = {}
         self.ready_and_connected: tuple[bool, bool] | None = None
         self.since = 0.0
@@ -241,13 +244,12 @@ class DispatchState:
         return waiter
 
     def update_waiter(self, waiter: WaiterState, now: float) -> None:
-        """Update the pool from a waiter's ``ready``, ``processes`` and ``claims``."""
+        """Update the pool from a waiter's ``ready``, ``claims``, ``processes`` and ``silent_processes``."""
         ready_and_connected = (waiter.ready, bool(waiter.processes))
         if ready_and_connected != waiter.ready_and_connected:
             waiter.ready_and_connected, waiter.since = ready_and_connected, now
-        self.queue.pool.set(
-            waiter.person, available=all(ready_and_connected), capacity=self._capacity, claims=waiter.claims
-        )
+        available = waiter.ready and bool(waiter.processes - waiter.silent_processes)
+        self.queue.pool.set(waiter.person, available=available, capacity=self._capacity, claims=waiter.claims)
 
     def is_free(self, person: Person) -> bool:
         """Return True if the waiter takes new users and has a free place."""

@@ -218,6 +218,7 @@ class Dispatcher:
         waiter.claims = fact.claims
         waiter.name = fact.name or waiter.name
         waiter.processes.add(process)
+        (waiter.silent_processes.discard if fact.answers else waiter.silent_processes.add)(process)
         self._state.update_waiter(waiter, now)
         self._match()
 
@@ -227,6 +228,7 @@ class Dispatcher:
         if waiter is None or process not in waiter.processes:
             return
         waiter.processes.discard(process)
+        waiter.silent_processes.discard(process)
         if not waiter.processes:
             self._state.update_waiter(waiter, self._loop.time())
             self._absences.await_waiter(waiter)

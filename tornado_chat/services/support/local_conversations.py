@@ -10,6 +10,7 @@ not decide on queue and matches: it reports the users and waiters that are conne
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from tornado_chat import config
@@ -31,6 +32,7 @@ from tornado_chat.core.events import (
     QueuePositionChanged,
 )
 from tornado_chat.core.types import Action, Conversation, ConversationState, Person, Role
+from tornado_chat.delivery.answer_watch import AnswerWatch
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.auth.access import AccessControl
@@ -64,12 +66,19 @@ class LocalWaiter:
         self.name: str | None = None
         self.claims: Mapping[str, Any] = {}
         self.ready = False
-        self.connections: dict[SupportConnection, None] = {}
+        self.connections: dict[SupportConnection, AnswerWatch] = {}
         self.rows: dict[int, Conversation] = {}
 
     @property
+    def is_answering(self) -> bool:
+        """True if a connection answers its pings; see ``AnswerWatch``."""
+        return any(watch.is_answering for watch in self.connections.values())
+
+    @property
     def presence(self) -> WaiterPresence:
-        return WaiterPresence(self.person, self.ready, self.name, self.address, self.claims)
+        return WaiterPresence(
+            self.person, self.ready, self.name, self.address, self.claims, self.is_answering
+        )
 
 
 def _allow() -> None:
@@ -186,8 +195,11 @@ class LocalConversations:
         waiter.ready = ready
         waiter.claims = connection.identity.claims
         waiter.name = connection.identity.name or waiter.name
-        waiter.connections[connection] = None
         if is_new:
+            waiter.connections[connection] = watch = AnswerWatch(
+                connection.socket_stream, self._loop, partial(self._on_answering_changed, waiter)
+            )
+            connection.socket_stream.ping_watch = watch
             try:
                 await self._subscribe(connection)
                 for row in await self._store.look_up(conversations.active_of_waiter, connection.person):
@@ -228,6 +240,8 @@ class LocalConversations:
                 for row in waiter.rows.values():
                     self._holders.pop(row.id, None)
                     self._log_away(row, connection)
+            elif not waiter.is_answering:
+                self._coordinator_client.report(waiter.presence)
 
     async def sign_in(self, connection: SupportConnection) -> None:
         """Replace the waiter's other connections by a new one, among those with the feature ``kickout``."""
@@ -367,6 +381,7 @@ class LocalConversations:
             for connection in waiter.connections:
                 if row.id not in connection.shown:
                     self._notifier.show_user(connection, row, is_new=is_new)
+                    connection.socket_stream.ping(self._loop.time())  # is the waiter still there?
         elif known is not None:
             del waiter.rows[row.id]
             if self._holders.get(row.id) is waiter:
@@ -374,6 +389,17 @@ class LocalConversations:
             for connection in waiter.connections:
                 if row.id in connection.shown:
                     self._notifier.notify_departure(connection, row)
+
+    def _on_answering_changed(self, waiter: LocalWaiter) -> None:
+        """Report whether the waiter takes new users: a waiter that answers no ping does not."""
+        if self._local_waiters.get(waiter.person) is not waiter:
+            return
+        is_answering = waiter.is_answering
+        log.info(
+            "answers again" if is_answering else "does not answer",
+            extra=fields(role=waiter.person.role.value, id=waiter.person.id),
+        )
+        self._coordinator_client.report(waiter.presence)
 
     async def _open(self, connection: SupportConnection, before_new: Callable[[], None]) -> Conversation:
         """Return the user's unfinished conversation, a new one if it has none."""

@@ -6,7 +6,13 @@ frame of the dialect later.
 
 Strategy: a message is passed to the writer without waiting for its commit, so that many frames of one sender
 share a batch. The transport reads on as soon as ``on_message`` returns, and messages are stored in the order
-of submission. Reading pauses only while ``MAX_PENDING_MESSAGES`` wait for their commit.
+of submission. Reading pauses only while ``MAX_PENDING_MESSAGES`` wait for their commit. A frame that is
+answered from the database is awaited: the next frame waits until the answer is sent, and, if the client does
+not read, until it has read (``transport.outgoing``). So a client has one such answer under way.
+
+Every frame of a client takes a token of its bucket, before and after authentication: messages, fragments,
+pings, and pongs that answer no ping of the server. The other pongs are free, because the server decides how
+many there are: one for each of its pings.
 
 The log contains the events of a socket under its ``conn``: opened, authenticated, left, refused. It never
 contains texts of messages, at any level.
@@ -27,7 +33,7 @@ from tornado.websocket import WebSocketClosedError
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.deferred import Deferred
-from tornado_chat.core.close_codes import CLOSE_REASON_NAMES
+from tornado_chat.core.close_codes import CLOSE_REASON_NAMES, SLOW
 from tornado_chat.core.errors import (
     ChatError,
     Conflict,
@@ -56,6 +62,7 @@ MAX_PENDING_MESSAGES = 64  # messages of one socket that wait for their commit
 MALFORMED_WINDOW_SECONDS = 60.0  # in which malformed frames are counted
 TOKEN_INTERVAL_SECONDS = 1.0  # seconds between two newer tokens of a socket, as a check costs time
 MAX_CLOSE_REASON_BYTES = 123  # RFC 6455 section 5.5
+PAGE_SHARE = 8  # the largest page of history is this part of ``[limits] outgoing_bytes``: an eighth
 
 REQUEST_ATTRIBUTES = (
     *("request", "path_args", "path_kwargs", "open_args", "open_kwargs", "ui"),
@@ -154,14 +161,19 @@ class SocketHandler(FastWebSocketHandler):
         self._release_request()
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
+        now = self._loop.time()
+        limits = self.services.limits
+        self.meters.frames += 1
+        if not self._token_bucket.take(now, limits.messages_per_second, limits.burst):
+            self._on_too_fast()
+            return None
         if self.refused:  # the client sent this frame before it received the close frame
             return None
-        now = self._loop.time()
-        self.meters.frames += 1
         if self.socket_stream is not None:
             self.socket_stream.last_received_at = now
         try:
-            self._check_limits(message, now)
+            if len(message) * 4 > limits.frame_bytes:  # in UTF-8 a character has up to four bytes
+                self._check_size(message, limits.frame_bytes)
             pause_seconds = self._count_bytes(message, now)
             awaitable = self.receive(message)
         except ChatError as error:
@@ -177,8 +189,24 @@ class SocketHandler(FastWebSocketHandler):
         return None
 
     def on_pong(self, data: bytes) -> None:
+        if self.socket_stream is None or not self.socket_stream.pong(data, self._loop.time()):
+            self._count_frame()
+
+    def on_ping(self, data: bytes) -> None:
+        self._count_frame()
+
+    def on_fragment(self, data: bytes) -> None:
+        self._count_frame()
+
+    @property
+    def max_unsent_bytes(self) -> int:
+        return self.services.limits.outgoing_bytes
+
+    def on_too_slow(self) -> None:
         if self.socket_stream is not None:
-            self.socket_stream.pong(data, self._loop.time())
+            self.socket_stream.close(*SLOW)  # the stream writes nothing afterwards
+        else:
+            self.close(*SLOW)
 
     def on_close(self) -> None:
         self._release_anonymous()
@@ -241,6 +269,20 @@ class SocketHandler(FastWebSocketHandler):
         log.info("authenticated", extra=self._log_fields())
         return self.socket_stream
 
+    @property
+    def is_closing(self) -> bool:
+        """True if the socket is refused, closed or lost, perhaps while a coroutine of it waited."""
+        return self.refused or self.ws_connection is None or self.ws_connection.is_abandoned
+
+    @property
+    def max_page_bytes(self) -> int:
+        """The size of the texts in a page of history.
+
+        Clients that read slowly get a page, and what is said meanwhile, without exceeding the limit of unsent
+        bytes.
+        """
+        return self.max_unsent_bytes // PAGE_SHARE
+
     def trace(self, command: object, data: str | bytes) -> None:
         """Log the type and size of a frame at level debug, never its text. Only if ``tracing`` is set."""
         log.debug("frame", extra=self._log_fields(frame=type(command).__name__, size=len(data)))
@@ -271,7 +313,7 @@ class SocketHandler(FastWebSocketHandler):
         """Send a frame of the dialect at once, not through the ``SocketStream``."""
         self.send_text(text)
 
-    # --- the other methods of Transport; send_frame and unsent are inherited ---
+    # --- the other methods of Transport; send_frame, is_clogged and has_read are inherited ---
 
     def ping(self, data: str | bytes = b"") -> None:
         try:
@@ -358,15 +400,23 @@ class SocketHandler(FastWebSocketHandler):
         reason_field = {} if reason is None else {"reason": reason}
         log.info("left", extra=self._log_fields(code=code, **reason_field, seconds=seconds))
 
-    def _check_limits(self, data: str | bytes, now: float) -> None:
+    def _count_frame(self) -> None:
+        """Take a token for a frame that is not a message."""
         limits = self.services.limits
-        size = len(data)
-        if size * 4 > limits.frame_bytes and isinstance(data, str):
-            size = len(data.encode())
-        if size > limits.frame_bytes:
-            raise TooBig("too_big", limit=limits.frame_bytes)
-        if not self._token_bucket.take(now, limits.messages_per_second, limits.burst):
-            raise TooFast("too_fast")
+        if not self._token_bucket.take(self._loop.time(), limits.messages_per_second, limits.burst):
+            self._on_too_fast()
+
+    def _on_too_fast(self) -> None:
+        """Close the socket of a client that sends too fast, and parse no more of its frames."""
+        error = TooFast("too_fast")
+        if not self.refused:
+            self.refused = True
+            self._record_close(error.close_code, error.code)
+        self.fail(error.close_code, error_text("en", error))
+
+    def _check_size(self, data: str | bytes, limit: int) -> None:
+        if len(data.encode() if isinstance(data, str) else data) > limit:
+            raise TooBig("too_big", limit=limit)
 
     def _count_bytes(self, data: str | bytes, now: float) -> float:
         """Count a frame towards the bytes of the client. Return the seconds until the next frame is read.

@@ -77,8 +77,10 @@ class SupportHandler(SocketHandler):
             case frames.MarkRead():
                 support.mark_read(connection, command.to, payload.seq)
             case frames.GetHistory():
-                page = await support.history(connection, command.to, payload.before, payload.limit)
-                self.send(self.frames.history(*page, command.id))
+                conversation, page = await support.history(
+                    connection, command.to, payload.before, payload.limit, self.max_page_bytes
+                )
+                self.send(self.frames.history(conversation, page.items, page.has_more, command.id))
             case frames.Transfer():
                 await support.transfer(connection, command.to, str(payload.waiter))
                 self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
@@ -136,6 +138,8 @@ class SupportHandler(SocketHandler):
             return
         try:
             grant = await self.services.access_control.authenticate(auth.token)
+            if self.is_closing:  # the check took longer than ``auth_timeout``, or than the connection lasted
+                return
             identity = grant.identity
             if identity.person.role is not self.role:
                 raise Forbidden("role_not_allowed", role=identity.person.role.value)
