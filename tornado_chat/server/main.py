@@ -9,8 +9,10 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tornado_chat.aio.event_loop import new_loop, shut_down
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability import logs
@@ -114,8 +116,16 @@ class _ServerProcess:
             self._on_ready(server.url)
         self._last_status = self._status(server)
         self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
-        watchdog_task = loop.create_task(self._send_watchdog())
-        status_task = loop.create_task(self._report_status(server))
+        watchdog_task = None
+        if self._manager.watchdog_seconds:
+            watchdog_task = loop.create_task(
+                run_forever(self._send_watchdog, "the watchdog", self._manager.watchdog_seconds / 4)
+            )
+        status_task = loop.create_task(
+            run_forever(
+                partial(self._report_status, server), "the report of the status", STATUS_INTERVAL_SECONDS
+            )
+        )
         reload_task = loop.create_task(self._reload_on_request(server))
         await self._stop_requested.wait()
         log.info("stopping")
@@ -127,19 +137,19 @@ class _ServerProcess:
         )
         reload_task.cancel()
         await server.stop()
-        watchdog_task.cancel()
+        if watchdog_task is not None:
+            watchdog_task.cancel()
 
     # --- notifications to the service manager ---
 
     async def _send_watchdog(self) -> None:
         """Notify the watchdog as long as the loop runs, twice per interval."""
-        while self._manager.watchdog_seconds:
-            self._manager.notify(WATCHDOG=1)
-            await asyncio.sleep(self._manager.watchdog_seconds / 2)
+        self._manager.notify(WATCHDOG=1)
+        await asyncio.sleep(self._manager.watchdog_seconds / 2)
 
     async def _report_status(self, server: Server) -> None:
-        while self._manager.is_connected:
-            await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+        await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+        if self._manager.is_connected:
             self._send_status_if_changed(server)
 
     def _send_status_if_changed(self, server: Server) -> None:

@@ -1,4 +1,4 @@
-"""Sign-ins of one waiter at several processes: exactly one connection remains, in every order of the events."""
+"""Sign-ins of one waiter at several processes: one connection remains, in every order of the events."""
 
 import asyncio
 from collections import deque

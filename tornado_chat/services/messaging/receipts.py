@@ -64,8 +64,11 @@ class ReceiptStore:
             return
         try:
             await self._store.write(lambda tx: receipts.advance_receipts(tx.database, batch))
-        except ChatError as error:
-            log.warning("receipts could not be stored yet: %s", error)
+        except Exception as error:
+            if isinstance(error, ChatError):
+                log.warning("receipts could not be stored yet: %s", error)
+            else:
+                log.exception("receipts could not be stored yet")
             for thread, reader, seq in batch:
                 self.record(thread, reader, seq)
         self._saving = {}

@@ -2,8 +2,8 @@
 
 Strategy: each such connection has the time of its sign-in and is known from then on, before the waiter is
 ready. The process of the newer one publishes ``WaiterReplaced``; a process with an older one closes it. If a
-process receives the event of an older sign-in, the two came at the same time or the event was late: it publishes
-its own again. So exactly one remains, the newest by the clocks of the processes.
+process receives the event of an older sign-in, the two came at the same time or the event was late: it
+publishes its own again. So exactly one remains, the newest by the clocks of the processes.
 """
 
 from collections.abc import Callable
