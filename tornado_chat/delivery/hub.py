@@ -226,6 +226,12 @@ class Hub:
             if socket_stream.detect_gap(thread, seq):
                 self._start_catching_up(socket_stream, thread)
 
+    def rewind(self, thread: Thread, seq: int) -> None:
+        """Deliver the stored items after ``seq`` again: another one was delivered with a number of theirs."""
+        for socket_stream in tuple(self._by_thread.get(thread, ())):
+            if socket_stream.rewind(thread, seq):
+                self._start_catching_up(socket_stream, thread)
+
     def run_after(
         self, socket_stream: SocketStream, thread: Thread, seq: int, action: Callable[[], None]
     ) -> None:

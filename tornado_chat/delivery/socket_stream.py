@@ -230,6 +230,15 @@ class SocketStream:
         cursor.is_behind = True
         return True
 
+    def rewind(self, thread: Thread, seq: int) -> bool:
+        """Set the position back to ``seq``. Return True if the items after it have to be read."""
+        cursor = self._cursors.get(thread)
+        if cursor is None or self.closed or cursor.is_behind or cursor.last_seq <= seq:
+            return False
+        cursor.last_seq = seq
+        cursor.is_behind = True
+        return True
+
     def highest_seen(self, thread: Thread) -> int:
         """Return the highest ``seq`` that is known to exist in ``thread``."""
         cursor = self._cursors.get(thread)

@@ -85,6 +85,7 @@ class _ServerProcess:
         self._more_pages = more_pages
         self._stop_requested = asyncio.Event()
         self._reload_requested = asyncio.Event()
+        self._loads = SharedLoads.from_environ(os.environ)
         self._last_status = ""
         self._config_problem = ""  # the problem of the configuration that was read last
 
@@ -130,7 +131,7 @@ class _ServerProcess:
             sockets,
             self._more_pages,
             process=self._manager.process,
-            loads=SharedLoads.from_environ(os.environ),
+            loads=self._loads,
             went_back_at=went_back_at,
         )
         try:
