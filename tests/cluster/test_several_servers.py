@@ -221,14 +221,27 @@ async def test_a_notification_reaches_its_recipient_at_another_server(harnesses:
 
 @pytest.mark.gen_test
 async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(harnesses: list[Harness]) -> None:
-    first = Peer(await harnesses[0].connect("/v1/ws/waiter/connect"))
-    await first.sign_in("waiter", 7, features=["kickout"])
-    await first.send_frame("ready")
-    while not json.loads((await harnesses[0].api("GET", "/api/v1/support/status", HOST)).body)["waiters"]:
-        pass
-    second = Peer(await harnesses[1].connect("/v1/ws/waiter/connect"))
+    first, second, *others = [
+        Peer(await harness.connect("/v1/ws/waiter/connect"))
+        for harness in (*harnesses, *harnesses, *harnesses)
+    ]
+    await first.sign_in("waiter", 7, features=["kickout", "ack"])
+    await first.get("auth_success")
     await second.sign_in("waiter", 7, features=["kickout"])
     await first.get("kickout")
+    assert (await first.client.wait_closed()).code == 4409
+    # At the same moment: exactly one remains.
+    await asyncio.gather(*(each.sign_in("waiter", 7, features=["kickout"]) for each in others))
+    closed = [asyncio.ensure_future(each.client.wait_closed()) for each in (second, *others)]
+    while sum(each.done() for each in closed) < len(others):
+        await asyncio.wait([each for each in closed if not each.done()], return_when=asyncio.FIRST_COMPLETED)
+    assert {each.result().code for each in closed if each.done()} == {4409}
+    remaining = next(peer for peer, end in zip((second, *others), closed, strict=True) if not end.done())
+    for end in closed:
+        end.cancel()
+    await remaining.send_frame("ready")
+    await harnesses[2].user(1)
+    await remaining.get("new_connection")
 
 
 @pytest.mark.gen_test

@@ -114,7 +114,7 @@ async def test_pings_also_of_open_sockets(harness: Harness) -> None:
 class TestSlow:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
-        return changed(settings, "limits", outgoing_bytes=2**30)
+        return changed(settings, "limits", outgoing_bytes=2**30, bytes_burst=2**30)
 
     @pytest.mark.gen_test
     async def test_the_unread_limit_of_open_sockets(self, harness: Harness) -> None:
@@ -272,7 +272,8 @@ async def test_a_key_set_keeps_its_known_keys(harness: Harness) -> None:
 @pytest.mark.gen_test
 async def test_guests_and_claims(harness: Harness) -> None:
     assert (await harness.api("POST", "/api/v1/guest")).code == 403
-    await reload(harness, "auth", guests=True, guests_per_minute=1, role_claim="role")
+    await reload(harness, "auth", guests=True, role_claim="role")
+    await reload(harness, "limits", guests_per_minute=1)
     assert 'content="role"' in (await harness.api("GET", "/room")).body.decode()
     answer = await harness.api("POST", "/api/v1/guest")
     assert answer.code == 201

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import click
 
+from tornado_chat.aio import descriptors
 from tornado_chat.cli.database import check_mysql_server
 from tornado_chat.cli.options import ConfigArguments, Misconfigured, parse_duration_option, with_config
 from tornado_chat.core.types import Role
+
+MIN_DESCRIPTORS = 1024  # below it, check-config warns
+OWN_DESCRIPTORS = 40  # of a server without connections, roughly
 
 
 @click.command()
@@ -71,12 +75,23 @@ def check_config(config_arguments: ConfigArguments) -> None:
     config = config_arguments.load()
     warnings = [*config.warnings, *check_mysql_server(config)]
     click.echo("configuration OK")
+    limit = descriptors.highest_limit()
+    room = max(0, limit - descriptors.reserved(limit) - OWN_DESCRIPTORS)
+    if limit < MIN_DESCRIPTORS:
+        warnings.append(
+            f"few file descriptors: above {room} connections, new ones wait. Raise the hard limit "
+            "(ulimit -Hn)"
+        )
     for warning in warnings:
         click.echo(f"warning: {warning}")
     for path in config_arguments.sources():
         click.echo(f"read {path}")
     if not config_arguments.sources():
         click.echo("no file was read: /etc/tornado-chat has none, so the defaults apply")
+    click.echo(
+        f"file descriptors: up to {limit}, room for about {room} connections in each process. This is the "
+        "limit of this shell; a service has that of its unit, LimitNOFILE="
+    )
 
 
 @click.command()

@@ -131,7 +131,7 @@ def database_session(config: configuration.Config) -> Iterator[tuple["peewee.Dat
     from tornado_chat.storage.open import explain_error
 
     try:
-        database = open_database(config.storage, without_timeout=True)
+        database = open_database(config.storage, state_dir=config.state_dir, without_timeout=True)
     except (OSError, peewee.ImproperlyConfigured) as error:
         # This error concerns the database's folder or driver. A later OSError is one of the command, for
         # example of a closed pipe.

@@ -19,6 +19,9 @@ TOKEN_VARIABLE = "TORNADO_CHAT_TOKEN"  # noqa: S105 - the name of a variable
 @with_config
 def serve(config_arguments: ConfigArguments) -> None:
     """Run the server until SIGTERM or Ctrl-C."""
+    from tornado_chat.server import reload_signal
+
+    reload_signal.hold()
     from tornado_chat.config.sections import ConfigError
     from tornado_chat.observability import logs
 

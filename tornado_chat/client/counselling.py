@@ -14,6 +14,7 @@ from tornado_chat.client.reconnecting_client import (
     new_id,
     websocket_url,
 )
+from tornado_chat.client.repeats import RepeatFilter
 from tornado_chat.client.token_expiry import Token
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class _Counselling(ReconnectingClient[T]):
         self._parameters = dict(parameters)
         if self.features:
             self._parameters["features"] = ",".join(self.features)
-        self._last_seq = 0
+        self._repeats = RepeatFilter()
 
     def _url(self) -> str:
         return url_concat(self._endpoint_url, {"token": self._current_token, **self._parameters})
@@ -89,14 +90,9 @@ class _Counselling(ReconnectingClient[T]):
     def _token_frame(self, token: str) -> Mapping[str, Any] | None:
         return {"token": token} if "token" in self.features else None
 
-    def _is_repeat(self, seq: int | None) -> bool:
-        """Return True if a frame with this seq was received before; else record the seq."""
-        if seq is None:
-            return False
-        if seq <= self._last_seq:
-            return True
-        self._last_seq = seq
-        return False
+    def _is_repeat(self, seq: int | None, time: str | None) -> bool:
+        """Return True if this frame was received before; else record its seq."""
+        return seq is not None and self._repeats.is_repeat(seq, time)
 
 
 class ChatClient(_Counselling[ChatFrame]):
@@ -148,7 +144,7 @@ class ChatClient(_Counselling[ChatFrame]):
             and self._resolve(received.id, MessageRefused(received.msg))
         ):
             return
-        if not self._is_repeat(received.seq):
+        if not self._is_repeat(received.seq, received.time):
             self._received.put(received)
 
 
@@ -173,7 +169,7 @@ class NotifyClient(_Counselling[NotifyFrame]):
         if "token" in frame:
             return  # the answer to a newer token
         received = msgspec.convert({**frame, "raw": frame}, NotifyFrame)
-        if not self._is_repeat(received.seq):
+        if not self._is_repeat(received.seq, received.time):
             self._received.put(received)
 
 
@@ -199,5 +195,5 @@ class ObserveClient(_Counselling[ObserveFrame]):
         if "token" in frame:
             return  # the answer to a newer token
         received = msgspec.convert({**frame, "raw": frame}, ObserveFrame)
-        if not self._is_repeat(received.seq):
+        if not self._is_repeat(received.seq, received.time):
             self._received.put(received)

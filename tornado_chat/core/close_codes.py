@@ -11,6 +11,7 @@ CloseReason = tuple[int, str]
 ENDED: CloseReason = (1000, "the session has ended")
 RESTARTING: CloseReason = (1012, "restarting: reconnect now")
 NOT_READ_BACK: CloseReason = (1013, "try again later")
+STARTING_AFRESH: CloseReason = (1012, "the server has lost messages: reconnect now")
 SIGNED_OUT: CloseReason = (4401, "signed out")
 TOKEN_EXPIRED: CloseReason = (4401, "the token has expired, sign in again")
 TOKEN_REVOKED: CloseReason = (4401, "the token was revoked, sign in again")
@@ -22,6 +23,7 @@ REPLACED: CloseReason = (4409, "signed in elsewhere")
 CLOSE_REASON_NAMES: Mapping[CloseReason, str] = {
     ENDED: "ended",
     RESTARTING: "restarting",
+    STARTING_AFRESH: "starting_afresh",
     NOT_READ_BACK: "not_read_back",
     SIGNED_OUT: "signed_out",
     TOKEN_EXPIRED: "token_expired",

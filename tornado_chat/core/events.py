@@ -125,10 +125,15 @@ class QueuePositionChanged(msgspec.Struct, frozen=True):
 
 
 class WaiterReplaced(msgspec.Struct, frozen=True):
-    """A waiter has signed in again with another socket; ``conn`` is the name of that socket in the log."""
+    """A waiter has signed in again with another socket.
+
+    :ivar conn: the name of that socket in the log.
+    :ivar time: the time of the sign-in, in microseconds since 1970; 0 from a process of version 0.1.0.
+    """
 
     waiter: Person
     conn: str
+    time: int = 0
 
 
 class TokensRevoked(msgspec.Struct, frozen=True):

@@ -73,6 +73,14 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "too_fast": ("发送太快, 请放慢速度", "Too fast: slow down"),
     "too_many_connections": ("连接过多, 上限 {limit}", "Too many connections: at most {limit}"),
     "too_many_errors": ("错误过多", "Too many errors"),
+    "too_many_answers": (
+        "同时下载过多, 请在 {retry_after} 秒后再试",
+        "Too many large answers under way, try again in {retry_after} s",
+    ),
+    "too_many_anonymous": (
+        "来自此地址的未登录连接过多, 请稍后再试",
+        "Too many connections that have not signed in, try again soon",
+    ),
     # counselling
     "no_such_session": ("会话 {id} 不存在", "There is no session {id}"),
     "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),
@@ -80,6 +88,14 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "session_finished": ("会话已结束", "The session has ended"),
     "only_yourself": ("只能为自己创建会话", "You can open a session for yourself only"),
     "session_exists": ("会话 {id} 已存在", "There is already a session {id}"),
+    "number_by_host": (
+        "编号只能由主系统指定, 请去掉 {name}",
+        "Only the roles service and admin choose numbers: leave out {name}",
+    ),
+    "numbers_used_up": (
+        "没有可用的编号, 请联系管理员",
+        "No number is left for it, ask your administrator",
+    ),
     # support
     "auth_first": ("请先进行身份认证 (auth)", "Authenticate first (auth)"),
     "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),
@@ -98,6 +114,10 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "no_such_notification": ("通知 {id} 不存在", "There is no notification {id}"),
     "no_such_page": ("没有这个地址", "There is nothing at this address"),
     "not_stored": ("消息未能保存, 请重新发送", "It could not be stored, send it again"),
+    "internal_error": (
+        "服务器内部出错, 未能完成; 重复操作不会有帮助, 请联系管理员",
+        "The server has a fault and could not do this. Doing it again does not help: tell the operator",
+    ),
     "database_away": ("数据库暂时不可用, 请稍后再试", "The database does not answer, try again soon"),
     "no_coordinator": (
         "服务器正在恢复协调, 请稍后再试",

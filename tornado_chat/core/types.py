@@ -6,10 +6,14 @@ texts that clients receive.
 
 import enum
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+
+from tornado_chat.core.numbers import MAX_NUMBER
+
+Item_co = TypeVar("Item_co", covariant=True)
 
 
 class Role(enum.StrEnum):
@@ -39,9 +43,15 @@ class Person(NamedTuple):
 
     @property
     def host_id(self) -> int | str:
-        """The id as the host system most likely writes it: an integer if it has the form of one."""
-        number = self.id.isascii() and self.id.isdigit() and str(int(self.id)) == self.id
-        return int(self.id) if number else self.id
+        """The id as the host system most likely writes it: an integer if it has the form of one.
+
+        Integers of more than 64 bits stay texts, as most programs cannot read them.
+        """
+        if self.id.isascii() and self.id.isdigit():
+            number = int(self.id)
+            if number <= MAX_NUMBER and str(number) == self.id:
+                return number
+        return self.id
 
     @classmethod
     def from_key(cls, key: str) -> "Person":
@@ -172,6 +182,16 @@ class Notification(msgspec.Struct, frozen=True):
     time: int
     read: bool = False
     read_at: int | None = None
+
+
+class Page(NamedTuple, Generic[Item_co]):
+    """Consecutive items of a thread, oldest first.
+
+    :ivar has_more: True if more items exist in the direction in which the thread is read.
+    """
+
+    items: Sequence[Item_co]
+    has_more: bool
 
 
 class AppendResult(msgspec.Struct, frozen=True, gc=False):

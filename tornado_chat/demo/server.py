@@ -36,6 +36,7 @@ from tornado_chat.demo.people import (
     GuideData,
     guide,
 )
+from tornado_chat.demo.terminal_watch import watch_terminal
 from tornado_chat.services.auth.passwords import Passwords, generate
 from tornado_chat.services.auth.secret import load_secret
 from tornado_chat.services.auth.tokens import mint_token
@@ -155,6 +156,7 @@ class DemoHost:
 
     def on_listening(self, url: str) -> None:
         """Start the set-up. The server calls this on its event loop when it listens."""
+        watch_terminal(_stop)
         self._task = asyncio.get_running_loop().create_task(self._set_up(url))
 
     def remove_pointer(self) -> None:
@@ -173,7 +175,7 @@ class DemoHost:
             # The demo ends at any error, because it is useless without its people.
             log.exception("the demo cannot be set up")
             self.failed = True
-            os.kill(os.getpid(), signal.SIGTERM)
+            _stop()
             return
         admin_token = self._make_token(ADMIN.role, ADMIN.id, ADMIN.name, TOKEN_LIFETIME_SECONDS)
         state_dir = None if has_pointer else str(self._config.state_dir)
@@ -274,6 +276,10 @@ class DemoHost:
 
     def _pointer_text(self) -> bytes:
         return _json(DemoPointer(str(self._config.state_dir)))
+
+
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _json(value: msgspec.Struct) -> bytes:

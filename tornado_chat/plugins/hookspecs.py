@@ -98,7 +98,8 @@ class Hooks:
     def shutdown(self) -> None:
         """The server stops: all connections are closed, the database is still open. May be async.
 
-        The background tasks of ``context.spawn`` have been cancelled.
+        The background tasks of ``context.spawn`` have been cancelled. Also called if the start fails after
+        this plugin's ``startup``, for example because the port is in use; not if ``startup`` itself failed.
         """
 
     # --- registration ---

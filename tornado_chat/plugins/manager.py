@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import math
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -71,6 +72,7 @@ class PluginManager:
             for each in loaded
         }
         self._calls = _implementations(loaded, self._runners)
+        self._not_started = {runner for runner, _ in self._calls["startup"]}
         self.implemented_hooks = frozenset(hook for hook, calls in self._calls.items() if calls)
 
     # --- lifecycle ---
@@ -101,12 +103,14 @@ class PluginManager:
                 await runner.call(call, {"context": context}, timeout=START_TIMEOUT_SECONDS)
             except Exception as error:
                 raise _plugin_error(runner, "startup", error.__cause__ or error) from error
+            self._not_started.discard(runner)
 
     async def stop(self) -> None:
-        """Wait until the queued events are processed, then call ``shutdown``."""
+        """Wait until the queued events are processed, then call ``shutdown`` of the started plugins."""
         await asyncio.gather(*(runner.finish(STOP_TIMEOUT_SECONDS) for runner in self._runners.values()))
         for runner, call in self._calls["shutdown"]:
-            await self._call_and_log(runner, call, {}, STOP_TIMEOUT_SECONDS)
+            if runner not in self._not_started:
+                await self._call_and_log(runner, call, {}, STOP_TIMEOUT_SECONDS)
 
     def read_settings(self, config: Config) -> dict[str, Any]:
         """Return the settings of all plugins in ``config``, by name, for ``reload``.
@@ -211,7 +215,8 @@ class PluginManager:
 
     def _raise_if_required(self, runner: PluginRunner) -> None:
         if runner.settings.on_error == "reject":
-            raise Unavailable("not_checked")
+            wait = max(1, math.ceil(runner.health.suspended_for))
+            raise Unavailable("not_checked", retry_after=wait)
 
     def _checked_draft(self, runner: PluginRunner, hook: str, draft: D, answer: Any) -> D:
         if answer is None:

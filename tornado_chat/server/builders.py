@@ -6,7 +6,7 @@ in ``Server`` follows from their arguments. Only ``connect_event_handlers`` has 
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,6 +27,8 @@ from tornado_chat.server import plugin_registration
 from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Accounts
+from tornado_chat.services.auth.client_limits import ClientLimits
+from tornado_chat.services.auth.connection_limits import ConnectionLimits
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
@@ -101,14 +103,17 @@ class Storage:
     commit_bus: LocalBus
 
 
-def build_storage(base: Foundation, database: pw.Database) -> Storage:
+def build_storage(base: Foundation, database: pw.Database, on_went_back: Callable[[], None]) -> Storage:
+    """:arg on_went_back: called once, when the database turns out to have gone back to an older copy."""
     commit_bus = LocalBus()
 
     def publish_committed(event: Event) -> None:
         base.bus.publish(event)
         commit_bus.publish(event)
 
-    store = Store(database, publish_committed, base.loop, base.metrics, base.config.storage.patience)
+    store = Store(
+        database, publish_committed, base.loop, base.metrics, base.config.storage.patience, on_went_back
+    )
     return Storage(store, ReceiptStore(store, base.loop), commit_bus)
 
 
@@ -131,7 +136,6 @@ def build_delivery(base: Foundation, storage: Storage) -> Delivery:
         base.loop,
         storage.store.items_after,
         on_receipt=storage.receipts.record,
-        outgoing_limit=config.limits.outgoing_bytes,
         ping_interval=config.limits.ping_interval,
         ping_timeout=config.limits.ping_timeout,
         on_resent=count_resent,
@@ -157,10 +161,15 @@ class Auth:
     guests: Guests
     revocations: Revocations
     socket_expiry: SocketExpiry
+    connection_limits: ConnectionLimits
+    client_limits: ClientLimits
+    login_throttle: LoginThrottle
 
 
 def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: TokenKeys) -> Auth:
     config = base.config
+    client_limits = ClientLimits(config.limits, base.loop.time)
+    login_throttle = LoginThrottle(free_failures=config.limits.sign_in_failures)
     accounts = Accounts(
         config.staff,
         config.auth,
@@ -168,14 +177,23 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         storage.store,
         delivery.connections,
         Passwords(),
-        LoginThrottle(),
+        login_throttle,
     )
     revocations = Revocations(storage.store, delivery.connections)
     access_control = AccessControl(
         keys.authenticator, base.plugins, accounts.require_session, revocations.check
     )
     socket_expiry = SocketExpiry(config.auth, delivery.connections, access_control, base.loop)
-    return Auth(accounts, access_control, Guests(config.auth, keys.secret), revocations, socket_expiry)
+    return Auth(
+        accounts,
+        access_control,
+        Guests(config.auth, keys.secret, client_limits),
+        revocations,
+        socket_expiry,
+        ConnectionLimits(config.limits),
+        client_limits,
+        login_throttle,
+    )
 
 
 @dataclass(frozen=True)
@@ -190,7 +208,7 @@ class Messaging:
 def build_messaging(base: Foundation, storage: Storage, delivery: Delivery) -> Messaging:
     store, plugins = storage.store, base.plugins
     return Messaging(
-        MessageFilter(plugins, store.append, base.loop),
+        MessageFilter(plugins, store.append, base.loop, base.config.limits.filter_share),
         Notifications(store, delivery.hub, storage.receipts, plugins, base.config.server.language),
         RoomLookup(store, plugins),
     )
@@ -216,6 +234,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         base.bus.publish,
         now_microseconds,
         is_certain=cluster_mode.is_certain,
+        holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
     dispatcher = Dispatcher(
@@ -226,6 +245,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         plugin_registration.collect_queue_policy(base.plugins)[0],
         base.metrics.queue_wait,
         is_certain=cluster_mode.is_certain,
+        holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
@@ -349,7 +369,7 @@ class Monitoring:
 
 
 def build_monitoring(
-    base: Foundation, storage: Storage, delivery: Delivery, coordination: Coordination
+    base: Foundation, storage: Storage, delivery: Delivery, auth: Auth, coordination: Coordination
 ) -> Monitoring:
     config, metrics, connections = base.config, base.metrics, delivery.connections
 
@@ -357,7 +377,7 @@ def build_monitoring(
         return "about to stop" if connections.draining else ""
 
     readiness = Readiness(
-        storage.store, base.loop, {"server": find_server_problem, **base.cluster_mode.problems}
+        storage.store, base.loop, {"server": find_server_problem}, base.cluster_mode.problems
     )
     history = MetricsHistory(metrics, base.loop, time.time)
     reporter = StatusReporter(
@@ -366,6 +386,7 @@ def build_monitoring(
         coordinator_client=coordination.client,
         store=storage.store,
         readiness=readiness,
+        anonymous_connections=auth.connection_limits.anonymous,
         plugins=base.plugins,
         metrics=metrics,
         metrics_history=history,
@@ -396,8 +417,10 @@ def build_services(
         support=conversations.support,
         support_history=conversations.support_history,
         guests=auth.guests,
+        client_limits=auth.client_limits,
         accounts=auth.accounts,
         revocations=auth.revocations,
+        connection_limits=auth.connection_limits,
         status_aggregator=monitoring.status_aggregator,
         metrics=base.metrics,
         frames=CounsellingEncoders(config.server.language, base.times, config.counselling.legacy_system_key),

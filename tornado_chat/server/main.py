@@ -6,16 +6,18 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from tornado_chat.aio import descriptors
 from tornado_chat.aio.event_loop import new_loop, shut_down
 from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability import logs
 from tornado_chat.observability.logs import fields
-from tornado_chat.server import status_file
+from tornado_chat.server import reload_signal, status_file
 from tornado_chat.server.bootstrap import StartError
 from tornado_chat.server.listen_sockets import PASSED_SOCKETS_MESSAGE
 from tornado_chat.server.server import Server
@@ -38,9 +40,11 @@ def run(
     """Serve until SIGTERM or SIGINT. Returns the exit code.
 
     :arg on_ready: called with the server's URL, on its loop, as soon as it listens.
-    :arg read_config: reads the configuration again, for SIGHUP.
+    :arg read_config: reads the configuration again, for SIGHUP. None: SIGHUP stops the server, because its
+        terminal was closed.
     :arg more_pages: as in ``Server``.
     """
+    descriptors.raise_limit()
     os.umask(0o077)  # other users may not read the files that this process writes
     # A service manager whose watchdog expires sends SIGABRT: then the log says where the loop is stuck.
     faulthandler.enable(file=2)
@@ -86,48 +90,87 @@ class _ServerProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_requested.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_requested.set)
+        if self._read_config is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reload_requested.set)
+        elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup(1)
+            loop.add_signal_handler(signal.SIGHUP, self._stop_requested.set)
+        reload_signal.release()
         loop.add_signal_handler(signal.SIGUSR2, self._on_sigusr2)
         if self._manager.process:
             loop.add_reader(LIFELINE_FD, self._on_parent_died)
         elif self._manager.sockets:
             log.info(PASSED_SOCKETS_MESSAGE)
         self._manager.notify(STATUS="starting")
-        server = Server(
-            self._config,
-            self._manager.sockets,
-            self._more_pages,
-            process=self._manager.process,
-            loads=SharedLoads.from_environ(os.environ),
-        )
-        try:
-            await server.start()
-        except StartError:
-            status_file.remove(self._config.state_dir)
-            raise
-        # Nearly all long-lived objects exist now, and the objects of a message are freed at once by their
-        # reference counts. A search for cycles every 700 objects would only pause every connection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        server = await self._start(self._config, self._manager.sockets)
         if self._on_ready is not None:
             self._on_ready(server.url)
-        self._last_status = self._status(server)
-        self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
         watchdog_task = loop.create_task(self._send_watchdog())
-        status_task = loop.create_task(self._report_status(server))
-        reload_task = loop.create_task(self._reload_on_request(server))
-        await self._stop_requested.wait()
+        while await self._serve(server):
+            server = await self._start_afresh(server)
         log.info("stopping")
-        status_task.cancel()
         self._manager.notify(
             STOPPING=1,
             STATUS=f"stopping; sockets to close: {server.connection_count}",
             EXTEND_TIMEOUT_USEC=round((server.drain_seconds + STOP_TIMEOUT_SECONDS) * 1_000_000),
         )
-        reload_task.cancel()
         await server.stop()
         watchdog_task.cancel()
+
+    async def _start(self, config: Config, sockets: Sequence[socket.socket], went_back_at: int = 0) -> Server:
+        """Return a started server. :raises StartError: it cannot start."""
+        server = Server(
+            config,
+            sockets,
+            self._more_pages,
+            process=self._manager.process,
+            loads=SharedLoads.from_environ(os.environ),
+            went_back_at=went_back_at,
+        )
+        try:
+            await server.start()
+        except StartError:
+            status_file.remove(config.state_dir)
+            raise
+        # Nearly all long-lived objects exist now, and the objects of a message are freed at once by their
+        # reference counts. A search for cycles every 700 objects would only pause every connection.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        return server
+
+    async def _serve(self, server: Server) -> bool:
+        """Serve until the process has to stop, or until the server has to start afresh: then return True."""
+        loop = asyncio.get_running_loop()
+        self._last_status = self._status(server)
+        self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
+        stop = loop.create_task(self._stop_requested.wait())
+        afresh = loop.create_task(server.has_to_start_afresh.wait())
+        tasks = [
+            stop,
+            afresh,
+            loop.create_task(self._report_status(server)),
+        ]
+        if self._read_config is not None:
+            tasks.append(loop.create_task(self._reload_on_request(server, self._read_config)))
+        await asyncio.wait((stop, afresh), return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        return not self._stop_requested.is_set()
+
+    async def _start_afresh(self, server: Server) -> Server:
+        """Replace ``server`` by a new one, as its state in memory may be ahead of the database.
+
+        Connections that arrive meanwhile wait.
+        """
+        log.warning(
+            "the server starts afresh: all sockets are closed, and all caches are dropped",
+            extra=fields(sockets=server.connection_count),
+        )
+        self._manager.notify(STATUS="starting afresh, as the database has gone back to an older copy")
+        sockets, config, went_back_at = server.copy_listen_sockets(), server.config, server.went_back_at
+        await server.stop()
+        return await self._start(config, sockets, went_back_at)
 
     # --- notifications to the service manager ---
 
@@ -178,23 +221,23 @@ class _ServerProcess:
 
     # --- reloading ---
 
-    async def _reload_on_request(self, server: Server) -> None:
+    async def _reload_on_request(self, server: Server, read_config: Callable[[], Config]) -> None:
         """Reload once per request, one at a time; the requests during a reload become a single reload."""
         while True:
             await self._reload_requested.wait()
             self._reload_requested.clear()
             self._manager.notify_reloading()
             try:
-                await self._reload_now(server)
+                await self._reload_now(server, read_config)
             except Exception:  # a queue policy failed, or there is a bug: the server goes on as it is
                 self._config_problem = "not reloaded, see the log"
                 log.exception("the configuration was not reloaded, all values are the previous ones")
             self._last_status = self._status(server)
             self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
 
-    async def _reload_now(self, server: Server) -> None:
+    async def _reload_now(self, server: Server, read_config: Callable[[], Config]) -> None:
         try:
-            config = self._read_config() if self._read_config is not None else self._config
+            config = read_config()
             change = await server.reload(config)
         except ConfigError as error:
             self._config_problem = "not reloaded: the configuration has mistakes, see the log"

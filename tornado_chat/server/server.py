@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.reload import ConfigChange, merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
+from tornado_chat.core.close_codes import RESTARTING, STARTING_AFRESH
 from tornado_chat.core.errors import ChatError
 from tornado_chat.domain.queue import QueuePolicy
 from tornado_chat.observability.logs import fields
@@ -21,9 +23,12 @@ from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.server.listen_sockets import open_listen_sockets
 from tornado_chat.server.preflight import make_key_problem
 from tornado_chat.services.auth.keys import TokenKeys, load_keys
+from tornado_chat.services.messaging.position_check import PositionCheck
+from tornado_chat.storage import numbers
 from tornado_chat.storage.open import DatabaseOpenError
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
+from tornado_chat.web.http.accepting import Acceptor
 from tornado_chat.web.http.proxy_headers import Networks, ProxyAwareServer
 from tornado_chat.web.pages import Route
 from tornado_chat.wire.times import LocalTimes
@@ -51,6 +56,10 @@ class Server:
     :arg more_pages: routes like those of ``web.pages``.
     :arg process: the number of this worker on this machine, from 1; 0: the only process.
     :arg loads: the numbers of connections of all workers.
+    :arg went_back_at: the server starts afresh because this process has noticed at this time, in microseconds
+        since 1970, that the database has gone back to an older copy; 0: it does not.
+    :ivar has_to_start_afresh: set when the database has gone back to an older copy. Then ``stop`` this server
+        and start a new one: all state in memory may be ahead of the database.
     :raises StartError: the configuration or the machine does not allow the server to run.
     """
 
@@ -61,8 +70,12 @@ class Server:
         more_pages: Sequence[Route] = (),
         process: int = 0,
         loads: SharedLoads | None = None,
+        went_back_at: int = 0,
     ) -> None:
         self._config = config
+        self.went_back_at = 0
+        self._announced_at_start = went_back_at
+        self.has_to_start_afresh = asyncio.Event()
         self._process = process
         self._passed_sockets = passed_sockets
         self._more_pages = more_pages
@@ -73,19 +86,24 @@ class Server:
         try:
             self.application = self._build(self._keys)
         except PluginError as error:
+            self._store.close()
             raise StartError(str(error)) from error
         self._http = ProxyAwareServer(
             self.application,
             trusted=Networks(config.server.trusted_proxies),
-            max_body_size=config.limits.frame_bytes,
+            own=Networks(config.web.ops_networks),
+            anonymous=self._connection_limits.anonymous,
+            limits=config.limits,
+            acceptor=Acceptor(self._loop)
+            if loads is None
+            else AcceptBalancer(
+                loads, self._loop, lambda: self._http.http_connection_count + self.connection_count
+            ),
+            on_aborted=lambda phase: self.metrics.connections_aborted.add(phase.value),
+            on_refused=self.metrics.count_refused_connection,
         )
-        if loads is not None:
-            self._http.balance_accepts(
-                AcceptBalancer(
-                    loads, self._loop, lambda: self._http.http_connection_count + self.connection_count
-                )
-            )
         self.url = ""
+        self._listen_sockets: Sequence[socket.socket] = ()
 
     def _build(self, keys: TokenKeys) -> ChatApplication:
         """Build all parts, and keep those that are started, stopped or reloaded."""
@@ -98,7 +116,9 @@ class Server:
             times=LocalTimes(self._config.server.timezone),
             process=self._process,
         )
-        storage = builders.build_storage(base, self._database)
+        storage = builders.build_storage(base, self._database, self._on_went_back)
+        self._position_check = PositionCheck(storage.store, self._loop)
+        self._store, self._receipts = storage.store, storage.receipts
         delivery = builders.build_delivery(base, storage)
         auth = builders.build_auth(base, storage, delivery, keys)
         messaging = builders.build_messaging(base, storage, delivery)
@@ -106,15 +126,16 @@ class Server:
         conversations = builders.build_conversations(base, storage, delivery, auth, messaging, coordination)
         self._retention = builders.build_retention(base, storage)
         plugin_host = builders.build_plugin_host(base, storage, delivery, auth, messaging)
-        monitoring = builders.build_monitoring(base, storage, delivery, coordination)
+        monitoring = builders.build_monitoring(base, storage, delivery, auth, coordination)
         self._services = builders.build_services(base, delivery, auth, messaging, conversations, monitoring)
         builders.connect_event_handlers(
             base, storage, delivery, auth, messaging, coordination, conversations, plugin_host
         )
-        self._store, self._receipts = storage.store, storage.receipts
         self._hub, self._connections = delivery.hub, delivery.connections
         self._accounts, self._access_control, self._guests = auth.accounts, auth.access_control, auth.guests
         self._revocations, self._socket_expiry = auth.revocations, auth.socket_expiry
+        self._connection_limits = auth.connection_limits
+        self._client_limits, self._login_throttle = auth.client_limits, auth.login_throttle
         self._filtering = messaging.filtering
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
@@ -127,13 +148,30 @@ class Server:
     async def start(self) -> None:
         """Restore the state from before a restart, then accept connections.
 
-        :raises StartError: the database, a plugin or the listening sockets cannot be used.
+        :raises StartError: the database, a plugin or the listening sockets cannot be used. The parts
+            that have started are stopped, the plugins among them.
         """
         status_file.write(self._config.state_dir, status_file.STARTING)
         try:
+            await self._start_parts()
+        except BaseException:
+            self._cluster_mode.stop_deciding()
+            await self._stop_parts()
+            raise
+        status_file.write(self._config.state_dir, status_file.SERVING, self.url)
+        log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
+
+    async def _start_parts(self) -> None:
+        try:
             plugin_registration.create_tables(self._plugins, self._database, self._config.storage.url)
+            self._cluster_mode.on_other_went_back(self._start_afresh)
             await self._revocations.start()
             await self._cluster_mode.join()
+            if self._announced_at_start:
+                self._cluster_mode.announce_went_back(self._announced_at_start)
+            first_number = self._config.counselling.first_number
+            if first_number > 1:
+                await self._store.write(lambda tx: numbers.begin_at(tx, first_number))
             await self._plugins.start(self._contexts)
             await self._plugin_event_feed.start()
         except ChatError as error:
@@ -149,10 +187,24 @@ class Server:
             sockets, self.url = open_listen_sockets(self._config.server, self._passed_sockets)
         except ValueError as error:
             raise StartError(str(error)) from error
+        self._listen_sockets = sockets
         self._http.add_sockets(sockets)
         self._retention.start()
-        status_file.write(self._config.state_dir, status_file.SERVING, self.url)
-        log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
+        self._position_check.start()
+
+    def _on_went_back(self) -> None:
+        """The writer has noticed that the database has gone back to an older copy."""
+        self.went_back_at = now_microseconds()
+        self._cluster_mode.announce_went_back(self.went_back_at)
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._store.forget_positions()
+        self.has_to_start_afresh.set()
+
+    def copy_listen_sockets(self) -> list[socket.socket]:
+        """Return copies of the listening sockets, which stay open after ``stop``."""
+        return [each.dup() for each in self._listen_sockets]
 
     async def stop(self) -> None:
         """Stop accepting, finish running work, close all sockets with code 1012, close the database."""
@@ -160,8 +212,13 @@ class Server:
         self._connections.stop_opening()
         self._socket_expiry.stop()
         self._http.stop()
+        close_reason = RESTARTING
+        if self.has_to_start_afresh.is_set():
+            close_reason = STARTING_AFRESH
+            await self._cluster_mode.step_down()
         await self._http.wait_for_requests(LATE_REQUEST_SECONDS)
         await self._retention.stop()
+        await self._position_check.stop()
         self._counselling.stop()
         self._local_conversations.stop()
         self._cluster_mode.stop_deciding()
@@ -171,11 +228,17 @@ class Server:
             await self._store.write(lambda tx: None)
         except ChatError as error:
             log.error("the last messages could not be stored: %s", error)
-        await self._connections.drain(self._config.server.drain_seconds)
+        await self._connections.drain(self._config.server.drain_seconds, close_reason)
         deadline = self._loop.time() + CLOSE_TIMEOUT_SECONDS
         while len(self._connections) and self._loop.time() < deadline:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
         await self._http.close_all_connections()
+        await self._stop_parts()
+        status_file.remove(self._config.state_dir)
+        log.info("stopped")
+
+    async def _stop_parts(self) -> None:
+        """Stop the parts that serve no client any more, or never have. Each may have been started or not."""
         self._hub.stop_sweeping()
         await self._accounts.stop()
         await self._revocations.stop()
@@ -188,8 +251,6 @@ class Server:
         await self._receipts.flush()
         await self._cluster_mode.leave()
         await self._loop.run_in_executor(None, self._store.close)
-        status_file.remove(self._config.state_dir)
-        log.info("stopped")
 
     async def reload(self, config: Config) -> ConfigChange:
         """Reload the plugins' sections of ``config``, the keys, and every option that needs no restart.
@@ -253,15 +314,24 @@ class Server:
         self._guests.reconfigure(new.auth, keys.secret)
         self._accounts.reconfigure(new.auth, keys.account_key)
         self._socket_expiry.reconfigure(new.auth)
+        self._client_limits.reconfigure(new.limits)
+        self._login_throttle.reconfigure(new.limits.sign_in_failures)
+        self._filtering.reconfigure(new.limits.filter_share)
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
         self._services.reconfigure(new.limits, new.support)
-        self._http.reconfigure(new.server.trusted_proxies, new.limits.frame_bytes)
+        self._connection_limits.reconfigure(new.limits)
+        self._http.reconfigure(new.server.trusted_proxies, new.web.ops_networks, new.limits)
         self.application.reconfigure(new)
         self._config, self._keys = new, keys
+
+    @property
+    def config(self) -> Config:
+        """The present configuration, with the options that were reloaded."""
+        return self._config
 
     @property
     def connection_count(self) -> int:

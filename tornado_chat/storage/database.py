@@ -19,6 +19,7 @@ import peewee as pw
 
 from tornado_chat import config
 from tornado_chat.config import mysql_url
+from tornado_chat.config.validation import missing_folder_text
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.storage.mysql import ErrorKind, MysqlDatabase, classify_error, open_mysql
 from tornado_chat.storage.transactions import retry_pauses
@@ -32,21 +33,27 @@ CACHE_KIB = 16 * 1024  # size of a connection's page cache
 CHECKPOINT_PAGES = 4000  # pages of the write-ahead log after which it is written into the database
 
 
-def open_database(storage: config.Storage, *, without_timeout: bool = False) -> pw.Database:
-    """Return the database of ``[storage] url``. A missing folder of a SQLite file is created.
+def open_database(
+    storage: config.Storage, *, state_dir: Path | None = None, without_timeout: bool = False
+) -> pw.Database:
+    """Return the database of ``[storage] url``.
 
     On SQLite, ``durability = full`` syncs the log at each commit, so that a commit survives a power cut.
     ``normal`` leaves that to the next checkpoint: a crash of the server loses nothing, a power
     cut may lose the last commits. A MySQL server has settings of its own (``mysql_checks``).
 
+    :arg state_dir: the only folder of a SQLite file that is created if it does not exist.
     :arg without_timeout: statements have no time limit, for example those of a migration.
-    :raises OSError: the folder cannot be created, or the password file cannot be read.
+    :raises OSError: the folder does not exist or cannot be created, or the password file cannot be read.
     :raises ImproperlyConfigured: the driver is missing.
     """
     if mysql_url.is_mysql(storage.url):
         return open_mysql(storage, without_timeout=without_timeout)
     path = Path(storage.url.removeprefix(SQLITE_SCHEME))
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.parent == state_dir:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    elif missing := missing_folder_text(path):
+        raise OSError(missing)
     return pw.SqliteDatabase(
         str(path),
         pragmas={

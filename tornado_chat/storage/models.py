@@ -274,6 +274,16 @@ class Revocation(Table):
     made_by = pw.CharField(PERSON_KEY_CHARS)
 
 
+class NumberSequence(Table):
+    """The last number that the server chose by itself for a row of the table ``name``.
+
+    See ``storage/numbers.py``.
+    """
+
+    name = pw.CharField(32, primary_key=True)
+    last_number = pw.BigIntegerField()
+
+
 class DataOperation(Table):
     """An operation on personal data; rows are added and never changed.
 
@@ -310,4 +320,5 @@ TABLES = (
     Lease,
     Revocation,
     DataOperation,
+    NumberSequence,
 )

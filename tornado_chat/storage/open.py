@@ -31,7 +31,7 @@ def open_and_check(storage: config.Storage, state_dir: Path, frame_bytes: int) -
     """
     database = None
     try:
-        database = open_database(storage)
+        database = open_database(storage, state_dir=state_dir)
         _wait_for_server(database, storage.patience)
         faults, warnings = check_server(database, storage, frame_bytes)
         if faults:

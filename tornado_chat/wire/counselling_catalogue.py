@@ -231,7 +231,7 @@ CHAT = Endpoint(
         "presence": "Shows which roles are connected.",
         "token": _RENEWAL_FEATURE,
     },
-    close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
+    close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
     client_close_codes={
         4000: "End the session: it becomes `completed`.",
         4001: "Only for the visitor, before the session has started: stop waiting; it becomes `cancelled`.",
@@ -325,7 +325,7 @@ NOTIFY = Endpoint(
         "alive": _ALIVE_FEATURE,
         "token": _RENEWAL_FEATURE,
     },
-    close_codes=(1009, 1012, 1013, 4400, 4401, 4403, 4408, 4429),
+    close_codes=(1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429),
 )
 
 OBSERVE = Endpoint(
@@ -365,7 +365,7 @@ OBSERVE = Endpoint(
         "presence": "Shows which of the two participants are connected.",
         "token": _RENEWAL_FEATURE,
     },
-    close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
+    close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
 )
 
 ENDPOINTS = (CHAT, NOTIFY, OBSERVE)

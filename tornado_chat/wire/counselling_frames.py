@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tornado_chat.core.numbers import MAX_NUMBER, Number
+
 HISTORY_PAGE = 50
 
-Seq = Annotated[
-    int, Meta(ge=1, le=2**62, description="The number of the message: from 1, without gaps.", examples=[5])
-]
+Seq = Annotated[Number, Meta(description="The number of the message: from 1, without gaps.", examples=[5])]
 Time = Annotated[
     str,
     Meta(
@@ -35,7 +35,7 @@ SenderType = Annotated[
 
 # --- query parameters ---
 
-SessionNumber = Annotated[int, Meta(ge=0, le=10**18 - 1, examples=[4])]
+SessionNumber = Annotated[Number, Meta(examples=[4])]
 Token = Annotated[str, Meta(description="The JWT of the connecting person.", examples=["eyJhbGciOi…"])]
 Features = Annotated[
     str,
@@ -97,13 +97,8 @@ class ClientFrame(msgspec.Struct, frozen=True):
     ) = None
     history: (
         Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=2**62,
-                description="Request the page before this seq; null: the newest page.",
-                examples=[17],
-            ),
+            Number,
+            Meta(description="Request the page before this seq; null: the newest page.", examples=[17]),
         ]
         | UnsetType
         | None
@@ -111,13 +106,8 @@ class ClientFrame(msgspec.Struct, frozen=True):
     typing: Annotated[bool, Meta(description="True while the participant is typing.")] | UnsetType = UNSET
     read: (
         Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=2**62,
-                description="The participant has read all messages up to this seq.",
-                examples=[17],
-            ),
+            Number,
+            Meta(description="The participant has read all messages up to this seq.", examples=[17]),
         ]
         | UnsetType
     ) = UNSET
@@ -262,11 +252,8 @@ class NotifyFrame(msgspec.Struct, kw_only=True):
     ) = UNSET
 
 
-PersonId = Annotated[int, Meta(ge=0, le=2**62)] | Annotated[str, Meta(min_length=1, max_length=64)]
+PersonId = Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | Annotated[str, Meta(min_length=1, max_length=64)]
 """A person's id in the host system, an integer or a string; 7 and "7" are the same person."""
-
-Number = Annotated[int, Meta(ge=1, le=2**62)]
-
 
 AlertMark = Annotated[
     bool,

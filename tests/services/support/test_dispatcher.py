@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.delivery.conftest import turns
@@ -109,6 +110,27 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
 
 
 @pytest.mark.gen_test
+async def test_a_waiter_that_answers_in_no_process_gets_no_more_users(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    silent = msgspec.structs.replace(on_duty(WU), answers=False)
+    for process in ("a", "b"):
+        dispatcher.on_waiter_present(process, on_duty(WU))
+    dispatcher.on_waiter_present("a", silent)
+    assert is_free(dispatcher, WU)  # by its socket in the other process
+    dispatcher.on_waiter_present("b", silent)
+    assert not is_free(dispatcher, WU)
+    row = join(books, 1)
+    dispatcher.on_user_present("a", row)
+    assert dispatcher.cases[row.id].decision is None
+    dispatcher.on_waiter_absent("a", WU)  # the socket was closed for its silence
+    assert not is_free(dispatcher, WU)
+    dispatcher.on_waiter_present("b", on_duty(WU))
+    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
 async def test_a_new_coordinator_serves_in_order_whoever_tells_it_first(books: Books) -> None:
     first, second = join(books, 1), join(books, 2)
     dispatcher = coordinator(books, settle_seconds=0.05)
@@ -161,6 +183,11 @@ async def test_a_match_that_was_stored_after_all_counts_once(
     assert pooled is not None
     assert pooled.load == 0
     dispatcher.end()
+
+
+def is_free(dispatcher: Dispatcher, waiter: Person) -> bool:
+    pooled = dispatcher.queue.pool.get(waiter)
+    return pooled is not None and pooled.free
 
 
 def load(dispatcher: Dispatcher, waiter: Person) -> int:
@@ -272,7 +299,7 @@ class FailingPolicy(FifoLeastLoaded):
         raise RuntimeError("a mistake of the policy")
 
 
-def refuse(work: Any) -> asyncio.Future[Any]:
+def refuse(work: Any, thread: Any = None) -> asyncio.Future[Any]:
     result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     result.set_exception(Unavailable("not_stored"))
     return result
@@ -291,8 +318,9 @@ async def test_a_user_that_asks_while_its_match_is_being_stored_is_told_its_posi
     row = join(books, 1)
     dispatcher.on_user_present("a", row)
     assert told == [1]
-    monkeypatch.setattr(books, "write", refuse)
-    dispatcher.on_waiter_present("a", on_duty(WU))
+    with monkeypatch.context() as during:
+        during.setattr(books, "write", refuse)
+        dispatcher.on_waiter_present("a", on_duty(WU))
     dispatcher.on_waiter_absent("a", WU)
     dispatcher.on_user_present("b", row)  # another connection asks for the position
     await until(lambda: told == [1, 1])
@@ -304,25 +332,27 @@ async def test_a_conflict_is_not_tried_again_at_once_while_the_conversation_cann
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 3600.0)
-    expected_logs += ["a conversation could not be read", "a match could not be stored, trying again"]
+    expected_logs.append("a conversation could not be read")
     dispatcher = coordinator(books)
     await dispatcher.begin()
     row = join(books, 1)
     books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
-    reads = 0
+    writes = 0
+    write = books.write
 
-    async def fail(query: Callable[..., Any], *arguments: Any) -> Any:
-        nonlocal reads
-        reads += 1
-        raise Unavailable("database_away")
+    def fail(work: Any, thread: Any = None) -> asyncio.Future[Any]:
+        nonlocal writes
+        writes += 1
+        return write(work) if writes == 1 else refuse(work)
 
     with monkeypatch.context() as during:
-        during.setattr(books, "read", fail)
+        during.setattr(books, "write", fail)
         dispatcher.on_waiter_present("a", on_duty(WU))
         dispatcher.on_user_present("a", row)
-        await until(lambda: dispatcher.cases[row.id].postponed)
+        await until(lambda: writes == 2)
         await turns(20)
-        assert reads == 1
+        assert writes == 2
+        assert dispatcher.cases[row.id].decision is not None
     await dispatcher.resync()
     assert dispatcher.cases[row.id].row.waiter == LI
     assert load(dispatcher, WU) == 0

@@ -13,7 +13,7 @@ from tornado_chat.config.reload import merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability import logs
 from tornado_chat.observability.logs import fields
-from tornado_chat.server import status_file
+from tornado_chat.server import reload_signal, status_file
 from tornado_chat.server.listen_sockets import PASSED_SOCKETS_MESSAGE, open_listen_sockets
 from tornado_chat.server.systemd import PROCESS_VARIABLE, ServiceManager
 from tornado_chat.server.workers.notify_socket import NotifySocket
@@ -25,7 +25,14 @@ log = logging.getLogger(__name__)
 
 WATCHDOG_SECONDS = 30.0  # the interval for the workers, if the service manager sets none
 STATUS_INTERVAL_SECONDS = 10.0  # seconds between two checks whether the status for the manager has changed
-STOP_TIMEOUT_SECONDS = 30.0  # seconds that stopping may take, beyond the time for closing the sockets
+STOP_TIMEOUT_SECONDS = 35.0
+"""The time that stopping may take, beyond the time for closing the sockets.
+
+Within it, a worker that is stuck gets SIGABRT and then SIGKILL (``worker.py``). ``TimeoutStopSec=`` is longer
+with the default of ``[server] drain_seconds``, and is extended if that is set to more.
+"""
+
+SPARE_SECONDS = 5.0  # seconds for the end of this process itself
 
 SHARED_OPTIONS = ("server.state_dir", "server.processes", "storage.url", "cluster.url", "cluster.prefix")
 """Options that must be equal in all processes, so they cannot be changed in one process after the other."""
@@ -53,6 +60,7 @@ class ProcessManager:
         self._state_changed = asyncio.Event()
         self._finished: asyncio.Future[int] = self._loop.create_future()
         self._commands: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._queued_commands: set[Callable[[], Awaitable[None]]] = set()
 
     async def run(self) -> int:
         """Run the workers until SIGTERM or SIGINT. Returns the worst exit code of the last workers.
@@ -79,6 +87,7 @@ class ProcessManager:
         }
         for number, handle in handlers.items():
             self._loop.add_signal_handler(number, handle)
+        reload_signal.release()
         status_file.write(self._config.state_dir, status_file.STARTING)
         self._enqueue(self._start_all)
         tasks = [
@@ -97,11 +106,15 @@ class ProcessManager:
     # --- commands, one after the other ---
 
     def _enqueue(self, command: Callable[[], Awaitable[None]]) -> None:
-        self._commands.put_nowait(command)
+        """Queue a command. One that is waiting already is not queued again."""
+        if command not in self._queued_commands:
+            self._queued_commands.add(command)
+            self._commands.put_nowait(command)
 
     async def _run_commands(self) -> None:
         while True:
             command = await self._commands.get()
+            self._queued_commands.discard(command)
             try:
                 await command()
             except OSError as error:  # out of memory, or too many processes
@@ -139,6 +152,7 @@ class ProcessManager:
         if config is not None:
             logs.configure(config.logging)
             self._config_problem = ""
+            self._config = merge_reloadable(self._config, config).config
             for slot in self._slots:
                 # One after the other: if the first rejects the configuration, the others would, too.
                 await self._reload_slot(slot)
@@ -189,7 +203,7 @@ class ProcessManager:
             return False
         old, slot.worker = slot.worker, new
         if old is not None:
-            old.stop()
+            old.stop(self._config.server.drain_seconds)
             await self._wait_until(lambda: old.state is WorkerState.ENDED)
         return True
 
@@ -255,8 +269,6 @@ class ProcessManager:
             if worker is None:  # another process sent it, for example a child process of a plugin
                 continue
             worker.on_notify(assignments)
-            if self._stopping and "EXTEND_TIMEOUT_USEC" in assignments:
-                self._manager.notify(EXTEND_TIMEOUT_USEC=assignments["EXTEND_TIMEOUT_USEC"])
         self._state_changed.set()
 
     def _reap_workers(self) -> None:
@@ -281,6 +293,8 @@ class ProcessManager:
         if self._stopping:
             self._exit_codes.append(code)
         if worker.stop_requested or worker is slot.successor or (self._stopping and worker.exit_code == 0):
+            if worker.stop_requested and worker.is_stuck:
+                log.error("a process did not stop, and has been ended", extra=_exit_fields(worker))
             return
         if not self._has_started and worker.exit_code > 0:
             # The worker has written the reason to standard error, and the others would write the same.
@@ -310,7 +324,9 @@ class ProcessManager:
         self._manager.notify(
             STOPPING=1,
             STATUS=f"stopping; sockets to close: {self._sum('sockets')}",
-            EXTEND_TIMEOUT_USEC=round((self._config.server.drain_seconds + STOP_TIMEOUT_SECONDS) * 1_000_000),
+            EXTEND_TIMEOUT_USEC=round(
+                (self._config.server.drain_seconds + STOP_TIMEOUT_SECONDS + SPARE_SECONDS) * 1_000_000
+            ),
         )
         self._stop_all()
 
@@ -321,9 +337,19 @@ class ProcessManager:
         for slot in self._slots:
             slot.cancel_restart()
         for worker in self._workers.values():
-            worker.stop()
+            worker.stop(self._config.server.drain_seconds)
+        self._loop.call_later(self._config.server.drain_seconds + STOP_TIMEOUT_SECONDS, self._give_up_workers)
         if not self._workers and not self._finished.done():
             self._finished.set_result(max(self._exit_codes, default=0))
+
+    def _give_up_workers(self) -> None:
+        """End this process although workers remain: not even SIGKILL ends one that waits for a dead disk."""
+        if not self._finished.done():
+            log.error(
+                "processes that do not end are left behind",
+                extra=fields(pids=",".join(map(str, self._workers))),
+            )
+            self._finished.set_result(128 + signal.SIGKILL)
 
     # --- notifications to the service manager ---
 

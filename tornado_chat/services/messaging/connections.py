@@ -187,11 +187,11 @@ class Connections:
     def stop_opening(self) -> None:
         self._draining = True
 
-    async def drain(self, seconds: float) -> None:
-        """Close all sockets with code 1012, spread over ``seconds``, as all clients will reconnect."""
+    async def drain(self, seconds: float, reason: CloseReason = RESTARTING) -> None:
+        """Close all sockets for ``reason``, spread over ``seconds``, as all clients will reconnect."""
         streams = list(self._hub)
         size = math.ceil(len(streams) / max(1, int(seconds / DRAIN_INTERVAL_SECONDS))) or 1
         for chunk in chunks(streams, size):
             for socket_stream in chunk:
-                socket_stream.close(*RESTARTING)
+                socket_stream.close(*reason)
             await asyncio.sleep(DRAIN_INTERVAL_SECONDS)

@@ -256,5 +256,8 @@ class _StreamReader:
         self._saved_at = self._loop.time()
         position = self._position
         if position != self._saved_position:
-            await self._store.write(lambda tx: streams.advance(tx, self._name, self._stream, position))
+            # Not after the database has gone back: the position may be ahead of it, and would skip items.
+            await self._store.write(
+                lambda tx: None if tx.went_back else streams.advance(tx, self._name, self._stream, position)
+            )
             self._saved_position = position

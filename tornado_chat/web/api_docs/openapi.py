@@ -8,6 +8,7 @@ import msgspec
 
 from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Refused
+from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.texts import ERROR_TEXTS
 from tornado_chat.core.types import Role
 from tornado_chat.web.api.operations import ApiResponse, Operation, RouteOperation, Routes, find_operations
@@ -191,7 +192,7 @@ def _header(description: str) -> dict[str, Any]:
 def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
     for part in path.split("/"):
         if part.startswith("{"):
-            schema = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+            schema = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
             yield {"name": part[1:-1], "in": "path", "required": True, "schema": schema}
 
 

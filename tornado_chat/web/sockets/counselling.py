@@ -20,6 +20,7 @@ class CounsellingHandler(SocketHandler):
     """Base class of the three endpoints: token and features in the query, errors as system frames."""
 
     max_malformed_frames = 10
+    token_in_query = True
     features: frozenset[str] = frozenset()
 
     async def authenticate(
@@ -117,8 +118,10 @@ class ChatHandler(CounsellingHandler):
             self.services.counselling.leave(self.connection, close_code)
 
     async def _send_history(self, connection: RoomConnection, request: wire.GetHistory) -> None:
-        page, has_more = await self.services.counselling.history(connection, request.before, request.limit)
-        self.send(self.services.frames.chat(self.features).history(page, has_more))
+        page = await self.services.counselling.history(
+            connection, request.before, request.limit, self.max_page_bytes
+        )
+        self.send(self.services.frames.chat(self.features).history(page.items, page.has_more))
 
 
 class NotifyHandler(CounsellingHandler):

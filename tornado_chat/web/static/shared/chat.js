@@ -18,7 +18,7 @@ import { Conversation } from "./conversation.js";
 /**
  * @typedef {object} RoomOptions
  * @property {TokenSource} token
- * @property {number} session the number of the session, or of the supervision record
+ * @property {string} session the digits of the session's number, or of the supervision record's
  * @property {0 | 1} type 0: a session, 1: a supervision record
  * @property {boolean} isConsultant whether this page belongs to the consultant
  */

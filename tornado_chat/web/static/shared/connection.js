@@ -9,6 +9,7 @@
  */
 
 import { SignInExpired, tokenExpiryMs } from "./identity.js";
+import { parseJson } from "./numbers.js";
 
 /**
  * The status of the connection.
@@ -215,7 +216,7 @@ export class Connection {
     socket.onmessage = (event) => {
       this.#lastFrameMs = Date.now();
       this.#probeSentMs = 0;
-      this.#dialect.onFrame(JSON.parse(event.data));
+      this.#dialect.onFrame(parseJson(event.data));
     };
     socket.onclose = (event) => this.#onClose(event.code, event.reason, event.wasClean);
     clearInterval(this.#watchTimer);

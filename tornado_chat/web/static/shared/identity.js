@@ -5,6 +5,8 @@
  * @module
  */
 
+import { parseJson } from "./numbers.js";
+
 /**
  * The content of a `<meta>` element that the server wrote into the page's head: `id-claim`, `role-claim`,
  * `name-claim`, `origins`, `pages` or `accounts`. Empty if it is missing.
@@ -30,7 +32,7 @@ function readClaims(token) {
   try {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(payload), (char) => char.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(bytes));
+    return parseJson(new TextDecoder().decode(bytes));
   } catch {
     return {}; // not a JWT: a plugin may use its own token format
   }

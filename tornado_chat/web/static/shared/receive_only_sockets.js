@@ -121,11 +121,11 @@ export class NotifySocket extends ReceiveOnlySocket {
 export class ObserveSocket extends ReceiveOnlySocket {
   /**
    * @param {TokenSource} token
-   * @param {number} session
+   * @param {string} session
    * @param {ObserveListener} listener
    */
   constructor(token, session, listener) {
-    const query = { sessionId: String(session), features: "seq,presence,alive,token" };
+    const query = { sessionId: session, features: "seq,presence,alive,token" };
     super(token, "/observe", query, listener, (frame) => {
       if (frame.presence) {
         listener.onPresence(frame.presence);
