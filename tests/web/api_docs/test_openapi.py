@@ -20,6 +20,7 @@ from tornado_chat.server.server import Server
 from tornado_chat.web.api.operations import VERBS
 
 OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
+LIMITED = ("open_session", "call_supervisor", "end_session", "rate_session", "read_notification")
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
 COUNSELLOR = token("consultant", 2, "Chen")
@@ -269,7 +270,8 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     off = {("admit_guest", 403, "guests_off")}
     missing = {each for each in call.expected() - call.seen if each[0] not in OF_ACCOUNTS}
     local = {("get_status", 401, "token_missing")}
-    assert missing == strangers | off | local  # see the next tests
+    limits = {(name, 429, "too_fast") for name in LIMITED}
+    assert missing == strangers | off | local | limits  # see the next tests, and test_client_limits.py
 
 
 @pytest.mark.gen_test
@@ -301,7 +303,7 @@ async def test_account_operations_answer_as_documented(harness: Harness, expecte
         call.check("sign_in", answer)
     call.check("sign_in", answer)
     missing = {each for each in call.expected() - call.seen if each[0] in OF_ACCOUNTS}
-    assert {code for _, _, code in missing} <= {"accounts_off", "not_json"}
+    assert {code for _, _, code in missing} <= {"accounts_off", "not_json", "too_fast"}
 
 
 async def _try_common_errors(call: Caller, document: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ of them do not wait: the next fetches run in the background.
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -168,7 +169,7 @@ class KeySet:
                 found = self._find(kid, alg)
         if not found:
             if self._failing:
-                raise Unavailable("keys_unavailable")
+                raise Unavailable("keys_unavailable", retry_after=self._seconds_until_fetch())
             raise Unauthenticated("token_invalid", reason="its issuer publishes no key for it")
         if kid is None and len(found) > 1:
             raise Unauthenticated(
@@ -191,6 +192,12 @@ class KeySet:
             self._fetch_started_at = now
             self._fetch_task = asyncio.create_task(self._refresh(), name="jwks")
         return self._fetch_task
+
+    def _seconds_until_fetch(self) -> int:
+        """Return the whole seconds until the next fetch may start, at least 1."""
+        if self._fetch_started_at is None:
+            return 1
+        return max(1, math.ceil(self._fetch_started_at + self._min_interval - self._clock()))
 
     async def _refresh(self) -> None:
         """Replace the keys, or set the flag. Raises nothing: many callers may wait for it, or none."""
