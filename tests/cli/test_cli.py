@@ -229,7 +229,17 @@ def test_token(run: Run, state: Path) -> None:
     assert stat.S_IMODE((state / "secret").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize(("id", "expected"), [("0", 0), ("007", "007"), ("ada", "ada"), ("9" * 30, "9" * 30)])
+@pytest.mark.parametrize(
+    ("id", "expected"),
+    [
+        ("0", 0),
+        ("007", "007"),
+        ("ada", "ada"),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(2**63), str(2**63)),
+        ("9" * 30, "9" * 30),
+    ],
+)
 def test_ids(run: Run, state: Path, id: str, expected: int | str) -> None:
     assert claims(run, state, "--id", id, "--role", "waiter")["id"] == expected
 

@@ -19,7 +19,7 @@ from tornado_chat import config
 from tornado_chat.client.raw import RawClient
 from tornado_chat.cluster.leader_election import ClusterMember
 from tornado_chat.core.events import ConversationAssigned
-from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
+from tornado_chat.core.types import Kind, Message, Person, Role, SessionState, Thread
 from tornado_chat.server.server import Server
 from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.storage import conversations, rooms
@@ -441,3 +441,24 @@ class TestServerCutOffFromRedis:
             for client in cut_off.clients:
                 await client.close()
             await server.stop()
+
+
+@pytest.mark.gen_test
+async def test_a_forged_message_with_the_next_number_does_not_hide_the_true_one(
+    harnesses: list[Harness], expected_logs: list[str]
+) -> None:
+    expected_logs.append("an item was delivered that is not stored")
+    session = await harnesses[0].session()
+    visitor = await harnesses[0].chat(VISITOR, session, features="ack")
+    counsellor = await harnesses[1].chat(COUNSELLOR, session)
+    forged = Message(Thread(Kind.SESSION, session), 1, Person(Role.USER, "1"), "forged", 1)
+    while (await counsellor.recv_json())["msg"] != "会话已开始":
+        pass
+    harnesses[2].server._cluster_mode.bus.publish(forged)
+    assert (await counsellor.recv_json())["msg"] == "forged"
+    await visitor.send_json({"msg": "true", "id": "a"})
+    assert (await counsellor.recv_json())["msg"] == "true"
+    # The forged one comes second: the stored one was delivered already.
+    harnesses[2].server._cluster_mode.bus.publish(forged)
+    await visitor.send_json({"msg": "next", "id": "b"})
+    assert (await counsellor.recv_json())["msg"] == "next"

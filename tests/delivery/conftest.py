@@ -150,7 +150,10 @@ class Clock:
         return self._loop.create_task(work)
 
     def call_later(self, delay: float, action: Callable[..., None], *arguments: object) -> _Timer:
-        timer = _Timer(self._now + delay, partial(action, *arguments))
+        return self.call_at(self._now + delay, action, *arguments)
+
+    def call_at(self, when: float, action: Callable[..., None], *arguments: object) -> _Timer:
+        timer = _Timer(when, partial(action, *arguments))
         self.timers.append(timer)
         return timer
 

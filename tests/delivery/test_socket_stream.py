@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.delivery.conftest import OTHER, READER, THREAD, WRITER, Dialect, Socket, message, notice
 from tornado_chat.core.types import Person, Thread
+from tornado_chat.delivery import socket_stream
 from tornado_chat.delivery.socket_stream import FrameCache, SocketStream
 
 
@@ -118,6 +119,18 @@ def test_frames_without_a_number_are_deferred_in_order_until_the_thread_has_caug
     assert fixture.socket_stream.finish_catch_up(THREAD)
     assert fixture.socket.frames == ["m1", "joined", "started"]
     assert fixture.socket.closed == (1000, "over")
+
+
+def test_a_peer_that_catches_up_too_slowly_for_the_events_of_its_thread_is_dropped(
+    fixture: StreamFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_stream, "MAX_DEFERRED_ACTIONS", 3)
+    fixture.socket_stream.follow(THREAD, 0)
+    for _ in range(3):
+        fixture.socket_stream.send_event(notice("typing"), THREAD, {})
+    assert fixture.socket.closed is None
+    fixture.socket_stream.send_event(notice("typing"), THREAD, {})
+    assert fixture.socket.code == 4408
 
 
 def test_a_thread_that_falls_behind_again_keeps_its_deferred_frames(fixture: StreamFixture) -> None:

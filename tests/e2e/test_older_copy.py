@@ -205,12 +205,16 @@ def make_copy(server: MariaDB) -> None:
     copy_rows(server, NAME, COPY)
 
 
-@pytest.fixture
+@pytest.fixture(params=[False, True], ids=["servers", "workers"])
 def cluster(
-    io_loop: IOLoop, tmp_path: Path, own_mariadb: MariaDB, own_redis: RedisServer
+    request: pytest.FixtureRequest,
+    io_loop: IOLoop,
+    tmp_path: Path,
+    own_mariadb: MariaDB,
+    own_redis: RedisServer,
 ) -> Iterator[Cluster]:
-    """Run three servers."""
-    cluster = Cluster(tmp_path, own_mariadb, own_redis, 3, children=False)
+    """Run three servers, or three workers of one."""
+    cluster = Cluster(tmp_path, own_mariadb, own_redis, 3, children=request.param)
     io_loop.run_sync(cluster.start, timeout=WAIT_TIMEOUT_SECONDS)
     yield cluster
     io_loop.run_sync(cluster.stop, timeout=WAIT_TIMEOUT_SECONDS)
@@ -220,7 +224,7 @@ def cluster(
 async def test_a_failover_to_an_older_copy_hides_no_later_message_on_any_process(
     cluster: Cluster, own_mariadb: MariaDB
 ) -> None:
-    speaking, listening, idle = (server.harness for server in cluster.servers)
+    speaking, listening, idle = ([server.harness for server in cluster.servers] * 3)[:3]
     talks = Conversations()
     await talks.begin(speaking, listening)
     # This process stores nothing by itself, so only another one can notice for it.
@@ -235,6 +239,6 @@ async def test_a_failover_to_an_older_copy_hides_no_later_message_on_any_process
     for texts in await talks.until(AFTERWARDS[-1]):
         assert [text for text in texts if text.startswith("after")] == AFTERWARDS
     for server in cluster.servers:
-        await server.wait_for_log(AFRESH)
+        await server.wait_for_log(AFRESH, times=cluster.processes_per_server)
     await talks.end()
     await notified.close()

@@ -467,29 +467,3 @@ async def test_a_message_larger_than_the_server_accepts_fails_alone(
         mariadb.run(f"SET GLOBAL max_allowed_packet = {largest}")
     assert isinstance(outcomes[1], Unavailable)
     assert stored(database) == harness.published_texts == ["a", "b"]
-
-
-@pytest.mark.gen_test
-async def test_a_server_that_has_lost_acknowledged_commits_is_reported(
-    mariadb: MariaDB,
-    database: pw.Database,
-    database_url: str,
-    open_harness: OpenHarness,
-    expected_logs: list[str],
-) -> None:
-    expected_logs.append("the database has gone back by 2 commits")
-    harness = open_harness()
-    for n in range(3):
-        await harness.writer.append(new_message(f"m{n}"))
-    mariadb.run(f"USE {name_of(database_url)}", "UPDATE writer SET number = number - 2")
-    assert (await harness.writer.append(new_message("after"))).seq == 4
-    assert stored(database) == ["m0", "m1", "m2", "after"]
-
-
-@pytest.mark.gen_test
-async def test_a_closed_writer_removes_its_row(database: pw.Database, open_harness: OpenHarness) -> None:
-    harness = open_harness()
-    await harness.writer.append(new_message("a"))
-    assert models.WriterProcess.select().count(database) == 1
-    harness.writer.close()
-    assert models.WriterProcess.select().count(database) == 0

@@ -1,6 +1,7 @@
 """The writer thread: group commits, isolated failures, events after the commit, an unavailable database."""
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -353,3 +354,72 @@ async def test_a_commit_that_fails_refuses_its_whole_batch_and_publishes_none_of
     assert harness.published == []
     assert (await harness.writer.append(new_message("b"))).seq == 1
     assert harness.stored() == harness.published_texts() == ["b"]
+
+
+# --- the database goes back to an older copy ---
+
+CHANGED_ROW = {
+    "earlier": ("UPDATE writer SET number = number - 2", "by 2 commits"),
+    "missing": ("DELETE FROM writer", "by 3 commits"),
+    "later": ("UPDATE writer SET number = number + 5", "by an unknown number of commits"),
+}
+"""What another copy may have in the row of this process, and what the log says."""
+
+
+@pytest.mark.parametrize(("statement", "text"), CHANGED_ROW.values(), ids=CHANGED_ROW)
+@pytest.mark.gen_test
+async def test_an_older_copy_is_noticed_before_the_next_transaction(
+    open_harness: OpenHarness,
+    expected_logs: list[str],
+    caplog: pytest.LogCaptureFixture,
+    statement: str,
+    text: str,
+) -> None:
+    expected_logs.append(f"the database has gone back {text}")
+    noticed = asyncio.Event()
+    harness = open_harness(on_went_back=noticed.set)
+    for n in range(3):
+        await harness.writer.append(new_message(f"m{n}"))
+    assert not noticed.is_set()
+    with closing(open_url(harness.url)) as other:
+        other.execute_sql(statement)
+    assert await harness.writer.run(lambda tx: tx.went_back)
+    await noticed.wait()
+    assert (await harness.writer.append(new_message("after"))).seq == 4
+    assert len(caplog.records) == 1
+
+
+@on_sqlite
+@pytest.mark.gen_test
+async def test_nothing_is_stored_in_a_file_that_was_removed_or_replaced(
+    open_harness: OpenHarness, expected_logs: list[str], tmp_path: Path
+) -> None:
+    expected_logs += [
+        "has been removed; nothing can be stored until it is back",
+        "the database has gone back",
+    ]
+    noticed = asyncio.Event()
+    harness = open_harness(on_went_back=noticed.set)
+    await harness.writer.append(new_message("stored"))
+    away = tmp_path / "away"
+    harness.file.rename(away)
+    for _ in range(2):
+        assert isinstance(await outcome(harness.writer.append(new_message("refused"))), Unavailable)
+    assert not noticed.is_set()
+    away.rename(harness.file)
+    assert (await harness.writer.append(new_message("again"))).seq == 2
+    shutil.copy(harness.file, away)
+    away.rename(harness.file)
+    assert isinstance(await outcome(harness.writer.append(new_message("refused"))), Unavailable)
+    await noticed.wait()
+
+
+@pytest.mark.gen_test
+async def test_the_row_of_a_writer_is_removed_at_its_end(
+    database: pw.Database, open_harness: OpenHarness
+) -> None:
+    harness = open_harness()
+    await harness.writer.append(new_message("a"))
+    assert models.WriterProcess.select().count(database) == 1
+    harness.close()
+    assert models.WriterProcess.select().count(database) == 0

@@ -256,6 +256,19 @@ async def test_the_last_cursor_is_a_number_too(harness: Harness) -> None:
         assert page == {"items": [], "next": None}
     page = (await call(harness, "GET", f"/support/conversations?user=1&before={MAX_NUMBER}", HOST))[1]
     assert page == {"items": [], "next": None}
+    visitor = await harness.chat(VISITOR, session, features="history,read")
+    for key in ("history", "read"):
+        await visitor.send_json({key: MAX_NUMBER})
+        while key not in await visitor.recv_json():
+            pass
+        await visitor.send_json({key: MAX_NUMBER + 1})
+        while "错误" not in (await visitor.recv_json()).get("msg", ""):
+            pass
+    user = await harness.user(1)
+    await user.send_frame("get_history", {"before": MAX_NUMBER})
+    await user.until("message_history")
+    await user.send_frame("get_history", {"before": MAX_NUMBER + 1})
+    assert (await user.until("error"))["payload"]["message"]
 
 
 @pytest.mark.gen_test

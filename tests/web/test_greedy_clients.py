@@ -22,6 +22,7 @@ from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.support.service import Support
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.web.sockets.support import WaiterHandler
+from tornado_chat.web.transport import connection as transport_connection
 
 TEXT, PING, PONG, CLOSE = 1, 9, 10, 8
 VISITOR = token("user", 1, "V")
@@ -277,7 +278,10 @@ class TestFloods:
         await until(lambda: counts.counts["user", "too_fast"] == 1)
 
     @pytest.mark.gen_test
-    async def test_a_refused_client_that_goes_on_is_aborted(self, harness: Harness, connect: Connect) -> None:
+    async def test_a_refused_client_that_goes_on_is_aborted(
+        self, harness: Harness, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.5)
         reader, writer = await connect("/chat?token=wrong&sessionId=1")
         frame = await asyncio.wait_for(read_frame(reader), WAIT_TIMEOUT_SECONDS)
         assert frame is not None

@@ -87,7 +87,7 @@ async def test_participants_stay_until_the_end_of_their_conversation(harness: Ha
     while (await visitor.recv_json())["msg"] != "会话已开始":
         pass
     pass_time(harness, 3700)
-    waiter = await harness.waiter(7)
+    waiter = await harness.waiter(7, lifetime=9000)
     await queued.until("connect_success")
     await waiter.until("new_connection")
     pass_time(harness, 10)
@@ -99,11 +99,11 @@ async def test_participants_stay_until_the_end_of_their_conversation(harness: Ha
     await waiter.send_frame("disconnect", to=(await _address(harness, waiter)))
     await queued.until("disconnected")
     pass_time(harness, 1)
-    for peer in (queued, waiter):
-        assert (await peer.client.wait_closed()).code == 4401
+    assert (await queued.client.wait_closed()).code == 4401
+    assert await is_open(waiter.client)
     assert await is_open(visitor)
     pass_time(harness, 12 * 3600)
-    for client in (visitor, counsellor):
+    for client in (visitor, counsellor, waiter.client):
         assert (await client.wait_closed()).code == 4401
 
 

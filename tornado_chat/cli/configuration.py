@@ -10,6 +10,7 @@ import click
 from tornado_chat.aio import descriptors
 from tornado_chat.cli.database import check_mysql_server
 from tornado_chat.cli.options import ConfigArguments, Misconfigured, parse_duration_option, with_config
+from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.types import Role
 
 MIN_DESCRIPTORS = 1024  # below it, check-config warns
@@ -46,7 +47,7 @@ def token(config_arguments: ConfigArguments, id: str, role: str, name: str | Non
             "is at the issuer. Making tokens requires a shared secret, as for HS256"
         )
     # 007 is not the number 7, and other programs cannot read integers of more than 64 bits.
-    is_number = re.fullmatch(r"0|[1-9]\d{0,17}", id, re.ASCII) is not None
+    is_number = re.fullmatch(r"0|[1-9]\d{0,18}", id, re.ASCII) is not None and int(id) <= MAX_NUMBER
     try:
         secret = load_secret(config.auth, config.state_dir)
         text = mint_token(

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from tornado_chat import config
 from tornado_chat.aio.background import BackgroundTasks
+from tornado_chat.aio.periodic import PeriodicTimer
 from tornado_chat.core.close_codes import NOT_READ_BACK, SILENT
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import Event, SequencedItem
@@ -89,7 +90,9 @@ class Hub:
         self._ping_window_start = 0.0  # by the loop's clock
         self._pings_in_window = 0  # since _ping_window_start
         self._tasks = BackgroundTasks(loop)
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper = PeriodicTimer(
+            loop, self._sweep_interval, self._sweep, "the search for silent sockets"
+        )
 
     def reconfigure(self, limits: config.Limits) -> None:
         """Apply other limits, to the open sockets too."""
@@ -97,9 +100,8 @@ class Hub:
         self._ping_timeout = limits.ping_timeout
         for socket_stream in self:
             socket_stream.limit_unsent(limits.outgoing_bytes)
-        if self._sweeper is not None:
-            self.stop_sweeping()
-            self.start_sweeping()
+        if self._sweeper.is_running:
+            self._sweeper.start()
 
     # --- sockets and their threads ---
 
@@ -224,6 +226,12 @@ class Hub:
             if socket_stream.detect_gap(thread, seq):
                 self._start_catching_up(socket_stream, thread)
 
+    def rewind(self, thread: Thread, seq: int) -> None:
+        """Deliver the stored items after ``seq`` again: another one was delivered with a number of theirs."""
+        for socket_stream in tuple(self._by_thread.get(thread, ())):
+            if socket_stream.rewind(thread, seq):
+                self._start_catching_up(socket_stream, thread)
+
     def run_after(
         self, socket_stream: SocketStream, thread: Thread, seq: int, action: Callable[[], None]
     ) -> None:
@@ -322,30 +330,30 @@ class Hub:
 
     def start_sweeping(self) -> None:
         """Start the periodic search for silent sockets."""
-        pause = max(0.05, min(self._ping_interval, self._ping_timeout) / 4)
-        stalled_after = self._loop.time() + 2 * pause
-        self._sweeper = self._loop.call_later(pause, self._sweep, stalled_after)
+        self._sweeper.start()
 
     def stop_sweeping(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._sweeper.stop()
 
-    def _sweep(self, stalled_after: float) -> None:
+    def _sweep_interval(self) -> float:
+        return max(0.05, min(self._ping_interval, self._ping_timeout) / 4)
+
+    def _sweep(self, late: float) -> None:
         """Ping sockets that are silent, and close sockets that have not answered a ping.
 
-        :arg stalled_after: if the sweep runs later than this, the loop was blocked. The pongs of the peers
-            may still be unread then, so no socket is closed.
+        :arg late: the seconds by which the sweep is late. If they are many, the loop was blocked, and pongs
+            of the peers may still be unread, so no socket is closed.
         """
+        was_blocked = late > self._sweep_interval()
         now = self._loop.time()
         for socket_stream in self:
             socket_stream.note_reading(now)
             silent_since = socket_stream.silent_since()
             if silent_since is not None and now - silent_since > self._ping_timeout:
-                if now <= stalled_after:
+                if not was_blocked:
                     socket_stream.close(*SILENT)
             elif now - socket_stream.last_received_at > self._ping_interval:
                 socket_stream.ping(now)
-        self.start_sweeping()
 
 
 def _remove(index: dict[K, dict[SocketStream, None]], key: K, socket_stream: SocketStream) -> bool:

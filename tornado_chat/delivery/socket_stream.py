@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from tornado_chat.core.close_codes import SLOW
 from tornado_chat.core.events import Event, SequencedItem, TypingChanged
 from tornado_chat.core.types import Message, Person, Thread
 from tornado_chat.domain.receipts import ReceiptTracker
@@ -77,6 +78,9 @@ FrameCache = dict[tuple[Encoder, bool], bytes | None]
 """The WebSocket frames of one event, by encoder and ``own``, so that each is encoded once."""
 
 _EVENTS_WITH_SENDER = (Message, TypingChanged)
+
+MAX_DEFERRED_ACTIONS = 1000
+"""Events of one thread that wait in memory while a socket catches up. Others cause them, without a limit."""
 
 
 class _Cursor:
@@ -226,6 +230,15 @@ class SocketStream:
         cursor.is_behind = True
         return True
 
+    def rewind(self, thread: Thread, seq: int) -> bool:
+        """Set the position back to ``seq``. Return True if the items after it have to be read."""
+        cursor = self._cursors.get(thread)
+        if cursor is None or self.closed or cursor.is_behind or cursor.last_seq <= seq:
+            return False
+        cursor.last_seq = seq
+        cursor.is_behind = True
+        return True
+
     def highest_seen(self, thread: Thread) -> int:
         """Return the highest ``seq`` that is known to exist in ``thread``."""
         cursor = self._cursors.get(thread)
@@ -257,11 +270,17 @@ class SocketStream:
         return True
 
     def run_in_order(self, thread: Thread, action: Callable[[], None]) -> None:
-        """Run ``action`` now, or, if the thread is behind, when it has caught up."""
+        """Run ``action`` now, or, if the thread is behind, when it has caught up.
+
+        The socket is closed if ``MAX_DEFERRED_ACTIONS`` wait already.
+        """
         cursor = self._cursors.get(thread)
         if cursor is not None and cursor.is_behind:
             if cursor.deferred_actions is None:
                 cursor.deferred_actions = deque()
+            if len(cursor.deferred_actions) >= MAX_DEFERRED_ACTIONS:  # the peer reads too slowly to catch up
+                self.close(*SLOW)
+                return
             cursor.deferred_actions.append(action)
         else:
             action()

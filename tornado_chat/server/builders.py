@@ -45,6 +45,7 @@ from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.housekeeping import Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.notifications import Notifications
@@ -459,7 +460,8 @@ def connect_event_handlers(
     def catch_up(event: DuplicateMessage) -> None:
         hub.catch_up_to(event.thread, event.seq)
 
-    bus.add_handler(cast(EventHandler, hub.deliver), Message, Notification)
+    check = DeliveryCheck(hub, storage.store, base.loop)
+    bus.add_handler(cast(EventHandler, check.deliver), Message, Notification)
     bus.add_handler(cast(EventHandler, catch_up), DuplicateMessage)
     bus.add_handler(auth.revocations.on_event, *auth.revocations.events)
     bus.add_handler(messaging.notifications.on_event, *messaging.notifications.events)

@@ -10,9 +10,11 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tornado_chat.aio import descriptors
 from tornado_chat.aio.event_loop import new_loop, shut_down
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability import logs
@@ -83,6 +85,7 @@ class _ServerProcess:
         self._more_pages = more_pages
         self._stop_requested = asyncio.Event()
         self._reload_requested = asyncio.Event()
+        self._loads = SharedLoads.from_environ(os.environ)
         self._last_status = ""
         self._config_problem = ""  # the problem of the configuration that was read last
 
@@ -104,7 +107,11 @@ class _ServerProcess:
         server = await self._start(self._config, self._manager.sockets)
         if self._on_ready is not None:
             self._on_ready(server.url)
-        watchdog_task = loop.create_task(self._send_watchdog())
+        watchdog_task = None
+        if self._manager.watchdog_seconds:
+            watchdog_task = loop.create_task(
+                run_forever(self._send_watchdog, "the watchdog", self._manager.watchdog_seconds / 4)
+            )
         while await self._serve(server):
             server = await self._start_afresh(server)
         log.info("stopping")
@@ -114,7 +121,8 @@ class _ServerProcess:
             EXTEND_TIMEOUT_USEC=round((server.drain_seconds + STOP_TIMEOUT_SECONDS) * 1_000_000),
         )
         await server.stop()
-        watchdog_task.cancel()
+        if watchdog_task is not None:
+            watchdog_task.cancel()
 
     async def _start(self, config: Config, sockets: Sequence[socket.socket], went_back_at: int = 0) -> Server:
         """Return a started server. :raises StartError: it cannot start."""
@@ -123,7 +131,7 @@ class _ServerProcess:
             sockets,
             self._more_pages,
             process=self._manager.process,
-            loads=SharedLoads.from_environ(os.environ),
+            loads=self._loads,
             went_back_at=went_back_at,
         )
         try:
@@ -149,7 +157,11 @@ class _ServerProcess:
         tasks = [
             stop,
             afresh,
-            loop.create_task(self._report_status(server)),
+            loop.create_task(
+                run_forever(
+                    partial(self._report_status, server), "the report of the status", STATUS_INTERVAL_SECONDS
+                )
+            ),
         ]
         if self._read_config is not None:
             tasks.append(loop.create_task(self._reload_on_request(server, self._read_config)))
@@ -176,13 +188,12 @@ class _ServerProcess:
 
     async def _send_watchdog(self) -> None:
         """Notify the watchdog as long as the loop runs, twice per interval."""
-        while self._manager.watchdog_seconds:
-            self._manager.notify(WATCHDOG=1)
-            await asyncio.sleep(self._manager.watchdog_seconds / 2)
+        self._manager.notify(WATCHDOG=1)
+        await asyncio.sleep(self._manager.watchdog_seconds / 2)
 
     async def _report_status(self, server: Server) -> None:
-        while self._manager.is_connected:
-            await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+        await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+        if self._manager.is_connected:
             self._send_status_if_changed(server)
 
     def _send_status_if_changed(self, server: Server) -> None:

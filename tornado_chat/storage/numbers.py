@@ -4,9 +4,9 @@ Strategy: each of the two tables has a sequence, a row of ``number_sequence`` wi
 server gave by itself. A number that a host chooses does not change the sequence, so a host, or a request
 in the name of one, cannot exhaust the range for the server. The sequence skips numbers that are taken.
 
-**The server uses no number again** that it gave before: the sequence only ascends. A number that a host chose
-ahead of the sequence is used again only if its row is removed before the sequence reaches it; see
-``upcoming``, which retention uses.
+**The server uses no number again.** The sequence only ascends. If a session or record is removed whose number
+is not far ahead of the sequence, because a host chose it, the emptied row keeps the number until the
+sequence has passed it (``upcoming``, ``storage/retention.py``).
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,8 @@ SEQUENCE_NAMES: Mapping[Kind, str] = {
 """The name of a kind's sequence: that of its table."""
 
 UPCOMING_NUMBERS = 1_000_000
-"""How many of its next numbers the server does not give if a host has ever used them."""
+"""How far ahead of the sequence the numbers of removed rows are kept. The rows of a host that chooses numbers
+far away, such as snowflakes, are deleted: the sequence does not get there."""
 
 _table = models.NumberSequence
 

@@ -33,6 +33,17 @@ def last_sequence_numbers(database: pw.Database, threads: Sequence[Thread]) -> l
     return found
 
 
+def time_of_item(database: pw.Database, thread: Thread, seq: int) -> int | None:
+    """Return the time of the item ``seq`` of ``thread`` in microseconds since 1970; None if there is none."""
+    if thread.kind is Kind.INBOX:
+        query, values = "SELECT time FROM notification WHERE inbox_id = ? AND seq = ?", [thread.id, seq]
+    else:
+        query = "SELECT time FROM message WHERE kind = ? AND thread_id = ? AND seq = ?"
+        values = [thread.kind.value, thread.id, seq]
+    rows = fetch_rows(database, query, *values)
+    return rows[0][0] if rows else None
+
+
 def positions_ahead(database: pw.Database, positions: Any) -> list[tuple[Thread, str]]:
     """Return the rows of ``positions`` beyond the last item of their thread, by thread and reader's key.
 

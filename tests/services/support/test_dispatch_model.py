@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import peewee as pw
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -560,8 +561,9 @@ class DispatchMachine(RuleBasedStateMachine):
         assert all(row.waiter in world.on_duty for row in unfinished.values() if row.state is ACTIVE)
 
 
+@pytest.mark.slow
 def test_no_order_of_events_breaks_a_promise(expected_logs: list[str]) -> None:
     expected_logs += ["could not be stored", "could not be read", "could not be requeued"]
     run_state_machine_as_test(
-        DispatchMachine, settings=settings(max_examples=100, stateful_step_count=50, deadline=None)
+        DispatchMachine, settings=settings(max_examples=200, stateful_step_count=50, deadline=None)
     )

@@ -19,7 +19,7 @@ from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.support import dispatcher as module
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.repository import ConversationRepository
-from tornado_chat.storage import conversations
+from tornado_chat.storage import conversations, models
 
 WU, LI = Person(Role.WAITER, "7"), Person(Role.WAITER, "8")
 
@@ -375,3 +375,157 @@ async def test_a_user_that_was_served_and_requeued_unnoticed_returns_to_the_head
         dispatcher.on_event(event)
     assert [ticket.number for ticket in dispatcher.queue.in_order()] == [second.id, first.id]
     dispatcher.end()
+
+
+# --- the lease and the term ---
+
+
+@pytest.mark.gen_test
+async def test_no_decision_is_made_without_the_lease(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMATCH_SECONDS", 0.02)
+    has_lease = False
+    dispatcher = coordinator(books, holds_lease=lambda: has_lease)
+    await dispatcher.begin()
+    first, second = join(books, 1), join(books, 2)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", first)
+    await turns(20)
+    assert dispatcher.cases[first.id].decision is None
+    assert load(dispatcher, WU) == 0
+    has_lease = True  # also without any other event
+    await until(lambda: dispatcher.cases[first.id].row.waiter == WU)
+    has_lease = False
+    dispatcher.on_waiter_present("a", on_duty(LI))
+    with pytest.raises(Unavailable):
+        await dispatcher.transfer(TransferRequest(first.id, WU, LI))
+    dispatcher.on_user_present("a", second)
+    await turns(20)
+    assert (load(dispatcher, WU), load(dispatcher, LI)) == (1, 0)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("interruption", ["lease", "term"])
+async def test_a_decision_is_not_stored_when_the_lease_or_its_term_has_ended(
+    books: Books, interruption: str, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    has_lease = True
+    dispatcher = coordinator(books, holds_lease=lambda: has_lease)
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)  # decided, to be stored in the next turn of the loop
+    if interruption == "lease":
+        expected_logs.append("a match could not be stored, trying again: no_coordinator")
+        has_lease = False
+    else:
+        dispatcher.end()
+    await turns(20)
+    assert conversations.get(books.database, row.id) == row
+    if interruption == "lease":
+        has_lease = True
+        await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_match_in_doubt_keeps_its_place_until_the_row_was_read_back(
+    books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    expected_logs.append("a match could not be stored, trying again")
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    first, second = join(books, 1), join(books, 2)
+    books.doubtful = True
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", first)
+    await until(lambda: bool(books.untold))
+    dispatcher.on_user_present("a", second)
+    await turns(20)
+    assert dispatcher.cases[second.id].decision is None
+    await until(lambda: dispatcher.cases[first.id].row.waiter == WU)  # although no event has come
+    await turns(20)
+    assert dispatcher.cases[second.id].row == second
+    assert load(dispatcher, WU) == 1
+    dispatcher.end()
+
+
+# --- conversations that come and go while the database is read ---
+
+
+@pytest.mark.gen_test
+async def test_a_conversation_that_came_and_ended_during_a_resync_is_not_added(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+
+    def end_after_the_second_read() -> None:
+        def end() -> None:
+            _, events = books.change(lambda tx: conversations.end(tx, row.id, row.user))
+            for event in events:
+                dispatcher.on_event(event)
+
+        books.meanwhile = end
+
+    books.meanwhile = end_after_the_second_read
+    await dispatcher.resync()
+    assert not dispatcher.cases
+    dispatcher.on_user_present("a", row)  # a late report
+    assert not dispatcher.cases
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_conversation_that_was_assigned_during_a_resync_holds_its_place(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+
+    def assign_after_the_second_read() -> None:
+        def assign() -> None:
+            _, events = books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+            for event in events:
+                dispatcher.on_event(event)
+
+        books.meanwhile = assign
+
+    books.meanwhile = assign_after_the_second_read
+    await dispatcher.resync()
+    assert dispatcher.cases[row.id].row.waiter == LI
+    assert load(dispatcher, LI) == 1
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_conversation_that_was_deleted_is_forgotten_by_a_resync(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
+    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    models.SupportConversation.delete().execute(books.database)
+    await dispatcher.resync()
+    assert not dispatcher.cases
+    assert load(dispatcher, WU) == 0
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_the_end_of_a_grace_does_not_end_a_conversation_that_has_changed(books: Books) -> None:
+    row = join(books, 1)
+    books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+    with pytest.raises(Conflict):
+        books.change(lambda tx: conversations.end_abandoned(tx, row))
+    active = conversations.get(books.database, row.id)
+    assert active is not None
+    assert active.state is ConversationState.ACTIVE
+    with pytest.raises(Conflict):  # the waiter of an earlier version
+        books.change(lambda tx: conversations.leave(tx, row.id, WU))
+    ended, _ = books.change(lambda tx: conversations.leave(tx, row.id, LI))
+    assert ended.state is ConversationState.ENDED
+    assert books.change(lambda tx: conversations.leave(tx, row.id, row.user)) == (ended, [])
+    with pytest.raises(Conflict):
+        books.change(lambda tx: conversations.end_abandoned(tx, ended))

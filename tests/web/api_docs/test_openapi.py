@@ -23,6 +23,7 @@ from tornado_chat.storage import revocations
 from tornado_chat.web.api.operations import VERBS
 
 OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
+LIMITED = ("open_session", "call_supervisor", "end_session", "rate_session", "read_notification")
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
 COUNSELLOR = token("consultant", 2, "Chen")
@@ -282,9 +283,10 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     off = {("admit_guest", 403, "guests_off")}
     missing = {each for each in call.expected() - call.seen if each[0] not in OF_ACCOUNTS}
     local = {("get_status", 401, "token_missing")}
-    # See the next tests, and tests/web/test_unread_answers.py
+    limits = {(name, 429, "too_fast") for name in LIMITED}
+    # See the next tests, tests/web/test_client_limits.py and tests/web/test_unread_answers.py.
     unread = {each for each in missing if each[1:] == (429, "too_many_answers")}
-    assert missing == strangers | off | local | unread
+    assert missing == strangers | off | local | limits | unread
     assert {name for name, _, _ in unread} >= {"export_session", "export_supervision"}
 
 
@@ -317,7 +319,7 @@ async def test_account_operations_answer_as_documented(harness: Harness, expecte
         call.check("sign_in", answer)
     call.check("sign_in", answer)
     missing = {each for each in call.expected() - call.seen if each[0] in OF_ACCOUNTS}
-    assert {code for _, _, code in missing} <= {"accounts_off", "not_json"}
+    assert {code for _, _, code in missing} <= {"accounts_off", "not_json", "too_fast"}
 
 
 async def _try_common_errors(call: Caller, document: dict[str, Any]) -> None:

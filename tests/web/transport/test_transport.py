@@ -1027,6 +1027,19 @@ async def test_a_peer_that_sends_after_a_violation_is_aborted(
 
 
 @pytest.mark.gen_test
+async def test_a_peer_that_sends_after_a_violation_is_not_read_from(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.5)
+    client = await site.connect()
+    connection = await site.connection()
+    client.writer.write(f(3) + f(BINARY, b"x" * 100_000) * 300)
+    assert await client.read() == (CLOSE, b"\x03\xeaprotocol error")
+    await until(lambda: connection._lost)
+    assert connection._discarded_bytes < 64 * 1024 + 512 * 1024  # and the bytes of one read
+
+
+@pytest.mark.gen_test
 async def test_a_closed_peer_that_does_not_read_is_aborted(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.aio.shared_load import ENVIRONMENT_VARIABLE, SharedLoads
 from tornado_chat.config.reload import merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
@@ -92,8 +93,14 @@ class ProcessManager:
         self._enqueue(self._start_all)
         tasks = [
             self._loop.create_task(each)
-            for each in (self._run_commands(), self._send_watchdog(), self._report_status())
+            for each in (
+                self._run_commands(),
+                run_forever(self._report_status, "the report of the status", STATUS_INTERVAL_SECONDS),
+            )
         ]
+        if self._manager.watchdog_seconds:
+            watchdog = run_forever(self._send_watchdog, "the watchdog", self._manager.watchdog_seconds / 4)
+            tasks.append(self._loop.create_task(watchdog))
         try:
             return await self._finished
         finally:
@@ -119,6 +126,9 @@ class ProcessManager:
                 await command()
             except OSError as error:  # out of memory, or too many processes
                 log.error("the last command could not be carried out: %s", error.strerror)
+                self._config_problem = "the last command could not be carried out, see the log"
+            except Exception:  # an error of the program: later commands must still be carried out
+                log.exception("the last command could not be carried out")
                 self._config_problem = "the last command could not be carried out, see the log"
             self._current_command = ""
             self._send_status_if_changed()
@@ -358,15 +368,13 @@ class ProcessManager:
 
         A stuck worker is no reason to stop notifying: the parent replaces it, and the others go on.
         """
-        while self._manager.watchdog_seconds:
-            self._manager.notify(WATCHDOG=1)
-            await asyncio.sleep(self._manager.watchdog_seconds / 2)
+        self._manager.notify(WATCHDOG=1)
+        await asyncio.sleep(self._manager.watchdog_seconds / 2)
 
     async def _report_status(self) -> None:
-        while True:
-            await asyncio.sleep(STATUS_INTERVAL_SECONDS)
-            if self._has_started:
-                self._send_status_if_changed()
+        await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+        if self._has_started:
+            self._send_status_if_changed()
 
     def _send_status_if_changed(self) -> None:
         status = self._status()

@@ -14,9 +14,11 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from tornado_chat import config
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.errors import ChatError, Forbidden, Unauthenticated
 from tornado_chat.core.types import Identity, StaffAccount
 from tornado_chat.observability.logs import fields
@@ -190,7 +192,9 @@ class Accounts:
             raise Unauthenticated("signed_out")
 
     def start(self) -> None:
-        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+        self._sweeper = asyncio.get_running_loop().create_task(
+            run_forever(self._sweep, "the search for ended sessions", SWEEP_INTERVAL_SECONDS)
+        )
 
     async def stop(self) -> None:
         if self._sweeper is not None:
@@ -216,14 +220,9 @@ class Accounts:
             )
 
     async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
-            try:
-                await self.close_ended_sessions()
-            except ChatError:
-                pass  # the database is away, which its writer logs
-            except Exception:
-                log.exception("the sessions of accounts could not be checked, trying again")
+        await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
+        with suppress(ChatError):  # the database is away, which its writer logs
+            await self.close_ended_sessions()
 
     # --- inside ---
 

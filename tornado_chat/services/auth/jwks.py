@@ -183,7 +183,7 @@ class KeySet:
                 found = self._find(kid, alg)
         if not found:
             if self._failing:
-                raise Unavailable("keys_unavailable")
+                raise Unavailable("keys_unavailable", retry_after=self._seconds_until_fetch())
             raise Unauthenticated("token_invalid", reason="its issuer publishes no key for it")
         if kid is None and len(found) > 1:
             raise Unauthenticated(
@@ -206,6 +206,12 @@ class KeySet:
             self._fetch_started_at = now
             self._fetch_task = asyncio.create_task(self._refresh(), name="jwks")
         return self._fetch_task
+
+    def _seconds_until_fetch(self) -> int:
+        """Return the whole seconds until the next fetch may start, at least 1."""
+        if self._fetch_started_at is None:
+            return 1
+        return max(1, math.ceil(self._fetch_started_at + self._min_interval - self._clock()))
 
     async def _refresh(self) -> None:
         """Replace the keys, or set the flag. Raises nothing: many callers may wait for it, or none."""

@@ -7,10 +7,12 @@ written, and what the bus has lost.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.close_codes import TOKEN_REVOKED
 from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unauthenticated
 from tornado_chat.core.events import Event, TokensRevoked
@@ -66,22 +68,19 @@ class Revocations:
         :raises Unavailable: the database is away.
         """
         await self._take_over()
-        self._reader = asyncio.get_running_loop().create_task(self._read_periodically())
+        self._reader = asyncio.get_running_loop().create_task(
+            run_forever(self._read_later, "reading the revocations", READ_INTERVAL_SECONDS)
+        )
 
     async def stop(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait({self._reader})
 
-    async def _read_periodically(self) -> None:
-        while True:
-            await asyncio.sleep(READ_INTERVAL_SECONDS)
-            try:
-                await self.read()
-            except ChatError:
-                pass  # the database is away, which its readers log
-            except Exception:
-                log.exception("the revocations could not be read, trying again")
+    async def _read_later(self) -> None:
+        await asyncio.sleep(READ_INTERVAL_SECONDS)
+        with contextlib.suppress(ChatError):  # the database is away, which its readers log
+            await self.read()
 
     async def read(self) -> None:
         """Take over the revocations of the table, close the sockets, and remove what has ended.

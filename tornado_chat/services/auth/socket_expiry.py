@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from tornado_chat import config
+from tornado_chat.aio.periodic import PeriodicTimer
 from tornado_chat.core.close_codes import KEY_DROPPED, TOKEN_EXPIRED
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.messaging.connections import Connections, SocketGrant
@@ -55,25 +56,25 @@ class SocketExpiry:
         self._settings = settings
         self._connections = connections
         self._access_control = access_control
-        self._loop = loop
         self._clock = clock
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = PeriodicTimer(
+            loop, self._sweep_interval, self._run, "the search for sockets whose token has ended"
+        )
 
     def start(self) -> None:
-        seconds = min(MAX_SWEEP_SECONDS, max(MIN_SWEEP_SECONDS, self._settings.expiry_grace / 12))
-        self._timer = self._loop.call_later(seconds, self._run)
+        self._timer.start()
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.stop()
 
     def reconfigure(self, settings: config.Auth) -> None:
         """Use other settings from now on, for the open sockets too."""
         self._settings = settings
-        if self._timer is not None:
-            self.stop()
-            self.start()
+        if self._timer.is_running:
+            self._timer.start()
+
+    def _sweep_interval(self) -> float:
+        return min(MAX_SWEEP_SECONDS, max(MIN_SWEEP_SECONDS, self._settings.expiry_grace / 12))
 
     def sweep(self) -> None:
         """Close the sockets whose token has ended."""
@@ -90,11 +91,8 @@ class SocketExpiry:
             if dropped:
                 self._connections.close_where(KEY_DROPPED, lambda grant: grant.key in dropped)
 
-    def _run(self) -> None:
-        try:
-            key_set = self._access_control.authenticator.key_set
-            if key_set is not None and len(self._connections):
-                key_set.refresh()  # without it, a withdrawn key would be noticed at the next sign-in
-            self.sweep()
-        finally:
-            self.start()
+    def _run(self, late: float) -> None:
+        key_set = self._access_control.authenticator.key_set
+        if key_set is not None and len(self._connections):
+            key_set.refresh()  # without it, a withdrawn key would be noticed at the next sign-in
+        self.sweep()

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from tornado_chat.aio.clock import boot_seconds, now_microseconds
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.errors import ChatError
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import leases
@@ -63,7 +64,9 @@ class DatabaseLease:
         if not await self._renew():
             return False
         if self._renew_task is None:
-            self._renew_task = self._loop.create_task(self._renew_forever())
+            self._renew_task = self._loop.create_task(
+                run_forever(self._renew_later, f"the renewal of the lease of {self._name}", LEASE_SECONDS / 5)
+            )
         return True
 
     async def release(self) -> None:
@@ -78,11 +81,10 @@ class DatabaseLease:
             with contextlib.suppress(ChatError):
                 await self._store.write(lambda tx: leases.release(tx, self._name, self._holder))
 
-    async def _renew_forever(self) -> None:
-        while True:
-            await asyncio.sleep(LEASE_SECONDS / 5)
-            with contextlib.suppress(ChatError):
-                await self._renew()
+    async def _renew_later(self) -> None:
+        await asyncio.sleep(LEASE_SECONDS / 5)
+        with contextlib.suppress(ChatError):
+            await self._renew()
 
     async def _renew(self) -> bool:
         started = self._clock()

@@ -66,8 +66,11 @@ class ReceiptStore:
             return
         try:
             await self._store.write(lambda tx: _store_receipts(tx, batch))
-        except ChatError as error:
-            log.warning("receipts could not be stored yet: %s", error)
+        except Exception as error:
+            if isinstance(error, ChatError):
+                log.warning("receipts could not be stored yet: %s", error)
+            else:
+                log.exception("receipts could not be stored yet")
             for thread, reader, seq in batch:
                 self.record(thread, reader, seq)
         self._saving = {}

@@ -330,13 +330,15 @@ class Dispatcher:
             return
         state = self._state
         is_leading = self._holds_lease()
-        if is_leading:
-            for decision in state.match():
-                self._store(decision)
-        if len(state.queue):
-            self._positions.changed()
-            if self._rematch_timer is None and (state.queue.has_passed_over or not is_leading):
-                self._rematch_timer = self._loop.call_later(REMATCH_SECONDS, self._rematch)
+        try:
+            if is_leading:
+                for decision in state.match():
+                    self._store(decision)
+        finally:  # the policy may have failed
+            if len(state.queue):
+                self._positions.changed()
+                if self._rematch_timer is None and (state.queue.has_passed_over or not is_leading):
+                    self._rematch_timer = self._loop.call_later(REMATCH_SECONDS, self._rematch)
 
     def _rematch(self) -> None:
         """Match again: the policy may choose differently as time goes by, or the lease is held again."""

@@ -27,7 +27,7 @@ from tornado_chat.wire.websocket import (
 
 CLOSE_TIMEOUT_SECONDS = 5.0  # for the peer to answer a close frame, or to read the unsent bytes
 MAX_BUFFERED_BYTES = 64 * 1024  # unparsed bytes at which reading pauses while no frame can be handled
-MAX_DISCARDED_BYTES = 1024 * 1024  # bytes after a violation that are read before the connection is aborted
+MAX_DISCARDED_BYTES = 64 * 1024  # bytes after a violation at which reading ends
 
 TURN_BYTES = 256 * 1024
 """The bytes that one socket may cost in one turn of the event loop, so that the other sockets get theirs."""
@@ -119,10 +119,12 @@ class WebSocketConnection(OutgoingProtocol):
             self._deliver_events()
 
     def _discard(self, data: bytes) -> None:
-        """Drop bytes after a violation: they are read so that the peer gets the close frame, see ``fail``."""
+        """Drop bytes after a violation: they are read so that the peer gets the close frame, see ``fail``.
+
+        A peer that goes on sending must not keep the server busy: its bytes wait until the close timeout.
+        """
         self._discarded_bytes += len(data)
-        if self._discarded_bytes > MAX_DISCARDED_BYTES:
-            self._abort()
+        self._update_reading()
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -276,8 +278,11 @@ class WebSocketConnection(OutgoingProtocol):
         transport = self._transport
         if transport is None or self._eof:
             return
-        is_full = self._parser.buffered_bytes > MAX_BUFFERED_BYTES
-        pause = is_full and (self._handler_busy or self._is_held) and not self.client_terminated
+        if self.client_terminated:
+            pause = self._discarded_bytes > MAX_DISCARDED_BYTES
+        else:
+            is_full = self._parser.buffered_bytes > MAX_BUFFERED_BYTES
+            pause = is_full and (self._handler_busy or self._is_held)
         if pause != self._paused:
             self._paused = pause
             if pause:
