@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -259,8 +260,9 @@ class TestDirect:
 
 class TestBehindAProxy:
     @pytest.fixture
-    def settings(self, settings: config.Config) -> config.Config:
-        return changed(settings, "server", trusted_proxies=("127.0.0.1",))
+    def settings(self, settings: config.Config, tmp_path: Path) -> config.Config:
+        unix_socket = str(tmp_path / "chat.sock")
+        return changed(settings, "server", trusted_proxies=("127.0.0.1",), unix_socket=unix_socket)
 
     @pytest.mark.gen_test
     async def test_the_proxys_connections_are_not_limited(
@@ -272,6 +274,23 @@ class TestBehindAProxy:
         (proxy,) = await open_many(harness, connections, 1, "127.0.0.1")
         await proxy.request("/room", "X-Forwarded-For: 203.0.113.7")
         assert "HTTP/1.1 200" in await proxy.receive_head()
+
+    @pytest.mark.gen_test
+    async def test_a_proxy_on_the_unix_socket_that_states_no_client_is_not_limited(
+        self, harness: Harness, connections: list[RawConnection]
+    ) -> None:
+        await harness.server.reload(changed(harness.config, "server", trusted_proxies=()))
+        path = harness.config.server.unix_socket
+        writers = []
+        for _ in range(2 * CAP + 1):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writers.append(writer)
+            head = "\r\n".join(["GET /v1/ws/user/connect HTTP/1.1", "Host: x", *UPGRADE, "", ""])
+            writer.write(head.encode())
+            assert b" 101 " in await reader.readline()
+        assert anonymous(harness) == 0
+        for writer in writers:
+            writer.close()
 
     @pytest.mark.gen_test
     async def test_its_clients_are(self, harness: Harness, connections: list[RawConnection]) -> None:

@@ -84,7 +84,7 @@ async def test_exports_that_are_not_read_take_little_and_are_aborted(
     refused = [head for head in heads if not head.startswith("HTTP/1.1 200")]
     assert all(head.startswith("HTTP/1.1 429") and "\r\nRetry-After: " in head for head in refused)
     assert len(harness.server._connection_limits.large_answers) == LIMIT
-    chunk = sessions_api.CHUNK_CHARS + MESSAGE_CHARS + 10_000
+    chunk = sessions_api.CHUNK_BYTES + MESSAGE_CHARS + 10_000
     assert 0 < await wait_until_written(harness) <= LIMIT * chunk
     await shorten_timeout(harness)
     while unsent(harness):  # noqa: ASYNC110 - no event

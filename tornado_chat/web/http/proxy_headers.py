@@ -177,9 +177,11 @@ class ProxyAwareServer(HTTPServer):
     def admit(self, connection: OpenConnection, address: Address, headers: HTTPHeaders) -> bool:
         """Return True if a request may be served: there is room, or it may prove an identity.
 
-        The requests that a proxy forwards are counted one by one, since its connections are no client's.
+        The requests that a proxy forwards are counted one by one, since its connections are no client's. If
+        the proxy does not state the client, nothing is counted: the limit would hold for the proxy.
         """
-        is_counted = connection.is_own and not self._is_own(address)
+        is_stated = str(address) != connection.address
+        is_counted = connection.is_own and is_stated and not self._is_own(address)
         if is_counted and not self.open_connections.count_anonymous(connection, str(address)):
             return self._refuse(connection)
         anonymous = connection.anonymous
