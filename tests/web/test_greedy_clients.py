@@ -296,6 +296,16 @@ class TestFloods:
             await go_on()
 
     @pytest.mark.gen_test
+    async def test_an_unfinished_message_takes_little_memory_before_authentication(
+        self, harness: Harness, connect: Connect
+    ) -> None:
+        frame_bytes = config.Limits().frame_bytes
+        reader, writer = await connect(USER_SOCKET)
+        for opcode in (TEXT, 0, 0):
+            writer.write(client_frame(opcode, frame_bytes * b"x", fin=False))
+        assert await close_code(reader) == 1009
+
+    @pytest.mark.gen_test
     async def test_the_pongs_of_a_busy_room_are_free(self, harness: Harness) -> None:
         session = await harness.session()
         visitor = await harness.chat(VISITOR, session)  # the client answers pings by itself

@@ -104,8 +104,9 @@ def _socket_settings(config: Config) -> dict[str, Any]:
     """Return the Tornado settings of new WebSockets."""
     return {
         # Messages up to this size are read, and those above ``frame_bytes`` are answered by a dialect's close
-        # frame. Larger messages are a protocol violation: the transport closes the connection with 1009.
-        "websocket_max_message_size": max(4 * config.limits.frame_bytes, 1024 * 1024),
+        # frame. Larger messages are a protocol violation: the transport closes the connection with 1009. Also
+        # a socket that is not authenticated may keep an unfinished message of this size in memory.
+        "websocket_max_message_size": 2 * config.limits.frame_bytes,
     }
 
 
