@@ -340,7 +340,7 @@ class Limits:
     filter_share: Annotated[float, Meta(gt=0, le=1)] = reloadable(
         0.1,
         "Share of the time of a process that plugins may use to filter the messages of one person; further "
-        "messages of that person wait.",
+        "messages of that person wait. The long messages of all people have three times as much together.",
     )
 
 

@@ -10,7 +10,12 @@ from tornado_chat import hookimpl
 from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import Refused
 from tornado_chat.core.types import AppendResult, Draft, Identity, Kind, Person, Role, Thread
-from tornado_chat.services.messaging.filtering import BURST_SECONDS, FilterQueue, MessageFilter
+from tornado_chat.services.messaging.filtering import (
+    BURST_SECONDS,
+    LONG_TEXT_CHARS,
+    FilterQueue,
+    MessageFilter,
+)
 from tornado_chat.storage.messages import AppendRequest
 
 SENDER = Identity(Person(Role.USER, "1"))
@@ -193,6 +198,33 @@ async def test_all_connections_of_a_sender_have_one_share_and_refused_messages_c
     assert not waiting.settled
     work.now += 100
     assert (await waiting).seq == 1
+
+
+@pytest.mark.gen_test
+async def test_long_texts_of_many_senders_wait_and_short_ones_do_not() -> None:
+    writer, work = Writer(), Work(BURST_SECONDS)
+    filtering = make_busy_filter(writer, work)
+    queues = []
+
+    def send(number: int, text: str) -> None:
+        sender = Identity(Person(Role.USER, str(number)))
+        queues.append(FilterQueue())
+        request = AppendRequest(Thread(Kind.SESSION, number), sender.person, text, None)
+        filtering.submit(queues[-1], sender, request, 0.0)
+
+    work.now = 1.0
+    filtering.reconfigure(0.01)
+    for number in range(10):
+        send(number, str(number) * (LONG_TEXT_CHARS + 1))
+    assert [text[0] for text in writer.texts] == ["0", "1"]  # the burst, and the message that exceeds it
+    send(10, "short")
+    assert writer.texts[-1] == "short"
+    filtering.reconfigure(1.0)
+    work.seconds = 0.0
+    work.now += 1000
+    for queue in queues:
+        await queue.wait_empty()
+    assert len(writer.texts) == 11
 
 
 @pytest.mark.gen_test

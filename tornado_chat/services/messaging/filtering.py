@@ -7,7 +7,9 @@ Different connections do not wait for each other; the order in the database is t
 A filter that returns at once runs on the event loop. All messages of one person may use ``[limits]
 filter_share`` of the loop's time for that, and ``BURST_SECONDS`` at once; then further messages of the person
 wait in the queues of their connections. So a sender of texts that are expensive to filter slows down only
-itself, and a neighbour waits for one message, not for thirty.
+itself, and a neighbour waits for one message, not for thirty. Many senders could still use the loop together:
+the long texts of all people have ``LONG_TEXTS_FACTOR`` times the share of one, while short texts, which cost
+little, never wait for other senders.
 """
 
 import asyncio
@@ -29,6 +31,11 @@ BURST_SECONDS = 0.1
 """The time on the loop that the filters may use at once for the messages of one person."""
 
 MAX_SENDERS = 10_000
+
+LONG_TEXT_CHARS = 4096
+LONG_TEXTS_FACTOR = 3
+_LONG_TEXTS = "long texts"
+"""The only key of the limiter of all long texts."""
 
 StoreText = Callable[[str], Deferred[AppendResult]]
 """Stores a message with the text that the filters have returned."""
@@ -73,11 +80,13 @@ class MessageFilter:
         self._loop = loop
         self._clock = clock
         self._running: set[asyncio.Task[None]] = set()
-        self._used_seconds = RateLimiter(RateLimit(share, BURST_SECONDS), MAX_SENDERS)
+        self._used_seconds = RateLimiter(_limit(share), MAX_SENDERS)
+        self._used_by_long_texts = RateLimiter(_limit(share * LONG_TEXTS_FACTOR), 1)
 
     def reconfigure(self, share: float) -> None:
         """Use another share of the loop's time from now on."""
-        self._used_seconds.reconfigure(RateLimit(share, BURST_SECONDS))
+        self._used_seconds.reconfigure(_limit(share))
+        self._used_by_long_texts.reconfigure(_limit(share * LONG_TEXTS_FACTOR))
 
     def submit(
         self, filter_queue: FilterQueue, sender: Identity, message: AppendRequest, received: float
@@ -139,10 +148,20 @@ class MessageFilter:
         finally:
             now = self._clock()
             self._used_seconds.spend(draft.sender.person, now, now - started)
+            if len(draft.text) > LONG_TEXT_CHARS:
+                self._used_by_long_texts.spend(_LONG_TEXTS, now, now - started)
 
     def _wait_seconds(self, draft: Draft) -> float:
-        """Return the seconds until the filters may work for the sender again; 0 if they may now."""
-        return self._used_seconds.wait_seconds(draft.sender.person, self._clock(), 0.0)
+        """Return the seconds until the filters may work for the message; 0 if they may now."""
+        now = self._clock()
+        wait = self._used_seconds.wait_seconds(draft.sender.person, now, 0.0)
+        if len(draft.text) > LONG_TEXT_CHARS:
+            wait = max(wait, self._used_by_long_texts.wait_seconds(_LONG_TEXTS, now, 0.0))
+        return wait
+
+
+def _limit(share: float) -> RateLimit:
+    return RateLimit(share, BURST_SECONDS)
 
 
 def _copy_result(result: Deferred[AppendResult], stored: Deferred[AppendResult]) -> None:
