@@ -61,6 +61,19 @@ def test_a_removed_option_is_ignored_with_a_warning(
     )
 
 
+# Moved options
+
+
+def test_a_moved_option_is_read_at_its_old_place(ini: Path) -> None:
+    ini.write_text("[auth]\nguests_per_minute = 7\n")
+    assert load([ini], [], {"HOME": "/home/ada"}).limits.guests_per_minute == 7
+    override = ["auth.guests_per_minute=8"]
+    assert load([ini], override, {"HOME": "/home/ada"}).limits.guests_per_minute == 8
+    for (section, option), (new_section, new_option) in config.MOVED.items():
+        assert option not in {field.name for field in fields(config.SECTIONS[section])}
+        assert new_option in {field.name for field in fields(config.SECTIONS[new_section])}
+
+
 # Sources
 
 

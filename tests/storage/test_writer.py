@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import peewee as pw
+import pymysql
 import pytest
 from tornado.ioloop import IOLoop
 
@@ -19,6 +20,7 @@ from tornado_chat.core.events import Event, SystemNotice
 from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import messages, models
 from tornado_chat.storage.messages import AppendRequest
+from tornado_chat.storage.transactions import is_permanent
 from tornado_chat.storage.writer import Transaction, Writer
 
 SESSION = Thread(Kind.SESSION, 7)
@@ -222,6 +224,27 @@ async def test_a_job_that_fails_does_not_affect_the_others(
     assert isinstance(outcomes[1].__cause__, ValueError)
     assert harness.stored() == harness.published_texts() == ["a", "b", "c"]
     assert len(harness.published) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [
+        (ValueError("a fault of the program"), True),
+        (KeyError("another"), True),
+        (pw.DataError("too long"), True),
+        (sqlite3.ProgrammingError("wrong number of values"), True),
+        (pymysql.err.ProgrammingError(1064, "syntax"), True),
+        (sqlite3.OperationalError("disk is full"), False),
+        (pw.OperationalError("database is locked"), False),
+        (pymysql.err.OperationalError(2013, "lost"), False),
+        (pymysql.err.IntegrityError(1062, "another transaction was first"), False),
+        (OSError("no file descriptors"), False),
+        (MemoryError(), False),
+    ],
+    ids=repr,
+)
+def test_errors_after_which_another_try_cannot_succeed(error: Exception, permanent: bool) -> None:
+    assert is_permanent(error) is permanent
 
 
 @pytest.mark.gen_test

@@ -383,7 +383,7 @@ async def test_a_part_that_fails_leaves_all_old_values_and_the_next_reload_tries
 
     def values() -> tuple[object, ...]:
         limits, support = server._services.limits, server._services.support_settings
-        hub, origins = server._hub._outgoing_limit, server.application._origins.listed
+        hub, origins = server._hub._ping_interval, server.application._origins.listed
         return limits, support, hub, origins, server._config, server._dispatcher._settings
 
     def fail_once(*arguments: Any) -> None:
@@ -391,7 +391,7 @@ async def test_a_part_that_fails_leaves_all_old_values_and_the_next_reload_tries
         raise RuntimeError("a bug")
 
     before = values()
-    harness.config = changed(harness.config, "limits", outgoing_bytes=77_777)
+    harness.config = changed(harness.config, "limits", ping_interval=77)
     harness.config = changed(harness.config, "support", capacity=2)
     harness.config = changed(harness.config, "web", origins=("https://shop.example",))
     monkeypatch.setattr(failing, "reconfigure", fail_once)
@@ -399,5 +399,5 @@ async def test_a_part_that_fails_leaves_all_old_values_and_the_next_reload_tries
         await server.reload(harness.config)
     assert values() == before
     change = await server.reload(harness.config)
-    assert change.options == ["support.capacity", "limits.outgoing_bytes", "web.origins"]
+    assert change.options == ["support.capacity", "limits.ping_interval", "web.origins"]
     assert all(old != new for old, new in zip(before, values(), strict=True))

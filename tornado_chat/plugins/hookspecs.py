@@ -188,7 +188,8 @@ class Hooks:
 
         Return ``draft.replace(text)``, or None to leave the message as it is.
         ``raise Refused(en=…, zh_CN=…)`` tells only the sender. The messages of one sender are filtered in
-        order.
+        order. A ``def`` runs on the event loop: for the messages of one person, all filters together may use
+        ``[limits] filter_share`` of its time, and further messages of that person wait.
         """
 
     @hookspec

@@ -140,17 +140,17 @@ class _ServerProcess:
         except StartError:
             status_file.remove(config.state_dir)
             raise
-        # Nearly all long-lived objects exist now, and the objects of a message are freed at once by their
-        # reference counts. A search for cycles every 700 objects would only pause every connection.
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
         return server
 
     async def _serve(self, server: Server) -> bool:
         """Serve until the process has to stop, or until the server has to start afresh: then return True."""
         loop = asyncio.get_running_loop()
+        # Nearly all long-lived objects exist now, and the objects of a message are freed at once by their
+        # reference counts. A search for cycles every 700 objects would only pause every connection.
+        gc.unfreeze()  # a former server, before this one started afresh
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
         self._last_status = self._status(server)
         self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
         stop = loop.create_task(self._stop_requested.wait())

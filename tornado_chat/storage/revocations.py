@@ -26,15 +26,15 @@ def add(
     remove_ended(database, now)
     if _TABLE.select().where(_TABLE.person != person.key).count(database) >= MAX_REVOCATIONS:
         return None
-    remove(database, person)
-    id: int = _TABLE.insert(
-        person=person.key, since=now, until=until, all_tokens=all_tokens, made_by=made_by[:80]
-    ).execute(database)
+    # Not deleted and inserted: two processes may revoke the tokens of one person at the same time.
+    values = {"since": now, "until": until, "all_tokens": all_tokens, "made_by": made_by[:80]}
+    if not _TABLE.update(**values).where(_TABLE.person == person.key).execute(database):
+        _TABLE.insert(person=person.key, **values).on_conflict_ignore().execute(database)
     account, session = models.StaffAccount, models.StaffSession
     mine = (account.role == person.role.value) & (account.person_id == person.id)
     accounts = [id for (id,) in account.select(account.id).where(mine).tuples().execute(database)]
     session.delete().where(session.account.in_(accounts)).execute(database)
-    return Revocation(id, person, now, until, all_tokens, made_by[:80])
+    return find(database, person)
 
 
 def find(database: pw.Database, person: Person) -> Revocation | None:

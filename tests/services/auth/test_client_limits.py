@@ -7,7 +7,7 @@ import pytest
 from tornado_chat import config
 from tornado_chat.core.errors import TooFast
 from tornado_chat.core.types import Identity, Person, Role
-from tornado_chat.services.auth.client_limits import MAX_PAUSE_SECONDS, Activity, ClientLimits
+from tornado_chat.services.auth.client_limits import MAX_KEYS, MAX_PAUSE_SECONDS, Activity, ClientLimits
 
 LIMITS = config.Limits(
     frame_bytes=5120,
@@ -122,6 +122,12 @@ def test_bytes_of_all_sockets_and_requests_of_a_person_count_together(
     assert not allowed(lambda: limits.require_request(VISITOR, ADDRESS, 1))
 
 
+def test_short_messages_are_counted_together(limits: ClientLimits, clock: Clock) -> None:
+    written = limits.written_bytes(VISITOR, ADDRESS)
+    waits = [written.spend(1024, clock.now) for _ in range(68)]
+    assert waits == [0.0] * 67 + [4.0]  # 64 KiB at once, then in steps of 4 KiB
+
+
 def test_callers_without_a_token_count_by_network(limits: ClientLimits) -> None:
     made = [
         allowed(lambda n=n: limits.require_request(None, f"2001:db8::{n:x}", 1))  # type: ignore[misc]
@@ -129,6 +135,13 @@ def test_callers_without_a_token_count_by_network(limits: ClientLimits) -> None:
     ]
     assert made == [True] * 8 + [False] * 2
     assert limits.written_bytes(None, "2001:db8:2::1").spend(200_000, 1000.0) > 0
+
+
+def test_the_memory_is_bounded_and_new_networks_are_served(limits: ClientLimits) -> None:
+    for n in range(MAX_KEYS + 500):
+        limits.require_guest(f"2001:db8:{n >> 8:x}:{n & 255:x}::1")
+    assert len(limits._guests) == MAX_KEYS
+    limits.require_guest("192.0.2.1")
 
 
 def test_a_reload_changes_the_limits(limits: ClientLimits) -> None:

@@ -150,7 +150,7 @@ async def test_the_number_of_revocations_is_limited(store: Store, monkeypatch: p
 async def test_an_error_does_not_end_the_reading(
     store: Store, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    expected_logs.append("the revocations could not be read, trying again")
+    expected_logs.append("reading the revocations failed, it is repeated")
     monkeypatch.setattr(revocations_service, "READ_INTERVAL_SECONDS", 0.01)
     here, there = Process(store), Process(store)
     await there.revocations.start()

@@ -14,7 +14,7 @@ from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.types import Conversation
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.services.support import absences as module
-from tornado_chat.services.support import dispatcher as dispatcher_module
+from tornado_chat.services.support import decisions
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.storage import conversations
 from tornado_chat.storage.writer import Transaction
@@ -75,7 +75,7 @@ async def test_a_waiter_that_returned_and_left_during_a_refused_requeue_is_await
 async def test_the_user_of_a_lost_waiter_is_requeued_after_its_transfer_was_refused(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    for each in (module, dispatcher_module):
+    for each in (module, decisions):
         monkeypatch.setattr(each, "RETRY_SECONDS", 0.02)
     expected_logs.append("a match could not be stored, trying again")
     dispatcher = coordinator(books)

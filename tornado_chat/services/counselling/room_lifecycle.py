@@ -266,10 +266,8 @@ class RoomLifecycle:
         while self._live_rooms.get(thread) is live and live.room.state is SessionState.READY:
             try:
                 self._apply_version(await self._store.write(lambda tx: rooms.start(tx, thread), thread))
-            except ChatError as error:
-                log.warning(
-                    "a start could not be stored, trying again: %s", error, extra=fields(**thread.named)
-                )
+            except Exception as error:
+                _log_failure("a start", thread, error)
                 await asyncio.sleep(RETRY_SECONDS)
         live.is_starting = False
         self._forget_if_idle(live)
@@ -288,8 +286,8 @@ class RoomLifecycle:
 
         try:
             self._apply_version(await self._store.write(finish, thread))
-        except ChatError as error:
-            log.warning("an end could not be stored, trying again: %s", error, extra=fields(**thread.named))
+        except Exception as error:
+            _log_failure("an end", thread, error)
         if self._live_rooms.get(thread) is live and not live.is_present(side):
             self._start_grace(live, side, RETRY_SECONDS)
 
@@ -316,3 +314,14 @@ class RoomLifecycle:
             return
         if self._live_rooms.get(live.room.thread) is live:
             del self._live_rooms[live.room.thread]
+
+
+def _log_failure(what: str, thread: Thread, error: Exception) -> None:
+    """Log that a change was not stored, with a traceback if the error is one of the program."""
+    log.warning(
+        "%s could not be stored, trying again: %s",
+        what,
+        error,
+        exc_info=None if isinstance(error, ChatError) else error,
+        extra=fields(**thread.named),
+    )

@@ -109,7 +109,11 @@ class MessageFilter:
         return result
 
     async def finish(self, timeout: float) -> None:
-        """Wait until all submitted messages are filtered, at most ``timeout`` seconds."""
+        """Wait until all submitted messages are filtered, at most ``timeout`` seconds.
+
+        The share of a sender is the whole time from now on, as the server accepts no further messages.
+        """
+        self.reconfigure(1.0)
         if self._running:
             await asyncio.wait(self._running, timeout=timeout)
 

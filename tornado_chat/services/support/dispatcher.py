@@ -4,9 +4,8 @@ Strategy: one object decides for all processes; it is only called on the loop of
 no concurrent matches. Its state is in ``dispatch_state.py``. A decision takes effect there at once, so that
 the next decision takes it into account, and is stored in the same turn of the loop by an update that takes
 effect only on the version of the conversation that was decided on (``repository.py``). The commit publishes
-the events for users and waiters. A decision that was not stored, or of which that is unknown, holds its place
-of the waiter until the row was read back. A new coordinator builds the state again from the unfinished
-conversations.
+the events for users and waiters. A decision that was refused is made again after the row was read back
+(``decisions.py``). A new coordinator builds the state again from the unfinished conversations.
 
 No decision is made without the lease of the coordinator, nor stored after the end of the term in which it was
 made: a process that was suspended may go on long after another process has taken over.
@@ -19,7 +18,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 
 from msgspec.structs import replace
 
@@ -40,10 +38,11 @@ from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.leadership.term import Term
-from tornado_chat.services.support.absences import RETRY_SECONDS, Absences
+from tornado_chat.services.support.absences import Absences
+from tornado_chat.services.support.decisions import Decisions
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
 from tornado_chat.services.support.queue_positions import QueuePositions
-from tornado_chat.services.support.repository import ConversationStore, MayStore
+from tornado_chat.services.support.repository import ConversationStore
 from tornado_chat.storage.conversations import transfer_reason
 
 log = logging.getLogger(__name__)
@@ -90,6 +89,15 @@ class Dispatcher:
         self._holds_lease = holds_lease
         self._state = DispatchState(settings.capacity, policy, make_queue)
         self._term: Term[Conversation] = Term(loop, settle_seconds, self._on_settled)
+        self._decisions = Decisions(
+            loop,
+            repository,
+            self._state,
+            self._term,
+            holds_lease,
+            take_read=self._take_read,
+            on_resolved=self._on_resolved,
+        )
         self._absences = Absences(
             loop,
             settings.rejoin_grace,
@@ -97,7 +105,7 @@ class Dispatcher:
             self._term,
             repository,
             is_certain,
-            may_store=self._make_fence,
+            may_store=self._decisions.make_fence,
             apply_version=self._apply_version,
             reread=self._reread,
         )
@@ -253,13 +261,7 @@ class Dispatcher:
         if not self._holds_lease():
             raise Unavailable("no_coordinator")
         decision = self._state.decide_transfer(case, target, transfer_reason(request.source))
-        try:
-            await self._repository.transfer(decision, self._make_fence())
-        except BaseException as error:
-            self._on_refused(decision, error)
-            raise
-        self._resolve(decision)
-        self._loop.call_soon(self._requeue, case)  # so that a failing policy does not fail the transfer
+        await self._decisions.transfer(decision)
 
     # --- committed changes, of this process or others ---
 
@@ -333,7 +335,7 @@ class Dispatcher:
         try:
             if is_leading:
                 for decision in state.match():
-                    self._store(decision)
+                    self._decisions.assign(decision)
         finally:  # the policy may have failed
             if len(state.queue):
                 self._positions.changed()
@@ -345,84 +347,15 @@ class Dispatcher:
         self._rematch_timer = None
         self._match()
 
-    def _make_fence(self) -> MayStore:
-        """Return a function that says whether a decision made now may still be stored."""
-        term, number, holds_lease = self._term, self._term.number, self._holds_lease
-        return lambda: term.number == number and holds_lease()
-
-    def _store(self, decision: Decision) -> None:
-        try:
-            stored = self._repository.assign(decision, self._make_fence())
-        except Exception as error:
-            self._on_refused(decision, error)
-        else:
-            stored.add_done_callback(partial(self._on_stored, decision))
-
-    def _on_stored(self, decision: Decision, stored: asyncio.Future[Conversation]) -> None:
-        error = asyncio.CancelledError() if stored.cancelled() else stored.exception()
-        if error is not None:
-            self._on_refused(decision, error)
-            return
-        self._resolve(decision)
-        if decision.case.row.state is ConversationState.WAITING:  # the waiter was lost meanwhile
-            self._requeue(decision.case)
-
-    def _on_refused(self, decision: Decision, error: BaseException) -> None:
-        """Keep a decision that was refused, or may have been, until the row was read back.
-
-        A ``Conflict`` says that the row has a newer version. After any other error the decision may have been
-        committed nevertheless, so its place of the waiter must not be given away.
-        """
-        if not self._state.is_pending(decision):  # another term, or the conversation has ended
-            self._resolve(decision)
-            return
-        if isinstance(error, Conflict):
-            self._tasks.spawn(self._read_back(decision))
-            return
-        log.warning(
-            "a match could not be stored, trying again: %s",
-            error,
-            extra=fields(conversation=decision.row.id),
-        )
-        self._loop.call_later(RETRY_SECONDS, self._retry, decision)
-
-    def _retry(self, decision: Decision) -> None:
-        if self._state.is_pending(decision):
-            self._tasks.spawn(self._read_back(decision, final=True))
-        else:
-            self._resolve(decision)
-
-    async def _read_back(self, decision: Decision, *, final: bool = False) -> None:
-        """Read the row of a refused decision, resolve the decision, and queue the user again if it waits.
-
-        :arg final: resolve it also if the row has not changed. Else the same decision would fail again, so
-            the row is read again later.
-        """
-        case, id = decision.case, decision.row.id
-        try:
-            rows = await self._repository.read_back(id)
-        except Exception as error:
-            log.warning("a conversation could not be read: %s", error, extra=fields(conversation=id))
-            self._loop.call_later(RETRY_SECONDS, self._retry, decision)
-            return
-        if self._state.is_pending(decision):
-            self._take_read(id, next(iter(rows), None))
-            if case.row is decision.row and not final:
-                self._loop.call_later(RETRY_SECONDS, self._retry, decision)
-                return
-        self._resolve(decision)
-        self._requeue(case)
-
-    def _requeue(self, case: Case) -> None:
-        """Queue the user again after a decision that was not stored, if the user still waits."""
-        if self._state.is_current(case) and case.processes:
-            self._state.enqueue(case)
-        self._match()
-
-    def _resolve(self, decision: Decision) -> None:
-        self._state.resolve(decision)
+    def _on_resolved(self, decision: Decision) -> None:
+        """Queue the user again if it still waits: the decision was not stored, or the waiter is lost."""
         if not decision.waiter.processes:
             self._absences.forget_if_idle(decision.waiter)
+        case = decision.case
+        if self._state.is_current(case) and case.processes:
+            self._state.enqueue(case)
+        if case.row.waiter != decision.waiter.person:  # the waiter's place is free
+            self._loop.call_soon(self._match)  # so that a failing policy does not fail the caller
 
     # --- conversations ---
 

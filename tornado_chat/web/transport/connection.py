@@ -27,7 +27,7 @@ from tornado_chat.wire.websocket import (
 
 CLOSE_TIMEOUT_SECONDS = 5.0  # for the peer to answer a close frame, or to read the unsent bytes
 MAX_BUFFERED_BYTES = 64 * 1024  # unparsed bytes at which reading pauses while no frame can be handled
-MAX_DISCARDED_BYTES = 64 * 1024  # bytes after a violation at which reading ends
+MAX_DISCARDED_BYTES = 4 * 1024 * 1024  # bytes after a violation at which reading ends
 
 TURN_BYTES = 256 * 1024
 """The bytes that one socket may cost in one turn of the event loop, so that the other sockets get theirs."""
