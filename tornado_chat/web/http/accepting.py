@@ -102,6 +102,8 @@ class _Listener:
         self._watch()
 
     def stop(self) -> None:
+        if self._stopped:
+            return
         self._stopped = True
         self._acceptor.on_stop()
         self._loop.remove_reader(self._listening)
