@@ -15,6 +15,7 @@ from tornado.ioloop import IOLoop
 
 from tests.conftest import Harness, token
 from tests.e2e.conftest import Process
+from tests.e2e.service_manager import ServiceManager
 from tests.helpers.mariadb import MariaDB
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
@@ -76,10 +77,12 @@ async def talk(chat: RawClient, text: str) -> None:
 @on_both_loops
 @pytest.mark.gen_test
 async def test_a_process_without_descriptors_serves_its_clients_and_goes_on(
-    process: Process, loop_kind: str
+    process: Process, loop_kind: str, tmp_path: Path
 ) -> None:
     process.expected.append(FULL)
     limit(process)
+    manager = ServiceManager(process, tmp_path)
+    await manager.listen()
     harness = (await process.start()).harness
     assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (HARD, HARD)
     session = await harness.session()
@@ -90,8 +93,11 @@ async def test_a_process_without_descriptors_serves_its_clients_and_goes_on(
         await process.wait_for_log(FULL)
         # All that needs a descriptor or the database goes on.
         await talk(chat, f"message {round_number}")
+        heard = len(manager.notifications)
         os.kill(process.pid, signal.SIGHUP)
         await process.wait_for_log(" reloaded ", round_number)
+        ready = await manager.wait_for("READY", after=heard)
+        assert "too few file descriptors: new connections wait" in ready["STATUS"]
         await asyncio.sleep(1)
         await talk(chat, f"another message {round_number}")
         assert sum(FULL in line for line in process.log) == 1
@@ -102,6 +108,7 @@ async def test_a_process_without_descriptors_serves_its_clients_and_goes_on(
     assert await process.stop() == 0
     assert (await chat.wait_closed()).code == 1012
     flood.close()
+    manager.close()
     assert not any("Logging error" in line or "Traceback" in line for line in process.log)
     assert len(process.log) < 100
 

@@ -29,6 +29,7 @@ from tornado_chat.web.pages import Route
 log = logging.getLogger(__name__)
 
 STATUS_INTERVAL_SECONDS = 10.0  # seconds between two checks whether the status for the manager has changed
+NO_DESCRIPTORS = "too few file descriptors: new connections wait"
 LIFELINE_FD = 0  # standard input; a worker reads only its end, which means that the parent has died
 STOP_TIMEOUT_SECONDS = 30.0  # seconds that stopping may take, beyond the time for closing the sockets
 
@@ -204,7 +205,9 @@ class _ServerProcess:
 
     def _status(self, server: Server) -> str:
         status = f"sockets: {server.connection_count}, users in queue: {server.queue_length}"
-        return f"{status}; {self._config_problem}" if self._config_problem else status
+        return "; ".join(
+            filter(None, (status, NO_DESCRIPTORS if server.is_full else "", self._config_problem))
+        )
 
     def _status_fields(self, server: Server) -> dict[str, str | int]:
         """Return what the parent needs for its own status; systemd ignores these assignments."""
@@ -212,6 +215,7 @@ class _ServerProcess:
             "X_SOCKETS": server.connection_count,
             "X_WAITING": server.queue_length,
             "X_COMPLAINT": self._config_problem,
+            "X_FULL": int(server.is_full),
         }
 
     # --- the parent process ---

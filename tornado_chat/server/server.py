@@ -339,6 +339,11 @@ class Server:
         return len(self._connections)
 
     @property
+    def is_full(self) -> bool:
+        """Whether new connections wait because there are no file descriptors for them."""
+        return self._http.is_full
+
+    @property
     def queue_length(self) -> int:
         """The number of users who wait for a waiter."""
         return len(self._dispatcher.queue)

@@ -45,6 +45,7 @@ class Process:
             if loads is None
             else AcceptBalancer(loads, loop, lambda: other + len(self.accepted), self.room)
         )
+        self.acceptor = acceptor
         self.stop = acceptor.accept(self.listening, self._keep)
 
     def _keep(self, connection: socket.socket, address: Any) -> None:
@@ -93,11 +94,13 @@ async def test_without_room_a_process_pauses_says_it_once_and_goes_on(
     await connect(listening, 3)
     await process.wait(lambda: process.room.asked >= 5)
     assert process.accepted == []
+    assert process.acceptor.is_full
     assert caplog.text.count("too few file descriptors are left") == 1
     process.room.is_there = True
     await process.wait(lambda: len(process.accepted) == 3)
     await connect(listening, 3)
     await process.wait(lambda: len(process.accepted) == 6)
+    assert not process.acceptor.is_full
     process.close()
     if loads is not None:
         os.close(loads.descriptor)

@@ -388,7 +388,9 @@ class ProcessManager:
         status = (
             f"processes: {processes}, sockets: {self._sum('sockets')}, users in queue: {self._sum('waiting')}"
         )
-        return "; ".join(filter(None, (status, self._current_command, self._config_problem)))
+        full = self._sum("is_full")
+        descriptors = f"too few file descriptors in {full}: new connections wait" if full else ""
+        return "; ".join(filter(None, (status, descriptors, self._current_command, self._config_problem)))
 
     def _sum(self, name: str) -> int:
         return sum(getattr(each, name) for each in self._workers.values())

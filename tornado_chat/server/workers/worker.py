@@ -50,7 +50,7 @@ class WorkerProcess:
         self.stop_requested = self.is_stuck = self.reloading = False
         self.served_seconds = 0.0
         self._serving_since: float | None = None
-        self.sockets = self.waiting = 0
+        self.sockets = self.waiting = self.is_full = 0
         self.status = self.problem = ""
         self._watchdog_seconds = watchdog_seconds
         self._loop = loop
@@ -67,6 +67,7 @@ class WorkerProcess:
         self.problem = assignments.get("X_COMPLAINT", self.problem)
         self.sockets = int(assignments.get("X_SOCKETS", self.sockets))
         self.waiting = int(assignments.get("X_WAITING", self.waiting))
+        self.is_full = int(assignments.get("X_FULL", self.is_full))
         if "STOPPING" in assignments and self.state in (WorkerState.STARTING, WorkerState.SERVING):
             # It stops by itself. A worker that was asked to stop has its deadline, which it cannot extend:
             # the service manager does not wait longer for the parent.
@@ -107,7 +108,7 @@ class WorkerProcess:
         self.state = WorkerState.ENDED
         if self._serving_since is not None:
             self.served_seconds = self._loop.time() - self._serving_since
-        self.sockets = self.waiting = 0
+        self.sockets = self.waiting = self.is_full = 0
         self.reloading = False
 
     def _set_deadline(self, seconds: float) -> None:

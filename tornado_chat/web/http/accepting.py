@@ -30,6 +30,7 @@ class Acceptor:
     """Accepts the connections of one process.
 
     :arg has_room: returns True if a connection may be accepted; its argument is an open descriptor.
+    :ivar is_full: True while new connections wait because there are no descriptors for them.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Acceptor:
         self._loop = loop
         self._has_room = has_room
         self._logged_at: float | None = None
+        self.is_full = False
 
     def accept(self, listening: socket.socket, on_connection: OnConnection) -> Callable[[], None]:
         """Start accepting; return a function that stops it.
@@ -64,11 +66,13 @@ class Acceptor:
     def has_room(self, listening: socket.socket) -> bool:
         """Return True if there is room; if not, log that, at most once a minute."""
         if self._has_room(listening.fileno()):
+            self.is_full = False
             return True
         self.on_full()
         return False
 
     def on_full(self) -> None:
+        self.is_full = True
         now = self._loop.time()
         if self._logged_at is None or now - self._logged_at >= LOG_INTERVAL_SECONDS:
             self._logged_at = now
@@ -98,6 +102,8 @@ class _Listener:
         self._watch()
 
     def stop(self) -> None:
+        if self._stopped:
+            return
         self._stopped = True
         self._acceptor.on_stop()
         self._loop.remove_reader(self._listening)

@@ -133,6 +133,11 @@ class ProxyAwareServer(HTTPServer):
         """The bytes of HTTP answers in this process that clients have not taken yet."""
         return sum(each.state.unsent for each in self.open_connections)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether new connections wait because there are no file descriptors for them."""
+        return self._acceptor.is_full
+
     async def close_all_connections(self) -> None:
         await super().close_all_connections()
         self.open_connections.stop_checking()
