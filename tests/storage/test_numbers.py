@@ -135,7 +135,7 @@ def test_processes_never_give_the_same_number(database: pw.Database, database_ur
 
     def open_some() -> None:
         own_connection = open_url(database_url)
-        runner = transaction_runner_for(own_connection, 20, StorageMeter())
+        runner = transaction_runner_for(own_connection, 20, StorageMeter(), lambda: None)
         for _ in range(25):
             runner.commit(lambda: given.append(new_session(Transaction(own_connection, NOW)).thread.id))
         runner.close()
