@@ -105,13 +105,13 @@ class Runner:
     async def run(self, attack: Attack) -> Outcome:
         """Run an attack until its harm is certain."""
         outcome = await self._run_once(attack)
-        delays = _delays(outcome)
+        delays = delay_harm(outcome)
         for _ in range(SAMPLES - 1):
             if not delays:
                 break
             again = await self._run_once(attack)
             outcome.harm = outcome.harm or again.harm
-            delays = _delays(again) if not again.failure else delays
+            delays = delay_harm(again) if not again.failure else delays
             if delays:
                 outcome.before, outcome.during = again.before, again.during
         outcome.harm += delays
@@ -158,7 +158,7 @@ class Runner:
             world.leave()
             await neighbours.kill()
         faults = [*measure.faults, *last.faults]
-        outcome.harm = [*trial.tally.harm, *dict.fromkeys(faults), *_memory_harm(outcome.memory)]
+        outcome.harm = [*trial.tally.harm, *dict.fromkeys(faults), *memory_harm(outcome.memory)]
         if not server.runs:
             outcome.harm.append("the server has ended")
         elif await server.stop() != 0:
@@ -236,7 +236,7 @@ class _MemoryWatch:
         return self._before, self._peak, after
 
 
-def _delays(outcome: Outcome) -> list[str]:
+def delay_harm(outcome: Outcome) -> list[str]:
     """Return a sentence for each delay that is longer than the attack may cause."""
     before, during = outcome.before, outcome.during
     found: list[str] = []
@@ -253,7 +253,7 @@ def _delays(outcome: Outcome) -> list[str]:
     return found
 
 
-def _memory_harm(memory: tuple[int, int, int]) -> list[str]:
+def memory_harm(memory: tuple[int, int, int]) -> list[str]:
     before, peak, after = memory
     found = []
     if peak > before + MAX_PEAK_BYTES:

@@ -250,7 +250,7 @@ async def run_sign_in(trial: Trial) -> None:
     """Guess passwords of an account, and of names that do not exist."""
 
     async def guess(number: int) -> int:
-        body = {"name": "grace" if number % 2 else f"nobody{number}", "password": f"guess {number}"}
+        body = {"name": "grace" if number % 2 else f"unknown{number}", "password": f"guess {number}"}
         return (await trial.http("POST", "/api/v1/staff/session", None, body)).status
 
     found = Counter(await trial.together(partial(guess, number) for number in range(trial.number(200, 100))))
