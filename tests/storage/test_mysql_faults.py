@@ -20,7 +20,7 @@ from tornado_chat.core.types import Kind, Message, SessionState, Thread
 from tornado_chat.storage import messages, models, mysql, notifications, rooms
 from tornado_chat.storage.database import ReaderPool
 from tornado_chat.storage.messages import AppendRequest
-from tornado_chat.storage.transactions import MysqlTransactionRunner
+from tornado_chat.storage.mysql_transactions import MysqlTransactionRunner
 from tornado_chat.storage.writer import Transaction, Writer
 
 pytestmark = on_mariadb

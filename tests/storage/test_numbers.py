@@ -16,8 +16,7 @@ from tornado_chat.core.numbers import MAX_NUMBER, MAX_OWN_NUMBER
 from tornado_chat.core.types import Kind, Room, SessionState, Thread
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage import models, numbers, retention, rooms, schema
-from tornado_chat.storage.transactions import transaction_runner_for
-from tornado_chat.storage.writer import Transaction
+from tornado_chat.storage.writer import Transaction, transaction_runner_for
 
 PUSHED = 2**62  # the number by which a visitor ended all new sessions
 
