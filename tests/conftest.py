@@ -47,6 +47,11 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not i
 SECRET = b"a secret of the tests, long enough for HS256"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest test first, so that the other workers do not wait for its end."""
+    items.sort(key=lambda item: item.path.name != "test_other_pythons.py")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the properties that tests recorded with ``record_property``: facts about the machine."""
     for report in terminalreporter.stats.get("passed", []):

@@ -10,6 +10,8 @@ from tornado_chat.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tornado_chat.core.numbers import MAX_NUMBER
+from tornado_chat.core.plain_text import escape_controls
 from tornado_chat.core.types import (
     Action,
     Conversation,
@@ -47,6 +49,7 @@ from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 
 __all__ = [
+    "MAX_NUMBER",
     "Action",
     "ChatError",
     "Choice",
@@ -85,6 +88,7 @@ __all__ = [
     "WaiterPool",
     "WriteBehind",
     "described",
+    "escape_controls",
     "hookimpl",
     "models",
     "option",

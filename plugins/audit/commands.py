@@ -1,5 +1,6 @@
 """``tornado-chat audit``: commands to show the audit records, and to verify their chain."""
 
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tornado_chat.plugin_api import CommandContext, Kind
+from tornado_chat.plugin_api import MAX_NUMBER, CommandContext, Kind
 
 from . import chain
 
@@ -16,6 +17,7 @@ KEY_FILE = "audit.key"
 """The file with the key, in the server's state directory."""
 
 MICROSECONDS_PER_SECOND = 1_000_000
+NUMBER = click.IntRange(1, MAX_NUMBER)
 KIND_NAMES = {
     Kind.SESSION: "session",
     Kind.RECORD: "record",
@@ -50,7 +52,7 @@ def verify(context: CommandContext, head: str | None) -> None:
         )
     if head is not None:
         number, _, code = head.partition(":")
-        if not number.isdigit() or chain.code_of(context.database, int(number)) != code:
+        if not _is_number(number) or chain.code_of(context.database, int(number)) != code:
             raise click.ClickException(
                 f"the audit log is consistent, but the head {head} is not in it: it is another log, or an "
                 "older copy"
@@ -61,13 +63,11 @@ def verify(context: CommandContext, head: str | None) -> None:
 
 
 @audit.command()
-@click.option("--session", type=int, help="Only records about this session.")
-@click.option("--record", type=int, help="Only records about this supervision record.")
-@click.option("--conversation", type=int, help="Only records about this support conversation.")
+@click.option("--session", type=NUMBER, help="Only records about this session.")
+@click.option("--record", type=NUMBER, help="Only records about this supervision record.")
+@click.option("--conversation", type=NUMBER, help="Only records about this support conversation.")
 @click.option("--person", metavar="ROLE:ID", help="Only records of this person, for example supervisor:3.")
-@click.option(
-    "--last", default=100, show_default=True, type=click.IntRange(1), help="Show the newest N records."
-)
+@click.option("--last", default=100, show_default=True, type=NUMBER, help="Show the newest N records.")
 @click.pass_obj
 def show(
     context: CommandContext,
@@ -101,6 +101,10 @@ def show(
         click.echo(
             f"{row['number']:>7}  {time:%Y-%m-%d %H:%M:%S}  {row['actor']:<{width}}  {action}, {thread}"
         )
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,19}", text) is not None and int(text) <= MAX_NUMBER
 
 
 def _load_key(state_dir: Path) -> bytes:

@@ -101,21 +101,20 @@ class KeywordFilter(Plugin):
     def filter_message(self, draft: Draft) -> Draft | None:
         if draft.media != TEXT_MEDIA:
             return None
-        hits = self._matcher.find(draft.text)
-        if not hits:
+        verdict = self._matcher.check(draft.text)
+        if verdict is None:
             return None
-        if any(WordAction.BLOCK in hit.word.actions for hit in hits):
+        if verdict.is_blocked:
             raise Refused(en=self.settings.reject_text_en, zh_CN=self.settings.reject_text_zh)
-        return draft.replace(self._matcher.masked(draft.text, hits))
+        return draft.replace(verdict.text)
 
     @hookimpl
     async def message_posted(self, message: Message) -> None:
         if message.media != TEXT_MEDIA or self._alerts is None:
             return
-        for hit in self._matcher.find(message.text):
-            if WordAction.ALERT in hit.word.actions:
-                await self._alerts.add(message, hit.word.list)
-                return
+        list_name = self._matcher.find_alert(message.text)
+        if list_name is not None:
+            await self._alerts.add(message, list_name)
 
 
 def _build_matcher(settings: Any) -> Matcher:

@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tornado_chat.plugin_api import CommandContext
+from tornado_chat.plugin_api import MAX_NUMBER, CommandContext, escape_controls
 
 from . import outbox
 from .outbox import DEAD, DELIVERED, WAITING, NotifyDelivery
 
 MICROSECONDS_PER_SECOND = 1_000_000
+NUMBER = click.IntRange(1, MAX_NUMBER)
 HEADINGS = ("ID", "STATE", "SINCE / NEXT TRY", "TRIES", "NOTIFICATION", "FOR", "TO", "LAST ERROR")
 
 
@@ -23,9 +24,7 @@ def notify() -> None:
 
 @notify.command("list")
 @click.option("--dead", is_flag=True, help="Show only deliveries that were given up.")
-@click.option(
-    "--last", default=100, show_default=True, type=click.IntRange(1), help="Show the newest N deliveries."
-)
+@click.option("--last", default=100, show_default=True, type=NUMBER, help="Show the newest N deliveries.")
 @click.pass_obj
 def list_(context: CommandContext, dead: bool, last: int) -> None:
     """Show the deliveries that wait or were given up (dead), the oldest first."""
@@ -49,7 +48,7 @@ def list_(context: CommandContext, dead: bool, last: int) -> None:
 
 
 @notify.command()
-@click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=NUMBER)
 @click.option("--all", "all_dead", is_flag=True, help="Retry all dead deliveries.")
 @click.pass_obj
 def retry(context: CommandContext, ids: Sequence[int], all_dead: bool) -> None:
@@ -92,7 +91,7 @@ def _table(rows: Sequence[NotifyDelivery], timezone: str) -> list[str]:
                 row.recipient,
                 row.shown,
                 # The text comes from another server, and must not contain control codes for the terminal.
-                "".join(char if char.isprintable() else " " for char in row.last_error or ""),
+                escape_controls(row.last_error or ""),
             )
         )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

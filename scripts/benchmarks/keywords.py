@@ -1,8 +1,11 @@
-"""The speed of the keyword filter, compared with a loop of ``word in text``."""
+"""The speed of the keyword filter, compared with a loop of ``word in text``, and its worst cases.
+
+A worst case is a message of the largest size that consists of matches, or of words in mixed scripts.
+"""
 
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tornado_chat_plugins.keyword_filter.matching import Matcher, WordAction
@@ -12,6 +15,43 @@ from tornado_chat.bench.comparison import Candidate, compare_times
 
 WORD_COUNT = 10_000
 TEXT_CHARACTERS = 200
+WORST_BYTES = 60_000
+NESTED_WORDS = 50
+
+WORST_CASES = {
+    # name: (words of the mask list, the text that is repeated)
+    "ass": (["ass"], "ass "),
+    "single letters": (["a"], "a "),
+    "酒": (["酒"], "酒"),
+    f"{NESTED_WORDS} nested words": (["哈" * n for n in range(1, NESTED_WORDS + 1)], "哈"),
+    "nested whole words": (["ha" * n for n in range(1, 6)], "ha "),
+    "mixed scripts": (["fuck"], "fuсk "),
+    "mixed scripts, spelled": (["fuck"], "f u с k "),
+}
+
+
+def make_matcher(words: Iterable[str]) -> Matcher:
+    with tempfile.TemporaryDirectory() as folder:
+        masked, alerts = Path(folder) / "words.txt", Path(folder) / "alerts.txt"
+        masked.write_text("\n".join(sorted(words)), "utf-8")
+        alerts.write_text("自杀\n", "utf-8")
+        lists = {WordAction.MASK: [str(masked)], WordAction.ALERT: [str(alerts)]}
+        return Matcher(Normaliser.shared(), lists)
+
+
+def prepare_worst() -> Sequence[Sequence[Candidate]]:
+    """Return the worst cases: ``filter_message`` and ``message_posted`` of one message."""
+    candidates = []
+    for name, (words, repeated) in WORST_CASES.items():
+        matcher = make_matcher(words)
+        text = repeated * (WORST_BYTES // len(repeated.encode()))
+        candidates.append(
+            [
+                Candidate(f"{name}: filter", lambda m=matcher, text=text: m.check(text), 1),
+                Candidate(f"{name}: alert", lambda m=matcher, text=text: m.find_alert(text), 1),
+            ]
+        )
+    return candidates
 
 
 def prepare() -> Sequence[Sequence[Candidate]]:
@@ -20,10 +60,7 @@ def prepare() -> Sequence[Sequence[Candidate]]:
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = {"".join(chance.choices(ideographs, k=chance.randint(2, 4))) for _ in range(WORD_COUNT // 2)}
     words |= {"".join(chance.choices(letters, k=chance.randint(6, 10))) for _ in range(WORD_COUNT // 2)}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "words.txt"
-        path.write_text("\n".join(sorted(words)))
-        matcher = Matcher(Normaliser.shared(), {WordAction.MASK: [str(path)]})
+    matcher = make_matcher(words)
     plain = sorted(words)
     normal = Normaliser.shared().normalise
     chinese = "".join(chance.choices(ideographs[:3000], k=TEXT_CHARACTERS))
@@ -36,7 +73,7 @@ def prepare() -> Sequence[Sequence[Candidate]]:
             Candidate(f"{name}: `in` loop", lambda text=normal(text): [w for w in plain if w in text], 1),
             Candidate(
                 f"{name}: keyword_filter, normalised",
-                lambda text=text: [matcher.find(text) for _ in range(1000)],
+                lambda text=text: [matcher.check(text) for _ in range(1000)],
                 1000,
             ),
         ]
@@ -45,6 +82,9 @@ def prepare() -> Sequence[Sequence[Candidate]]:
 
 
 def measure(rounds: int) -> Iterator[str]:
-    return compare_times(
+    yield from compare_times(
         f"keywords: {WORD_COUNT} words in a message of {TEXT_CHARACTERS} characters", prepare(), rounds
+    )
+    yield from compare_times(
+        f"keywords: a message of {WORST_BYTES:,} bytes that consists of matches", prepare_worst(), rounds
     )

@@ -52,7 +52,7 @@ async def _chat(state: Path, shop: str) -> AsyncIterator[str]:
         f"server.state_dir={state / 'state'}",
         f"auth.secret_file={state / 'secret'}",
         "auth.guests=on",
-        "auth.guests_per_minute=1000",
+        "limits.guests_per_minute=1000",
         f"web.origins={shop}",
         "support.capacity=30",
         "plugins.enabled=",

@@ -12,9 +12,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tornado_chat.core.errors import Conflict, Unavailable
+from tornado_chat.core.errors import ChatError, Conflict, Unavailable
 from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued
 from tornado_chat.core.types import Conversation, ConversationState, Person
+from tornado_chat.services.support.dispatch_state import Decision
+from tornado_chat.services.support.repository import MayStore
 
 COMMIT_SECONDS = 0.003  # from a change to its commit
 MAX_ENDED_CONVERSATIONS = 10_000  # that are kept for later queries
@@ -46,7 +48,7 @@ class InMemoryConversations:
         self.conflicts = 0
         self._ended: dict[int, Conversation] = {}
         self._order: deque[int] = deque()
-        self._batch: list[tuple[Change, asyncio.Future[Conversation]]] = []
+        self._batch: list[tuple[Change, MayStore, asyncio.Future[Conversation]]] = []
         self._users: set[Person] = set()
         self._last = 0
         self._publish = publish
@@ -88,42 +90,37 @@ class InMemoryConversations:
         found = (self.open.get(id) or self._ended.get(id) for id in ids)
         return [row for row in found if row is not None]
 
-    def assign(
-        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
-    ) -> asyncio.Future[Conversation]:
-        return self._give(row, ConversationState.WAITING, waiter, name, address, reason)
+    def read_back(self, conversation_id: int) -> asyncio.Future[list[Conversation]]:
+        return asyncio.ensure_future(self.find_many([conversation_id]))
 
-    def transfer(
-        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
-    ) -> asyncio.Future[Conversation]:
-        return self._give(row, ConversationState.ACTIVE, waiter, name, address, reason)
+    def assign(self, decision: Decision, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._give(decision, ConversationState.WAITING, may_store)
+
+    def transfer(self, decision: Decision, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._give(decision, ConversationState.ACTIVE, may_store)
 
     def _give(
-        self,
-        row: Conversation,
-        expected: ConversationState,
-        waiter: Person,
-        name: str | None,
-        address: str,
-        reason: str,
+        self, decision: Decision, expected: ConversationState, may_store: MayStore
     ) -> asyncio.Future[Conversation]:
+        row, waiter, reason = decision.row, decision.waiter, decision.reason
+
         def change() -> tuple[Conversation, ConversationAssigned]:
             changed = self._change(
                 row,
                 expected,
                 state=ConversationState.ACTIVE,
-                waiter=waiter,
-                waiter_name=name,
-                waiter_uuid=address,
+                waiter=waiter.person,
+                waiter_name=waiter.name,
+                waiter_uuid=waiter.address,
                 assigned=int(self._clock() * 1e6),
                 returned=False,
                 reason=reason,
             )
             return changed, ConversationAssigned(changed, reason, previous=row.waiter)
 
-        return self._write(change)
+        return self._write(change, may_store)
 
-    def requeue(self, row: Conversation) -> asyncio.Future[Conversation]:
+    def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         def change() -> tuple[Conversation, ConversationRequeued]:
             assert row.waiter is not None
             changed = self._change(
@@ -137,25 +134,29 @@ class InMemoryConversations:
             )
             return changed, ConversationRequeued(changed, lost=row.waiter)
 
-        return self._write(change)
+        return self._write(change, may_store)
+
+    def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._write(lambda: self._end(row, row.user), may_store)
 
     def end(self, conversation_id: int, gone: Person) -> asyncio.Future[Conversation]:
+        """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect."""
+
         def change() -> tuple[Conversation, ConversationEnded | None]:
             current = self.open.get(conversation_id)
-            if current is None:
-                return self._ended[conversation_id], None
-            ended = self._change(
-                current, current.state, state=ConversationState.ENDED, ended=int(self._clock() * 1e6)
-            )
-            del self.open[conversation_id]
-            self._users.remove(ended.user)
-            self._ended[ended.id] = ended
-            self._order.append(ended.id)
-            if len(self._order) > MAX_ENDED_CONVERSATIONS:
-                del self._ended[self._order.popleft()]
-            return ended, ConversationEnded(ended, gone)
+            return (self._ended[conversation_id], None) if current is None else self._end(current, gone)
 
         return self._write(change)
+
+    def _end(self, row: Conversation, gone: Person) -> tuple[Conversation, ConversationEnded]:
+        ended = self._change(row, row.state, state=ConversationState.ENDED, ended=int(self._clock() * 1e6))
+        del self.open[row.id]
+        self._users.remove(ended.user)
+        self._ended[ended.id] = ended
+        self._order.append(ended.id)
+        if len(self._order) > MAX_ENDED_CONVERSATIONS:
+            del self._ended[self._order.popleft()]
+        return ended, ConversationEnded(ended, gone)
 
     # --- inside ---
 
@@ -167,25 +168,27 @@ class InMemoryConversations:
         changed = self.open[row.id] = replace(current, **fields, changes=current.changes + 1)
         return changed
 
-    def _write(self, change: Change) -> asyncio.Future[Conversation]:
+    def _write(self, change: Change, may_store: MayStore = lambda: True) -> asyncio.Future[Conversation]:
         future: asyncio.Future[Conversation] = self._loop.create_future()
         if not self._batch:
             self._loop.call_later(COMMIT_SECONDS, self._commit)
-        self._batch.append((change, future))
+        self._batch.append((change, may_store, future))
         return future
 
     def _commit(self) -> None:
         batch, self._batch = self._batch, []
         if self.refused and self._random.random() < self.refused:
-            for _, future in batch:
+            for _, _, future in batch:
                 future.set_exception(Unavailable("database_away"))
             return
-        done: list[tuple[asyncio.Future[Conversation], Conversation | Conflict, Any]] = []
-        for change, future in batch:
+        done: list[tuple[asyncio.Future[Conversation], Conversation | ChatError, Any]] = []
+        for change, may_store, future in batch:
             self.writes += 1
             try:
+                if not may_store():
+                    raise Unavailable("no_coordinator")
                 row, event = change()
-            except Conflict as error:
+            except ChatError as error:
                 done.append((future, error, None))
             else:
                 done.append((future, row, event))
@@ -194,7 +197,7 @@ class InMemoryConversations:
                 self._publish(event)
             if future.done():  # the caller was cancelled
                 continue
-            if isinstance(result, Conflict):
+            if isinstance(result, ChatError):
                 future.set_exception(result)
             else:
                 future.set_result(result)

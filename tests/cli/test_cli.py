@@ -22,6 +22,7 @@ from tornado.ioloop import IOLoop
 
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config, terminal
+from tornado_chat.aio import descriptors
 from tornado_chat.cli import main
 from tornado_chat.demo import server as demo
 from tornado_chat.demo.people import PEOPLE
@@ -98,7 +99,8 @@ def test_check_config(run: Run, home: Path, state: Path) -> None:
 
     (home / "x.ini").write_text("[server]\nport = 9000\n")
     result = run("check-config", "--config", str(home / "x.ini"))
-    assert (result.exit_code, result.stdout) == (0, f"configuration OK\nread {home}/x.ini\n")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"configuration OK\nread {home}/x.ini\nfile descriptors: up to ")
     assert not state.exists(), "a check creates no files"
 
     (home / "x.ini").write_text("[web]\ncompression = on\n")
@@ -108,6 +110,33 @@ def test_check_config(run: Run, home: Path, state: Path) -> None:
         0,
         ["configuration OK", f"warning: {warning}"],
     )
+
+
+@pytest.mark.parametrize("command", ["check-config", "serve", "db upgrade", "db status"])
+def test_a_folder_that_is_not_mounted_stops_every_command(home: Path, state: Path, command: str) -> None:
+    disk = home / "disk"
+    # In a separate process: `serve` changes the umask, the signal handlers and the loop.
+    arguments = [sys.executable, "-m", "tornado_chat", *command.split()]
+    url = f"storage.url=sqlite:///{disk}/chat.db"
+    result = subprocess.run([*arguments, "--set", url], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.removeprefix("tornado-chat: ") == (
+        f"--set: in [storage] url: the folder {disk} does not exist; mount its disk, or create it: "
+        f"install -d -m 700 {disk}\n"
+    )
+    assert not disk.exists()
+    assert not state.exists()
+
+
+def test_check_config_says_how_many_connections_there_may_be(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptors, "highest_limit", lambda: 256)
+    result = run("check-config")
+    assert "warning: few file descriptors: above 184 connections, new ones wait" in result.stdout
+    assert "file descriptors: up to 256, room for about 184 connections" in result.stdout
+    monkeypatch.setattr(descriptors, "highest_limit", lambda: 65536)
+    assert "warning" not in run("check-config").stdout
 
 
 def test_check_config_checks_the_keys(run: Run, home: Path) -> None:
@@ -200,7 +229,17 @@ def test_token(run: Run, state: Path) -> None:
     assert stat.S_IMODE((state / "secret").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize(("id", "expected"), [("0", 0), ("007", "007"), ("ada", "ada"), ("9" * 30, "9" * 30)])
+@pytest.mark.parametrize(
+    ("id", "expected"),
+    [
+        ("0", 0),
+        ("007", "007"),
+        ("ada", "ada"),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(2**63), str(2**63)),
+        ("9" * 30, "9" * 30),
+    ],
+)
 def test_ids(run: Run, state: Path, id: str, expected: int | str) -> None:
     assert claims(run, state, "--id", id, "--role", "waiter")["id"] == expected
 

@@ -55,6 +55,7 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
     monkeypatch.setattr(passwords, "PasswordHasher", lambda: CHEAP)
     monkeypatch.delenv("TORNADO_CHAT_CONFIG", raising=False)
     operator = Operator(tmp_path)
+    operator.path.parent.mkdir(parents=True)
     database = open_database(config.Storage(url=f"sqlite:///{operator.path}"))
     schema.upgrade(database)
     database.close()

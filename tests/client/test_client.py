@@ -1,7 +1,10 @@
 """The clients, against a scripted server. Their delays are injected, so that the tests wait for none."""
 
 import asyncio
+import base64
 import json
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -26,6 +29,7 @@ from tornado_chat.client import (
     UserClient,
     WaiterClient,
 )
+from tornado_chat.client.token_expiry import renewal_delay, token_expiry
 
 USER = r"/v1/ws/user/connect"
 WAITER = r"/v1/ws/waiter/connect"
@@ -871,3 +875,95 @@ async def test_raw_client_closes(server: ScriptedServer) -> None:
     with pytest.raises(ConnectionClosed) as closed:
         await RawClient.connect(f"{server.url}/no/chat?token=403")
     assert closed.value.code == 403
+
+
+# --- newer tokens ---
+
+
+def jwt_of(payload: str) -> str:
+    return f"head.{base64.urlsafe_b64encode(payload.encode()).rstrip(b'=').decode()}.signature"
+
+
+def expiring_in(seconds: float) -> str:
+    return jwt_of(json.dumps({"exp": time.time() + seconds}))
+
+
+@pytest.mark.parametrize(
+    ("token", "expiry"),
+    [
+        (jwt_of('{"exp": 17}'), 17),
+        (jwt_of('{"exp": "17"}'), math.inf),
+        (jwt_of("{}"), math.inf),
+        ("a.{}.b", math.inf),
+        ("", math.inf),
+        ("a token of a plugin", math.inf),
+    ],
+)
+def test_the_expiry_of_a_token(token: str, expiry: float) -> None:
+    assert token_expiry(token) == expiry
+
+
+def test_a_newer_token_is_sent_in_time() -> None:
+    now = time.time()
+    assert renewal_delay(expiring_in(900), now) == pytest.approx(855, abs=1)
+    assert renewal_delay(expiring_in(10), now) == 1.0
+    assert renewal_delay("no JWT") == math.inf
+
+
+@run
+async def test_a_token_function_renews_the_token_of_the_open_connection(server: ScriptedServer) -> None:
+    tokens = [expiring_in(45), expiring_in(900)]
+    async with ChatClient(server.url, lambda: tokens.pop(0), 1) as chat:
+        peer = await server.accept()
+        assert peer.query["features"] == ["ack,seq,token"]
+        newer = tokens[0]
+        assert await peer.next_frame() == {"token": newer}
+        peer.send_frame(token=True)
+        peer.send_frame(isSystem=False, msg="next", time="", seq=1)
+        assert (await chat.receive(WAIT_TIMEOUT_SECONDS)).msg == "next"
+
+
+@run
+async def test_listeners_renew_their_token_on_request(server: ScriptedServer) -> None:
+    features = ("seq", "token")
+    for kind in (
+        NotifyClient(server.url, "t", features=features),
+        ObserveClient(server.url, "t", 1, features=features),
+    ):
+        async with kind as client:
+            peer = await server.accept()
+            client.renew_token("newer")
+            assert await peer.next_frame() == {"token": "newer"}
+            peer.send_frame(token=True)
+            peer.send_frame(isSystem=True, msg="refused", time="", token=False)
+            peer.close(1000)
+            assert [frame async for frame in client] == []
+
+
+@run
+async def test_a_client_of_the_seed_sends_no_newer_token(server: ScriptedServer) -> None:
+    async with ChatClient(server.url, lambda: expiring_in(45), 1, features=()) as chat:
+        peer = await server.accept()
+        chat.renew_token("newer")
+        await chat.send("hello")
+        assert await peer.next_frame() == {"msg": "hello"}
+
+
+@run
+async def test_a_user_renews_its_token_by_auth(server: ScriptedServer) -> None:
+    async with asyncio.TaskGroup() as group:
+        user = UserClient(server.url, "t")
+        connecting = group.create_task(user.connect())
+        peer = await server.accept()
+        connect = await peer.admit("ack", "seq", then="connect")
+        await connecting
+        user.renew_token("newer")
+        renewal = await peer.next_frame()
+        assert (renewal["type"], renewal["payload"]) == ("auth", {"token": "newer"})
+        peer.send_frame(id="2", to="me", type="auth_success", payload={}, reply_id=renewal["id"])
+        peer.send_frame(
+            id="3", to="me", type="connect_queue", payload={"location": 1}, reply_id=connect["id"]
+        )
+        assert (await user.receive(WAIT_TIMEOUT_SECONDS)).type == "connect_queue"
+        assert peer.has_received_all
+        await user.close()

@@ -1,10 +1,14 @@
 """Helpers for tests of processes that share a Redis; all the processes run in one event loop."""
 
 import asyncio
+import gc
 import itertools
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+
+import pytest
 
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
@@ -24,6 +28,20 @@ SHORT_LINK_TIMINGS = LinkTimings(
 
 USER = Person(Role.USER, "7")
 THREAD = Thread(Kind.SESSION, 4)
+
+
+@pytest.fixture(autouse=True)
+def _no_errors_of_earlier_tests() -> None:
+    """Collect what earlier tests have left behind.
+
+    asyncio logs the error of a future that no caller awaited when the future is collected. A test that makes
+    many objects would cause that, and would fail by the error of another test.
+    """
+    asyncio_log = logging.getLogger("asyncio")
+    asyncio_log.disabled = True
+    gc.collect()
+    asyncio_log.disabled = False
+
 
 _prefixes = (f"test{count}" for count in itertools.count())
 

@@ -19,7 +19,7 @@ from tornado_chat import config
 from tornado_chat.client.raw import RawClient
 from tornado_chat.cluster.leader_election import ClusterMember
 from tornado_chat.core.events import ConversationAssigned
-from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
+from tornado_chat.core.types import Kind, Message, Person, Role, SessionState, Thread
 from tornado_chat.server.server import Server
 from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.storage import conversations, rooms
@@ -221,14 +221,64 @@ async def test_a_notification_reaches_its_recipient_at_another_server(harnesses:
 
 @pytest.mark.gen_test
 async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(harnesses: list[Harness]) -> None:
-    first = Peer(await harnesses[0].connect("/v1/ws/waiter/connect"))
-    await first.sign_in("waiter", 7, features=["kickout"])
-    await first.send_frame("ready")
-    while not json.loads((await harnesses[0].api("GET", "/api/v1/support/status", HOST)).body)["waiters"]:
-        pass
-    second = Peer(await harnesses[1].connect("/v1/ws/waiter/connect"))
+    first, second, *others = [
+        Peer(await harness.connect("/v1/ws/waiter/connect"))
+        for harness in (*harnesses, *harnesses, *harnesses)
+    ]
+    await first.sign_in("waiter", 7, features=["kickout", "ack"])
+    await first.get("auth_success")
     await second.sign_in("waiter", 7, features=["kickout"])
     await first.get("kickout")
+    assert (await first.client.wait_closed()).code == 4409
+    # At the same moment: exactly one remains.
+    await asyncio.gather(*(each.sign_in("waiter", 7, features=["kickout"]) for each in others))
+    closed = [asyncio.ensure_future(each.client.wait_closed()) for each in (second, *others)]
+    while sum(each.done() for each in closed) < len(others):
+        await asyncio.wait([each for each in closed if not each.done()], return_when=asyncio.FIRST_COMPLETED)
+    assert {each.result().code for each in closed if each.done()} == {4409}
+    remaining = next(peer for peer, end in zip((second, *others), closed, strict=True) if not end.done())
+    for end in closed:
+        end.cancel()
+    await remaining.send_frame("ready")
+    await harnesses[2].user(1)
+    await remaining.get("new_connection")
+
+
+@pytest.mark.gen_test
+async def test_a_revocation_closes_the_sockets_at_all_servers(
+    harnesses: list[Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    for harness in harnesses:  # the bus alone
+        monkeypatch.setattr(harness.server._revocations, "read", lambda: never(0))
+    presence = PresenceLookup(harnesses[2].server._hub, harnesses[2].server._cluster_mode.bus)
+    clients = [await harness.connect(f"/notify?token={COUNSELLOR}") for harness in harnesses[:2]]
+    while not await presence.online(Person(Role.CONSULTANT, "2")):
+        pass
+    body = {"role": "consultant", "id": 2}
+    assert (await harnesses[2].api("POST", "/api/v1/revocations", HOST, body)).code == 201
+    for client in clients:
+        assert (await client.wait_closed()).code == 4401
+    for harness in harnesses[:2]:
+        assert (await harness.api("GET", "/api/v1/notifications", COUNSELLOR)).code == 401
+
+
+@pytest.mark.gen_test
+async def test_a_revocation_reaches_servers_that_the_bus_does_not(
+    harnesses: list[Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harnesses[0].server._cluster_mode.bus.link, "publish", lambda *arguments: None)
+    client = await harnesses[1].connect(f"/notify?token={COUNSELLOR}&features=alive")
+    await client.send_json({"alive": True})
+    await client.recv_json()
+    body = {"role": "consultant", "id": 2}
+    assert (await harnesses[0].api("POST", "/api/v1/revocations", HOST, body)).code == 201
+    for harness in harnesses[1:]:
+        await harness.server._revocations.read()
+    assert (await client.wait_closed()).code == 4401
+    assert (await harnesses[2].api("GET", "/api/v1/notifications", COUNSELLOR)).code == 401
 
 
 @pytest.mark.gen_test
@@ -391,3 +441,24 @@ class TestServerCutOffFromRedis:
             for client in cut_off.clients:
                 await client.close()
             await server.stop()
+
+
+@pytest.mark.gen_test
+async def test_a_forged_message_with_the_next_number_does_not_hide_the_true_one(
+    harnesses: list[Harness], expected_logs: list[str]
+) -> None:
+    expected_logs.append("an item was delivered that is not stored")
+    session = await harnesses[0].session()
+    visitor = await harnesses[0].chat(VISITOR, session, features="ack")
+    counsellor = await harnesses[1].chat(COUNSELLOR, session)
+    forged = Message(Thread(Kind.SESSION, session), 1, Person(Role.USER, "1"), "forged", 1)
+    while (await counsellor.recv_json())["msg"] != "会话已开始":
+        pass
+    harnesses[2].server._cluster_mode.bus.publish(forged)
+    assert (await counsellor.recv_json())["msg"] == "forged"
+    await visitor.send_json({"msg": "true", "id": "a"})
+    assert (await counsellor.recv_json())["msg"] == "true"
+    # The forged one comes second: the stored one was delivered already.
+    harnesses[2].server._cluster_mode.bus.publish(forged)
+    await visitor.send_json({"msg": "next", "id": "b"})
+    assert (await counsellor.recv_json())["msg"] == "next"

@@ -61,6 +61,19 @@ def test_a_removed_option_is_ignored_with_a_warning(
     )
 
 
+# Moved options
+
+
+def test_a_moved_option_is_read_at_its_old_place(ini: Path) -> None:
+    ini.write_text("[auth]\nguests_per_minute = 7\n")
+    assert load([ini], [], {"HOME": "/home/ada"}).limits.guests_per_minute == 7
+    override = ["auth.guests_per_minute=8"]
+    assert load([ini], override, {"HOME": "/home/ada"}).limits.guests_per_minute == 8
+    for (section, option), (new_section, new_option) in config.MOVED.items():
+        assert option not in {field.name for field in fields(config.SECTIONS[section])}
+        assert new_option in {field.name for field in fields(config.SECTIONS[new_section])}
+
+
 # Sources
 
 
@@ -118,6 +131,17 @@ def test_state_dir_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     loaded = load(None, ["server.state_dir=here"], {})
     assert loaded.state_dir == tmp_path / "here"
     assert loaded.storage.url == f"sqlite:///{tmp_path}/here/tornado-chat.sqlite3"
+
+
+def test_the_folder_of_the_database_may_be_the_state_directory_only(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    options = [f"server.state_dir={state}", f"storage.url=sqlite:///{state}/chat.db"]
+    assert load(None, options, {}).state_dir == state, "the server makes it"
+    options[1] = f"storage.url=sqlite:///{state}/more/chat.db"
+    with pytest.raises(ConfigError, match=f"the folder {state}/more does not exist"):
+        load(None, options, {})
+    (state / "more").mkdir(parents=True)
+    assert load(None, options, {}).storage.url.endswith("/more/chat.db")
 
 
 def test_a_configured_database_url_stays() -> None:
@@ -320,6 +344,13 @@ def test_a_problem_names_its_file_section_and_option(ini: Path) -> None:
         ("storage.url=sqlite:///", 'url: "sqlite:///" is no database'),
         ("storage.url=sqlite:///:memory:", "url: each thread would have a database of its own"),
         ("storage.url=sqlite:////", "url: / is a directory"),
+        (
+            "storage.url=sqlite:////mnt/x/chat.db",
+            "url: the folder /mnt/x does not exist; mount its disk, or create it: install -d -m 700 /mnt/x",
+        ),
+        ("storage.url=sqlite:////etc/hostname/chat.db", "url: the folder /etc/hostname does not exist"),
+        ("server.state_dir=/mnt/not-mounted/state", "state_dir: the folder /mnt/not-mounted does not exist"),
+        ("counselling.first_number=0", "first_number: "),
         ("cluster.url=localhost", "url: it has to look like redis://host:6379/0"),
         ("cluster.url=redis://:p@h/one", 'url: "one" is no number of a database'),
         ("cluster.password_file=/x", "password_file: there is no Redis; leave it empty, or set url"),

@@ -111,6 +111,34 @@ def test_an_invalid_backup_is_refused(run: Run, file: Path, home: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["tornado-chat.sqlite3"], "nothing was changed"
 
 
+SPY = (
+    "CREATE TRIGGER spy AFTER INSERT ON message BEGIN UPDATE message SET text = 'x' WHERE id = NEW.id; END",
+    "CREATE VIEW everything AS SELECT * FROM message",
+)
+
+
+def test_a_database_with_a_trigger_or_view_is_no_backup(run: Run, file: Path, home: Path) -> None:
+    assert run("backup", str(home / "forged")).exit_code == 0
+    for path in (home / "forged", file):
+        with sqlite3.connect(path) as database:
+            for statement in SPY:
+                database.execute(statement)
+        database.close()
+    before = file.read_bytes()
+    for command, path in (
+        (("backup", "--verify", str(home / "forged")), home / "forged"),
+        (("restore", str(home / "forged"), "--yes"), home / "forged"),
+        (("backup", str(home / "new")), file),
+    ):
+        result = run(*command)
+        assert result.exit_code == 1
+        names = 'the trigger "spy" on message, the view "everything"'
+        assert f"{path} has what tornado-chat did not create: {names}. " in result.stderr
+        assert "Find out who made it" in result.stderr
+    assert file.read_bytes() == before
+    assert not (home / "new").exists()
+
+
 def test_backups_in_a_folder_are_named_by_time_and_the_newest_are_kept(
     run: Run, file: Path, home: Path
 ) -> None:
@@ -266,6 +294,8 @@ def test_prune(run: Run, file: Path) -> None:
     assert result.stdout == f"older than 365 days: {said}\nnothing was changed\n"
     assert opened(file, lambda database: rows(database, "message")) == 7
     assert run("db", "prune", "--older-than", "100", input="n\n").exit_code == 1
+    for command in ("db prune --dry-run --older-than 36501", f"db operations --last {2**63}"):
+        assert run(*command.split()).exit_code == 2
     result = run("db", "prune", "--older-than", "100", "--yes")
     assert result.exit_code == 0, result.stderr
     assert SECRET not in opened(file, everything)

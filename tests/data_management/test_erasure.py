@@ -25,7 +25,15 @@ from tornado_chat.core.types import Kind, Person, Role, StaffAccount, Thread
 from tornado_chat.data_management.erasure import Erasure
 from tornado_chat.plugins.data_keeper import Keeper
 from tornado_chat.plugins.data_keepers import DataKeepers, PluginKeeper
-from tornado_chat.storage import conversations, messages, notifications, person_data, rooms, staff
+from tornado_chat.storage import (
+    conversations,
+    messages,
+    notifications,
+    person_data,
+    revocations,
+    rooms,
+    staff,
+)
 from tornado_chat.storage.erasure import ErasureEffect
 
 TOMBSTONE = "[erased]"
@@ -145,6 +153,15 @@ def test_an_account_is_removed_and_its_id_stays_taken(database: pw.Database) -> 
     assert [each.name for each in staff.accounts(database)] == ["wu"]
     assert rows(database, "staff_account") == 2
     assert erase(database, CHEN).counts.total() == 0
+
+
+def test_a_revocation_stays_until_it_ends_and_forgets_who_made_it(database: pw.Database) -> None:
+    for person, by in ((CHEN, "root"), (WU, CHEN.key)):
+        assert revocations.add(database, person, NOW, NOW + DAY, False, by) is not None
+    assert person_data.is_known(database, CHEN)
+    assert erase(database, CHEN).counts == {ErasureEffect("revocation", "made anonymous"): 1}
+    kept = {each.person: each.made_by for each in revocations.after(database, 0)}
+    assert kept == {CHEN: "root", WU: ""}
 
 
 def test_whole_conversations_are_removed_with_messages_of_others(database: pw.Database) -> None:

@@ -14,7 +14,7 @@ from tornado_chat.data_management import person_files
 from tornado_chat.data_management.person_export import PersonData
 from tornado_chat.data_management.person_html import TEXTS
 from tornado_chat.plugins.data_keepers import DataKeepers
-from tornado_chat.storage import operations, staff
+from tornado_chat.storage import operations, revocations, staff
 
 ZONE = "Asia/Shanghai"
 
@@ -33,6 +33,7 @@ def written(
 def test_the_export_of_a_visitor_is_complete(database: pw.Database, tmp_path: Path) -> None:
     sample = build_sample(database)
     transact(database, lambda tx: operations.add(tx, "root", "export", "done", LIN))
+    revocations.add(database, LIN, NOW, NOW + 10_000_000, False, "consultant:2")
     document, page = written(database, LIN, tmp_path)
     assert (document["format"], document["version"]) == ("tornado-chat-person", 1)
     assert document["person"] == {"role": "user", "id": "1", "names": [f"Lin {SECRET}"]}
@@ -62,6 +63,13 @@ def test_the_export_of_a_visitor_is_complete(database: pw.Database, tmp_path: Pa
     assert [each["from"] for each in conversation["messages"]] == ["you", "waiter"]
     assert document["supervisions"] == [], "a supervision record belongs to the counsellor and the supervisor"
     assert [each["msg"] for each in document["notifications"]] == [f"for Lin {SECRET}"]
+    assert document["revocations"] == [
+        {
+            "since": "2023-11-15T06:13:20.000+08:00",
+            "until": "2023-11-15T06:13:30.000+08:00",
+            "all_tokens": False,
+        }
+    ]
     assert [each["action"] for each in document["operations"]] == ["export"]
     for name in ("Chen", "Wu", "Bob", "Eve", "about this session", "consultant:2"):
         assert name not in page

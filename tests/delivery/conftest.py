@@ -1,13 +1,13 @@
 """Fakes for tests of delivery: a socket, an encoder, a message table and a clock that the test controls."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
 from tests.helpers.frames import payload_of
 from tornado_chat.core.events import Event, RoomEnded, SystemNotice
-from tornado_chat.core.types import Kind, Message, Person, Role, Thread
+from tornado_chat.core.types import Kind, Message, Page, Person, Role, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 
@@ -24,7 +24,11 @@ def notice(code: str, thread: Thread = THREAD) -> SystemNotice:
 
 
 class Socket:
-    """A transport that records frames and pings. While ``stuck``, the peer reads nothing."""
+    """A transport that records frames and pings. While ``stuck``, the peer reads nothing.
+
+    :ivar clogged_bytes: the number of unsent bytes above which it is clogged.
+    :ivar reading: the result of ``has_read``.
+    """
 
     def __init__(self) -> None:
         self.frames: list[str] = []
@@ -32,14 +36,26 @@ class Socket:
         self.closed: tuple[int, str] | None = None
         self.unsent = 0
         self.stuck = False
+        self.is_engaged = False
+        self.clogged_bytes = 10_000
+        self.reading = False
 
-    def send_frame(self, frame: bytes) -> int:
+    def send_frame(self, frame: bytes) -> None:
         assert self.closed is None, "written after the close"
         text = payload_of(frame).decode()
         self.frames.append(text)
         if self.stuck:
             self.unsent += len(text)
-        return self.unsent
+
+    def limit_unsent(self, max_bytes: int) -> None:
+        self.clogged_bytes = max_bytes // 8
+
+    @property
+    def is_clogged(self) -> bool:
+        return self.unsent > self.clogged_bytes
+
+    def has_read(self) -> bool:
+        return self.reading
 
     def ping(self, payload: bytes) -> None:
         assert self.closed is None, "pinged after the close"
@@ -75,7 +91,7 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: dict[Thread, list[Message]] = {}
-        self.reads: list[tuple[Thread, int, int]] = []
+        self.reads: list[tuple[Thread, int]] = []
         self.held_reads: list[asyncio.Future[None]] | None = None
         self.fault: Exception | None = None
 
@@ -93,9 +109,10 @@ class Table:
         assert self.held_reads
         self.held_reads.pop(which).set_result(None)
 
-    async def fetch(self, thread: Thread, after: int, limit: int) -> Sequence[Message]:
-        self.reads.append((thread, after, limit))
-        found = self.rows.get(thread, [])[after : after + limit]
+    async def fetch(self, thread: Thread, after: int, limit: int, max_bytes: int) -> Page[Message]:
+        self.reads.append((thread, after))
+        rows = self.rows.get(thread, [])[after:]
+        found = Page(rows[:limit], len(rows) > limit)
         if self.held_reads is not None:
             gate = asyncio.get_running_loop().create_future()
             self.held_reads.append(gate)
@@ -133,7 +150,10 @@ class Clock:
         return self._loop.create_task(work)
 
     def call_later(self, delay: float, action: Callable[..., None], *arguments: object) -> _Timer:
-        timer = _Timer(self._now + delay, partial(action, *arguments))
+        return self.call_at(self._now + delay, action, *arguments)
+
+    def call_at(self, when: float, action: Callable[..., None], *arguments: object) -> _Timer:
+        timer = _Timer(when, partial(action, *arguments))
         self.timers.append(timer)
         return timer
 
@@ -158,7 +178,7 @@ class Clock:
 class HubFixture:
     """A hub with its fakes; to be created on the running loop."""
 
-    def __init__(self, limit: int = 10_000) -> None:
+    def __init__(self) -> None:
         self.clock = Clock()
         self.table = Table()
         self.dialect = Dialect()
@@ -167,7 +187,6 @@ class HubFixture:
             self.clock,  # type: ignore[arg-type]
             self.table.fetch,
             on_receipt=lambda *receipt: self.receipts.append(receipt),
-            outgoing_limit=limit,
             ping_interval=20.0,
             ping_timeout=8.0,
         )

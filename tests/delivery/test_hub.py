@@ -16,7 +16,7 @@ from tests.delivery.conftest import (
     turns,
 )
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.types import Thread
+from tornado_chat.core.types import Page, Thread
 from tornado_chat.delivery import hub as hub_module
 
 
@@ -64,7 +64,7 @@ async def test_rows_that_the_caller_has_read_are_not_read_again() -> None:
     fixture = HubFixture()
     fixture.table.store(3)
     socket, socket_stream = fixture.open()
-    assert await fixture.hub.follow(socket_stream, THREAD, 1, [message(2), message(3)]) == 2
+    assert await fixture.hub.follow(socket_stream, THREAD, 1, Page([message(2), message(3)], False)) == 2
     fixture.hub.deliver(fixture.table.store())
     assert socket.frames == ["m2", "m3", "m4"]
     assert fixture.table.reads == []
@@ -78,7 +78,7 @@ async def test_messages_sent_since_the_caller_has_read_are_read_too() -> None:
     fixture.hub.prepare_follow(socket_stream, THREAD)
     fixture.hub.deliver(fixture.table.store())
     fixture.hub.deliver_event(notice("ended"), THREAD)
-    assert await fixture.hub.follow(socket_stream, THREAD, 1, [message(2)]) == 2
+    assert await fixture.hub.follow(socket_stream, THREAD, 1, Page([message(2)], False)) == 2
     assert socket.frames == ["m2", "m3", "ended"]
 
 
@@ -90,26 +90,27 @@ async def test_lost_messages_are_read_when_the_next_message_arrives() -> None:
     fixture.hub.deliver(fixture.table.store())
     await turns()
     assert socket.frames == ["m1", "m2", "m3", "m4", "m5"]
-    assert fixture.table.reads[1:] == [(THREAD, 0, hub_module.PAGE_ITEMS)]
+    assert fixture.table.reads[1:] == [(THREAD, 0)]
 
 
 @pytest.mark.gen_test
 async def test_a_long_backlog_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "PAGE_ITEMS", 3)
     fixture = HubFixture()
-    fixture.table.store(6)
+    fixture.table.store(7)
     socket, _ = await fixture.following()
-    assert socket.frames == [f"m{n}" for n in range(1, 7)]
-    assert [after for _, after, _ in fixture.table.reads] == [0, 3, 6]
+    assert socket.frames == [f"m{n}" for n in range(1, 8)]
+    assert [after for _, after in fixture.table.reads] == [0, 3, 6]
 
 
 @pytest.mark.gen_test
 async def test_a_long_backlog_is_written_as_fast_as_the_peer_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "CLOGGED_PAUSE_SECONDS", 0)
-    fixture = HubFixture(limit=10)
+    fixture = HubFixture()
     fixture.table.store(30)
     socket, socket_stream = fixture.open()
     socket.stuck = True
+    socket.clogged_bytes = 5
     joining = asyncio.ensure_future(fixture.hub.follow(socket_stream, THREAD, 0))
     while not joining.done():
         await turns(3)
@@ -133,15 +134,16 @@ async def test_an_event_is_encoded_once_for_all_and_reaches_only_its_thread() ->
 
 
 @pytest.mark.gen_test
-async def test_a_slow_peer_is_dropped_and_delays_no_other_peer() -> None:
-    fixture = HubFixture(limit=5)
-    slow, _ = await fixture.following()
-    slow.stuck = True
+async def test_a_slow_peer_delays_no_other_peer() -> None:
+    fixture = HubFixture()
+    slow, socket_stream = await fixture.following()
+    slow.clogged_bytes = -1
     fast, _ = await fixture.following()
-    for _ in range(4):
-        fixture.hub.deliver(fixture.table.store())
-    assert slow.code == 4408
-    assert fast.frames == ["m1", "m2", "m3", "m4"]
+    fixture.hub.deliver(fixture.table.store())
+    socket_stream.close(4408, "as the transport does beyond the limit")
+    fixture.hub.deliver(fixture.table.store())
+    assert slow.frames == ["m1"]
+    assert fast.frames == ["m1", "m2"]
     assert fast.closed is None
 
 
@@ -322,6 +324,19 @@ async def test_a_server_whose_loop_was_blocked_reads_the_pongs_before_it_closes_
     socket_stream.pong(answering.pings[0], fixture.clock.time())
     fixture.clock.advance(3.0)
     assert (answering.closed, dead.code) == (None, 4408)
+
+
+@pytest.mark.gen_test
+async def test_a_peer_that_reads_a_long_backlog_is_not_silent() -> None:
+    fixture = HubFixture()
+    socket, _ = await fixture.following()
+    socket.reading = True
+    fixture.hub.start_sweeping()
+    fixture.clock.advance(200.0)
+    assert (len(socket.pings), socket.closed) == (1, None)
+    socket.reading = False
+    fixture.clock.advance(12.0)
+    assert socket.code == 4408
 
 
 @pytest.mark.gen_test

@@ -1,4 +1,4 @@
-"""Tests of the outgoing side of a socket: behind, catching up, live; receipts; the limit of unsent bytes."""
+"""Tests of the outgoing side of a socket: behind, catching up, live; receipts."""
 
 import pytest
 from hypothesis import given
@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from tests.delivery.conftest import OTHER, READER, THREAD, WRITER, Dialect, Socket, message, notice
 from tornado_chat.core.types import Person, Thread
+from tornado_chat.delivery import socket_stream
 from tornado_chat.delivery.socket_stream import FrameCache, SocketStream
 
 
 class StreamFixture:
     """A stream with its fakes, and its receipts and due pings."""
 
-    def __init__(self, echo: bool = False, limit_bytes: int = 1000) -> None:
+    def __init__(self, echo: bool = False) -> None:
         self.socket = Socket()
         self.dialect = Dialect(echo)
         self.receipts: list[tuple[Thread, Person, int]] = []
@@ -23,7 +24,6 @@ class StreamFixture:
             self.dialect,
             on_receipt=lambda *receipt: self.receipts.append(receipt),
             on_ping_due=self._on_ping_due,
-            limit_bytes=limit_bytes,
             now=10.0,
         )
 
@@ -121,6 +121,18 @@ def test_frames_without_a_number_are_deferred_in_order_until_the_thread_has_caug
     assert fixture.socket.closed == (1000, "over")
 
 
+def test_a_peer_that_catches_up_too_slowly_for_the_events_of_its_thread_is_dropped(
+    fixture: StreamFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_stream, "MAX_DEFERRED_ACTIONS", 3)
+    fixture.socket_stream.follow(THREAD, 0)
+    for _ in range(3):
+        fixture.socket_stream.send_event(notice("typing"), THREAD, {})
+    assert fixture.socket.closed is None
+    fixture.socket_stream.send_event(notice("typing"), THREAD, {})
+    assert fixture.socket.code == 4408
+
+
 def test_a_thread_that_falls_behind_again_keeps_its_deferred_frames(fixture: StreamFixture) -> None:
     fixture.socket_stream.follow(THREAD, 0)
     fixture.socket_stream.run_in_order(
@@ -160,7 +172,6 @@ def test_an_event_is_encoded_once_for_all_sockets_of_a_dialect() -> None:
             dialect,
             on_receipt=lambda *_: None,
             on_ping_due=lambda _: None,
-            limit_bytes=100,
             now=0,
         )
         socket_stream.follow(THREAD, 0)
@@ -170,27 +181,16 @@ def test_an_event_is_encoded_once_for_all_sockets_of_a_dialect() -> None:
     assert other.encoded == [(item, False)]
 
 
-def test_a_peer_that_reads_nothing_is_dropped_above_the_limit_and_gets_no_more_frames() -> None:
-    fixture = StreamFixture(limit_bytes=6).live()
-    fixture.socket.stuck = True
-    fixture.deliver(1, 2, 3)
-    assert fixture.socket.closed is None
-    fixture.deliver(4, 5)
-    assert fixture.socket.code == 4408
-    assert fixture.socket.frames == ["m1", "m2", "m3", "m4"]
-    assert fixture.socket_stream.closed
-    assert fixture.socket_stream.position(THREAD) is None
-
-
-def test_a_peer_is_clogged_long_before_it_is_dropped() -> None:
-    fixture = StreamFixture(limit_bytes=6).live()
-    fixture.socket.stuck = True
+def test_a_closed_stream_is_not_clogged_and_has_no_position() -> None:
+    fixture = StreamFixture().live()
+    fixture.socket.stuck, fixture.socket.clogged_bytes = True, 3
     fixture.deliver(1)
     assert not fixture.socket_stream.is_clogged
     fixture.deliver(2)
     assert fixture.socket_stream.is_clogged
-    fixture.socket_stream.close(1000, "")
+    fixture.socket_stream.close(4408, "as the transport does beyond the limit")
     assert not fixture.socket_stream.is_clogged
+    assert fixture.socket_stream.position(THREAD) is None
 
 
 def test_nothing_is_written_pinged_or_closed_after_the_close(fixture: StreamFixture) -> None:

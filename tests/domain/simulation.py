@@ -75,11 +75,17 @@ class Wire:
         self.to_client: deque[tuple[str, bytes]] = deque()
         self.to_server: deque[bytes] = deque()
         self.closed = False
-        self.unsent = 0
 
-    def send_frame(self, frame: bytes) -> int:
+    def send_frame(self, frame: bytes) -> None:
         self.to_client.append(("frame", payload_of(frame)))
-        return 0
+
+    def limit_unsent(self, max_bytes: int) -> None:
+        raise NotImplementedError
+
+    is_clogged = False
+
+    def has_read(self) -> bool:
+        return False
 
     def ping(self, payload: bytes) -> None:
         self.to_client.append(("ping", payload))
@@ -100,7 +106,6 @@ class Socket:
             Frames(),
             on_receipt=lambda thread, person, seq: world.on_receipt(reader, seq),
             on_ping_due=lambda socket_stream: setattr(self, "is_ping_due", True),
-            limit_bytes=10**9,
             now=0.0,
         )
 

@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tornado_chat.domain.throttle import RateLimiter, Throttle, ThrottleLimit, TokenBucket, client_network
+from tornado_chat.domain.throttle import (
+    RateLimit,
+    RateLimiter,
+    Throttle,
+    ThrottleLimit,
+    TokenBucket,
+    client_network,
+)
 
 LIMIT = ThrottleLimit(free_failures=2, first_wait_seconds=1, max_wait_seconds=8, forget_seconds=100)
 
@@ -84,17 +91,77 @@ def test_a_bucket_follows_changed_limits_after_a_reload() -> None:
     assert [bucket.take(1.0, 5, 10) for _ in range(6)] == [True] * 5 + [False]
 
 
+ONE_PER_SECOND = RateLimit(1.0, 1.0)
+
+
 def test_each_key_has_a_bucket_and_the_table_is_bounded() -> None:
-    limiter = RateLimiter(2)
-    assert [limiter.take("a", 0.0, 1, 1) for _ in range(2)] == [True, False]
-    assert limiter.take("b", 0.0, 1, 1)
-    assert not limiter.take("a", 0.0, 1, 1)  # stored again, so b is the least recently stored key
-    assert limiter.take("c", 0.0, 1, 1)
+    limiter = RateLimiter(ONE_PER_SECOND, 2)
+    assert [limiter.take("a", 0.0) for _ in range(2)] == [True, False]
+    assert limiter.take("b", 0.0)
+    assert not limiter.take("a", 0.0)  # stored again, so b is the least recently stored key
+    limiter.take("c", 0.0)
     assert len(limiter) == 2
-    assert not limiter.take("a", 0.0, 1, 1)
-    assert limiter.take("b", 0.0, 1, 1)  # was dropped, so its bucket is full
-    limiter.clear()
-    assert limiter.take("a", 0.0, 1, 1)
+    assert not limiter.take("a", 0.0)
+
+
+def test_the_wait_is_the_time_until_the_next_token() -> None:
+    limiter = RateLimiter(RateLimit(0.5, 2.0), 10)
+    assert limiter.wait_seconds("a", 0.0) == 0
+    assert [limiter.take("a", 0.0) for _ in range(3)] == [True, True, False]
+    assert limiter.wait_seconds("a", 0.5) == 1.5
+    assert limiter.take("a", 2.0)
+
+
+def test_a_debt_is_repaid_at_the_rate() -> None:
+    limiter = RateLimiter(RateLimit(10.0, 100.0), 10)
+    assert limiter.spend("a", 0.0, 100.0) == 0
+    assert limiter.spend("a", 0.0, 50.0) == 5.0
+    assert limiter.wait_seconds("a", 2.0, 0.0) == 3.0
+    assert limiter.wait_seconds("a", 5.0, 0.0) == 0
+    assert not limiter.take("a", 5.0)
+
+
+def test_other_limits_apply_at_once_and_the_counts_stay() -> None:
+    limiter = RateLimiter(ONE_PER_SECOND, 10)
+    assert limiter.take("a", 0.0)
+    limiter.reconfigure(RateLimit(100.0, 50.0))
+    assert not limiter.take("a", 0.0)
+    assert [limiter.take("a", 0.02) for _ in range(3)] == [True, True, False]
+
+
+def test_a_key_gets_no_full_bucket_by_filling_the_table_with_others() -> None:
+    limiter = RateLimiter(RateLimit(0.1, 3.0), 5)
+    assert [limiter.take("attacker", 0.0) for _ in range(4)] == [True] * 3 + [False]
+    for n in range(100):
+        limiter.take(f"other {n}", 0.0)
+    assert len(limiter) == 5
+    assert not limiter.take("attacker", 0.0)
+    # The first to be dropped had no token left, and gains them as every bucket does.
+    assert limiter.take("attacker", 10.0)
+    assert not limiter.take("attacker", 10.0)
+
+
+def test_a_new_key_starts_full_if_the_dropped_ones_would_be() -> None:
+    limiter = RateLimiter(RateLimit(1.0, 3.0), 5)
+    for n in range(100):
+        assert [limiter.take(f"visitor {n}", float(n)) for _ in range(4)] == [True] * 3 + [False]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 5), st.sampled_from("abcdef")), max_size=200),
+    st.integers(1, 4),
+    st.integers(1, 10),
+)
+def test_no_key_gets_more_than_the_burst_and_the_rate_however_small_the_table(
+    attempts: list[tuple[float, str]], keys: int, burst: int
+) -> None:
+    limiter, now = RateLimiter(RateLimit(0.5, burst), keys), 0.0
+    taken = dict.fromkeys("abcdef", 0)
+    for pause, key in attempts:
+        now += pause
+        taken[key] += limiter.take(key, now)
+        assert len(limiter) <= keys
+    assert max(taken.values()) <= burst + now * 0.5 + 1e-6
 
 
 @given(st.lists(st.floats(0, 50), max_size=200), st.integers(1, 20))

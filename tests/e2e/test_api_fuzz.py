@@ -27,7 +27,7 @@ EXPECTED = (" tornado_chat.services.auth.login_throttle many attempts to sign in
 @pytest.mark.gen_test(timeout=240)
 async def test_schemathesis_finds_no_error(process: Process, tmp_path: Path) -> None:
     # No network is an operator's network, from which requests would be accepted without a token.
-    await process.start("auth.guests=on", "auth.guests_per_minute=1000", "web.ops_networks=192.0.2.0/24")
+    await process.start("auth.guests=on", "limits.guests_per_minute=1000", "web.ops_networks=192.0.2.0/24")
     session = await process.harness.session()
     await process.harness.record(session)
     fuzzer = await asyncio.create_subprocess_exec(

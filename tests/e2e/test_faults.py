@@ -255,7 +255,11 @@ async def test_several_connections_of_one_person_receive_all_messages_together(o
 
 @pytest.mark.gen_test
 async def test_a_slow_peer_is_disconnected_without_delaying_others(options: Process) -> None:
-    options.options += ["limits.outgoing_bytes=200000", "limits.ping_timeout=30"]
+    options.options += [
+        "limits.outgoing_bytes=200000",
+        "limits.ping_timeout=30",
+        "limits.bytes_burst=100000000",
+    ]
     async with proxied(options) as (harness, proxy):
         session = await harness.session()
         visitor = await harness.chat(VISITOR, session, features="ack")

@@ -4,10 +4,13 @@ import asyncio
 import datetime
 import ipaddress
 import json
+import re
 import secrets
 import shutil
+import signal
 import ssl
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +22,14 @@ from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import ec
 from tornado import netutil
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.ioloop import IOLoop
 
 from tests.conftest import Harness, token
 from tests.e2e.conftest import Process, _Address
 from tests.helpers.own_server import free_port
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
+from tornado_chat.client import NotifyClient
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "nginx" / "tornado-chat.conf"
 MAIN = """
@@ -70,9 +75,24 @@ async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[Harness, 
         f"server.unix_socket={socket}",
         "server.trusted_proxies=",
         "auth.guests=on",
-        "auth.guests_per_minute=1",
+        "limits.guests_per_minute=1",
     )
-    write_configuration(folder, socket, plain, secure)
+    write_configuration(folder, f"unix:{socket}", plain, secure)
+    async with running_nginx(folder, secure):
+        yield through_nginx(secure), plain
+
+
+def through_nginx(port: int) -> Harness:
+    """Return the server as clients of nginx see it."""
+    return Harness(_Address(f"https://127.0.0.1:{port}"), config.Config(), [])  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def running_nginx(folder: Path, secure: int) -> AsyncIterator[None]:
+    """Run nginx with the configuration in ``folder``.
+
+    :arg secure: the port on which it listens with TLS.
+    """
     trusted: ssl.SSLContext = netutil._client_ssl_defaults()
     trusted.load_verify_locations(write_certificate(folder))
     command = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -81,16 +101,20 @@ async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[Harness, 
         async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while not await listens(secure):  # noqa: ASYNC110 - nginx does not report it
                 await asyncio.sleep(0.02)
-        yield Harness(_Address(f"https://127.0.0.1:{secure}"), config.Config(), []), plain  # type: ignore[arg-type]
+        yield
     finally:
         running.terminate()
         await running.wait()
 
 
-def write_configuration(folder: Path, socket: Path, plain: int, secure: int) -> None:
+def write_configuration(folder: Path, upstream: str, plain: int, secure: int) -> None:
+    """Write the sample with other addresses and paths.
+
+    :arg upstream: the address of the server, or several; each but the last with the rest of its line.
+    """
     text = SAMPLE.read_text()
     changes = {
-        "unix:/run/tornado-chat.sock": f"unix:{socket}",
+        "unix:/run/tornado-chat.sock": upstream,
         "listen 80;": f"listen 127.0.0.1:{plain};",
         "listen 443 ssl;": f"listen 127.0.0.1:{secure} ssl;",
         "    listen [::]:80;\n": "",
@@ -174,3 +198,76 @@ async def test_clients_cannot_forge_their_address(process: Process, tmp_path: Pa
         assert await ask() == 429
         assert await ask(**{"X-Real-Ip": "203.0.113.1"}) == 429
         assert await ask(**{"X-Forwarded-For": "203.0.113.2"}) == 429
+
+
+# --- two upstreams ---
+
+CLIENTS = 20
+OPEN_SOCKETS = r'^tornado_chat_sockets\{endpoint="notify"\} (\S+)$'
+
+
+@pytest.fixture
+def two_processes(io_loop: IOLoop, tmp_path: Path) -> Iterator[list[Process]]:
+    processes = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        processes.append(Process(tmp_path / name))
+    yield processes
+    for process in processes:
+        io_loop.run_sync(process.stop, timeout=WAIT_TIMEOUT_SECONDS)
+
+
+@pytest.mark.slow
+@pytest.mark.gen_test(timeout=120)
+async def test_all_sockets_come_back_after_two_upstreams_were_killed_at_once(
+    two_processes: list[Process], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    for process in two_processes:
+        await process.start()
+    plain, secure = free_port(), free_port()
+    first, second = (process.url.removeprefix("http://") for process in two_processes)
+    write_configuration(tmp_path, f"{first} max_fails=0;\n    server {second}", plain, secure)
+    async with running_nginx(tmp_path, secure):
+        harness = through_nginx(secure)
+        clients = [await NotifyClient(harness.ws, token("user", n)).connect() for n in range(CLIENTS)]
+        assert await sockets_of(two_processes) == CLIENTS
+
+        # One is away: its sockets go to the other, and no request fails.
+        await two_processes[0].stop(signal.SIGKILL)
+        await until_open(two_processes[1:], CLIENTS)
+        assert not refused(tmp_path)
+        await two_processes[0].start()
+
+        for process in two_processes:
+            await process.stop(signal.SIGKILL)
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while not refused(tmp_path):  # noqa: ASYNC110 - nginx writes the log
+                await asyncio.sleep(0.02)
+        for process in two_processes:
+            await process.start()
+        begun, before = time.monotonic(), refused(tmp_path)
+        await until_open(two_processes, CLIENTS)
+        record_property("sockets back after", f"{time.monotonic() - begun:.1f} s, 502: {before} before")
+        assert refused(tmp_path) == before
+        for client in clients:
+            await client.close()
+
+
+def refused(folder: Path) -> int:
+    """Return how many requests nginx has answered with 502 or 504."""
+    return len(re.findall(r'" 50[24] ', (folder / "tornado-chat.log").read_text()))
+
+
+async def sockets_of(processes: list[Process]) -> int:
+    """Return the number of open sockets of ``/notify``, from the metrics."""
+    total = 0
+    for process in processes:
+        text = (await get(process.url + "/metrics")).body.decode()
+        total += sum(int(float(value)) for value in re.findall(OPEN_SOCKETS, text, re.MULTILINE))
+    return total
+
+
+async def until_open(processes: list[Process], count: int) -> None:
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+        while await sockets_of(processes) != count:  # noqa: ASYNC110 - the metrics have no event
+            await asyncio.sleep(0.05)

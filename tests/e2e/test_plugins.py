@@ -525,3 +525,35 @@ async def test_the_queue_is_reordered_after_sighup(process: Process, folder: Pat
     found = re.search(r"user:2 to waiter:7 after \d+ s: (.*)", explained)
     assert found
     assert found.group(1) == "priority 2, 600 s ahead; least loaded waiter, 0 of 5"
+
+
+@pytest.mark.gen_test
+async def test_a_queue_policy_that_fails_on_sighup_is_named_and_the_rest_is_reloaded(
+    process: Process, folder: Path, tmp_path: Path
+) -> None:
+    write_plugin(
+        folder,
+        "moody",
+        """
+@dataclass(frozen=True)
+class Settings(PluginSettings):
+    words: str = ''
+@hookimpl
+def register_queue_policy(self):
+    if self.settings.words == 'fails':
+        raise RuntimeError('no policy today')
+""",
+    )
+    ini = tmp_path / "own.ini"
+    ini.write_text("")
+    harness = await start_with(process, folder, ini)
+    client = await harness.connect(f"/notify?token={VISITOR}")
+    process.expected += ["no policy today"]
+    ini.write_text("[plugin:moody]\nwords = fails\n[limits]\nconnections_per_identity = 1\n")
+    await reload(process, "reloaded.*limits.connections_per_identity")
+    refused = await harness.connect(f"/notify?token={VISITOR}")
+    assert (await refused.wait_closed()).code == 4429
+    assert len(await process.wait_for_log("the previous queue policy stays in use: plugin moody")) == 1
+    ini.write_text("[plugin:moody]\nwords = good\n")
+    await reload(process, "reloaded")
+    await client.close()

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,50 @@ async def test_a_reload_applies_options_and_names_those_that_need_a_restart(
     assert (await harness.api("GET", "/healthz")).code == 200
     await reload("", "options=")
     process.expected += ["need a restart", "not reloaded"]
+
+
+@pytest.mark.slow
+@pytest.mark.gen_test
+async def test_the_command_revoke_shuts_a_person_out_of_a_running_process(process: Process) -> None:
+    harness = (await process.start()).harness
+    session = await harness.session()
+    counsellor = await harness.chat(COUNSELLOR, session)
+    await counsellor.recv_json()
+    visitor = await harness.chat(VISITOR, session)
+    await visitor.recv_json()
+    options = [word for option in process.options for word in ("--set", option)]
+
+    async def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "tornado_chat", *arguments, *options]
+        running = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        output, _ = await running.communicate()
+        assert running.returncode == 0
+        return output.decode()
+
+    assert "are refused until" in await run("revoke", "--id", "2", "--role", "consultant")
+    assert (await counsellor.wait_closed()).code == 4401
+    again = await harness.chat(COUNSELLOR, session)
+    assert (await again.wait_closed()).code == 4401
+    assert "consultant  2" in await run("revocations")
+    await run("unrevoke", "--id", "2", "--role", "consultant")
+    await process.wait_for_log("revoked .*role=consultant id=2")
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+        while (  # noqa: ASYNC110 - another process
+            await harness.api("GET", "/api/v1/notifications", COUNSELLOR)
+        ).code != 200:
+            await asyncio.sleep(0.1)  # the process reads the table every 3 s
+    assert visitor.close_code is None
+
+
+@pytest.mark.gen_test
+async def test_a_reload_with_another_secret_closes_the_sockets_of_the_first(process: Process) -> None:
+    harness = (await process.start()).harness
+    client = await harness.connect(f"/notify?token={VISITOR}")
+    (process.directory / "secret").write_bytes(b"another secret of the tests, as long as it has to be")
+    os.kill(process.pid, signal.SIGHUP)
+    closed = await client.wait_closed()
+    assert (closed.code, closed.reason) == (
+        4401,
+        "the key of the token is not accepted any more, sign in again",
+    )
+    await process.wait_for_log("reloaded .*keys=changed")

@@ -18,6 +18,7 @@ from tornado.ioloop import IOLoop
 from tests.conftest import SECRET, Harness, token
 from tests.e2e.conftest import Process, _Address
 from tests.e2e.service_manager import ServiceManager, listening_socket, stuck_plugin
+from tests.e2e.test_plugins import write_plugin
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client import ChatClient
@@ -89,6 +90,36 @@ async def test_a_reload_is_announced_with_its_time_and_ends_in_ready(
     assert ready["STATUS"].endswith("; not reloaded: the configuration has mistakes, see the log")
     await process.stop()
     assert len(process.forget('did you mean "burst"\\?')) == 1
+
+
+@pytest.mark.gen_test
+async def test_the_status_names_a_plugin_that_was_not_reloaded(
+    process: Process, manager: ServiceManager, tmp_path: Path
+) -> None:
+    folder = tmp_path / "plugins.d"
+    folder.mkdir()
+    write_plugin(
+        folder,
+        "moody",
+        """
+@hookimpl
+def reload(self):
+    if (pathlib.Path(__file__).parent / 'bad').exists():
+        raise KeyError('bad')
+""",
+    )
+    process.options.append(f"plugins.paths={folder}")
+    await manager.listen()
+    await process.start()
+    await manager.wait_for("READY", "1")
+    for is_bad in (True, False):
+        (folder / "bad").touch() if is_bad else (folder / "bad").unlink()
+        heard = len(manager.notifications)
+        os.kill(process.pid, signal.SIGHUP)
+        ready = await manager.wait_for("READY", "1", after=heard)
+        assert ("not reloaded: plugin moody, see the log" in ready["STATUS"]) is is_bad
+    await process.stop()
+    assert process.forget("plugin moody keeps its previous settings|moody")
 
 
 @pytest.mark.gen_test

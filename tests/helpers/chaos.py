@@ -72,6 +72,8 @@ class Cluster:
                 f"cluster.url={redis.url}",
                 "limits.messages_per_second=10000",
                 "limits.burst=10000",
+                "limits.sockets_per_minute=100000",
+                "limits.sessions_per_hour=100000",
                 "limits.connections_per_identity=200",
             ]
             self.servers.append(server)

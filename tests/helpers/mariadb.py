@@ -16,6 +16,7 @@ from tests.helpers.own_server import OwnServer, free_port
 from tornado_chat import config
 from tornado_chat.storage import schema
 from tornado_chat.storage.database import open_database
+from tornado_chat.storage.raw_sql import fetch_rows
 
 SMALL_MEMORY_OPTIONS = [
     "--innodb-buffer-pool-size=32M",
@@ -109,7 +110,7 @@ class MariaDB(OwnServer):
             database = open_database(config.Storage(url=self.url(name)))
             schema.upgrade(database)
             for table in database.get_tables():
-                yield database.execute_sql(f"SHOW CREATE TABLE {table}").fetchone()[1]
+                yield fetch_rows(database, f"SHOW CREATE TABLE {table}")[0][1]
             for done, _ in schema.migration_status(database):
                 yield f"INSERT INTO {schema.HISTORY_TABLE} (name, applied) VALUES ('{done}', NOW())"
             database.close()

@@ -62,6 +62,8 @@ class Soak:
             "limits.connections_per_identity=200",
             "limits.messages_per_second=10000",
             "limits.burst=10000",
+            "limits.sockets_per_minute=100000",
+            "limits.sessions_per_hour=100000",
             "limits.ping_interval=1",
             "limits.ping_timeout=3",
         ]

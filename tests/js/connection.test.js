@@ -189,3 +189,74 @@ test("a stopped connection makes no attempt", async () => {
   assert.equal(FakeSocket.all.length, 1);
   assert.ok(FakeSocket.last.closing);
 });
+
+// --- a newer token for the open socket ---
+
+const expiringIn = (seconds, name = "") =>
+  `head.${btoa(JSON.stringify({ exp: Date.now() / 1000 + seconds, name }))}.signature`;
+
+/** Let time pass on a socket that receives frames. @param {number} seconds */
+async function busy(seconds) {
+  for (let second = 0; second < seconds; second += 1) {
+    FakeSocket.last.receiveFrame("news");
+    await later(1_000);
+  }
+}
+
+test("a newer token is sent on the open socket before the old one expires", async () => {
+  const sent = [];
+  const asked = [];
+  token = expiringIn(900);
+  const connection = new Connection(
+    async (refused, isRenewal) => {
+      asked.push(isRenewal === true);
+      return token;
+    },
+    {
+      path: (token) => `/socket?${token}`,
+      onFrame: (frame) => frame === "welcome" && connection.markAccepted(),
+      onStatus: (status) => statuses.push(status),
+      sendToken: (token) => sent.push(token),
+    },
+  );
+  connection.start();
+  await settled();
+  FakeSocket.last.acceptUpgrade();
+  FakeSocket.last.receiveFrame("welcome");
+  await busy(844);
+  assert.deepEqual(asked, [false]);
+  await busy(2);
+  assert.deepEqual([asked, sent], [[false, true], []]); // the source has no other token yet
+  token = expiringIn(900, "newer");
+  await busy(20);
+  assert.deepEqual(sent, [token]);
+  await busy(60);
+  assert.equal(asked.length, 3);
+  assert.equal(FakeSocket.all.length, 1);
+});
+
+test("a token source that fails leaves the open socket", async () => {
+  token = expiringIn(30);
+  const sent = [];
+  let failing = false;
+  const connection = new Connection(async () => (failing ? Promise.reject(new Error("away")) : token), {
+    path: (token) => `/socket?${token}`,
+    onFrame: (frame) => frame === "welcome" && connection.markAccepted(),
+    onStatus: (status) => statuses.push(status),
+    sendToken: (token) => sent.push(token),
+  });
+  connection.start();
+  await settled();
+  FakeSocket.last.acceptUpgrade();
+  FakeSocket.last.receiveFrame("welcome");
+  failing = true;
+  await busy(120);
+  assert.deepEqual([connection.open, sent], [true, []]);
+});
+
+test("a dialect without newer tokens asks for none", async () => {
+  token = expiringIn(900);
+  await accepted();
+  await busy(1_000);
+  assert.equal(statuses.at(-1).state, "open");
+});

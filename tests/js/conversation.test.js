@@ -225,3 +225,17 @@ test("a message that exceeds the server's limit is not sent again and again", ()
   assert.equal(recorder.lines.find((line) => line.id === big.id).refused, true);
   assert.equal(recorder.lines.find((line) => line.id === small.id).refused, undefined);
 });
+
+test("the page is loaded again when a known number comes with another time", () => {
+  let reloads = 0;
+  globalThis.location = { reload: () => (reloads += 1) };
+  const page = new Conversation(new Outbox("test"), new Recorder(), {
+    send: () => true,
+    requestOlder: () => {},
+  });
+  page.receive({ seq: 1, text: "lost", own: false, time: "2026-11-30T10:00:00" });
+  page.receive({ seq: 1, text: "lost", own: false, time: "2026-11-30T10:00:00" });
+  assert.equal(reloads, 0);
+  page.receive({ seq: 1, text: "after the failover", own: false, time: "2026-11-30T10:00:05" });
+  assert.equal(reloads, 1);
+});

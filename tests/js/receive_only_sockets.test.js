@@ -52,7 +52,7 @@ const states = () => statuses.map((status) => status.state);
 
 test("the answer to the first probe accepts the client", async () => {
   await notify();
-  assert.equal(FakeSocket.last.url, "ws://chat.test/notify?token=me&features=seq%2Calive");
+  assert.equal(FakeSocket.last.url, "ws://chat.test/notify?token=me&features=seq%2Calive%2Ctoken");
   FakeSocket.last.acceptUpgrade();
   assert.deepEqual(FakeSocket.last.sent, [{ alive: true }]);
   assert.deepEqual(states(), ["connecting"]);

@@ -38,16 +38,20 @@ test("notifications of the protocol become notices", () => {
   const kinds = [
     [frame(1), true, { kind: "note" }],
     [frame(1, { type: 1, data: { apointmentId: 3 } }), true, { kind: "appointment", appointment: "3" }],
-    [frame(1, call), true, { kind: "call", session: 12, record: 5 }],
-    [frame(1, alert), true, { kind: "alert", session: 12, record: 5 }],
+    [frame(1, call), true, { kind: "call", session: "12", record: "5" }],
+    [frame(1, alert), true, { kind: "alert", session: "12", record: "5" }],
     [frame(1, { data: { alert: true } }), true, { kind: "alert", session: undefined }],
     [frame(1, { type: 2, data: { sessionId: 5 } }), true, { kind: "note", session: undefined }],
     // A record may have the number of its session; an administrator never has a record.
-    [frame(1, { type: 2, data: { sessionId: 7, observeSessionId: "7" } }), true, { session: 7, record: 7 }],
+    [
+      frame(1, { type: 2, data: { sessionId: 7, observeSessionId: "7" } }),
+      true,
+      { session: "7", record: "7" },
+    ],
     [
       frame(1, { type: 2, data: { sessionId: 7, observeSessionId: 7 } }),
       false,
-      { session: 7, record: undefined },
+      { session: "7", record: undefined },
     ],
   ];
   for (const [reported, supervising, expected] of kinds) {
@@ -114,16 +118,18 @@ test("requests start at the oldest unread notice, which may have been read elsew
   assert.equal(made.resumeSeq, 4);
 });
 
-test("the latest of several records of a session counts", () => {
+test("the record of the last call for a session counts, whatever its number", () => {
   const { inbox: made } = inbox();
   const call = (record) => ({ type: 2, data: { sessionId: record, observeSessionId: 12 } });
   made.addItems([
-    item(1, call(5)),
+    item(1, call("4611686018427387904")),
     item(2, call(8)),
     item(3, { type: 2, data: { sessionId: 9, observeSessionId: 1 } }),
   ]);
-  assert.equal(made.latestRecordOf(12), 8);
-  assert.equal(made.latestRecordOf(77), 0);
+  assert.equal(made.latestRecordOf("12", ""), "8");
+  assert.equal(made.latestRecordOf("12", "4611686018427387904"), "8");
+  assert.equal(made.latestRecordOf("12", "3"), "3", "no notice names it: it is newer than the inbox");
+  assert.equal(made.latestRecordOf("77", ""), "");
 });
 
 // --- messages ---

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -124,13 +126,13 @@ class FakeLoop:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.due: tuple[float, object] | None = None
+        self.due: tuple[float, Callable[[], object]] | None = None
 
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, action: object) -> "FakeLoop":
-        self.due = (when, action)
+    def call_at(self, when: float, action: Callable[..., object], *arguments: object) -> "FakeLoop":
+        self.due = (when, partial(action, *arguments))
         return self
 
     def cancel(self) -> None:
@@ -142,7 +144,7 @@ class FakeLoop:
         while self.due is not None and self.due[0] + late <= end:
             when, action = self.due
             self.now = when + late
-            action()  # type: ignore[operator]
+            action()
         self.now = end
 
 
@@ -183,6 +185,20 @@ class TestHistory:
         assert len(history.points) == 2
         assert (history.points[1].received, history.points[1].p50) == (0.0, None)
         assert history.points[1].time > history.points[0].time
+
+    def test_the_history_goes_on_after_an_error(
+        self, history: MetricsHistory, metrics: Metrics, loop: FakeLoop, expected_logs: list[str]
+    ) -> None:
+        expected_logs.append("the sampling of the metrics failed, it is repeated")
+        gauges = metrics.gauges
+
+        def fail() -> Gauges:
+            metrics.gauges = gauges
+            raise ValueError("an error of the program")
+
+        metrics.gauges = fail
+        loop.run(2 * STEP_SECONDS + 2 * LAG_PROBE_INTERVAL_SECONDS)
+        assert len(history.points) == 2
 
     def test_the_last_minute_leaves_out_older_messages(
         self, history: MetricsHistory, metrics: Metrics, loop: FakeLoop

@@ -1,13 +1,17 @@
 """``/room`` without a token in the address: sign-in by an account, and by the embedding page."""
 
+import asyncio
+
 import pytest
 from playwright.async_api import expect
 
 from tests.conftest import Harness, token
 from tests.helpers.accounts import cheap_passwords, make_account
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.pages.conftest import VISITOR, People, Room
 from tests.pages.hosts import hosts, open_embedded, open_popup, settings, sign_in
 from tornado_chat.server import builders
+from tornado_chat.services.auth import accounts
 from tornado_chat.storage import staff
 
 __all__ = ["hosts", "settings"]  # the fixtures
@@ -47,6 +51,48 @@ async def test_counsellor_signs_in_and_sends_messages(
     await counsellor.expect_delivery("Take your time", "read")
     await visitor.expect_messages("What brings you here?", "Take your time")
     await expect(counsellor.composer).to_have_value("half a sentence")
+
+
+@pytest.mark.gen_test
+async def test_the_open_socket_gets_newer_tokens(
+    harness: Harness, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "TOKEN_LIFETIME_SECONDS", 57.0)  # the page renews it 55 s before its end
+    await make_account(harness, "chen", id="2")
+    session = await harness.session()
+    page = await people.page(f"{harness.http}/signin?next=/room%23session={session}")
+    await sign_in(page, "chen")
+    counsellor = await Room(page).wait_ready()
+    ((socket, grant),) = harness.server._connections.grants.items()
+    first = grant.expires
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+        while grant.expires == first:  # noqa: ASYNC110 - the page's own clock
+            await asyncio.sleep(0.05)
+    assert grant.expires > first
+    await counsellor.send("Still on the same socket")
+    assert [*harness.server._connections.grants] == [socket]
+
+
+@pytest.mark.gen_test
+async def test_the_consoles_open_sockets_get_newer_tokens(
+    harness: Harness, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "TOKEN_LIFETIME_SECONDS", 57.0)
+    await make_account(harness, "bob", "waiter")
+    page = await people.page(f"{harness.http}/signin?next=/console")
+    await sign_in(page, "bob")
+    await expect(page.get_by_role("switch")).to_be_visible()
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+        while len(waiters := harness.server._local_conversations._local_waiters) != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        (waiter,) = waiters.values()
+        (connection,) = waiter.connections
+        grant = harness.server._connections.grants[connection.socket_stream]
+        first = grant.expires
+        while grant.expires == first:  # noqa: ASYNC110 - the page's own clock
+            await asyncio.sleep(0.05)
+    assert grant.expires > first
+    assert [*waiter.connections] == [connection]
 
 
 @pytest.mark.gen_test

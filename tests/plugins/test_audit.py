@@ -234,7 +234,11 @@ async def test_actions_are_recorded_and_shown(
     assert (whole.exit_code, "all as they were written" in whole.output) == (0, True)
     head = whole.output.splitlines()[-1].removeprefix("head ")
     assert command("verify", "--head", head).exit_code == 0
-    assert "is not in it" in command("verify", "--head", "3:abc").output
+    for number in ("3", "²", str(2**63), "9" * 5000):
+        assert "is not in it" in command("verify", "--head", f"{number}:abc").output
+    for option in ("--session", "--record", "--conversation", "--last"):
+        for number in (0, 2**63, 2**64):
+            assert command("show", option, str(number)).exit_code == 2
     await harness.server._store.write(
         lambda tx: AuditRecord.update(actor="user:5").where(record(4)).execute(tx.database)
     )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee as pw
 import pytest
@@ -17,7 +17,7 @@ from tornado_chat_plugins.keyword_filter.alert_queries import (
     KeywordFilterNotified,
     Stage,
 )
-from tornado_chat_plugins.keyword_filter.matching import Matcher, WordAction
+from tornado_chat_plugins.keyword_filter.matching import CHUNK_CHARS, Matcher, Word, WordAction
 from tornado_chat_plugins.keyword_filter.normalising import Normaliser
 
 from tests.conftest import Harness, token
@@ -84,9 +84,32 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Matcher:
     return matcher(tmp_path_factory.mktemp("words"), **WORDS)
 
 
+class Hit(NamedTuple):
+    """A match of a word at ``text[start:end]`` of the original text."""
+
+    start: int
+    end: int
+    word: Word
+
+
+def find_hits(words: Matcher, text: str) -> list[Hit]:
+    """Return the different matches in a text."""
+    hits: dict[Hit, None] = {}
+    for automaton, view in words.words.views(text):
+        sources = view.source_indexes()
+        for word, start, end in automaton.find(view):
+            hits[Hit(sources[start], sources[end - 1] + 1, word)] = None
+    return list(hits)
+
+
 def found(words: Matcher, text: str) -> list[str]:
     """Return the matches as they are written in the text."""
-    return [text[hit.start : hit.end] for hit in words.find(text)]
+    return [text[hit.start : hit.end] for hit in find_hits(words, text)]
+
+
+def masked_text(words: Matcher, text: str) -> str:
+    verdict = words.check(text)
+    return text if verdict is None else verdict.text
 
 
 @pytest.mark.parametrize(
@@ -107,10 +130,11 @@ def found(words: Matcher, text: str) -> list[str]:
         ("naive NAÏVE nai\u0308ve", "***** ***** ***\u0308**"),
         ("😀混蛋😀 𠮷 ass", "😀**😀 𠮷 ***"),
         ("你ass", "你***"),
+        ("混😀蛋", "*😀*"),
     ],
 )
 def test_words_are_found_in_any_spelling_and_masked_in_place(words: Matcher, text: str, masked: str) -> None:
-    assert words.masked(text, words.find(text)) == masked
+    assert masked_text(words, text) == masked
 
 
 @pytest.mark.parametrize(
@@ -128,13 +152,13 @@ def test_words_are_found_in_any_spelling_and_masked_in_place(words: Matcher, tex
         "configure",
         "conﬁgure",  # fig begins within a character
         "wtf uck",
-        "混😀蛋",
         "\ud800fuc",
         "😀" * 300,
     ],
 )
 def test_texts_without_matches(words: Matcher, text: str) -> None:
-    assert words.find(text) == []
+    assert words.check(text) is None
+    assert found(words, text) == []
 
 
 def test_a_word_of_two_words_is_not_found_across_others(tmp_path: Path) -> None:
@@ -154,22 +178,23 @@ def test_overlapping_words_are_all_found(words: Matcher) -> None:
 
 def test_no_part_of_an_alert_word_is_masked(words: Matcher) -> None:
     for text, masked in [("喝酒", "喝*"), ("酒精", "酒精"), ("酒酒精酒", "*酒精*")]:
-        assert words.masked(text, words.find(text)) == masked
+        assert masked_text(words, text) == masked
 
 
 def test_a_word_in_two_lists_has_both_actions_and_the_name_of_the_alert_list(tmp_path: Path) -> None:
     both = matcher(tmp_path, mask="Ｘyz\n", alert="x.y.z\n")
     assert len(both) == 1
-    (hit,) = both.find("xYz")
-    assert hit.word.actions == WordAction.MASK | WordAction.ALERT
-    assert hit.word.list == "alert"
-    assert both.masked("xyz", [hit]) == "xyz"
+    (hit,) = find_hits(both, "xYz")
+    assert (hit.word.is_masked, hit.word.is_alert, hit.word.is_blocked) == (True, True, False)
+    assert both.find_alert("xYz") == "alert"
+    assert masked_text(both, "xyz") == "xyz"
 
 
 def test_no_lists_find_nothing() -> None:
     none = Matcher(Normaliser.shared(), {})
     assert len(none) == 0
-    assert none.find("anything") == []
+    assert none.check("anything") is None
+    assert none.find_alert("anything") is None
 
 
 def test_line_ends_and_a_byte_order_mark_are_ignored(tmp_path: Path) -> None:
@@ -200,7 +225,7 @@ def test_separators_width_and_case_never_hide_a_word(words: Matcher, word: str, 
     before, after = data.draw(st.sampled_from([("", ""), ("你", "们"), ("I ", " you"), ("😀", "😀")]))
     whole = before + text + after
     assert text in found(words, whole)
-    assert words.find(whole)[0].start == len(before)
+    assert find_hits(words, whole)[0].start == len(before)
 
 
 TEXTS = st.lists(
@@ -214,29 +239,169 @@ TEXTS = st.lists(
 
 @given(TEXTS)
 def test_masking_changes_only_what_was_found_and_hides_no_alert(words: Matcher, text: str) -> None:
-    hits = words.find(text)
-    masked = words.masked(text, hits)
+    hits = find_hits(words, text)
+    masked = masked_text(words, text)
     assert len(masked) == len(text)
-    within = {n for hit in hits if WordAction.MASK in hit.word.actions for n in range(hit.start, hit.end)}
+    within = {n for hit in hits if hit.word.is_masked for n in range(hit.start, hit.end)}
     for n, (old, new) in enumerate(zip(text, masked, strict=True)):
         assert new == old or (new == "*" and n in within)
-    alerts = {hit for hit in hits if WordAction.ALERT in hit.word.actions}
-    assert alerts <= set(words.find(masked))
+    alerts = {hit for hit in hits if hit.word.is_alert}
+    assert alerts <= set(find_hits(words, masked))
     for hit in hits:
         touched = any(a.start < hit.end and hit.start < a.end for a in alerts)
-        if hit.word.actions == WordAction.MASK and not touched:
+        if hit.word.is_only_masked and not touched:
             assert Normaliser.shared().normalise(masked[hit.start : hit.end]) == ""
 
 
 @given(st.text())
 def test_every_normalised_character_has_its_origin(text: str) -> None:
     normaliser = Normaliser.shared()
-    origins = normaliser.source_indexes(text)
+    origins = normaliser.source_indexes(text, normaliser.normalise(text))
     assert len(origins) == len(normaliser.normalise(text))
     assert origins == sorted(origins)
     parts = [normaliser.normalise(character) for character in text]
     assert "".join(parts) == normaliser.normalise(text)
-    assert [bool(part) for part in parts] == [normaliser.is_significant(character) for character in text]
+    assert [n for n, part in enumerate(parts) for _ in part] == origins
+
+
+# --- fillers and lookalikes ---
+
+
+@pytest.mark.parametrize(
+    "filler",
+    [
+        "😀",
+        "👍🏽",  # with a skin tone
+        "🏿",
+        "🇨🇳",
+        "👨\u200d👩\u200d👧",
+        "❤\ufe0f",
+        "1\ufe0f\u20e3",  # a keycap
+        "#\u20e3",
+        "\U0001fae8",  # an emoji that is newer than Unicode 14
+        "\ufe0f",
+        "\U000e0101",
+        "\u200b",
+        "\u2060",
+        "\u0301\u0302",
+        "\u20dd",
+        "\u0640",
+        "\u02bc",
+        "\u2800",
+        "\u3164",
+        "\ue000",
+        "\U000f0000",
+        "★",
+        "\x00",
+    ],
+)
+def test_fillers_hide_no_word(tmp_path: Path, filler: str) -> None:
+    few = matcher(tmp_path, block="赌博\n", mask="混蛋\n", alert="自杀\n")
+    verdict = few.check(f"去赌{filler}博吧")
+    assert verdict is not None
+    assert verdict.is_blocked
+    assert masked_text(few, f"混{filler}蛋") == f"*{filler}*"
+    assert few.find_alert(f"我想自{filler}杀") == "alert"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fuсk",  # Cyrillic
+        "FUСK",
+        "fυck",  # Greek
+        "Fuсκ",
+        "f\u00fa\u0441k",
+        "f u с k",
+        "f.u.с.k",
+        "f\u200bu\u0301сk",
+        "ꜰᴜᴄᴋ",
+        "ᶠᵘᶜᵏ",
+        "🅵🆄🅲🅺",
+        "🅕🅤🅒🅚",
+        "𝔽𝕌ℂ𝕂",
+        "fuȼk",
+        "fu1\ufe0f\u20e3ck",
+    ],
+)
+def test_lookalikes_hide_no_english_word(words: Matcher, text: str) -> None:
+    assert found(words, text) == [text]
+    assert found(words, f"so {text}, you") == [text]
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("хуй", "xyй"),
+        ("хуй", "ХYЙ"),
+        ("сука", "cyкa"),
+        ("μαλακας", "μaλaκaς"),
+        ("كلب", "كـلـب"),
+        ("كلب", "كَلْب"),
+        ("加微信", "加😀微🇨🇳信"),
+        ("加vx", "加vх"),
+    ],
+)
+def test_lookalikes_hide_no_word_of_other_scripts(tmp_path: Path, word: str, text: str) -> None:
+    assert found(matcher(tmp_path, mask=word), text) == [text]
+
+
+HONEST_WORDS = "pot\ncop\nass\nhe\nbi\ncap\npoop\nсор\nчас\nрот\nكل\nνερο\n赌博\nmop\nbop\nho\nhot\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Не вор, а сын: сорт и роты, 5 минут",
+        "Он нес тот том в дом",
+        "USB-кабель, IT-шник, T-рубашка и Wi-Fi",
+        "Витамин B в XX веке, с A до Z",
+        "кот Tom, а SS-20 и B2B",
+        "the pots of copper, a class, hero",
+        "α-rays and β-blockers, 5 μm, 3 kΩ",
+        "το νεράκι και ο Τομ",
+        "pops rote top",
+        "كلـب وكلمة",
+        "الكل بخير",
+        "我打了电话😀博物馆很好",
+        "今天👍🏽很好🇨🇳",
+        "naïve café, Ærø, łódź",
+    ],
+)
+def test_honest_texts_have_no_matches(tmp_path: Path, text: str) -> None:
+    assert found(matcher(tmp_path, mask=HONEST_WORDS), text) == []
+
+
+def test_emoji_in_lists_are_characters(tmp_path: Path) -> None:
+    few = matcher(tmp_path, mask="🍆\n卖💊\n微信\n")
+    assert found(few, "看🍆🍆") == ["🍆", "🍆"]
+    assert found(few, "卖 💊, 卖药💊") == ["卖 💊"]
+    assert masked_text(few, "微🍆信") == "***"
+    assert masked_text(few, "微😀信") == "*😀*"
+
+
+# --- long texts ---
+
+
+def test_words_of_repetitions_are_left_out_and_masked_all_the_same(tmp_path: Path) -> None:
+    nested = matcher(tmp_path, mask="\n".join("哈" * n for n in range(1, 51)) + "\n东西\n东西南\n")
+    automaton, _ = next(nested.words.views("哈"))
+    assert [word.text for word in automaton.words] == ["哈", "东西", "东西南"]
+    assert masked_text(nested, "哈" * 20_000 + "东西南北") == "*" * 20_003 + "北"
+
+
+@pytest.mark.parametrize("word", ["ass", "a", "酒", "混蛋东西"])
+def test_a_long_text_of_matches_is_masked_everywhere(tmp_path: Path, word: str) -> None:
+    text = f"{word} " * (60_000 // (len(word) + 1))
+    assert masked_text(matcher(tmp_path, mask=word), text) == re.sub(r"\S", "*", text)
+
+
+def test_a_word_at_the_edge_of_a_chunk_is_found_once(tmp_path: Path) -> None:
+    few = matcher(tmp_path, mask="混蛋东西\nass\n")
+    for before in range(CHUNK_CHARS - 6, CHUNK_CHARS + 2):
+        assert found(few, "好" * before + "混蛋东西 ass" + "好" * CHUNK_CHARS) == ["混蛋东西", "ass"]
+    long = matcher(tmp_path, mask="z" * (CHUNK_CHARS + 10))
+    assert len(find_hits(long, "b " * CHUNK_CHARS + "z" * (CHUNK_CHARS + 10))) == 1
 
 
 # --- settings ---

@@ -341,7 +341,7 @@ def test_messages_of_one_socket_stay_in_order_and_others_do_not_wait(run: Run) -
         holds = Holds(settings(timeout=5))
         plugins, _ = made(holds)
         filtering, mine, theirs = (
-            MessageFilter(plugins, append, asyncio.get_running_loop()),
+            MessageFilter(plugins, append, asyncio.get_running_loop(), share=0.1),
             FilterQueue(),
             FilterQueue(),
         )

@@ -588,6 +588,9 @@ async def test_dead_letters(
     refused = await command(harness, "retry", str(row.id), "99")
     assert refused.exit_code == 1
     assert f"{row.id} is delivered, there is no delivery 99" in refused.output
+    for number in (0, 2**63, 2**64):
+        assert (await command(harness, "retry", str(number))).exit_code == 2
+        assert (await command(harness, "list", "--last", str(number))).exit_code == 2
     nothing = await command(harness, "retry", "--all")
     assert (nothing.exit_code, nothing.output) == (0, "there is no dead delivery\n")
     assert (await command(harness, "retry")).exit_code == 2

@@ -8,6 +8,7 @@ import peewee as pw
 
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.events import Event
+from tornado_chat.core.types import Thread
 from tornado_chat.storage.writer import Transaction
 
 
@@ -32,7 +33,7 @@ class Books:
         meanwhile()
         return found
 
-    def write(self, work: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+    def write(self, work: Callable[[Transaction], Any], thread: Thread | None = None) -> asyncio.Future[Any]:
         return asyncio.ensure_future(self._write(work))
 
     async def _write(self, work: Callable[[Transaction], Any]) -> Any:

@@ -27,7 +27,9 @@ def open_at(path: Path) -> pw.Database:
 
 
 def open_url(url: str) -> pw.Database:
-    return open_database(config.Storage(url=url, durability="normal"))
+    """Open a database; the folder of a SQLite file is created."""
+    folder = Path(url.removeprefix("sqlite:///")).parent
+    return open_database(config.Storage(url=url, durability="normal"), state_dir=folder)
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])

@@ -13,7 +13,7 @@ from tests.helpers.mariadb import MariaDB
 from tornado_chat import config
 from tornado_chat.cli import main
 from tornado_chat.core.types import Kind, Person, Role
-from tornado_chat.storage import conversations, import_sqlite, schema
+from tornado_chat.storage import conversations, import_sqlite, numbers, schema
 from tornado_chat.storage.database import open_database
 from tornado_chat.storage.exclusive_lock import run_transaction
 
@@ -85,6 +85,10 @@ def rows(database: pw.Database) -> dict[str, list[Any]]:
 def test_all_rows_are_copied_unchanged_and_the_copy_can_be_used(
     run: Run, mariadb: MariaDB, name: str, file: Path
 ) -> None:
+    with closing(open_database(config.Storage(url=mariadb.url(name)))) as target:
+        # A server with `[counselling] first_number` has started on the target.
+        schema.upgrade(target)
+        run_transaction(target, lambda tx: numbers.begin_at(tx, 1000))
     done = run(mariadb.url(name), str(file), "--yes")
     assert done.exit_code == 0, done.output
     assert "1,202  message" in done.output

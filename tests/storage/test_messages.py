@@ -226,10 +226,41 @@ def test_pages_go_forward_and_backward(database: pw.Database) -> None:
     assert seqs(messages.after(database, SESSION, 0, 3)) == [1, 2, 3]
     assert seqs(messages.after(database, SESSION, 8, 3)) == [9, 10]
     assert seqs(messages.after(database, SESSION, 10, 3)) == []
-    assert seqs(messages.before(database, SESSION, None, 3)) == [8, 9, 10]
-    assert seqs(messages.before(database, SESSION, 8, 3)) == [5, 6, 7]
-    assert seqs(messages.before(database, SESSION, 3, 3)) == [1, 2]
-    assert seqs(messages.before(database, SESSION, 1, 3)) == []
+    for before, expected, has_more in (
+        (None, [8, 9, 10], True),
+        (8, [5, 6, 7], True),
+        (4, [1, 2, 3], False),
+        (3, [1, 2], False),
+        (1, [], False),
+    ):
+        page = messages.page_before(database, SESSION, before, 3, 1000)
+        assert (seqs(page.items), page.has_more) == (expected, has_more)
+    for after, expected, has_more in ((0, [1, 2, 3], True), (7, [8, 9, 10], False), (10, [], False)):
+        page = messages.page_after(database, SESSION, after, 3, 1000)
+        assert (seqs(page.items), page.has_more) == (expected, has_more)
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "newest", "oldest"),
+    [
+        (1, [5], [1]),  # at least one message
+        (20, [5], [1]),
+        (21, [4, 5], [1, 2]),  # the message that reaches the size is part of the page
+        (30, [4, 5], [1, 2]),
+        (49, [3, 4, 5], [1, 2, 3, 4]),
+        (10_000, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5]),
+    ],
+)
+def test_a_page_ends_when_its_texts_have_the_given_size_in_utf8(
+    database: pw.Database, max_bytes: int, newest: list[int], oldest: list[int]
+) -> None:
+    append(database, *(new_message(text) for text in ("a" * 20, "b" * 10, "c" * 10, "咨" * 7, "e" * 20)))
+    before = messages.page_before(database, SESSION, None, 100, max_bytes)
+    after = messages.page_after(database, SESSION, 0, 100, max_bytes)
+    assert [m.seq for m in before.items] == newest
+    assert [m.seq for m in after.items] == oldest
+    assert before.has_more is (len(newest) < 5)
+    assert after.has_more is (len(oldest) < 5)
 
 
 # --- random batches, compared with a model that stores messages one by one ---

@@ -13,11 +13,11 @@ from tornado.ioloop import IOLoop
 
 from tests.helpers.mariadb import MariaDB
 from tests.helpers.mysql_proxy import AtCommit, MysqlProxy
-from tests.storage.conftest import COUNSELLOR, VISITOR, new_session, on_mariadb, open_url, transact
+from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, on_mariadb, open_url, transact
 from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Event
-from tornado_chat.core.types import Kind, Message, Thread
-from tornado_chat.storage import messages, models, mysql, notifications
+from tornado_chat.core.types import Kind, Message, SessionState, Thread
+from tornado_chat.storage import messages, models, mysql, notifications, rooms
 from tornado_chat.storage.database import ReaderPool
 from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.transactions import MysqlTransactionRunner
@@ -29,6 +29,7 @@ SESSION, OTHER = Thread(Kind.SESSION, 7), Thread(Kind.SESSION, 8)
 AWAY = "the database accepts no writes, retrying for"
 GIVEN_UP = "the database is unavailable; nothing can be stored until it is back"
 REFUSED = "the database refused a batch of"
+SET_ASIDE = "another session of the database has locked a conversation: its changes wait"
 
 
 @pytest.fixture(autouse=True)
@@ -47,10 +48,20 @@ class WriterHarness:
     def __init__(self, url: str, timeout_seconds: float = 20) -> None:
         self.database = open_url(url)
         self.published: list[Event] = []
+        self.transactions = 0
         self.writer = Writer(
-            self.database, self.published.append, asyncio.get_running_loop(), timeout_seconds=timeout_seconds
+            self.database,
+            self.published.append,
+            asyncio.get_running_loop(),
+            clock=self._count,
+            timeout_seconds=timeout_seconds,
         )
         self.writer.start()
+
+    def _count(self) -> int:
+        """Return the time of a transaction, and count it."""
+        self.transactions += 1
+        return NOW
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -299,28 +310,119 @@ async def test_a_deadlock_is_retried(
 
 
 @pytest.mark.gen_test
-async def test_a_lock_that_is_not_released_affects_only_its_own_conversation(
+async def test_a_locked_conversation_is_set_aside_and_goes_on_in_order(
     mariadb: MariaDB,
     database: pw.Database,
     database_url: str,
     open_harness: OpenHarness,
     expected_logs: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    expected_logs.append(f"{REFUSED} 1: .*Lock wait timeout")
-    monkeypatch.setattr(mysql, "LOCK_WAIT_SECONDS", 1)
+    expected_logs.append(SET_ASIDE)
     harness = open_harness()
-    with mariadb.session(database_url.rpartition("/")[2]) as other:
+    with mariadb.session(name_of(database_url)) as other:
         other.execute("SELECT * FROM consultation_session WHERE id = 7 FOR UPDATE")
         with harness.held():
             futures = [harness.writer.append(new_message(text, OTHER)) for text in "ab"]
-            locked = [harness.writer.append(new_message("locked")) for _ in range(5)]
+            locked = [harness.writer.append(new_message(f"l{n}")) for n in range(5)]
             futures.append(harness.writer.append(new_message("c", OTHER)))
-        assert [type(await outcome(each)) for each in locked] == [Unavailable] * 5
         assert [s.seq for s in await asyncio.gather(*futures)] == [1, 2, 3]
+        assert harness.transactions == 3  # the one that held the writer, the whole batch, the free rest
+        for n in range(4, 20):  # the lock is not waited for again
+            locked.append(harness.writer.append(new_message(f"l{n + 1}")))
+            assert (await harness.writer.append(new_message(f"{n}", OTHER))).seq == n
+        assert harness.transactions == 3 + 16
+        ended = harness.writer.run(
+            lambda tx: rooms.finish(tx, SESSION, SessionState.COMPLETED, expected=SessionState.READY), SESSION
+        )
+        await harness.writer.append(new_message("20", OTHER))
+        assert not any(each.settled for each in locked)
+        assert not ended.done()
+    assert [(await each).seq for each in locked] == list(range(1, 22))
+    assert (await ended).state is SessionState.COMPLETED
+    assert stored(database) == [f"l{n}" for n in range(21)]
+    warnings = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert len(warnings) == 1
+    assert warnings[0].exc_info is None
+
+
+@pytest.mark.gen_test
+async def test_a_batch_for_most_conversations_of_a_small_table_does_not_wait_for_a_locked_one(
+    mariadb: MariaDB,
+    database: pw.Database,
+    database_url: str,
+    open_harness: OpenHarness,
+    expected_logs: list[str],
+) -> None:
+    expected_logs.append(SET_ASIDE)
+    threads = [Thread(Kind.SESSION, id) for id in range(9, 29)]
+    for thread in threads:
+        transact(database, lambda tx, thread=thread: new_session(tx, thread.id))
+    harness = open_harness()
+    with mariadb.session(name_of(database_url)) as other:
+        other.execute("SELECT * FROM consultation_session WHERE id = 7 FOR UPDATE")
+        for n in range(3):
+            with harness.held():
+                locked = harness.writer.append(new_message(f"l{n}"))
+                futures = [harness.writer.append(new_message("free", thread)) for thread in threads]
+            await asyncio.gather(*futures)
+        # Each time the one that held the writer, and the free rest; once the batch with the locked one.
+        assert harness.transactions == 3 * 2 + 1
+    await locked
+    assert stored(database) == ["l0", "l1", "l2"]
+
+
+@pytest.mark.gen_test
+async def test_a_conversation_that_stays_locked_is_refused_after_the_timeout(
+    mariadb: MariaDB,
+    database: pw.Database,
+    database_url: str,
+    open_harness: OpenHarness,
+    expected_logs: list[str],
+) -> None:
+    expected_logs += [SET_ASIDE, "changes of a conversation are refused"]
+    harness = open_harness(timeout_seconds=0.5)
+    with mariadb.session(name_of(database_url)) as other:
+        other.execute("SELECT * FROM consultation_session WHERE id = 7 FOR UPDATE")
+        assert isinstance(await outcome(harness.writer.append(new_message("locked"))), Unavailable)
     assert (await harness.writer.append(new_message("free"))).seq == 1
-    assert stored(database, OTHER) == ["a", "b", "c"]
-    assert harness.published_texts == ["a", "b", "c", "free"]
+    assert stored(database) == harness.published_texts == ["free"]
+
+
+@pytest.mark.gen_test
+async def test_a_locked_row_of_no_conversation_fails_alone_and_without_a_traceback(
+    mariadb: MariaDB,
+    database: pw.Database,
+    database_url: str,
+    open_harness: OpenHarness,
+    expected_logs: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    expected_logs.append("another session of the database keeps rows locked, 1 refused")
+    transact(database, lambda tx: notifications.create(tx, VISITOR, 0, "first", None))
+    harness = open_harness()
+    with mariadb.session(name_of(database_url)) as other:
+        other.execute("SELECT * FROM inbox FOR UPDATE")
+        with harness.held():
+            before = harness.writer.append(new_message("a"))
+            made = harness.writer.run(lambda tx: notifications.create(tx, VISITOR, 0, "locked", None))
+            after = harness.writer.append(new_message("b"))
+        assert isinstance(await outcome(made), Unavailable)
+        assert [s.seq for s in await asyncio.gather(before, after)] == [1, 2]
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+@pytest.mark.gen_test
+async def test_a_writer_that_ends_refuses_the_changes_of_a_locked_conversation(
+    mariadb: MariaDB, database_url: str, open_harness: OpenHarness, expected_logs: list[str]
+) -> None:
+    expected_logs += [SET_ASIDE, "changes of a conversation are refused"]
+    harness = open_harness()
+    with mariadb.session(name_of(database_url)) as other:
+        other.execute("SELECT * FROM consultation_session WHERE id = 7 FOR UPDATE")
+        locked = harness.writer.append(new_message("locked"))
+        await harness.close()
+        assert isinstance(await outcome(locked), Unavailable)
 
 
 @pytest.mark.gen_test
@@ -391,29 +493,3 @@ async def test_a_message_larger_than_the_server_accepts_fails_alone(
         mariadb.run(f"SET GLOBAL max_allowed_packet = {largest}")
     assert isinstance(outcomes[1], Unavailable)
     assert stored(database) == harness.published_texts == ["a", "b"]
-
-
-@pytest.mark.gen_test
-async def test_a_server_that_has_lost_acknowledged_commits_is_reported(
-    mariadb: MariaDB,
-    database: pw.Database,
-    database_url: str,
-    open_harness: OpenHarness,
-    expected_logs: list[str],
-) -> None:
-    expected_logs.append("the database has gone back by 2 commits")
-    harness = open_harness()
-    for n in range(3):
-        await harness.writer.append(new_message(f"m{n}"))
-    mariadb.run(f"USE {name_of(database_url)}", "UPDATE writer SET number = number - 2")
-    assert (await harness.writer.append(new_message("after"))).seq == 4
-    assert stored(database) == ["m0", "m1", "m2", "after"]
-
-
-@pytest.mark.gen_test
-async def test_a_closed_writer_removes_its_row(database: pw.Database, open_harness: OpenHarness) -> None:
-    harness = open_harness()
-    await harness.writer.append(new_message("a"))
-    assert models.WriterProcess.select().count(database) == 1
-    harness.writer.close()
-    assert models.WriterProcess.select().count(database) == 0

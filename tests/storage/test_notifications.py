@@ -1,5 +1,7 @@
 """Inboxes, and the receipts of all threads."""
 
+from typing import Any
+
 import peewee as pw
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, transact
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import Kind, Notification, Person, Thread
-from tornado_chat.storage import health, models, notifications, receipts
+from tornado_chat.storage import health, models, notifications, read_marks, receipts, schema
 
 DATA = {"apointmentId": 3, "consultantId": 5}
 
@@ -85,6 +87,21 @@ def test_a_notification_of_another_person_cannot_be_read(database: pw.Database) 
 A, B = Thread(Kind.SESSION, 1), Thread(Kind.RECORD, 1)
 
 
+@pytest.fixture
+def _threads(database: pw.Database) -> None:
+    for table in (models.ConsultationSession, models.SupervisorConsultation):
+        make_thread(database, table, last_seq=9)
+
+
+def make_thread(database: pw.Database, table: Any, last_seq: int) -> None:
+    """Insert the thread 1 of a kind."""
+    row = {"id": 1, "asker": "user:1", "helper": "consultant:2", "state": "active", "created": NOW}
+    if table is models.SupervisorConsultation:
+        row["session"] = 1
+    table.insert(last_seq=last_seq, **row).execute(database)
+
+
+@pytest.mark.usefixtures("_threads")
 def test_there_is_no_receipt_before_the_first_one(database: pw.Database) -> None:
     assert receipts.get(database, A, VISITOR) is None
     receipts.advance_receipts(database, [(A, VISITOR, 0)])
@@ -101,19 +118,59 @@ some_receipt = st.tuples(st.sampled_from([A, B]), st.sampled_from([VISITOR, COUN
 
 
 @settings(max_examples=50, deadline=None)
-@given(batches=st.lists(st.lists(some_receipt, max_size=6), max_size=4))
-def test_a_receipt_never_goes_back(batches: list[list[tuple[Thread, Person, int]]]) -> None:
+@given(batches=st.lists(st.lists(some_receipt, max_size=6), max_size=4), last=st.integers(0, 9))
+def test_a_receipt_never_goes_back_and_is_never_ahead_of_its_thread(
+    batches: list[list[tuple[Thread, Person, int]]], last: int
+) -> None:
     database = pw.SqliteDatabase(":memory:")
-    with database.bind_ctx([models.Receipt]):
-        database.create_tables([models.Receipt])
+    schema.upgrade(database)
+    for table in (models.ConsultationSession, models.SupervisorConsultation):
+        make_thread(database, table, last)
     highest: dict[tuple[Thread, Person], int] = {}
     try:
         for batch in batches:
             receipts.advance_receipts(database, batch)
             for thread, reader, seq in batch:
-                highest[thread, reader] = max(seq, highest.get((thread, reader), 0))
+                if seq <= last:
+                    highest[thread, reader] = max(seq, highest.get((thread, reader), 0))
         for thread in (A, B):
             for reader in (VISITOR, COUNSELLOR):
                 assert receipts.get(database, thread, reader) == highest.get((thread, reader))
     finally:
         database.close()
+
+
+# --- positions that are ahead of their threads, as tables of different copies were mixed ---
+
+
+def set_positions(database: pw.Database, table: Any, seq: int) -> None:
+    table.insert(kind=A.kind.value, thread_id=A.id, reader=VISITOR.key, seq=seq).execute(database)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_a_receipt_ahead_of_its_thread_counts_as_none_and_is_removed(database: pw.Database) -> None:
+    set_positions(database, models.Receipt, 10)
+    assert receipts.get(database, A, VISITOR) is None
+    found = receipts.find_ahead(database)
+    assert found == [(A, VISITOR.key)]
+    assert transact(database, lambda tx: receipts.remove_ahead(tx, found))[0] == 1
+    assert not receipts.find_ahead(database)
+    receipts.advance_receipts(database, [(A, VISITOR, 2)])
+    assert receipts.get(database, A, VISITOR) == 2
+    assert transact(database, lambda tx: receipts.remove_ahead(tx, found))[0] == 0  # not ahead any more
+
+
+@pytest.mark.usefixtures("_threads")
+def test_a_read_mark_ahead_of_its_thread_is_not_shown_and_is_removed_or_replaced(
+    database: pw.Database,
+) -> None:
+    set_positions(database, models.ReadMark, 10)
+    models.Message.insert(
+        kind=A.kind.value, thread_id=A.id, seq=3, sender=VISITOR.key, text="x", time=NOW, media="text"
+    ).execute(database)
+    assert read_marks.read_marks(database, A) == []
+    found = read_marks.find_ahead(database)
+    assert found == [(A, VISITOR.key)]
+    transact(database, lambda tx: read_marks.set_read_mark(tx, A, VISITOR, 2))
+    assert [mark.seq for mark in read_marks.read_marks(database, A)] == [2]
+    assert transact(database, lambda tx: read_marks.remove_ahead(tx, found))[0] == 0

@@ -14,7 +14,7 @@ from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import models
 from tornado_chat.storage.database import ReaderPool
 from tornado_chat.storage.messages import AppendRequest
-from tornado_chat.storage.streams import MESSAGES, NOTIFICATIONS, open_cursor
+from tornado_chat.storage.streams import MESSAGES, NOTIFICATIONS, cursor_position, open_cursor
 from tornado_chat.storage.writer import Transaction, Writer
 
 THREADS = [Thread(Kind.SESSION, n) for n in range(1, 5)]
@@ -138,7 +138,7 @@ async def test_a_follower_gets_every_message_once_while_three_processes_write(
     assert set(heard) == set(stored)
 
 
-def test_a_new_follower_begins_after_the_existing_rows(database: pw.Database) -> None:
+def insert_messages(database: pw.Database) -> None:
     for n in range(3):
         models.Message.insert(
             kind=Kind.SESSION.value,
@@ -149,7 +149,20 @@ def test_a_new_follower_begins_after_the_existing_rows(database: pw.Database) ->
             text=f"{n}",
             time=0,
         ).execute(database)
+
+
+def test_a_new_follower_begins_after_the_existing_rows(database: pw.Database) -> None:
+    insert_messages(database)
     position, _ = transact(database, lambda tx: open_cursor(tx, "audit", MESSAGES))
     assert MESSAGES.since(database, position, 10) == []
     assert texts(MESSAGES.since(database, 0, 2)) == ["0", "1"]
     assert NOTIFICATIONS.since(database, 0, 10) == []
+
+
+def test_a_cursor_after_the_last_row_is_set_back_to_it(database: pw.Database) -> None:
+    """The tables of the cursors and of the messages are from different copies of the database."""
+    insert_messages(database)
+    last, _ = transact(database, lambda tx: open_cursor(tx, "audit", MESSAGES))
+    models.PluginCursor.update(position=last + 10).execute(database)
+    assert transact(database, lambda tx: open_cursor(tx, "audit", MESSAGES))[0] == last
+    assert cursor_position(database, "audit", MESSAGES) == last

@@ -1,6 +1,7 @@
 """The writer thread: group commits, isolated failures, events after the commit, an unavailable database."""
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -9,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import peewee as pw
+import pymysql
 import pytest
 from tornado.ioloop import IOLoop
 
 from tests.storage.conftest import VISITOR, new_session, on_sqlite, open_url, transact
-from tornado_chat.core.errors import ChatError, Conflict, Unavailable
+from tornado_chat.core.errors import ChatError, Conflict, InternalError, Unavailable
 from tornado_chat.core.events import Event, SystemNotice
 from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import messages, models
 from tornado_chat.storage.messages import AppendRequest
+from tornado_chat.storage.transactions import is_permanent
 from tornado_chat.storage.writer import Transaction, Writer
 
 SESSION = Thread(Kind.SESSION, 7)
@@ -215,12 +218,33 @@ async def test_a_job_that_fails_does_not_affect_the_others(
         ]
     outcomes = [await outcome(future) for future in futures]
     assert [o.seq for o in (outcomes[0], outcomes[2], outcomes[4])] == [1, 2, 3]
-    for failed in (outcomes[1], outcomes[3]):
-        assert isinstance(failed, Unavailable)
-        assert failed.code == "not_stored"
+    for failed in (outcomes[1], outcomes[3]):  # neither would succeed if it were tried again
+        assert isinstance(failed, InternalError)
+        assert failed.code == "internal_error"
     assert isinstance(outcomes[1].__cause__, ValueError)
     assert harness.stored() == harness.published_texts() == ["a", "b", "c"]
     assert len(harness.published) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [
+        (ValueError("a fault of the program"), True),
+        (KeyError("another"), True),
+        (pw.DataError("too long"), True),
+        (sqlite3.ProgrammingError("wrong number of values"), True),
+        (pymysql.err.ProgrammingError(1064, "syntax"), True),
+        (sqlite3.OperationalError("disk is full"), False),
+        (pw.OperationalError("database is locked"), False),
+        (pymysql.err.OperationalError(2013, "lost"), False),
+        (pymysql.err.IntegrityError(1062, "another transaction was first"), False),
+        (OSError("no file descriptors"), False),
+        (MemoryError(), False),
+    ],
+    ids=repr,
+)
+def test_errors_after_which_another_try_cannot_succeed(error: Exception, permanent: bool) -> None:
+    assert is_permanent(error) is permanent
 
 
 @pytest.mark.gen_test
@@ -326,9 +350,7 @@ async def test_a_read_only_database_refuses_clearly_and_works_again_when_it_is_w
     harness = open_harness()
     writable = dict(harness.database.connect_params)
     harness.database.init(f"file:{harness.file}?mode=ro", uri=True, pragmas={"foreign_keys": 1})
-    with harness.held():
-        futures = [harness.writer.append(new_message(text)) for text in "ab"]
-    for future in futures:
+    for future in [harness.writer.append(new_message(text)) for text in "ab"]:
         refused = await outcome(future)
         assert isinstance(refused, Unavailable)
         assert refused.code == "not_stored"
@@ -355,3 +377,72 @@ async def test_a_commit_that_fails_refuses_its_whole_batch_and_publishes_none_of
     assert harness.published == []
     assert (await harness.writer.append(new_message("b"))).seq == 1
     assert harness.stored() == harness.published_texts() == ["b"]
+
+
+# --- the database goes back to an older copy ---
+
+CHANGED_ROW = {
+    "earlier": ("UPDATE writer SET number = number - 2", "by 2 commits"),
+    "missing": ("DELETE FROM writer", "by 3 commits"),
+    "later": ("UPDATE writer SET number = number + 5", "by an unknown number of commits"),
+}
+"""What another copy may have in the row of this process, and what the log says."""
+
+
+@pytest.mark.parametrize(("statement", "text"), CHANGED_ROW.values(), ids=CHANGED_ROW)
+@pytest.mark.gen_test
+async def test_an_older_copy_is_noticed_before_the_next_transaction(
+    open_harness: OpenHarness,
+    expected_logs: list[str],
+    caplog: pytest.LogCaptureFixture,
+    statement: str,
+    text: str,
+) -> None:
+    expected_logs.append(f"the database has gone back {text}")
+    noticed = asyncio.Event()
+    harness = open_harness(on_went_back=noticed.set)
+    for n in range(3):
+        await harness.writer.append(new_message(f"m{n}"))
+    assert not noticed.is_set()
+    with closing(open_url(harness.url)) as other:
+        other.execute_sql(statement)
+    assert await harness.writer.run(lambda tx: tx.went_back)
+    await noticed.wait()
+    assert (await harness.writer.append(new_message("after"))).seq == 4
+    assert len(caplog.records) == 1
+
+
+@on_sqlite
+@pytest.mark.gen_test
+async def test_nothing_is_stored_in_a_file_that_was_removed_or_replaced(
+    open_harness: OpenHarness, expected_logs: list[str], tmp_path: Path
+) -> None:
+    expected_logs += [
+        "has been removed; nothing can be stored until it is back",
+        "the database has gone back",
+    ]
+    noticed = asyncio.Event()
+    harness = open_harness(on_went_back=noticed.set)
+    await harness.writer.append(new_message("stored"))
+    away = tmp_path / "away"
+    harness.file.rename(away)
+    for _ in range(2):
+        assert isinstance(await outcome(harness.writer.append(new_message("refused"))), Unavailable)
+    assert not noticed.is_set()
+    away.rename(harness.file)
+    assert (await harness.writer.append(new_message("again"))).seq == 2
+    shutil.copy(harness.file, away)
+    away.rename(harness.file)
+    assert isinstance(await outcome(harness.writer.append(new_message("refused"))), Unavailable)
+    await noticed.wait()
+
+
+@pytest.mark.gen_test
+async def test_the_row_of_a_writer_is_removed_at_its_end(
+    database: pw.Database, open_harness: OpenHarness
+) -> None:
+    harness = open_harness()
+    await harness.writer.append(new_message("a"))
+    assert models.WriterProcess.select().count(database) == 1
+    harness.close()
+    assert models.WriterProcess.select().count(database) == 0

@@ -27,7 +27,7 @@ from tests.client.test_client import (
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import ConnectionClosed
 from tornado_chat.terminal import Dialect, close_text, terminal
-from tornado_chat.terminal.screen import Screen, printable, read_lines
+from tornado_chat.terminal.screen import Screen, read_lines
 
 CHAT = "/chat?sessionId=2&type=0"
 USER = "/v1/ws/user/connect"
@@ -342,8 +342,10 @@ async def test_notifications(server: ScriptedServer) -> None:
 # --- the screen ---
 
 
-def test_control_characters_are_replaced() -> None:
-    assert printable("a\x1b[2Jb\x07\x9bc\nd👩‍👧") == "a�[2Jb��c\nd👩‍👧"
+def test_control_characters_are_shown_as_such() -> None:
+    out = io.StringIO()
+    Screen(out, echoes=False).show_line("←", "a\x1b[2Jb\x07\x9bc\rd\n06:00:00 ← e👩‍👧", "2025-03-20T08:26:45")
+    assert out.getvalue() == ("08:26:45 ← a\\x1b[2Jb\\x07\\x9bc\\rd\n           06:00:00 ← e👩‍👧\n")
 
 
 def shown_on_a_terminal() -> str:

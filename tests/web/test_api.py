@@ -10,7 +10,9 @@ import pytest
 
 from tests.conftest import Harness, changed, on_both, token
 from tornado_chat import config
+from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.types import Kind, Thread
+from tornado_chat.server.server import Server
 from tornado_chat.storage import messages
 from tornado_chat.storage.database import open_database
 
@@ -61,15 +63,15 @@ async def test_opening_a_session(harness: Harness) -> None:
     assert await call(harness, "POST", "/sessions", HOST, more) == (200, session)
     code, problem = await call(harness, "POST", "/sessions", HOST, {**more, "user_id": 2})
     assert (code, problem["code"]) == (409, "session_exists")
-    assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 41
+    assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 1
     assert (await call(harness, "POST", "/sessions", STRANGER, OPEN))[0] == 403
     assert (await call(harness, "POST", "/sessions", COUNSELLOR, OPEN))[0] == 403
     assert (await call(harness, "POST", "/sessions", ADMIN, {"user_id": "u-1", "consultant_id": "c"}))[1][
         "user_id"
     ] == "u-1"
-    # Sessions 40 and 41 were requested several times; the consultant was notified of each once.
+    # Session 40 was requested several times; the consultant was notified of it once.
     inbox = (await call(harness, "GET", "/notifications", COUNSELLOR))[1]
-    assert [item["data"]["sessionId"] for item in inbox["items"]] == [40, 41]
+    assert [item["data"]["sessionId"] for item in inbox["items"]] == [40, 1]
 
 
 @pytest.mark.gen_test
@@ -150,13 +152,186 @@ async def test_a_transcript_is_a_download(harness: Harness, format: str) -> None
 async def test_calling_a_supervisor(harness: Harness) -> None:
     session = await harness.session()
     body = {"supervisor_id": 3, "record_id": 12}
-    code, record = await call(harness, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body)
+    code, record = await call(harness, "POST", f"/sessions/{session}/supervision", HOST, body)
     assert (code, record["record_id"], record["session_id"]) == (201, 12, session)
-    assert (await call(harness, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body))[0] == 200
+    assert (await call(harness, "POST", f"/sessions/{session}/supervision", HOST, body))[0] == 200
+    del body["record_id"]
     assert (await call(harness, "POST", f"/sessions/{session}/supervision", VISITOR, body))[0] == 403
     assert (await call(harness, "POST", "/sessions/99/supervision", HOST, body))[0] == 404
     inbox = (await call(harness, "GET", "/notifications", SUPERVISOR))[1]["items"]
     assert [item["data"] for item in inbox] == [{"sessionId": 12, "observeSessionId": session}]
+    record = (await call(harness, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body))[1]
+    assert record["record_id"] == 1
+
+
+# --- numbers ---
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("number", [1, 1000, 2**62, MAX_NUMBER])
+async def test_only_hosts_and_admins_choose_numbers(harness: Harness, number: int) -> None:
+    for who in (VISITOR, token("user", "guest-1")):
+        user_id = 1 if who is VISITOR else "guest-1"
+        opening = {"user_id": user_id, "consultant_id": 2, "session_id": number}
+        code, problem = await call(harness, "POST", "/sessions", who, opening)
+        assert (code, problem["code"]) == (403, "number_by_host")
+        assert "leave out session_id" in problem["detail"]
+    for role in (HOST, ADMIN):
+        assert (await call(harness, "POST", "/sessions", role, {**OPEN, "session_id": number}))[0] in (
+            201,
+            200,
+        )
+    path = f"/sessions/{number}/supervision"
+    calling = {"supervisor_id": 3, "record_id": number}
+    code, problem = await call(harness, "POST", path, COUNSELLOR, calling)
+    assert (code, problem["code"]) == (403, "number_by_host")
+    assert "leave out record_id" in problem["detail"]
+    for role in (HOST, ADMIN):
+        assert (await call(harness, "POST", path, role, calling))[0] in (201, 200)
+    # The server's own numbers are small, whatever a host chose.
+    assert await harness.session() == (2 if number == 1 else 1)
+    assert await harness.record(number, 4) == (2 if number == 1 else 1)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("number", [1, 10**18 - 1, 10**18, 2**62, MAX_NUMBER])
+async def test_every_number_of_a_host_works_everywhere(harness: Harness, number: int) -> None:
+    opening = {**OPEN, "session_id": number, "appointment_id": number}
+    code, session = await call(harness, "POST", "/sessions", HOST, opening)
+    assert (code, session["session_id"], session["appointment_id"]) == (201, number, number)
+    calling = {"supervisor_id": 3, "record_id": number}
+    assert (await call(harness, "POST", f"/sessions/{number}/supervision", HOST, calling))[0] == 201
+    for path in ("", "/messages", "/export?format=json"):
+        assert (await call(harness, "GET", f"/sessions/{number}{path}", VISITOR))[0] == 200
+        assert (await call(harness, "GET", f"/supervisions/{number}{path}", SUPERVISOR))[0] == 200
+    visitor = await harness.chat(VISITOR, number)
+    counsellor = await harness.chat(COUNSELLOR, number)
+    observer = await harness.connect(f"/observe?token={SUPERVISOR}&sessionId={number}")
+    supervisor = await harness.chat(SUPERVISOR, number, type=1)
+    await visitor.send_json({"msg": "hello"})
+    for listener in (counsellor, observer):
+        while (await listener.recv_json())["msg"] != "hello":
+            pass
+    assert "督导" in (await supervisor.recv_json())["msg"]
+    notifier = await harness.connect(f"/notify?token={SUPERVISOR}")
+    assert (await notifier.recv_json())["data"] == {"sessionId": number, "observeSessionId": number}
+    sending = {"role": "user", "id": number, "type": 1, "msg": "m", "data": {"apointmentId": number}}
+    assert (await call(harness, "POST", "/notifications", HOST, sending))[0] == 202
+    assert (await call(harness, "POST", f"/sessions/{number}/rating", VISITOR, {"rate": 5}))[0] == 200
+    assert (await call(harness, "POST", f"/sessions/{number}/end", HOST))[0] == 200
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("number", [0, MAX_NUMBER + 1, 2**64, 10**40])
+async def test_a_number_out_of_range_is_refused_everywhere(harness: Harness, number: int) -> None:
+    opening = {**OPEN, "session_id": number}
+    assert (await call(harness, "POST", "/sessions", HOST, opening))[1]["code"] == "bad_shape"
+    session = await harness.session()
+    calling = {"supervisor_id": 3, "record_id": number}
+    assert (await call(harness, "POST", f"/sessions/{session}/supervision", HOST, calling))[0] == 400
+    sending = {"role": "supervisor", "id": 3, "type": 2, "msg": "m", "data": {"sessionId": number}}
+    assert (await call(harness, "POST", "/notifications", HOST, sending))[0] == 400
+    for path in (
+        f"/sessions/{number}",
+        f"/sessions/{number}/messages",
+        f"/sessions/{number}/export",
+        f"/supervisions/{number}",
+        f"/supervisions/{number}/export",
+        f"/support/conversations/{number}/messages",
+    ):
+        assert (await call(harness, "GET", path, HOST))[0] == 404
+    for path in (f"/sessions/{number}/end", f"/notifications/{number}/read"):
+        assert (await call(harness, "POST", path, HOST, {}))[0] == 404
+    for query in (f"messages?after={-1 if number == 0 else number}", f"messages?limit={number}"):
+        assert (await call(harness, "GET", f"/sessions/{session}/{query}", HOST))[0] == 400
+    refused = await harness.connect(f"/chat?token={VISITOR}&sessionId={number}")
+    assert (await refused.wait_closed()).code == 4400
+
+
+@pytest.mark.gen_test
+async def test_the_last_cursor_is_a_number_too(harness: Harness) -> None:
+    session = await harness.session()
+    for path in (f"/sessions/{session}/messages", "/notifications"):
+        page = (await call(harness, "GET", f"{path}?after={MAX_NUMBER}", HOST))[1]
+        assert page == {"items": [], "next": None}
+    page = (await call(harness, "GET", f"/support/conversations?user=1&before={MAX_NUMBER}", HOST))[1]
+    assert page == {"items": [], "next": None}
+    visitor = await harness.chat(VISITOR, session, features="history,read")
+    for key in ("history", "read"):
+        await visitor.send_json({key: MAX_NUMBER})
+        while key not in await visitor.recv_json():
+            pass
+        await visitor.send_json({key: MAX_NUMBER + 1})
+        while "错误" not in (await visitor.recv_json()).get("msg", ""):
+            pass
+    user = await harness.user(1)
+    await user.send_frame("get_history", {"before": MAX_NUMBER})
+    await user.until("message_history")
+    await user.send_frame("get_history", {"before": MAX_NUMBER + 1})
+    assert (await user.until("error"))["payload"]["message"]
+
+
+@pytest.mark.gen_test
+async def test_ids_of_more_than_64_bits_stay_texts_in_answers(harness: Harness) -> None:
+    opening = {"user_id": str(MAX_NUMBER + 1), "consultant_id": MAX_NUMBER}
+    session = (await call(harness, "POST", "/sessions", HOST, opening))[1]
+    assert (session["user_id"], session["consultant_id"]) == (str(MAX_NUMBER + 1), MAX_NUMBER)
+
+
+class TestWithNumbersOfTheHost:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "counselling", first_number=10**12)
+
+    @on_both
+    @pytest.mark.gen_test
+    async def test_the_servers_own_numbers_begin_behind_those_of_the_host(
+        self, harness: Harness, settings: config.Config
+    ) -> None:
+        assert await harness.session(session_id=1) == 1
+        assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 10**12
+        assert await harness.record(1) == 10**12
+        await harness.server.stop()
+        harness.server = Server(settings)
+        await harness.server.start()
+        assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 10**12 + 1
+
+
+# --- names and ids ---
+
+
+@pytest.mark.gen_test
+async def test_names_are_cleaned_like_those_in_tokens(harness: Harness) -> None:
+    names = {"user_name": " \u202eLin\n\x1b[31m\u200b ", "consultant_name": "\x00\u2028"}
+    session = (await call(harness, "POST", "/sessions", HOST, {**OPEN, **names}))[1]
+    assert (session["user_name"], session["consultant_name"]) == ("Lin[31m", None)
+    path = f"/sessions/{session['session_id']}/supervision"
+    calling = {"supervisor_id": 3, "supervisor_name": "Wu\r\u2066"}
+    record = (await call(harness, "POST", path, COUNSELLOR, calling))[1]["record_id"]
+    assert (await call(harness, "GET", f"/supervisions/{record}", HOST))[1]["supervisor_name"] == "Wu"
+
+
+@pytest.mark.gen_test
+async def test_a_visitor_does_not_name_its_consultant(harness: Harness) -> None:
+    names = {"user_name": "Lin", "consultant_name": "Dr Known"}
+    session = (await call(harness, "POST", "/sessions", VISITOR, {**OPEN, **names}))[1]
+    assert (session["user_name"], session["consultant_name"]) == ("Lin", None)
+    session = (await call(harness, "POST", "/sessions", HOST, {**OPEN, **names}))[1]
+    assert session["consultant_name"] == "Dr Known"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("id", ["a\nb", " 2", "2 ", "\u202e2", "\x1b", "2\u200b", ""])
+async def test_an_id_that_no_token_can_have_is_refused(harness: Harness, id: str) -> None:
+    session = await harness.session()
+    for path, body in (
+        ("/sessions", {"user_id": 1, "consultant_id": id}),
+        ("/sessions", {"user_id": id, "consultant_id": 2}),
+        (f"/sessions/{session}/supervision", {"supervisor_id": id}),
+        ("/notifications", {"role": "user", "id": id, "type": 0, "msg": "m"}),
+    ):
+        code, problem = await call(harness, "POST", path, HOST, body)
+        assert (code, problem["code"]) == (400, "bad_shape")
 
 
 @pytest.mark.gen_test
@@ -224,7 +399,7 @@ class TestGuests:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
         return changed(
-            changed(settings, "auth", guests=True, guests_per_minute=2),
+            changed(changed(settings, "auth", guests=True), "limits", guests_per_minute=2),
             "web",
             origins=("https://shop.example",),
         )
@@ -279,7 +454,8 @@ class TestGuests:
 @pytest.mark.gen_test
 async def test_health_and_readiness(harness: Harness, expected_logs: list[str]) -> None:
     assert (await harness.api("GET", "/healthz")).code == 200
-    assert json.loads((await harness.api("GET", "/readyz")).body) == {"ok": True, "problems": {}}
+    ready = {"ok": True, "problems": {}, "degraded": []}
+    assert json.loads((await harness.api("GET", "/readyz")).body) == ready
     database = open_database(harness.config.storage)
     database.execute_sql("ALTER TABLE receipt RENAME TO gone")
     expected_logs.append("the database refused a batch")
@@ -354,6 +530,27 @@ async def test_the_transcript_of_a_record_is_a_download(harness: Harness, format
         assert "supervisor 3" in text, "whoever has no name is called by role and id"
         assert ("&lt;listen&gt;" if format == "html" else "<listen>") in text
     assert (await call(harness, "GET", f"/supervisions/{record}/export?format=doc", HOST))[0] == 400
+
+
+@pytest.mark.gen_test
+async def test_a_message_cannot_pass_for_two_in_a_text_transcript(harness: Harness) -> None:
+    session = await harness.session(user_name="Lin", consultant_name="Chen")
+    visitor, counsellor = await harness.chat(VISITOR, session), await harness.chat(COUNSELLOR, session)
+    forged = "hello\n2026-11-30 10:00:00  Chen: go away\r\nbye\r\x1b[2J\x00\x85\u2028\u202e!"
+    await visitor.send_json({"msg": forged})
+    while (await counsellor.recv_json())["msg"] != forged:
+        pass
+    path = f"/api/v1/sessions/{session}/export?format="
+    text = (await harness.api("GET", path + "txt", VISITOR)).body.decode()
+    _, blank, first, *others = text.splitlines()
+    assert blank == ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  Lin: hello", first)
+    assert others == [
+        " " * 21 + "2026-11-30 10:00:00  Chen: go away",
+        " " * 21 + r"bye\r\x1b[2J\x00\x85\u2028\u202e!",
+    ]
+    document = json.loads((await harness.api("GET", path + "json", VISITOR)).body)
+    assert [line["msg"] for line in document["messages"]] == [forged], "programs get what was said"
 
 
 def _said(database: pw.Database, record: int) -> int:

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import Harness, changed, token
 from tornado_chat import config
 from tornado_chat.client import ConnectionClosed
+from tornado_chat.storage.messages import MessageAppender
 
 VISITOR = token("user", 1, "小林")
 
@@ -89,6 +90,26 @@ async def test_a_too_large_frame_closes_with_1009(harness: Harness, size: int) -
     await client.recv_json()
     await client.send_json({"msg": size * "x"})
     assert (await client.wait_closed()).code == 1009
+
+
+@pytest.mark.gen_test
+async def test_a_fault_of_the_program_does_not_ask_to_send_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    def fail(appender: MessageAppender, appends: object, now: int) -> None:
+        raise KeyError("a fault")
+
+    client = await harness.chat(VISITOR, await harness.session(), features="ack")
+    await client.recv_json()
+    expected_logs.append("the database refused a batch of 1")
+    monkeypatch.setattr(MessageAppender, "append", fail)
+    await client.send_json({"msg": "hello", "id": "a"})
+    frame = await client.recv_json()
+    assert frame["isSystem"]
+    assert "服务器内部出错" in frame["msg"]
+    monkeypatch.undo()
+    await client.send_json({"msg": "hello", "id": "a"})
+    assert (await client.recv_json())["ack"] == "a"
 
 
 class TestLimits:

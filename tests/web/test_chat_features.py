@@ -81,6 +81,11 @@ async def test_history_comes_in_pages(harness: Harness) -> None:
         pass
     assert [line["msg"] for line in oldest["history"]] == [str(n) for n in range(1, 11)]
     assert oldest["next"] is None
+    # A client whose position is ahead, as the database has gone back, gets the newest page.
+    await tab.send_json({"history": 10**6})
+    while "history" not in (page := await tab.recv_json()):
+        pass
+    assert page["history"] == newest["history"]
     await visitor.send_json({"history": None})  # a client without the feature
     while "错误" not in (answer := await visitor.recv_json())["msg"]:
         pass

@@ -114,7 +114,7 @@ async def test_pings_also_of_open_sockets(harness: Harness) -> None:
 class TestSlow:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
-        return changed(settings, "limits", outgoing_bytes=2**30)
+        return changed(settings, "limits", outgoing_bytes=2**30, bytes_burst=2**30)
 
     @pytest.mark.gen_test
     async def test_the_unread_limit_of_open_sockets(self, harness: Harness) -> None:
@@ -209,17 +209,27 @@ def made_with(secret: bytes, who: str) -> str:
 
 
 @pytest.mark.gen_test
-async def test_another_secret_applies_to_new_sockets_only(harness: Harness) -> None:
-    there = await harness.connect(f"/notify?token={VISITOR}")
+async def test_another_secret_closes_the_sockets_of_the_first(harness: Harness) -> None:
+    session = await harness.session()
+    visitor = await harness.chat(VISITOR, session)
+    counsellor = await harness.chat(COUNSELLOR, session)
+    waiter, user = await harness.waiter(7), await harness.user(1)
+    await user.until("connect_success")
+    await visitor.recv_json()
+    await counsellor.recv_json()
     write_secret(harness, OTHER_SECRET)
     assert (await harness.server.reload(harness.config)).keys
+    for client in (visitor, counsellor, waiter.client, user.client):
+        closed = await client.wait_closed()
+        assert (closed.code, "key" in closed.reason) == (4401, True)
     refused = await harness.connect(f"/notify?token={VISITOR}")
     assert (await refused.wait_closed()).code == 4401
+    there = await harness.connect(f"/notify?token={made_with(OTHER_SECRET, VISITOR)}")
+    assert not (await harness.server.reload(harness.config)).keys
     host = made_with(OTHER_SECRET, token("service", "host"))
     body = {"role": "user", "id": 1, "type": 0, "msg": "still there"}
     assert (await harness.api("POST", "/api/v1/notifications", host, body)).code == 202
     assert (await there.recv_json())["msg"] == "still there"
-    assert not (await harness.server.reload(harness.config)).keys
 
 
 def write_public_key(path: Path) -> ed25519.Ed25519PrivateKey:
@@ -262,7 +272,8 @@ async def test_a_key_set_keeps_its_known_keys(harness: Harness) -> None:
 @pytest.mark.gen_test
 async def test_guests_and_claims(harness: Harness) -> None:
     assert (await harness.api("POST", "/api/v1/guest")).code == 403
-    await reload(harness, "auth", guests=True, guests_per_minute=1, role_claim="role")
+    await reload(harness, "auth", guests=True, role_claim="role")
+    await reload(harness, "limits", guests_per_minute=1)
     assert 'content="role"' in (await harness.api("GET", "/room")).body.decode()
     answer = await harness.api("POST", "/api/v1/guest")
     assert answer.code == 201
@@ -285,3 +296,108 @@ async def test_an_invalid_key_changes_nothing(harness: Harness) -> None:
         await (await harness.connect(f"/notify?token={VISITOR}")).send_json({})
     await asyncio.sleep(0)
     assert (await harness.api("GET", "/api/v1/notifications", VISITOR)).code == 200
+
+
+# --- failures ---
+
+PLUGIN = """
+from dataclasses import dataclass
+from tornado_chat.plugin_api import Choice, Plugin, PluginSettings, hookimpl
+
+class Moody(Plugin):
+    failing = set()
+
+    @dataclass(frozen=True)
+    class Settings(PluginSettings):
+        mood: str = "good"
+
+    @classmethod
+    def check(cls, settings):
+        if "check" in cls.failing:
+            raise TypeError("check fails")
+
+    @hookimpl
+    def reload(self):
+        if "reload" in self.failing:
+            raise RuntimeError("reload fails")
+
+    class Policy:
+        def __init__(self, failing):
+            self.fails = "rank" in failing
+
+        def rank(self, ticket):
+            if self.fails:
+                raise RuntimeError("rank fails")
+            return (ticket.number,)
+
+        def choose(self, ticket, pool):
+            return Choice(pool.least_loaded().person, "moody")
+
+    @hookimpl
+    def register_queue_policy(self):
+        if "register" in self.failing:
+            raise RuntimeError("register fails")
+        return self.Policy(self.failing)
+"""
+
+
+class TestFailures:
+    @pytest.fixture
+    def settings(self, settings: config.Config, tmp_path: Path) -> config.Config:
+        folder = tmp_path / "plugins.d"
+        folder.mkdir()
+        (folder / "moody.py").write_text(PLUGIN)
+        return changed(settings, "plugins", paths=(str(folder),))
+
+    @pytest.mark.parametrize("failing", ["check", "reload", "register", "rank"])
+    @pytest.mark.gen_test
+    async def test_a_plugin_that_fails_is_named_and_does_not_stop_the_rest(
+        self, harness: Harness, failing: str, expected_logs: list[str]
+    ) -> None:
+        expected_logs += ["moody", "previous queue policy"]
+        (moody,) = (each.plugin for each in harness.server._plugins.loaded)
+        user = await harness.user(1)
+        await user.until("connect_queue")
+        policy, before = harness.server._dispatcher.policy, moody.settings
+        type(moody).failing.add(failing)
+        change = await reload(harness, "limits", connections_per_identity=1)
+        assert change.failed_plugins == ["moody"]
+        assert harness.server._services.limits.connections_per_identity == 1
+        assert moody.settings == before
+        assert (harness.server._dispatcher.policy is policy) is (failing in ("register", "rank"))
+        type(moody).failing.clear()
+        change = await harness.server.reload(harness.config)
+        assert (change.failed_plugins, change.options) == ([], [])
+        await harness.waiter(7)
+        await user.until("connect_success")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("part", ["_access_control", "_hub", "_dispatcher", "_services", "application"])
+async def test_a_part_that_fails_leaves_all_old_values_and_the_next_reload_tries_again(
+    harness: Harness, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = harness.server
+    failing = getattr(server, part)
+    reconfigure = failing.reconfigure
+
+    def values() -> tuple[object, ...]:
+        limits, support = server._services.limits, server._services.support_settings
+        hub, origins = server._hub._ping_interval, server.application._origins.listed
+        return limits, support, hub, origins, server._config, server._dispatcher._settings
+
+    def fail_once(*arguments: Any) -> None:
+        monkeypatch.setattr(failing, "reconfigure", reconfigure)
+        raise RuntimeError("a bug")
+
+    before = values()
+    harness.config = changed(harness.config, "limits", ping_interval=77)
+    harness.config = changed(harness.config, "support", capacity=2)
+    harness.config = changed(harness.config, "web", origins=("https://shop.example",))
+    monkeypatch.setattr(failing, "reconfigure", fail_once)
+    with pytest.raises(RuntimeError, match="a bug"):
+        await server.reload(harness.config)
+    assert values() == before
+    change = await server.reload(harness.config)
+    assert change.options == ["support.capacity", "limits.ping_interval", "web.origins"]
+    assert all(old != new for old, new in zip(before, values(), strict=True))

@@ -33,7 +33,7 @@ async def mute(harness: Harness, path: str) -> tuple[asyncio.StreamReader, async
 class TestSlow:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
-        return changed(settings, "limits", outgoing_bytes=200_000)
+        return changed(settings, "limits", outgoing_bytes=200_000, bytes_burst=2**30)
 
     @pytest.mark.gen_test
     async def test_a_client_that_does_not_read_is_dropped_and_misses_nothing(self, harness: Harness) -> None:

@@ -173,11 +173,17 @@ class TestReady:
     @pytest.mark.gen_test
     async def test_readiness_names_the_problems(self, harness: Harness) -> None:
         answer = await harness.api("GET", "/readyz")
-        assert (answer.code, json.loads(answer.body)) == (200, {"ok": True, "problems": {}})
+        assert (answer.code, json.loads(answer.body)) == (
+            200,
+            {"ok": True, "problems": {}, "degraded": []},
+        )
         harness.server._connections.stop_opening()
         answer = await harness.api("GET", "/readyz")
         problems = {"server": "about to stop"}
-        assert (answer.code, json.loads(answer.body)) == (503, {"ok": False, "problems": problems})
+        assert (answer.code, json.loads(answer.body)) == (
+            503,
+            {"ok": False, "problems": problems, "degraded": []},
+        )
         assert (await harness.api("GET", "/healthz")).code == 200
         assert (await status(harness)).problems == problems
         assert (await metrics(harness))["ready", "server"] == 0

@@ -68,7 +68,7 @@ async def test_the_wrong_role_is_closed_with_4403(harness: Harness, endpoint: st
 @pytest.mark.gen_test
 async def test_errors_leave_the_socket_open(harness: Harness) -> None:
     user = await harness.user(1, connect=False)
-    assert "已经" in await error(user, await user.send_frame("auth", {"token": token("user", 1)}))
+    assert "同一人" in await error(user, await user.send_frame("auth", {"token": token("user", 2)}))
     assert "connect" in await error(user, await user.send_frame("message_text", {"message": "hi"}))
     assert "nonsense" in await error(user, await user.send_frame("nonsense"))
     assert "unready" in await error(user, await user.send_frame("unready"))  # a type of the waiter's endpoint

@@ -48,6 +48,18 @@ async def test_a_new_sign_in_closes_sockets_with_the_feature_kickout(harness: Ha
 
 
 @pytest.mark.gen_test
+async def test_of_many_sign_ins_before_ready_the_newest_remains(harness: Harness) -> None:
+    peers = [await harness.waiter(7, ready=False, features=["kickout", "ack"]) for _ in range(5)]
+    for older in peers[:-1]:
+        await older.until("kickout")
+        assert (await older.client.wait_closed()).code == 4409
+    await peers[-1].until("auth_success")
+    await peers[-1].send_frame("ready")
+    await harness.user(1)
+    await peers[-1].until("new_connection")
+
+
+@pytest.mark.gen_test
 async def test_the_status_names_the_first_waiting_users(harness: Harness) -> None:
     for id in (3, 1):
         peer = await harness.user(id, name=f"N{id}")

@@ -12,6 +12,7 @@ from tornado_chat.wire.websocket import (
     BINARY,
     CLOSE,
     CONTINUATION,
+    MAX_FRAGMENTS,
     PING,
     PONG,
     TEXT,
@@ -48,9 +49,11 @@ def parser(max_message_bytes: int = 1 << 20) -> Parser:
 
 
 def drained(one: Parser) -> list[Event]:
+    """Return the messages and control frames, without the fragments of unfinished messages."""
     found = []
     while (event := one.next()) is not None:
-        found.append(event)
+        if event[0] != CONTINUATION:
+            found.append(event)
     return found
 
 
@@ -124,6 +127,35 @@ def test_single_bytes_give_the_same_messages(said: tuple[list[Event], bytes]) ->
         one.feed(data[i : i + 1])
         found += drained(one)
     assert found == expected
+
+
+def test_each_call_takes_one_frame_and_returns_fragments_of_unfinished_messages() -> None:
+    one = parser()
+    one.feed(client_frame(TEXT, b"a", fin=False))
+    one.feed(client_frame(CONTINUATION, b"", fin=False) + client_frame(PING, b"p"))
+    one.feed(client_frame(CONTINUATION, b"b") + client_frame(BINARY, b"c"))
+    assert [one.next() for _ in range(6)] == [
+        (CONTINUATION, b"a"),
+        (CONTINUATION, b""),
+        (PING, b"p"),
+        (TEXT, "ab"),
+        (BINARY, b"c"),
+        None,
+    ]
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_a_message_has_a_maximum_number_of_fragments(opcode: int) -> None:
+    for count in (MAX_FRAGMENTS, MAX_FRAGMENTS + 1):
+        frames = client_frame(opcode, b"a", fin=False)
+        frames += client_frame(CONTINUATION, b"", fin=False) * (count - 2) + client_frame(CONTINUATION, b"z")
+        found, failure = parsed(frames * 2)
+        if count == MAX_FRAGMENTS:
+            assert found == [(opcode, "az" if opcode == TEXT else b"az")] * 2
+            assert failure is None
+        else:
+            assert found == []
+            assert failure == Failure(1009, "too many fragments")
 
 
 @given(st.binary(max_size=200))

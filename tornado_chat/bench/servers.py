@@ -21,6 +21,11 @@ UNLIMITED_OPTIONS = (
     "limits.messages_per_second=1000000",
     "limits.burst=1000000",
     "limits.connections_per_identity=100000",
+    "limits.sockets_per_minute=1000000",
+    "limits.requests_per_minute=1000000",
+    "limits.sessions_per_hour=1000000",
+    "limits.bytes_per_second=1000000000",
+    "limits.bytes_burst=1000000000",
     "logging.level=warning",
     "plugins.enabled=",
 )

@@ -17,6 +17,7 @@ from tornado_chat.cli.export import export
 from tornado_chat.cli.import_sqlite import import_
 from tornado_chat.cli.maintenance import compact, operations, prune
 from tornado_chat.cli.plugins import PluginCommandGroup, plugins
+from tornado_chat.cli.revocations import list_revocations, revoke, unrevoke
 from tornado_chat.cli.serving import demo, serve, talk
 from tornado_chat.cli.staff import staff
 from tornado_chat.cli.status import status
@@ -47,6 +48,9 @@ for command in (
     export,
     erase,
     staff,
+    revoke,
+    unrevoke,
+    list_revocations,
     plugins,
     bench,
 ):

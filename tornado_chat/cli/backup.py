@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tornado_chat import config as configuration
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
 from tornado_chat.cli.person_data import confirm, mysql_arguments, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
+from tornado_chat.core.plain_text import escape_controls
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
@@ -74,7 +76,7 @@ def backup(
     _require_space(database, target.parent)
     with sigterm_as_interrupt(), _temporary_path(target) as new:
         _copy_database(database, new, "copying")
-        info = verify_backup(new)
+        info = verify_backup(new, shown_path=database)
         if force:
             new.replace(target)
         else:
@@ -151,7 +153,8 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
     if erased:
         click.echo("these people were erased after the backup, and their data are back; erase them again:")
         for person in erased:
-            click.echo(f"    tornado-chat erase --role {person.role.value} --user {person.id}")
+            id = shlex.quote(escape_controls(person.id))
+            click.echo(f"    tornado-chat erase --role {person.role.value} --user {id}")
 
 
 def _in_use(database: Path) -> str:
@@ -174,7 +177,8 @@ def verify_backup(path: Path, shown_path: Path | None = None) -> "DatabaseInfo":
     """Check every page of the database ``path``, and describe its contents.
 
     :arg shown_path: the file to name in errors; ``path`` by default.
-    :raises ClickException: the file is missing, damaged, or not a database of tornado-chat.
+    :raises ClickException: the file is missing, damaged, not a database of tornado-chat, or has triggers,
+        views or other objects that tornado-chat did not create.
     """
     from tornado_chat.storage import sqlite_files
 
@@ -189,7 +193,26 @@ def verify_backup(path: Path, shown_path: Path | None = None) -> "DatabaseInfo":
     info = _describe(path)
     if info is None or not info.migrations:
         raise click.ClickException(f"{shown_path} is not a database of tornado-chat")
+    if not info.unknown:  # a newer version may have further objects; restore refuses it
+        _refuse_foreign_objects(path, shown_path)
     return info
+
+
+def _refuse_foreign_objects(path: Path, shown_path: Path) -> None:
+    from tornado_chat.storage.foreign_objects import find_foreign_objects
+
+    database = read_only(path)
+    try:
+        found = find_foreign_objects(database)
+    finally:
+        database.close()
+    if found:
+        names = escape_controls(", ".join(found))
+        raise click.ClickException(
+            f"{shown_path} has what tornado-chat did not create: {names}. It could change or copy what the "
+            "server stores. Find out who made it, remove it from the database with sqlite3 (DROP …), and "
+            "make a new backup"
+        )
 
 
 def _describe(path: Path) -> "DatabaseInfo | None":

@@ -7,18 +7,14 @@ from pathlib import Path
 
 import click
 
+from tornado_chat.aio import descriptors
 from tornado_chat.cli.database import check_mysql_server
-from tornado_chat.cli.options import ConfigArguments, Misconfigured, with_config
+from tornado_chat.cli.options import ConfigArguments, Misconfigured, parse_duration_option, with_config
+from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.types import Role
 
-SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _parse_duration(context: click.Context, parameter: click.Parameter, text: str) -> float:
-    match = re.fullmatch(r"(\d{1,9})([smhd])", text, re.ASCII)
-    if match is None or not int(match[1]):
-        raise click.BadParameter(f'"{text}" is not a duration such as 90s, 30m, 12h or 7d')
-    return float(int(match[1]) * SECONDS_PER_UNIT[match[2]])
+MIN_DESCRIPTORS = 1024  # below it, check-config warns
+OWN_DESCRIPTORS = 40  # of a server without connections, roughly
 
 
 @click.command()
@@ -29,7 +25,7 @@ def _parse_duration(context: click.Context, parameter: click.Parameter, text: st
 @click.option("--name", help="The display name.")
 @click.option(
     "--expires",
-    callback=_parse_duration,
+    callback=parse_duration_option,
     default="12h",
     show_default=True,
     help="How long the token is valid, such as 90s, 30m, 12h or 7d.",
@@ -51,7 +47,7 @@ def token(config_arguments: ConfigArguments, id: str, role: str, name: str | Non
             "is at the issuer. Making tokens requires a shared secret, as for HS256"
         )
     # 007 is not the number 7, and other programs cannot read integers of more than 64 bits.
-    is_number = re.fullmatch(r"0|[1-9]\d{0,17}", id, re.ASCII) is not None
+    is_number = re.fullmatch(r"0|[1-9]\d{0,18}", id, re.ASCII) is not None and int(id) <= MAX_NUMBER
     try:
         secret = load_secret(config.auth, config.state_dir)
         text = mint_token(
@@ -80,12 +76,23 @@ def check_config(config_arguments: ConfigArguments) -> None:
     config = config_arguments.load()
     warnings = [*config.warnings, *check_mysql_server(config)]
     click.echo("configuration OK")
+    limit = descriptors.highest_limit()
+    room = max(0, limit - descriptors.reserved(limit) - OWN_DESCRIPTORS)
+    if limit < MIN_DESCRIPTORS:
+        warnings.append(
+            f"few file descriptors: above {room} connections, new ones wait. Raise the hard limit "
+            "(ulimit -Hn)"
+        )
     for warning in warnings:
         click.echo(f"warning: {warning}")
     for path in config_arguments.sources():
         click.echo(f"read {path}")
     if not config_arguments.sources():
         click.echo("no file was read: /etc/tornado-chat has none, so the defaults apply")
+    click.echo(
+        f"file descriptors: up to {limit}, room for about {room} connections in each process. This is the "
+        "limit of this shell; a service has that of its unit, LimitNOFILE="
+    )
 
 
 @click.command()

@@ -6,8 +6,10 @@ from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
 from tornado_chat.cli.person_data import confirm, open_person_data, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
+from tornado_chat.core.numbers import MAX_NUMBER
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+MAX_RETENTION_DAYS = 36500  # as of ``[storage] retention_days``
 
 
 @click.command()
@@ -15,7 +17,7 @@ MICROSECONDS_PER_DAY = 86_400_000_000
     "--older-than",
     "days",
     metavar="DAYS",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MAX_RETENTION_DAYS),
     help="Use this instead of [storage] retention_days.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and change nothing.")
@@ -117,7 +119,11 @@ def compact(config_arguments: ConfigArguments) -> None:
 
 @click.command()
 @click.option(
-    "--last", default=50, show_default=True, type=click.IntRange(1), help="Show the newest N entries."
+    "--last",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1, MAX_NUMBER),
+    help="Show the newest N entries.",
 )
 @with_config
 def operations(config_arguments: ConfigArguments, last: int) -> None:

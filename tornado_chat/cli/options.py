@@ -12,6 +12,7 @@ import click
 
 from tornado_chat import config as configuration
 from tornado_chat.config import loader
+from tornado_chat.core.durations import parse_duration
 
 if TYPE_CHECKING:
     import peewee
@@ -87,6 +88,14 @@ def with_config(command: Callable[Concatenate[ConfigArguments, P], None]) -> Cal
     return with_arguments
 
 
+def parse_duration_option(context: click.Context, parameter: click.Parameter, text: str) -> float:
+    """Return the seconds of an option such as ``12h``, as its callback."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def load_plugins(config: configuration.Config) -> "list[LoadedPlugin]":
     """Return the enabled plugins, in order. :raises Misconfigured: they have mistakes."""
     from tornado_chat.plugins import discovery
@@ -122,7 +131,7 @@ def database_session(config: configuration.Config) -> Iterator[tuple["peewee.Dat
     from tornado_chat.storage.open import explain_error
 
     try:
-        database = open_database(config.storage, without_timeout=True)
+        database = open_database(config.storage, state_dir=config.state_dir, without_timeout=True)
     except (OSError, peewee.ImproperlyConfigured) as error:
         # This error concerns the database's folder or driver. A later OSError is one of the command, for
         # example of a closed pipe.
@@ -133,6 +142,24 @@ def database_session(config: configuration.Config) -> Iterator[tuple["peewee.Dat
         raise database_error(config, explain_error(database, error)) from error
     finally:
         database.close()
+
+
+@contextmanager
+def current_database(
+    config_arguments: ConfigArguments,
+) -> "Iterator[tuple[configuration.Config, peewee.Database]]":
+    """Yield the configuration and the database. :raises ClickException: missing, or not up to date."""
+    config = config_arguments.load()
+    missing = missing_database_text(config)
+    if missing:
+        raise click.ClickException(missing)
+    with database_session(config) as (database, schema):
+        if not all(applied for _, applied in schema.migration_status(database)):
+            raise click.ClickException(
+                f"the database {config.storage.url} has an older schema: make a backup, then run "
+                "`tornado-chat db upgrade` with the same configuration"
+            )
+        yield config, database
 
 
 def database_error(config: configuration.Config, reason: str) -> click.ClickException:

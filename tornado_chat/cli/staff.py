@@ -2,8 +2,6 @@
 
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -11,8 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.cli.options import ConfigArguments, database_session, missing_database_text, with_config
-from tornado_chat.config.sections import Config
+from tornado_chat.cli.options import ConfigArguments, current_database, with_config
 from tornado_chat.core.types import Person, Role, StaffAccount
 
 if TYPE_CHECKING:
@@ -83,7 +80,7 @@ def add(
 
     A person is identified by role and id. With --id the account can belong to a person of the host system.
     """
-    with _accounts(config_arguments) as (config, database):
+    with current_database(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
 
         person = Person(Role(role), id or ID_PREFIX + name)
@@ -105,7 +102,7 @@ def list_(config_arguments: ConfigArguments) -> None:
     """List the accounts."""
     from tornado_chat.cli.formatting import table
 
-    with _accounts(config_arguments) as (config, database):
+    with current_database(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
 
         found = accounts.accounts(database)
@@ -136,7 +133,7 @@ def list_(config_arguments: ConfigArguments) -> None:
 @with_config
 def password(config_arguments: ConfigArguments, name: str, password_stdin: bool, generate: bool) -> None:
     """Set a new password, and sign the account out everywhere."""
-    with _accounts(config_arguments) as (_, database):
+    with current_database(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
 
         found = accounts.find_account(database, name)
@@ -173,7 +170,7 @@ def enable(config_arguments: ConfigArguments, name: str) -> None:
 @with_config
 def remove(config_arguments: ConfigArguments, name: str, yes: bool) -> None:
     """Remove an account. The person's messages are kept."""
-    with _accounts(config_arguments) as (_, database):
+    with current_database(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
 
         _require_account(accounts.find_account(database, name) is not None, name)
@@ -185,27 +182,11 @@ def remove(config_arguments: ConfigArguments, name: str, yes: bool) -> None:
 
 
 def _set_disabled(config_arguments: ConfigArguments, name: str, disabled: bool) -> None:
-    with _accounts(config_arguments) as (_, database):
+    with current_database(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
 
         with database.atomic():
             _require_account(accounts.set_disabled(database, name, disabled), name)
-
-
-@contextmanager
-def _accounts(config_arguments: ConfigArguments) -> Iterator[tuple[Config, "peewee.Database"]]:
-    """Yield the configuration and the database. :raises ClickException: missing, or not up to date."""
-    config = config_arguments.load()
-    missing = missing_database_text(config)
-    if missing:
-        raise click.ClickException(missing)
-    with database_session(config) as (database, schema):
-        if not all(applied for _, applied in schema.migration_status(database)):
-            raise click.ClickException(
-                f"the database {config.storage.url} has an older schema: make a backup, then run "
-                "`tornado-chat db upgrade` with the same configuration"
-            )
-        yield config, database
 
 
 def _require_no_account(database: "peewee.Database", name: str, person: Person, *, chosen: bool) -> None:

@@ -51,8 +51,8 @@ def fetch_status(config: configuration.Config, url: str | None) -> tuple[ServerA
         except TimeoutError as error:
             raise StatusUnavailable(
                 f"the server at {address} accepts the connection, but does not answer within "
-                f"{TIMEOUT_SECONDS:.0f} s: it is still starting, its event loop is blocked, or the machine "
-                "is overloaded; its log may say more"
+                f"{TIMEOUT_SECONDS:.0f} s: it is still starting, its event loop is blocked, it has too few "
+                "file descriptors, or the machine is overloaded; its log may say more"
             ) from error
         except (OSError, http.client.HTTPException) as error:
             failure = error if isinstance(error, OSError) else OSError(str(error))

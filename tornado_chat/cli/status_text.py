@@ -6,7 +6,8 @@ import click
 
 from tornado_chat.cli import formatting
 from tornado_chat.cli.formatting import pad, width_of
-from tornado_chat.core.status import ConversationStatus, Status
+from tornado_chat.core.plain_text import escape_controls
+from tornado_chat.core.status import ConversationStatus, ProcessStatus, Status
 
 MAX_ROWS = 10
 """The rows of a table; the number of further rows is printed below it."""
@@ -34,11 +35,12 @@ def lines(status: Status, address: str) -> Iterator[str]:
 
 def _head(status: Status, address: str) -> Iterator[str]:
     process = status.process
-    state = (
-        click.style("serving", "green", bold=True)
-        if not status.problems
-        else click.style("not serving", "red", bold=True)
-    )
+    if not status.problems:
+        state = click.style("serving", "green", bold=True)
+    elif set(status.problems) <= set(status.degraded):
+        state = click.style("serving, degraded", "yellow", bold=True)
+    else:
+        state = click.style("not serving", "red", bold=True)
     count = len(status.processes)
     processes = f"{count} processes" if count > 1 else f"process {process.pid}"
     yield (
@@ -46,7 +48,7 @@ def _head(status: Status, address: str) -> Iterator[str]:
         f"up {duration(max(each.uptime for each in status.processes))}"
     )
     for part, problem in status.problems.items():
-        yield click.style(f"  {part}: {_clean(problem)}", "red")
+        yield click.style(f"  {part}: {escape_controls(problem)}", "red")
 
 
 def _summary(status: Status) -> Iterator[str]:
@@ -71,7 +73,11 @@ def _summary(status: Status) -> Iterator[str]:
     if len(status.processes) > 1:  # the table of processes shows it
         return
     memory = "" if process.memory is None else f"memory {formatting.size(process.memory)}  "
-    yield _row("process", f"{memory}loop lag {_short_duration(process.loop_lag)}  Python {process.python}")
+    yield _row(
+        "process",
+        f"{memory}loop lag {_short_duration(process.loop_lag)}  descriptors {_descriptors(process)}  "
+        f"Python {process.python}",
+    )
 
 
 def _history(status: Status) -> Iterator[str]:
@@ -91,7 +97,7 @@ def _history(status: Status) -> Iterator[str]:
 def _tables(status: Status) -> Iterator[str]:
     if len(status.processes) > 1:
         yield from _table(
-            ("process", "pid", "sockets", "memory", "loop lag", "up"),
+            ("process", "pid", "sockets", "memory", "loop lag", "descriptors", "up"),
             [
                 (
                     str(each.number),
@@ -99,6 +105,7 @@ def _tables(status: Status) -> Iterator[str]:
                     str(each.sockets),
                     "" if each.memory is None else formatting.size(each.memory),
                     _short_duration(each.loop_lag),
+                    _descriptors(each),
                     duration(each.uptime),
                 )
                 for each in status.processes
@@ -151,6 +158,11 @@ def _tables(status: Status) -> Iterator[str]:
     )
 
 
+def _descriptors(process: ProcessStatus) -> str:
+    """Return the open file descriptors and their limit, as in ``45 of 1024``."""
+    return "" if process.descriptors is None else f"{process.descriptors} of {process.descriptor_limit}"
+
+
 def _conversation_name(conversation: ConversationStatus) -> str:
     return (
         str(conversation.id)
@@ -169,7 +181,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> It
     """Yield a table with aligned columns; nothing if it has no rows. :arg total: the rows that exist."""
     if not rows:
         return
-    cells = [[_clean(cell) for cell in row] for row in rows[:MAX_ROWS]]
+    cells = [[escape_controls(cell) for cell in row] for row in rows[:MAX_ROWS]]
     # The last column is not padded, so that lines copied from a terminal have no trailing blanks.
     widths = [*(max(width_of(row[n]) for row in (head, *cells)) for n in range(len(head) - 1)), 0]
     yield ""
@@ -217,8 +229,3 @@ def _short_duration(seconds: float) -> str:
         ms = 1000 * seconds
         return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
     return f"{seconds:.1f} s"
-
-
-def _clean(text: str) -> str:
-    """Replace control characters: names come from tokens, and must not control the terminal."""
-    return "".join(char if char.isprintable() else "�" for char in text)

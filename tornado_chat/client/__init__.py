@@ -21,7 +21,9 @@ readers and senders get :class:`ConnectionClosed`. If the server refuses a singl
 ``features=()`` makes a client of the seed's protocol only: no ids, no acknowledgements, repeated frames after
 a reconnect. :class:`RawClient` does not reconnect, either.
 
-``token`` is a text, or a function that returns a new token and is called before each connect.
+``token`` is a text, or a function that returns a new token and is called before each connect. It is also
+called before the token of an open connection expires, and the connection goes on with the new one, unless the
+client is one of the seed's protocol. ``client.renew_token(token)`` does so at any time.
 """
 
 from tornado_chat.client.counselling import (
@@ -33,9 +35,10 @@ from tornado_chat.client.counselling import (
     ObserveFrame,
 )
 from tornado_chat.client.raw import RawClient
-from tornado_chat.client.reconnecting_client import Ack, MessageRefused, Options, ReconnectingClient, Token
+from tornado_chat.client.reconnecting_client import Ack, MessageRefused, Options, ReconnectingClient
 from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.client.support import SupportClient, SupportFrame, UserClient, WaiterClient
+from tornado_chat.client.token_expiry import Token
 
 __all__ = [
     "Ack",

@@ -11,10 +11,11 @@ from tornado_chat.client.reconnecting_client import (
     MessageRefused,
     Options,
     ReconnectingClient,
-    Token,
     new_id,
     websocket_url,
 )
+from tornado_chat.client.repeats import RepeatFilter
+from tornado_chat.client.token_expiry import Token
 
 T = TypeVar("T")
 
@@ -75,23 +76,23 @@ class _Counselling(ReconnectingClient[T]):
     ) -> None:
         super().__init__(token, options or Options())
         self.features = tuple(features)
+        if self.features and not isinstance(token, str):
+            self.features = tuple(dict.fromkeys((*self.features, "token")))
         self._endpoint_url = websocket_url(base_url, self._path)
         self._parameters = dict(parameters)
         if self.features:
             self._parameters["features"] = ",".join(self.features)
-        self._last_seq = 0
+        self._repeats = RepeatFilter()
 
     def _url(self) -> str:
         return url_concat(self._endpoint_url, {"token": self._current_token, **self._parameters})
 
-    def _is_repeat(self, seq: int | None) -> bool:
-        """Return True if a frame with this seq was received before; else record the seq."""
-        if seq is None:
-            return False
-        if seq <= self._last_seq:
-            return True
-        self._last_seq = seq
-        return False
+    def _token_frame(self, token: str) -> Mapping[str, Any] | None:
+        return {"token": token} if "token" in self.features else None
+
+    def _is_repeat(self, seq: int | None, time: str | None) -> bool:
+        """Return True if this frame was received before; else record its seq."""
+        return seq is not None and self._repeats.is_repeat(seq, time)
 
 
 class ChatClient(_Counselling[ChatFrame]):
@@ -134,8 +135,8 @@ class ChatClient(_Counselling[ChatFrame]):
         if "ack" in frame:
             self._resolve(frame["ack"], msgspec.convert(frame, Ack))
             return
-        if "msg" not in frame:
-            return  # a history page; these are read by the HTTP API instead
+        if "msg" not in frame or "token" in frame:
+            return  # a history page (these are read by the HTTP API instead), or the answer to a newer token
         received = msgspec.convert({**frame, "raw": frame}, ChatFrame)
         if (
             received.system
@@ -143,7 +144,7 @@ class ChatClient(_Counselling[ChatFrame]):
             and self._resolve(received.id, MessageRefused(received.msg))
         ):
             return
-        if not self._is_repeat(received.seq):
+        if not self._is_repeat(received.seq, received.time):
             self._received.put(received)
 
 
@@ -165,8 +166,10 @@ class NotifyClient(_Counselling[NotifyFrame]):
         super().__init__(base_url, token, {}, features, options)
 
     def _handle_frame(self, frame: dict[str, Any]) -> None:
+        if "token" in frame:
+            return  # the answer to a newer token
         received = msgspec.convert({**frame, "raw": frame}, NotifyFrame)
-        if not self._is_repeat(received.seq):
+        if not self._is_repeat(received.seq, received.time):
             self._received.put(received)
 
 
@@ -189,6 +192,8 @@ class ObserveClient(_Counselling[ObserveFrame]):
         super().__init__(base_url, token, {"sessionId": str(session_id)}, features, options)
 
     def _handle_frame(self, frame: dict[str, Any]) -> None:
+        if "token" in frame:
+            return  # the answer to a newer token
         received = msgspec.convert({**frame, "raw": frame}, ObserveFrame)
-        if not self._is_repeat(received.seq):
+        if not self._is_repeat(received.seq, received.time):
             self._received.put(received)

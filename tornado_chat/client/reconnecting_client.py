@@ -6,6 +6,8 @@ two methods: the URL to connect to, and the handling of received frames.
 """
 
 import asyncio
+import contextlib
+import math
 import random
 import uuid
 from abc import ABC, abstractmethod
@@ -17,10 +19,9 @@ from typing import Any, Generic, Self, TypeVar
 import msgspec
 
 from tornado_chat.client.socket import ClientSocket, ConnectionClosed, ReceiveQueue
+from tornado_chat.client.token_expiry import RENEW_RETRY_SECONDS, Token, renewal_delay
 
 T = TypeVar("T")
-Token = str | Callable[[], str]
-
 RETRY_CODES = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1014, 4408})
 """Close codes of temporary failures of the server, the network or a proxy (1005, 1014): worth a reconnect.
 
@@ -108,6 +109,7 @@ class ReconnectingClient(ABC, Generic[T]):
     def __init__(self, token: Token, options: Options) -> None:
         self._token = token
         self._current_token = ""  # the token of the present connection
+        self._renewal_timer: asyncio.TimerHandle | None = None
         self._options = options
         self._received: ReceiveQueue[T] = ReceiveQueue()
         self._outgoing: dict[str, _PendingFrame] = {}
@@ -162,6 +164,18 @@ class ReconnectingClient(ABC, Generic[T]):
         if self._task is not None:
             await asyncio.wait([self._task])
 
+    def renew_token(self, token: str) -> None:
+        """Use a newer token of the same person from now on, also for the open connection.
+
+        A client whose token is a function does this by itself, before the token expires.
+        """
+        if isinstance(self._token, str):
+            self._token = token
+        frame = self._token_frame(token)
+        if self._handshake_done and frame is not None and token != self._current_token:
+            self._current_token = token
+            self._write(frame)
+
     @property
     def connected(self) -> bool:
         """True while the client is connected and the dialect's handshake is done."""
@@ -208,6 +222,10 @@ class ReconnectingClient(ABC, Generic[T]):
 
         :raises msgspec.ValidationError: the frame is not of this dialect.
         """
+
+    def _token_frame(self, token: str) -> Mapping[str, Any] | None:
+        """Return the frame that replaces the token of the open connection; None: there is none."""
+        return None
 
     def _on_open(self) -> None:
         """Called when a socket is open. A dialect with a handshake overrides this."""
@@ -316,6 +334,7 @@ class ReconnectingClient(ABC, Generic[T]):
         handshake_timer = asyncio.get_running_loop().call_later(
             self._options.timeout_seconds, self._on_handshake_timeout
         )
+        self._schedule_renewal(renewal_delay(self._current_token))
         try:
             self._on_open()
             while True:
@@ -326,10 +345,25 @@ class ReconnectingClient(ABC, Generic[T]):
                     socket.ping_or_close()
         finally:
             handshake_timer.cancel()
+            if self._renewal_timer is not None:
+                self._renewal_timer.cancel()
             self._socket = None
             self._handshake_done = self._is_writing = False
             own_close = self._own_close or ConnectionClosed(1000)
             await socket.close(own_close.code, own_close.reason)
+
+    def _schedule_renewal(self, seconds: float) -> None:
+        if not isinstance(self._token, str) and seconds < math.inf:
+            self._renewal_timer = asyncio.get_running_loop().call_later(seconds, self._renew)
+
+    def _renew(self) -> None:
+        assert not isinstance(self._token, str)
+        before = self._current_token
+        # An error of the token function is raised by the next connect: this connection is still good.
+        with contextlib.suppress(Exception):
+            self.renew_token(self._token())
+        is_newer = self._current_token != before
+        self._schedule_renewal(renewal_delay(self._current_token) if is_newer else RENEW_RETRY_SECONDS)
 
     def _on_frame(self, raw: str | bytes) -> None:
         try:

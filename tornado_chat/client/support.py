@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,13 +12,14 @@ from tornado_chat.client.reconnecting_client import (
     MessageRefused,
     Options,
     ReconnectingClient,
-    Token,
     new_id,
     websocket_url,
 )
+from tornado_chat.client.repeats import RepeatFilter
+from tornado_chat.client.token_expiry import Token
 
 MAX_REMEMBERED_USERS = 1000
-"""Number of users whose last seq a waiter's client keeps, to detect repeated messages.
+"""Number of users whose messages a waiter's client keeps, to detect repeated messages.
 
 Older ones are dropped: no message of so many conversations ago is repeated.
 """
@@ -74,6 +75,7 @@ class SupportClient(ReconnectingClient[SupportFrame]):
         self.features = tuple(features)
         self.uuid: str | None = None  # the client's own address, from `initialize`
         self._endpoint_url = websocket_url(base_url, self._path)
+        self._renewal_id = ""  # of the `auth` that has sent the last newer token
         self._is_joined = True  # the last of _join_type (as in a new client) and _leave_type that was sent
 
     async def send_frame(self, type: str, payload: Any = None, *, to: str | None = None) -> str:
@@ -133,10 +135,16 @@ class SupportClient(ReconnectingClient[SupportFrame]):
             self._write(self._frame(new_id(), "auth", auth))
             if "ack" not in self.features:
                 self._on_authenticated()
+        elif received.reply_id is not None and received.reply_id == self._renewal_id:
+            return  # the answer to a newer token
         elif received.type == "auth_success":
             self._on_authenticated()
         elif received.reply_id is None or not self._answer(received.reply_id, received):
             self._handle_event(received)
+
+    def _token_frame(self, token: str) -> Mapping[str, Any] | None:
+        self._renewal_id = new_id()
+        return self._frame(self._renewal_id, "auth", {"token": token}) if self.features else None
 
     def _on_authenticated(self) -> None:
         self._join()
@@ -171,7 +179,16 @@ class UserClient(SupportClient):
     _leave_type = "disconnect"
     _join_id = ""
     _conversation: Any = None
-    _last_seq = 0
+
+    def __init__(
+        self,
+        base_url: str,
+        token: Token,
+        features: Iterable[str] = ("ack", "seq"),
+        options: Options | None = None,
+    ) -> None:
+        super().__init__(base_url, token, features, options)
+        self._repeats = RepeatFilter()
 
     async def send(self, text: str, *, id: str | None = None) -> Ack | None:
         """Send ``text`` to the waiter; see `ChatClient.send`. The server refuses it while there is none."""
@@ -192,11 +209,9 @@ class UserClient(SupportClient):
             self._is_joined = False
         elif frame.type == "connect_success" and frame.payload_value("conversation") != self._conversation:
             self._conversation = frame.payload_value("conversation")
-            self._last_seq = 0
-        elif frame.seq is not None:
-            if frame.seq <= self._last_seq:
-                return
-            self._last_seq = frame.seq
+            self._repeats = RepeatFilter()
+        elif frame.seq is not None and self._repeats.is_repeat(frame.seq, frame.raw.get("time")):
+            return
         self._received.put(frame)
 
 
@@ -215,7 +230,7 @@ class WaiterClient(SupportClient):
         options: Options | None = None,
     ) -> None:
         super().__init__(base_url, token, features, options)
-        self._last_seqs: dict[str, tuple[Any, int]] = {}  # by the user's address: conversation, last seq
+        self._repeats: dict[str, tuple[Any, RepeatFilter]] = {}  # by the user's address: with conversation
 
     async def send(self, uuid: str, text: str, *, id: str | None = None) -> Ack | None:
         """Send ``text`` to the user with this address; see `ChatClient.send`."""
@@ -231,14 +246,13 @@ class WaiterClient(SupportClient):
         if frame.type == "new_connection":
             self._start_conversation(str(frame.payload_value("uuid")), frame.payload_value("conversation"))
         elif frame.seq is not None and frame.sender is not None:
-            conversation, last_seq = self._last_seqs.get(frame.sender, (None, 0))
-            if frame.seq <= last_seq:
+            _, repeats = self._repeats.setdefault(frame.sender, (None, RepeatFilter()))
+            if repeats.is_repeat(frame.seq, frame.raw.get("time")):
                 return
-            self._last_seqs[frame.sender] = conversation, frame.seq
         self._received.put(frame)
 
     def _start_conversation(self, uuid: str, conversation: Any) -> None:
-        if self._last_seqs.get(uuid, (None, 0))[0] != conversation:
-            self._last_seqs[uuid] = conversation, 0
-        while len(self._last_seqs) > MAX_REMEMBERED_USERS:
-            del self._last_seqs[next(iter(self._last_seqs))]
+        if uuid not in self._repeats or self._repeats[uuid][0] != conversation:
+            self._repeats[uuid] = conversation, RepeatFilter()
+        while len(self._repeats) > MAX_REMEMBERED_USERS:
+            del self._repeats[next(iter(self._repeats))]

@@ -17,6 +17,15 @@ from tornado_chat.core.events import Event
 
 log = logging.getLogger(__name__)
 
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+"""The largest message that is decoded. A part of a full report, 500 facts, may have 5 MB of claims."""
+
+MAX_PROCESS_NAME_CHARS = 128
+"""The longest name of a process: a host name, a process id and a random part."""
+
+MAX_WARNED_KINDS = 100
+"""The number of unknown kinds of messages that the log names; further ones are ignored silently."""
+
 EVENTS: tuple[type[Any], ...] = get_args(Event)
 
 PUBLISHED_NAMES: Mapping[str, str] = {
@@ -80,23 +89,30 @@ class Codec:
 
     def decode_envelope(self, payload: bytes) -> Envelope | None:
         """Return the envelope of ``payload``, or None if ``payload`` was sent by another program."""
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            self._warn_once("a message that is too large")
+            return None
         try:
-            return self._envelope.decode(payload)
-        except msgspec.DecodeError:
+            envelope = self._envelope.decode(payload)
+        except Exception:  # besides DecodeError: RecursionError, if it is nested deeply
             self._warn_once("a message without an envelope")
             return None
+        if len(envelope.process) > MAX_PROCESS_NAME_CHARS:
+            self._warn_once("a message of a process with a long name")
+            return None
+        return envelope
 
     def decode_value(self, envelope: Envelope) -> Any:
         """Return the struct of ``envelope``, or None if a process of another version sent an unknown kind."""
         try:
             return self._decoders[envelope.kind].decode(envelope.content)
-        except (KeyError, msgspec.DecodeError):
+        except Exception:  # KeyError, DecodeError, and any error that a decoder has for bytes of a stranger
             # The error is not logged, because it quotes values.
-            self._warn_once(envelope.kind)
+            self._warn_once(envelope.kind[:MAX_PROCESS_NAME_CHARS])
             return None
 
     def _warn_once(self, kind: str) -> None:
-        if kind not in self._unknown_kinds:
+        if kind not in self._unknown_kinds and len(self._unknown_kinds) < MAX_WARNED_KINDS:
             self._unknown_kinds.add(kind)
             log.warning(
                 "%.100s of another process is not understood and is ignored from now on; "

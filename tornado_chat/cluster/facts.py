@@ -57,6 +57,8 @@ class WaiterPresence(msgspec.Struct, frozen=True, tag="OnDuty"):
     :ivar ready: True if the waiter takes users.
     :ivar address: the address of the waiter for its users, if the waiter has no address yet.
     :ivar claims: the claims of the waiter's last token, for the queue policy.
+    :ivar answers: False if no socket of the waiter in this process answers its pings: the waiter gets no more
+        users until one does.
     """
 
     person: Person
@@ -64,6 +66,7 @@ class WaiterPresence(msgspec.Struct, frozen=True, tag="OnDuty"):
     name: str | None
     address: str
     claims: Mapping[str, Any] = {}
+    answers: bool = True
 
     @property
     def key(self) -> str:

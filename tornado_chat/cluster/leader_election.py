@@ -5,8 +5,9 @@ own facts and reports their changes to the coordinator (``remote_facts`` detects
 coordinator calls itself for its own facts. The coordinator announces itself periodically to all processes;
 when the announcement names a new coordinator, each process sends it a full report of its facts.
 
-While Redis is unreachable, nothing changes: the holder keeps coordinating its own participants and declares
-no process dead, and the other processes wait.
+While Redis is unreachable, the holder keeps coordinating its own participants and declares no process dead,
+and the other processes wait. When its lease has expired, it makes no decisions (``holds_lease``); it begins
+anew with the next lease, as another process may have coordinated in between.
 """
 
 import asyncio
@@ -127,8 +128,9 @@ class ClusterMember:
 
         def handle_if_coordinator(kind: type[Any], handler: MessageHandler) -> None:
             def guarded(process: str, message: Any) -> None:
-                # A process in state STARTING gets full reports later.
-                if self._state is ElectionState.LEADER:
+                # A process in state STARTING gets full reports later; one that was suspended first tries to
+                # renew its lease, and after a gap requests full reports.
+                if self._state is ElectionState.LEADER and not self._was_suspended():
                     handler(process, message)
 
             add_handler(kind, guarded)
@@ -185,6 +187,14 @@ class ClusterMember:
         await asyncio.gather(*self._request_tasks, return_exceptions=True)
         await self._link.flush()
 
+    async def step_down(self) -> None:
+        """Stop coordinating for good, as the memory of this process is wrong; remain in the cluster."""
+        self._lease.back_off(float("inf"))
+        if self._state is not ElectionState.FOLLOWER:
+            self._stop_coordinating()
+            await self._lease.release()
+            self._link.publish(LeaseReleased(), ALL_PROCESSES_CHANNEL)
+
     def status(self) -> Mapping[str, Any]:
         """Return the state of this process, the coordinator and the known processes, for monitoring."""
         if self._state is ElectionState.LEADER:
@@ -211,6 +221,14 @@ class ClusterMember:
         return self._state is ElectionState.LEADER
 
     @property
+    def holds_lease(self) -> bool:
+        """True while this process alone coordinates, by its own monotonic clock.
+
+        False as soon as the lease has expired, also if this process was suspended and has not noticed that.
+        """
+        return self._state is ElectionState.LEADER and self._lease.is_held
+
+    @property
     def is_certain(self) -> bool:
         """True if this process alone coordinates and has received the facts of all processes.
 
@@ -223,12 +241,7 @@ class ClusterMember:
             + self._election_timings.dead_after_seconds
             + self._election_timings.heartbeat_seconds
         )
-        return (
-            self._state is ElectionState.LEADER
-            and self._link.is_connected
-            and self._lease.is_held
-            and has_all_facts
-        )
+        return self.holds_lease and self._link.is_connected and has_all_facts
 
     async def _run(self) -> None:
         while True:
@@ -254,6 +267,10 @@ class ClusterMember:
         if holder == self._link.process:
             if was_follower:  # otherwise it coordinates already, or has just failed to begin
                 self._start_coordinating()
+            elif self._state is not ElectionState.FOLLOWER and not self._lease.is_unbroken:
+                log.info("the lease of this coordinator had expired: it begins anew")
+                self._stop_coordinating()
+                self._start_coordinating()
         elif holder is not None and self._state is not ElectionState.FOLLOWER:
             log.info("%s coordinates now, and this process no more", holder)
             self._stop_coordinating()
@@ -264,6 +281,10 @@ class ClusterMember:
             # A dead process may have stored messages that it did not publish.
             self._link.request_resync()
         self._announce()
+
+    def _was_suspended(self) -> bool:
+        """Return True if this process has not tried to renew its lease for as long as a lease lasts."""
+        return self._loop.time() > self._last_tick + self._election_timings.ttl_seconds
 
     # --- coordinating ---
 
@@ -283,6 +304,12 @@ class ClusterMember:
                 log.warning("this process cannot coordinate now: %s", error.code_for_log)
             else:
                 log.exception("this process cannot coordinate")
+            await self._yield_lease()
+            return
+        if not self._lease.is_held:
+            # The database or this process stood still meanwhile, and another process may coordinate.
+            log.warning("this process cannot coordinate now: its lease has expired while it began")
+            self._coordinator.end()
             await self._yield_lease()
             return
         self._state = ElectionState.LEADER
@@ -327,7 +354,7 @@ class ClusterMember:
         self._link.publish(FullReportRequest(), _process_channel(process))
 
     def _on_request(self, process: str, request: RpcRequest) -> None:
-        if self._state is ElectionState.LEADER:
+        if self._state is ElectionState.LEADER and not self._was_suspended():
             task = asyncio.create_task(self._answer(process, request))
             self._request_tasks.add(task)
             task.add_done_callback(self._request_tasks.discard)

@@ -17,6 +17,10 @@ PROBE_COMMAND = pack_command("UNSUBSCRIBE", "")
 
 PING is not used, because a Redis whose disk is full answers PING with an error.
 """
+SYNC_CHANNEL = b"synchronize"
+SYNC_COMMAND = pack_command("UNSUBSCRIBE", SYNC_CHANNEL)
+"""Another command that only has the purpose of a reply."""
+
 MAX_UNANSWERED_PROBES = 2
 """The number of consecutive probes without any reply after which the connection has failed."""
 
@@ -66,6 +70,8 @@ class Listener:
         self._wake = asyncio.Event()
         self._unconfirmed_batches: deque[SubscriptionBatch] = deque()
         self._unanswered_probes = 0
+        self._sync_waiters: deque[asyncio.Future[None]] = deque()  # in the order of the requests
+        self._unsent_sync_requests = 0
 
     def on_subscription_changed(self, channel: bytes) -> None:
         """Subscribe to or unsubscribe from ``channel``, as ``subscriptions`` contains it now or not."""
@@ -76,6 +82,17 @@ class Listener:
         """Return when Redis has confirmed all present subscriptions, or when the connection has ended."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
+        self._wake.set()
+        await waiter
+
+    async def synchronize(self) -> None:
+        """Return when all messages that are published now have been received, or the connection has ended.
+
+        Redis answers on one connection in order: the reply to a command follows the messages before it.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sync_waiters.append(waiter)
+        self._unsent_sync_requests += 1
         self._wake.set()
         await waiter
 
@@ -114,7 +131,10 @@ class Listener:
         else:
             SubscriptionBatch(waiters=waiters).done()
         data = pack_command("SUBSCRIBE", *added) if added else b""
-        return data + (pack_command("UNSUBSCRIBE", *removed) if removed else b"")
+        data += pack_command("UNSUBSCRIBE", *removed) if removed else b""
+        data += SYNC_COMMAND * self._unsent_sync_requests
+        self._unsent_sync_requests = 0
+        return data
 
     async def read(self) -> None:
         """Receive messages and confirmations until the connection fails.
@@ -133,8 +153,13 @@ class Listener:
                 batch.unconfirmed_count -= 1
                 if not batch.unconfirmed_count:
                     self._unconfirmed_batches.popleft().done()
+            elif kind == b"unsubscribe" and reply[1] == SYNC_CHANNEL:
+                waiter = self._sync_waiters.popleft()
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def close(self) -> None:
         """Wake all waiters, as the connection has ended."""
-        for batch in (*self._unconfirmed_batches, SubscriptionBatch(waiters=self._waiters)):
+        waiters = [*self._waiters, *self._sync_waiters]
+        for batch in (*self._unconfirmed_batches, SubscriptionBatch(waiters=waiters)):
             batch.done()

@@ -15,6 +15,16 @@ class ResyncRequest(msgspec.Struct, frozen=True):
     """
 
 
+class DatabaseWentBack(msgspec.Struct, frozen=True):
+    """To all processes: the database has gone back to an older copy, so start afresh.
+
+    :ivar detected: the time at which the sender noticed that, in microseconds since 1970. A process that has
+        started later has read the older copy, and has nothing to do.
+    """
+
+    detected: int
+
+
 # --- from the coordinator ---
 
 
@@ -89,6 +99,7 @@ class RpcRequest(msgspec.Struct, frozen=True):
 
 ALL_MESSAGES = (
     ResyncRequest,
+    DatabaseWentBack,
     CoordinatorAnnouncement,
     LeaseReleased,
     FullReportRequest,

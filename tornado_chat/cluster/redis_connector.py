@@ -31,6 +31,11 @@ def pack_command(*command: str | bytes | int) -> bytes:
     return packed
 
 
+def needs_operator(error: BaseException) -> bool:
+    """Return True if the error does not pass by itself when Redis is running again."""
+    return isinstance(error, AuthenticationError | NoPermissionError)
+
+
 class NotMasterError(RedisError):
     """The server that Sentinel named as the master is a replica."""
 

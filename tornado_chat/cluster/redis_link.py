@@ -6,8 +6,10 @@ repeated for ever. Messages that are published in the meantime are dropped, beca
 the database. After a reconnect, each process reads missed messages from the database, and a process that has
 dropped events asks the other processes to do the same.
 
-Each process numbers its messages and sends them on one connection, so that a receiver recognises a message
-that it has received already on another channel.
+Each process numbers its messages and sends them on one connection. A message on two channels arrives twice
+with the same bytes, so the last messages of each process suffice to recognise it. The number alone does not:
+a broken process may use the name and the next number of another one, and the true message must not be dropped
+because of that.
 """
 
 import asyncio
@@ -15,6 +17,7 @@ import contextlib
 import logging
 import random
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +26,30 @@ from tornado_chat import config
 from tornado_chat.cluster import messages
 from tornado_chat.cluster.codec import EVENTS, Codec
 from tornado_chat.cluster.listener import Listener
-from tornado_chat.cluster.redis_connector import CONNECTION_ERRORS, RedisConnector, pack_command
+from tornado_chat.cluster.redis_connector import (
+    CONNECTION_ERRORS,
+    RedisConnector,
+    needs_operator,
+    pack_command,
+)
 from tornado_chat.cluster.sender import Sender
 
 log = logging.getLogger(__name__)
 
 MessageHandler = Callable[[str, Any], None]
 """Called with the name of the sending process and the message."""
+
+MAX_SENDERS = 256
+"""The number of processes whose last messages are remembered, to recognise repetitions."""
+
+REMEMBERED_MESSAGES = 8
+"""The number of last messages of a process among which a repetition is recognised."""
+
+REASON_INTERVAL_SECONDS = 60.0
+"""The time after which the same reason of an absence of Redis may be logged again."""
+
+MAX_REASONS = 20
+"""The number of different reasons of one absence that are logged."""
 
 ALL_PROCESSES_CHANNEL = "processes"
 """The channel that every process subscribes to."""
@@ -82,7 +102,9 @@ class Link:
         self._sender: Sender | None = None
         self._listener: Listener | None = None
         self._sequence = 0
-        self._last_received: dict[str, int] = {}
+        # Hashes of the last messages, by sending process; the process that has sent last is at the end.
+        self._last_received: OrderedDict[str, deque[int]] = OrderedDict()
+        self._logged_reasons: dict[str, float] = {}  # of the present absence, with the time of the log line
         self._has_dropped_events = False
         self._resync_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -173,6 +195,17 @@ class Link:
         if self._listener is not None:
             await self._listener.wait_confirmed()
 
+    async def synchronize(self) -> bool:
+        """Receive all messages that the other processes have published until now.
+
+        After this process or Redis was suspended, messages are there that were not received yet. Returns
+        False if the link is disconnected.
+        """
+        if self._listener is None:
+            return False
+        await self._listener.synchronize()
+        return self.is_connected
+
     def unsubscribe(self, channel: str) -> None:
         name = self.key(channel).encode()
         if self._subscriptions.pop(name, name) is None and self._listener is not None:
@@ -198,10 +231,9 @@ class Link:
         envelope = self._codec.decode_envelope(payload)
         if envelope is None or envelope.process == self.process:
             return
-        process, number, _, _ = envelope
-        if number <= self._last_received.get(process, 0):
+        process = envelope.process
+        if self._is_repetition(process, hash(payload)):
             return
-        self._last_received[process] = number
         value = self._codec.decode_value(envelope)
         handler = self._handlers.get(type(value))
         if handler is not None:
@@ -209,6 +241,19 @@ class Link:
                 handler(process, value)
             except Exception:
                 log.exception("the handler of %s of another process failed", type(value).__name__)
+
+    def _is_repetition(self, process: str, message_hash: int) -> bool:
+        """Return True if the process has sent the same message just before; else record it."""
+        last = self._last_received.get(process)
+        if last is None:
+            last = self._last_received[process] = deque(maxlen=REMEMBERED_MESSAGES)
+            if len(self._last_received) > MAX_SENDERS:
+                self._last_received.popitem(last=False)
+        elif message_hash in last:
+            return True
+        last.append(message_hash)
+        self._last_received.move_to_end(process)
+        return False
 
     # --- connecting ---
 
@@ -239,13 +284,17 @@ class Link:
             except Exception as raised:
                 log.exception("the link to Redis failed with an unexpected error")
                 error = raised
-            was_connected, self.problem = self.is_connected, self._connector.describe_error(error)
+            was_connected, last_problem = self.is_connected, self.problem
+            self.problem = self._connector.describe_error(error)
             is_transition = was_connected or first
             if is_transition:
                 lost = time.monotonic()
+                self._logged_reasons = {self.problem: lost}
                 log.warning(
                     "%s; until it is back, the processes receive no events of each other", self.problem
                 )
+            elif self.problem != last_problem:
+                self._log_reason(logging.WARNING if needs_operator(error) else logging.INFO)
             first = False
             self._first_attempt_done.set()
             if is_transition:
@@ -253,6 +302,15 @@ class Link:
                 self._run_callbacks(self._disconnect_callbacks)
             await asyncio.sleep(retry_seconds * random.uniform(0.5, 1))  # noqa: S311 - no secret
             retry_seconds = min(2 * retry_seconds, self._timings.max_retry_seconds)
+
+    def _log_reason(self, level: int) -> None:
+        """Log a further reason of an absence, as the first one may hide the one that an operator can mend."""
+        now, logged = time.monotonic(), self._logged_reasons.get(self.problem)
+        if logged is None and len(self._logged_reasons) >= MAX_REASONS:
+            return
+        if logged is None or now >= logged + REASON_INTERVAL_SECONDS:
+            self._logged_reasons[self.problem] = now
+            log.log(level, "still without Redis: %s", self.problem)
 
     async def _run_connection(self, lost: float, *, first: bool) -> None:
         """Connect and exchange messages until the connection fails.

@@ -4,15 +4,29 @@ Strategy: a process numbers the changes of its facts and sends the last number w
 numbers show that a change was missed, the coordinator requests a full report and passes the differences on.
 The facts of a process begin empty with the number 0. This is correct for a process that has just started; any
 other process has a higher number, so its full report is requested.
+
+Any client of Redis can send messages in the name of a process. A broken client must not do lasting harm by
+that: a change with a number that is known already makes the facts *doubtful*, and the process itself is
+requested to send all of them; names of processes are kept for a bounded time and in a bounded number.
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tornado_chat.cluster.facts import Coordinator, PresenceFact
 
 log = logging.getLogger(__name__)
+
+MAX_PROCESSES = 1000
+"""The number of processes whose facts are kept."""
+
+MAX_REPORT_PARTS = 1000
+"""The number of parts of a full report: half a million facts."""
+
+NAMED_PROCESSES = 10
+"""The number of processes that one log line names."""
 
 
 @dataclass
@@ -23,6 +37,7 @@ class ProcessFacts:
     :ivar last_received_at: the time of the last message of the process.
     :ivar requested_at: the time of the last request for a full report.
     :ivar chunks: the received parts of a full report that belongs to the change ``chunks_number``.
+    :ivar is_doubtful: True if ``facts`` may be wrong although ``number`` is the last one.
     """
 
     last_received_at: float
@@ -31,6 +46,7 @@ class ProcessFacts:
     facts: dict[str, PresenceFact] = field(default_factory=dict)
     chunks: list[tuple[PresenceFact, ...]] = field(default_factory=list)
     chunks_number: int = 0
+    is_doubtful: bool = False
 
 
 class RemoteFacts:
@@ -57,7 +73,7 @@ class RemoteFacts:
         self._now = now
         self._dead_after_seconds = dead_after_seconds
         self._rerequest_seconds = rerequest_seconds
-        self._processes: dict[str, ProcessFacts] = {}
+        self._processes: OrderedDict[str, ProcessFacts] = OrderedDict()  # the last heard at the end
         self._already_known_until = 0.0
 
     def begin(self) -> None:
@@ -83,7 +99,7 @@ class RemoteFacts:
 
     def on_heartbeat(self, process: str, number: int) -> None:
         remote = self._process_facts(process)
-        if remote.number != number:
+        if remote.number != number or remote.is_doubtful:
             self._request_missing(process, remote)
 
     def on_report(self, process: str, number: int, fact: PresenceFact) -> None:
@@ -104,7 +120,7 @@ class RemoteFacts:
         remote = self._process_facts(process)
         if part == 0:
             remote.chunks, remote.chunks_number = [], number
-        if number < remote.number or number != remote.chunks_number or part != len(remote.chunks):
+        if number != remote.chunks_number or part != len(remote.chunks) or parts > MAX_REPORT_PARTS:
             return
         remote.chunks.append(facts)
         if len(remote.chunks) < parts:
@@ -113,6 +129,7 @@ class RemoteFacts:
         before, remote.facts, remote.chunks = remote.facts, current, []
         already_known = not remote.number and self._now() < self._already_known_until
         remote.number = number
+        remote.is_doubtful = False
         for key in before.keys() - current.keys():
             self._deliver_withdrawal(process, key)
         for key, fact in current.items():
@@ -131,12 +148,15 @@ class RemoteFacts:
         """Withdraw the facts of processes that count as dead; return True if there are any."""
         limit = self._now() - self._dead_after_seconds
         dead = [process for process, remote in self._processes.items() if remote.last_received_at < limit]
-        for process in dead:
+        if dead:
+            more = len(dead) - NAMED_PROCESSES
             log.warning(
-                "%s has been silent for %.0f s; its participants count as disconnected",
-                process,
+                "%s%s has been silent for %.0f s; its participants count as disconnected",
+                ", ".join(dead[:NAMED_PROCESSES]),
+                f" and {more} more, each" if more > 0 else "",
                 self._dead_after_seconds,
             )
+        for process in dead:
             self.remove_process(process)
         return bool(dead)
 
@@ -153,16 +173,28 @@ class RemoteFacts:
     def _process_facts(self, process: str) -> ProcessFacts:
         remote = self._processes.get(process)
         if remote is None:
+            if len(self._processes) >= MAX_PROCESSES:
+                self._remove_least()
             remote = self._processes[process] = ProcessFacts(self._now())
         remote.last_received_at = self._now()
+        self._processes.move_to_end(process)
         return remote
+
+    def _remove_least(self) -> None:
+        """Remove the process that is silent for the longest time, of those without facts if there are any.
+
+        A process that exists is requested to report again with its next heartbeat.
+        """
+        without_facts = (process for process, remote in self._processes.items() if not remote.facts)
+        self.remove_process(next(without_facts, None) or next(iter(self._processes)))
 
     def _is_next(self, process: str, remote: ProcessFacts, number: int) -> bool:
         if number == remote.number + 1:
             remote.number = number
             return True
-        if number > remote.number:
-            self._request_missing(process, remote)
+        # A lower number means that another message had this number, or that the process counts anew.
+        remote.is_doubtful |= number <= remote.number
+        self._request_missing(process, remote)
         return False
 
     def _request_missing(self, process: str, remote: ProcessFacts) -> None:

@@ -3,6 +3,7 @@
 from tornado_chat.config.sections import (
     DATABASE_FILE_NAME,
     ETC_DIR,
+    MOVED,
     REMOVED,
     SECTIONS,
     YEAR_SECONDS,
@@ -32,6 +33,7 @@ from tornado_chat.config.sections import (
 __all__ = [
     "DATABASE_FILE_NAME",
     "ETC_DIR",
+    "MOVED",
     "REMOVED",
     "SECTIONS",
     "YEAR_SECONDS",

@@ -27,6 +27,9 @@ KnownOptions = Mapping[str, Mapping[str, Any]]
 Removed = Mapping[str, Mapping[str, str]]
 """By section and removed option: the version since which the option has no effect."""
 
+Moved = Mapping[tuple[str, str], tuple[str, str]]
+"""By old section and option: the new section and option."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -75,7 +78,7 @@ class InvalidValue(ValueError):
 
 
 def read_file(
-    path: Path, known: KnownOptions, removed: Removed, problems: list[Problem]
+    path: Path, known: KnownOptions, removed: Removed, moved: Moved, problems: list[Problem]
 ) -> Iterator[OptionEntry]:
     """Yield the known and the removed options of an ini file, and the options of plugins."""
     source = str(path)
@@ -92,7 +95,8 @@ def read_file(
         section = name.rstrip(DUPLICATE_SECTION_SUFFIX)
         if section in known:
             for option, text in parser.items(name):
-                yield from _if_accepted(OptionEntry(source, section, option, text), known, removed, problems)
+                entry = at_new_place(OptionEntry(source, section, option, text), moved)
+                yield from _if_accepted(entry, known, removed, problems)
         elif section.startswith(PLUGIN_SECTION_PREFIX):
             for option, text in parser.items(name):
                 yield OptionEntry(source, section, option, text)
@@ -101,7 +105,7 @@ def read_file(
 
 
 def read_override(
-    override: str, known: KnownOptions, removed: Removed, problems: list[Problem]
+    override: str, known: KnownOptions, removed: Removed, moved: Moved, problems: list[Problem]
 ) -> Iterator[OptionEntry]:
     """Yield the option that ``SECTION.OPTION=VALUE`` sets, if it is known, removed or of a plugin."""
     name, equals, text = override.partition("=")
@@ -114,7 +118,7 @@ def read_override(
     elif section not in known:
         problems.append(Problem("--set", section, "", _unknown_section(section, known)))
     else:
-        entry = OptionEntry("--set", section, option.lower(), text.strip())
+        entry = at_new_place(OptionEntry("--set", section, option.lower(), text.strip()), moved)
         yield from _if_accepted(entry, known, removed, problems)
 
 
@@ -216,6 +220,12 @@ def with_credentials(entry: OptionEntry, folder: Path, environ: Mapping[str, str
         return str(path) if os.access(path, os.R_OK) else name[0]
 
     return entry._replace(text=re.sub(re.escape(f"{folder}/") + r"([\w.+-]+)", copy, entry.text))
+
+
+def at_new_place(entry: OptionEntry, moved: Moved) -> OptionEntry:
+    """Return ``entry`` with its new section and option, if its option has moved."""
+    section, option = moved.get((entry.section, entry.option), (entry.section, entry.option))
+    return entry._replace(section=section, option=option)
 
 
 # Converting

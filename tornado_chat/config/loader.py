@@ -1,9 +1,10 @@
 """Loader of the configuration: finds and reads the ini files and applies the overrides.
 
 Strategy: ``load`` reads the files and then the overrides, and converts each text to the type of its field. A
-removed option is left out, with a warning in ``Config.warnings``. A mistake is noted as a ``Problem`` and the
-default stays, so that further mistakes are found too; at the end the values are checked against each other
-(``config/validation.py``). If there are problems, all of them are raised together.
+removed option is left out, with a warning in ``Config.warnings``; a moved option is read at its old place,
+too. A mistake is noted as a ``Problem`` and the default stays, so that further mistakes are found too; at the
+end the values are checked against each other (``config/validation.py``). If there are problems, all of them
+are raised together.
 """
 
 import os
@@ -25,7 +26,7 @@ from tornado_chat.config.ini import (
     removal_warning,
     with_credentials,
 )
-from tornado_chat.config.validation import check_values
+from tornado_chat.config.validation import check_values, missing_folder_text
 
 
 def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mapping[str, str]) -> config.Config:
@@ -40,9 +41,9 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
     problems: list[Problem] = []
     entries: list[OptionEntry] = []
     for path in config_files(files, environ):
-        entries += read_file(path, known, config.REMOVED, problems)
+        entries += read_file(path, known, config.REMOVED, config.MOVED, problems)
     for override in overrides:
-        entries += read_override(override, known, config.REMOVED, problems)
+        entries += read_override(override, known, config.REMOVED, config.MOVED, problems)
     removed = [entry for entry in entries if is_removed(entry, config.REMOVED)]
     entries = [entry for entry in entries if entry not in removed]
     entries = [with_credentials(entry, config.ETC_DIR / "credentials", environ) for entry in entries]
@@ -67,8 +68,13 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
         option_sources=option_sources,
         warnings=[removal_warning(entry, config.REMOVED) for entry in removed],
     )
+    configured_state_dir = loaded.server.state_dir
     try:
-        loaded = loaded.with_state_dir(Path(loaded.server.state_dir or default_state_dir(environ)))
+        loaded = loaded.with_state_dir(Path(configured_state_dir or default_state_dir(environ)))
+        missing = missing_folder_text(loaded.state_dir) if configured_state_dir else ""
+        if missing:  # the state directory is made, but not the folder that it is in
+            source = option_sources["server", "state_dir"]
+            problems.append(Problem(source, "server", "state_dir", missing))
     except RuntimeError:  # ~ cannot be expanded
         source = option_sources.get(("server", "state_dir"), "defaults")
         problems.append(

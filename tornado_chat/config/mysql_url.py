@@ -8,10 +8,10 @@ logs.
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Literal, cast, get_args
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from tornado_chat.config.url_query import check_readable, parse_query
 
 SCHEMES = ("mysql", "mariadb", "mysql+unix")
 DEFAULT_SOCKET = "/run/mysqld/mysqld.sock"
@@ -118,40 +118,15 @@ def _parse_server(parts: SplitResult, query: Mapping[str, str], option_file: str
 
 
 def _parse_query(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    if "@" in text:  # more likely part of a password than of an option
-        raise ValueError(
-            "an @, /, ? or # that belongs to a name in it has to be written as %40, %2F, %3F or %23"
-        )
-    for given, value in parse_qsl(text, keep_blank_values=True):
-        key = given.replace("_", "-").lower()
-        if key in ("password", "passwd"):
-            raise ValueError(
-                "a password in it would be seen in logs: write it to a file, named in password_file"
-            )
-        if key not in QUERY_KEYS:
-            near = get_close_matches(key, QUERY_KEYS, 1)
-            advice = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(QUERY_KEYS)}"
-            raise ValueError(f'"{given}" is no known key after the question mark; {advice}')
-        if key in found:
-            raise ValueError(f'"{key}" is in it twice; remove one of the two')
-        if not value:
-            raise ValueError(f'"{key}" has no value; remove the key, or write {key}=…')
-        found[key] = value
-    return found
+    if any(key.lower() in ("password", "passwd") for key, _ in parse_qsl(text)):
+        raise ValueError("a password in it would be seen in logs: write it to a file, named in password_file")
+    return parse_query(text, QUERY_KEYS)
 
 
 def _check_file(query: Mapping[str, str], key: str) -> str:
     name = query.get(key, "")
     if name:
-        try:
-            with Path(name).open("rb") as file:
-                file.read(1)
-        except OSError as error:
-            raise ValueError(
-                f'{key}: "{name}" cannot be read: {error.strerror}; '
-                "it has to be a file that this user may read"
-            ) from error
+        check_readable(key, name)
     return name
 
 

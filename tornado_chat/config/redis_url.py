@@ -5,11 +5,10 @@ The forms are ``redis://USER:PASSWORD@HOST:PORT/DB``, ``rediss://`` with TLS, ``
 monitor. Special characters are percent-encoded.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from pathlib import Path
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
+
+from tornado_chat.config.url_query import check_readable, parse_query
 
 SCHEMES = {
     # scheme: (Sentinels, TLS)
@@ -83,13 +82,15 @@ def parse(url: str) -> RedisUrl:
         raise ValueError("it has a user without a password; it looks like redis://user:password@host:6379/0")
     user, password = unquote(user), unquote(password)
     if scheme == "unix":
-        options = _parse_query(query, ("db",))
+        options = parse_query(query, ("db",))
         path = unquote(location)
         if not path.startswith("/") or path == "/":
             raise ValueError("it has no path; it looks like unix:///run/redis/redis.sock")
         return RedisUrl(path=path, db=_parse_db(options.get("db", "")), user=user, password=password)
     sentinels, tls = SCHEMES[scheme]
-    options = _parse_query(query, TLS_KEYS)
+    options = parse_query(query, TLS_KEYS)
+    for key, name in options.items():
+        check_readable(key, name)
     if options and not tls:
         raise ValueError(f"{next(iter(options))} is for TLS; begin the URL with {_tls_scheme(scheme)}://")
     if ("ssl-cert" in options) != ("ssl-key" in options):
@@ -142,31 +143,3 @@ def _parse_db(text: str) -> int:
     if text and not (text.isascii() and text.isdigit()):
         raise ValueError(f'"{text}" is no number of a database; most servers have the numbers 0 to 15')
     return int(text or 0)
-
-
-def _parse_query(text: str, keys: tuple[str, ...]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    if "@" in text:  # more likely part of a password than of an option
-        raise ValueError("an @, /, ? or # in a password has to be written as %40, %2F, %3F or %23")
-    for given, value in parse_qsl(text, keep_blank_values=True):
-        key = given.replace("_", "-").lower()
-        if key not in keys:
-            near = get_close_matches(key, keys, 1)
-            advice = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(keys)}"
-            raise ValueError(f'"{given}" is no known key after the question mark; {advice}')
-        if not value:
-            raise ValueError(f'"{key}" has no value; remove the key, or write {key}=…')
-        if key in TLS_KEYS:
-            _check_readable(key, value)
-        found[key] = value
-    return found
-
-
-def _check_readable(key: str, name: str) -> None:
-    try:
-        with Path(name).open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        raise ValueError(
-            f'{key}: "{name}" cannot be read: {error.strerror}; it has to be a file that this user may read'
-        ) from error

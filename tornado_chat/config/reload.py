@@ -14,6 +14,7 @@ class ConfigChange:
     :ivar options: the reloadable options that have changed, as ``limits.burst``.
     :ivar needs_restart: the options that have changed in the files and need a restart.
     :ivar plugins: the plugins whose settings have changed.
+    :ivar failed_plugins: the plugins that failed, and go on with their previous settings or policy.
     :ivar keys: True if the server accepts other keys now.
     """
 
@@ -21,6 +22,7 @@ class ConfigChange:
     options: Sequence[str] = ()
     needs_restart: Sequence[str] = ()
     plugins: Sequence[str] = ()
+    failed_plugins: Sequence[str] = ()
     keys: bool = False
 
 

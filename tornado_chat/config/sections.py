@@ -113,7 +113,16 @@ class Auth:
     )
     guests: bool = reloadable(False, "Issue tokens to anonymous users at POST /api/v1/guest.")
     guest_lifetime: PositiveSeconds = reloadable(86400.0, "Lifetime of the token of an anonymous user.")
-    guests_per_minute: Count = reloadable(10, "Guest tokens that one client address may request per minute.")
+    expiry_grace: Seconds = reloadable(
+        60.0,
+        "Time after the end of a token (`exp`) after which its socket is closed with 4401. A participant of "
+        "an unfinished conversation stays until the conversation has ended, or until longest_socket.",
+    )
+    longest_socket: Seconds = reloadable(
+        43200.0,
+        "Time since its opening after which the socket of a participant of an unfinished conversation is "
+        "closed, too, if its token has ended; 0 lets it stay until the conversation has ended.",
+    )
 
 
 @dataclass(frozen=True)
@@ -140,8 +149,8 @@ class Storage:
     url: str = option(
         "",
         "URL of the database: sqlite:////var/lib/chat.sqlite3 (four slashes: sqlite:/// and an "
-        "absolute path), or mysql://user@host:3306/name for MySQL and MariaDB (docs/mysql.md); empty is "
-        "an SQLite file in the state directory.",
+        "absolute path, whose folder has to exist), or mysql://user@host:3306/name for MySQL and MariaDB "
+        "(docs/mysql.md); empty is an SQLite file in the state directory.",
     )
     password_file: str = option(
         "",
@@ -196,6 +205,11 @@ class Counselling:
     legacy_system_key: bool = option(
         True, "Send the key `system` in addition to isSystem, for deployed front ends of the seed."
     )
+    first_number: Annotated[int, Meta(ge=1, le=10**15)] = option(
+        1,
+        "The server's own numbers of sessions and supervision records begin here, or behind the last one "
+        "that it gave. If a host system chooses numbers (`session_id`), begin above the host's numbers.",
+    )
 
 
 @dataclass(frozen=True)
@@ -228,20 +242,105 @@ class Limits:
         65536, "Largest frame or request body in bytes."
     )
     messages_per_second: Annotated[float, Meta(gt=0)] = reloadable(
-        100.0, "Frames per second that one socket may send on average."
+        100.0,
+        "Frames per second that one socket may send on average. Messages, fragments, pings and unasked pongs "
+        "count; the pongs that answer the server's pings do not.",
     )
     burst: Count = reloadable(
         1000, "Frames that one socket may send in a burst, before the average limits the rate."
     )
     connections_per_identity: Count = reloadable(50, "Sockets that one person may have open.")
     outgoing_bytes: Count = reloadable(
-        4 * 1024 * 1024, "Unsent bytes above which a socket is too slow and is closed."
+        4 * 1024 * 1024,
+        "Unsent bytes above which a socket is too slow and is closed. While a fourth of them is unsent, the "
+        "server handles no frame of that socket. A page of history ends when its texts have an eighth of "
+        "them.",
     )
     ping_interval: PositiveSeconds = reloadable(
         30.0, "Time without data from a socket after which the server sends a ping."
     )
     ping_timeout: PositiveSeconds = reloadable(
         30.0, "Time without an answer to a ping after which the socket is closed."
+    )
+    header_timeout: PositiveSeconds = reloadable(
+        20.0,
+        "Time in which the head of an HTTP request has to arrive, from its first byte or the connection.",
+    )
+    body_timeout: PositiveSeconds = reloadable(
+        30.0, "Time in which the body of an HTTP request has to arrive."
+    )
+    idle_timeout: PositiveSeconds = reloadable(
+        75.0,
+        "Time after which an HTTP connection without a further request is closed. It should be longer than "
+        "the time for which a proxy keeps its idle connections to this server (nginx: 60 s).",
+    )
+    answer_timeout: PositiveSeconds = reloadable(
+        30.0, "Time in which a client takes no byte of an HTTP answer, after which its connection is aborted."
+    )
+    answers_per_person: Count = reloadable(
+        8,
+        "Large HTTP answers (exports, long lists) that one person may have under way in each process; for "
+        "callers without a person, one client address or IPv6 /64.",
+    )
+    anonymous_connections: Count = reloadable(
+        2000,
+        "Connections of each process whose client has not authenticated yet: HTTP connections, and "
+        "WebSockets before their token; at most half of the file descriptors. Above it, only requests with "
+        "a valid token are served.",
+    )
+    anonymous_connections_per_address: Count = reloadable(
+        100,
+        "As anonymous_connections, for one client address or IPv6 /64. Networks of [server] trusted_proxies "
+        "and [web] ops_networks are not counted.",
+    )
+    guests_per_minute: Count = reloadable(
+        10,
+        "Guest tokens that one client network (an IPv4 address, or an IPv6 network of 64 bits) may request "
+        "at once, and then per minute.",
+    )
+    sockets_per_minute: Count = reloadable(
+        300, "Sockets that one person may open at once, and then per minute."
+    )
+    requests_per_minute: Count = reloadable(
+        600, "Requests of the HTTP API that write, by one person at once, and then per minute."
+    )
+    sessions_per_hour: Count = reloadable(
+        60,
+        "Sessions and support conversations that one person may open at once, and then per hour. Hosts "
+        "(the roles service and admin) have none of the limits from sockets_per_minute to bytes_burst.",
+    )
+    supervisions_per_hour: Count = reloadable(
+        60, "Supervision records that one person may open at once, and then per hour."
+    )
+    notifications_per_hour: Count = reloadable(
+        30,
+        "Notifications that one person may cause in the inbox of one other person at once, and then per "
+        "hour, by sessions and supervision records.",
+    )
+    bytes_per_second: Annotated[int, Meta(ge=1024)] = reloadable(
+        64 * 1024,
+        "Bytes per second that one person may send on average, in frames and request bodies. Sockets above "
+        "it are read more slowly; requests are refused. At least a frame_bytes in five seconds.",
+    )
+    bytes_burst: Annotated[int, Meta(ge=1024)] = reloadable(
+        4 * 1024 * 1024,
+        "Bytes that one person may send at once, before the average limits the rate. At least frame_bytes.",
+    )
+    network_factor: Count = reloadable(
+        10,
+        "All guests, and all callers without a token, of one client network have together this many times "
+        "the limits of one person, from sockets_per_minute to bytes_burst.",
+    )
+    sign_in_failures: Annotated[int, Meta(ge=1, le=1000)] = reloadable(
+        5,
+        "Failed attempts to sign in to one account from one client network before each further failure "
+        "causes a wait. Ten times as many are allowed to one client network for all accounts, and to one "
+        "account from all networks.",
+    )
+    filter_share: Annotated[float, Meta(gt=0, le=1)] = reloadable(
+        0.1,
+        "Share of the time of a process that plugins may use to filter the messages of one person; further "
+        "messages of that person wait. The long messages of all people have three times as much together.",
     )
 
 
@@ -346,6 +445,15 @@ REMOVED: Mapping[str, Mapping[str, str]] = {"web": {"compression": "0.2.0"}}
 """Removed options by section, with the version since which they have no effect.
 
 They are accepted and ignored with a warning, so that the server still starts with an ini of an older version.
+"""
+
+
+MOVED: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("auth", "guests_per_minute"): ("limits", "guests_per_minute"),
+}
+"""Options that have moved, by their old section and name, with their new section and name.
+
+The old place is still accepted.
 """
 
 

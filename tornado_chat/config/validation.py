@@ -7,6 +7,7 @@ Every check yields (section, option, message); the message names the mistake and
 import ipaddress
 import os
 import re
+import stat
 import zoneinfo
 from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
@@ -188,10 +189,34 @@ def _check_storage(config: "Config") -> Findings:
         yield "storage", "url", f"{shown} is no database that this version knows; it looks like {example}"
     elif url == SQLITE_PREFIX + ":memory:":
         yield "storage", "url", "each thread would have a database of its own; name a file"
-    elif Path(url.removeprefix(SQLITE_PREFIX)).is_dir():
+    elif os.path.isdir(url.removeprefix(SQLITE_PREFIX)):
         yield "storage", "url", f"{url.removeprefix(SQLITE_PREFIX)} is a directory; name a file in it"
+    elif missing := missing_folder_text(Path(url.removeprefix(SQLITE_PREFIX)), config.state_dir):
+        yield "storage", "url", missing
     if storage.password_file:
         yield "storage", "password_file", "SQLite has no passwords; leave it empty, or set url to mysql://…"
+
+
+def missing_folder_text(file: Path, state_dir: Path | None = None) -> str:
+    """Return a sentence if the folder of a file does not exist and is not made; else an empty text.
+
+    Only the state directory is made. Any other folder may be on a disk that is not mounted, and a new
+    database in its place would be an empty service.
+    """
+    folder = file.absolute().parent
+    if folder == state_dir or _may_exist(folder):
+        return ""
+    return f"the folder {folder} does not exist; mount its disk, or create it: install -d -m 700 {folder}"
+
+
+def _may_exist(folder: Path) -> bool:
+    """Return True for a folder, and for one that this user cannot look up: opening it has its own error."""
+    try:
+        return stat.S_ISDIR(folder.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def _check_mysql(storage: "Storage") -> Findings:

@@ -11,7 +11,11 @@ CloseReason = tuple[int, str]
 ENDED: CloseReason = (1000, "the session has ended")
 RESTARTING: CloseReason = (1012, "restarting: reconnect now")
 NOT_READ_BACK: CloseReason = (1013, "try again later")
+STARTING_AFRESH: CloseReason = (1012, "the server has lost messages: reconnect now")
 SIGNED_OUT: CloseReason = (4401, "signed out")
+TOKEN_EXPIRED: CloseReason = (4401, "the token has expired, sign in again")
+TOKEN_REVOKED: CloseReason = (4401, "the token was revoked, sign in again")
+KEY_DROPPED: CloseReason = (4401, "the key of the token is not accepted any more, sign in again")
 SLOW: CloseReason = (4408, "too slow: reconnect to get what is missing")
 SILENT: CloseReason = (4408, "no answer to pings: reconnect to get what is missing")
 REPLACED: CloseReason = (4409, "signed in elsewhere")
@@ -19,8 +23,12 @@ REPLACED: CloseReason = (4409, "signed in elsewhere")
 CLOSE_REASON_NAMES: Mapping[CloseReason, str] = {
     ENDED: "ended",
     RESTARTING: "restarting",
+    STARTING_AFRESH: "starting_afresh",
     NOT_READ_BACK: "not_read_back",
     SIGNED_OUT: "signed_out",
+    TOKEN_EXPIRED: "token_expired",
+    TOKEN_REVOKED: "token_revoked",
+    KEY_DROPPED: "key_dropped",
     SLOW: "slow",
     SILENT: "silent",
     REPLACED: "signed_in_elsewhere",

@@ -4,7 +4,7 @@
 form: an error frame of the dialect, a close code with a reason, or an RFC 9457 problem.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class ChatError(Exception):
@@ -85,11 +85,23 @@ class Conflict(ChatError):
     close_code = 4409
 
 
-class TooFast(ChatError):
+class _RetryLater(ChatError):
+    """An error that ends after a while. The detail ``retry_after`` says when, in whole seconds, if known."""
+
+    default_retry_seconds: ClassVar[int]
+
+    @property
+    def retry_after(self) -> int:
+        """The seconds after which the client may try again: at HTTP the header ``Retry-After``."""
+        return int(self.detail.get("retry_after", self.default_retry_seconds))
+
+
+class TooFast(_RetryLater):
     """The client exceeds a rate limit."""
 
     http_status = 429
     close_code = 4429
+    default_retry_seconds = 1
 
 
 class TooBig(ChatError):
@@ -99,11 +111,19 @@ class TooBig(ChatError):
     close_code = 1009
 
 
-class Unavailable(ChatError):
+class Unavailable(_RetryLater):
     """The server cannot handle this now, and nothing was done: it is overloaded or has no database."""
 
     http_status = 503
     close_code = 1013
+    default_retry_seconds = 5
+
+
+class InternalError(ChatError):
+    """The server has a fault, and nothing was done: the same request would fail again."""
+
+    http_status = 500
+    close_code = 1011
 
 
 class Restarting(Unavailable):

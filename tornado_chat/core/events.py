@@ -1,8 +1,8 @@
 """The events that the bus carries.
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
-starts and ends of rooms, the changes of conversations, ``ReadAdvanced``. The writer publishes them after the
-commit. ``DuplicateMessage`` refers to a message that an earlier commit has stored.
+starts and ends of rooms, the changes of conversations, ``ReadAdvanced``, ``TokensRevoked``. The writer
+publishes them after the commit. ``DuplicateMessage`` refers to a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
 ``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``. (The notice of a start comes with the
@@ -19,6 +19,7 @@ from tornado_chat.core.types import (
     Message,
     Notification,
     Person,
+    Revocation,
     Role,
     Room,
     SessionState,
@@ -124,10 +125,21 @@ class QueuePositionChanged(msgspec.Struct, frozen=True):
 
 
 class WaiterReplaced(msgspec.Struct, frozen=True):
-    """A waiter has signed in again with another socket; ``conn`` is the name of that socket in the log."""
+    """A waiter has signed in again with another socket.
+
+    :ivar conn: the name of that socket in the log.
+    :ivar time: the time of the sign-in, in microseconds since 1970; 0 from a process of version 0.1.0.
+    """
 
     waiter: Person
     conn: str
+    time: int = 0
+
+
+class TokensRevoked(msgspec.Struct, frozen=True):
+    """The tokens of a person are refused from now on, and the sockets that they opened are closed."""
+
+    revocation: Revocation
 
 
 SequencedItem = Message | Notification
@@ -147,6 +159,7 @@ Event = (
     | PresenceChanged
     | QueuePositionChanged
     | WaiterReplaced
+    | TokensRevoked
 )
 
 
@@ -168,6 +181,8 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             return (event.conversation.user,)
         case WaiterReplaced():
             return (event.waiter,)
+        case TokensRevoked():
+            return (event.revocation.person,)
         case ConversationAssigned() | ConversationEnded() | ConversationRequeued():
             row = event.conversation
             lost = event.previous if isinstance(event, ConversationAssigned) else getattr(event, "lost", None)

@@ -168,6 +168,9 @@ class ProcessStatus(msgspec.Struct, frozen=True):
 
     :arg number: from 1 among the processes of this machine ([server] processes); 0: the only process.
     :arg sockets: open sockets.
+    :arg descriptors: open file descriptors, null where the operating system does not report them. Each
+        connection takes one.
+    :arg descriptor_limit: the number of file descriptors that the process may have.
     :arg uptime: seconds.
     :arg memory: resident memory in bytes, null where the operating system does not report it.
     :arg loop_lag: the longest delay of the event loop in the last 10 to 20 seconds, in seconds.
@@ -182,13 +185,15 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     loop_lag: float
     number: int = 0
     sockets: int = 0
+    descriptors: int | None = None
+    descriptor_limit: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):
     """The server at one moment.
 
-    :arg problems: the problems that prevent serving, by component, as in ``GET /readyz``; empty if there are
-        none.
+    :arg problems: the problems by component, as in ``GET /readyz``; empty if there are none.
+    :arg degraded: the components in ``problems`` without which clients are still served.
     :arg sockets: open sockets by endpoint: chat, notify, observe, user, waiter.
     :arg rooms: counselling sessions and records with a participant that is present or awaited.
     :arg process: the process that answers the request.
@@ -209,3 +214,4 @@ class Status(msgspec.Struct, frozen=True):
     database: DatabaseStatus
     process: ProcessStatus
     processes: list[ProcessStatus]
+    degraded: list[str] = []

@@ -29,6 +29,21 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "token_missing": ("缺少令牌", "No token was given"),
     "token_expired": ("令牌已过期, 请重新登录", "The token has expired, sign in again"),
     "token_invalid": ("令牌无效: {reason}", "The token is not valid: {reason}"),
+    "token_revoked": ("令牌已被撤销, 请重新登录", "The token was revoked, sign in again"),
+    "token_refused": ("新令牌未被接受: {reason}", "The new token is not accepted: {reason}"),
+    "token_too_often": (
+        "更换令牌过于频繁, 请稍后再试",
+        "A new token comes too soon after the last one, try again in some seconds",
+    ),
+    "other_person": (
+        "新令牌必须属于同一人和同一角色",
+        "The new token has to be of the same person and role",
+    ),
+    "too_many_revocations": (
+        "撤销记录过多, 上限 {limit}, 请先删除一些",
+        "Too many revocations: at most {limit}, undo some first",
+    ),
+    "no_such_revocation": ("{role} {id} 没有被撤销", "There is no revocation of {role} {id}"),
     "keys_unavailable": (
         "暂时无法验证令牌, 请稍后再试",
         "Tokens cannot be checked right now, try again soon",
@@ -58,6 +73,14 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "too_fast": ("发送太快, 请放慢速度", "Too fast: slow down"),
     "too_many_connections": ("连接过多, 上限 {limit}", "Too many connections: at most {limit}"),
     "too_many_errors": ("错误过多", "Too many errors"),
+    "too_many_answers": (
+        "同时下载过多, 请在 {retry_after} 秒后再试",
+        "Too many large answers under way, try again in {retry_after} s",
+    ),
+    "too_many_anonymous": (
+        "来自此地址的未登录连接过多, 请稍后再试",
+        "Too many connections that have not signed in, try again soon",
+    ),
     # counselling
     "no_such_session": ("会话 {id} 不存在", "There is no session {id}"),
     "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),
@@ -65,10 +88,17 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "session_finished": ("会话已结束", "The session has ended"),
     "only_yourself": ("只能为自己创建会话", "You can open a session for yourself only"),
     "session_exists": ("会话 {id} 已存在", "There is already a session {id}"),
+    "number_by_host": (
+        "编号只能由主系统指定, 请去掉 {name}",
+        "Only the roles service and admin choose numbers: leave out {name}",
+    ),
+    "numbers_used_up": (
+        "没有可用的编号, 请联系管理员",
+        "No number is left for it, ask your administrator",
+    ),
     # support
     "auth_first": ("请先进行身份认证 (auth)", "Authenticate first (auth)"),
     "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),
-    "auth_already": ("已经通过身份认证", "Already authenticated"),
     "not_connected": ("尚未连接客服, 请先发送 connect", "Not connected to a waiter, send connect first"),
     "still_waiting": ("正在排队, 请稍候", "Still waiting for a waiter"),
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
@@ -84,6 +114,10 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "no_such_notification": ("通知 {id} 不存在", "There is no notification {id}"),
     "no_such_page": ("没有这个地址", "There is nothing at this address"),
     "not_stored": ("消息未能保存, 请重新发送", "It could not be stored, send it again"),
+    "internal_error": (
+        "服务器内部出错, 未能完成; 重复操作不会有帮助, 请联系管理员",
+        "The server has a fault and could not do this. Doing it again does not help: tell the operator",
+    ),
     "database_away": ("数据库暂时不可用, 请稍后再试", "The database does not answer, try again soon"),
     "no_coordinator": (
         "服务器正在恢复协调, 请稍后再试",

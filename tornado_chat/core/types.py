@@ -5,10 +5,15 @@ texts that clients receive.
 """
 
 import enum
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+
+from tornado_chat.core.numbers import MAX_NUMBER
+
+Item_co = TypeVar("Item_co", covariant=True)
 
 
 class Role(enum.StrEnum):
@@ -38,9 +43,15 @@ class Person(NamedTuple):
 
     @property
     def host_id(self) -> int | str:
-        """The id as the host system most likely writes it: an integer if it has the form of one."""
-        number = self.id.isascii() and self.id.isdigit() and str(int(self.id)) == self.id
-        return int(self.id) if number else self.id
+        """The id as the host system most likely writes it: an integer if it has the form of one.
+
+        Integers of more than 64 bits stay texts, as most programs cannot read them.
+        """
+        if self.id.isascii() and self.id.isdigit():
+            number = int(self.id)
+            if number <= MAX_NUMBER and str(number) == self.id:
+                return number
+        return self.id
 
     @classmethod
     def from_key(cls, key: str) -> "Person":
@@ -54,6 +65,41 @@ class Identity(msgspec.Struct, frozen=True):
     person: Person
     name: str | None = None
     claims: Mapping[str, Any] = {}
+
+
+class Grant(NamedTuple):
+    """The result of a verified token: the identity, and what ends it.
+
+    :ivar expires: ``exp`` of the token in seconds since 1970; infinite without an end.
+    :ivar issued: ``iat`` of the token in seconds since 1970; None if the token does not say it.
+    :ivar key: the fingerprint of the key that has verified the token; None if a plugin has verified it.
+    """
+
+    identity: Identity
+    expires: float = math.inf
+    issued: float | None = None
+    key: bytes | None = None
+
+
+class Revocation(msgspec.Struct, frozen=True):
+    """The refusal of a person's tokens, until it ends.
+
+    :ivar since: tokens that were issued before this time, or that do not say when, are refused.
+    :ivar until: the time at which the revocation ends.
+    :ivar all_tokens: True if tokens that were issued later are refused, too.
+    :ivar made_by: the user of the machine, or the ``Person.key`` of the caller of the HTTP API.
+    """
+
+    id: int
+    person: Person
+    since: int
+    until: int
+    all_tokens: bool = False
+    made_by: str = ""
+
+    def refuses(self, issued: float | None) -> bool:
+        """Return True if a token is refused. :arg issued: its ``iat`` in seconds since 1970."""
+        return self.all_tokens or issued is None or issued * 1_000_000 < self.since
 
 
 class StaffAccount(msgspec.Struct, frozen=True):
@@ -136,6 +182,16 @@ class Notification(msgspec.Struct, frozen=True):
     time: int
     read: bool = False
     read_at: int | None = None
+
+
+class Page(NamedTuple, Generic[Item_co]):
+    """Consecutive items of a thread, oldest first.
+
+    :ivar has_more: True if more items exist in the direction in which the thread is read.
+    """
+
+    items: Sequence[Item_co]
+    has_more: bool
 
 
 class AppendResult(msgspec.Struct, frozen=True, gc=False):

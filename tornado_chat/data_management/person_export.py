@@ -84,6 +84,13 @@ class PersonData:
             ]
         return found
 
+    def revocations(self) -> list[dict[str, Any]]:
+        """Return the revocation of the person's tokens, if there is one."""
+        return [
+            {**row, "since": self.time(row["since"]), "until": self.time(row["until"])}
+            for row in person_data.revocations(self._database, self.person)
+        ]
+
     def notifications(self) -> Iterator[dict[str, Any]]:
         for row in person_data.notifications(self._database, self.person):
             data = row["data"]

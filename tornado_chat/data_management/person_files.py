@@ -44,6 +44,9 @@ def write(
         accounts = person_data.accounts()
         document.members({"accounts": accounts})
         page.table("accounts", accounts)
+        revocations = person_data.revocations()
+        document.members({"revocations": revocations})
+        page.table("revocations", revocations)
         with document.array("notifications") as items:
             page.notifications(items.each(person_data.notifications()))
         plugins = person_data.plugins()

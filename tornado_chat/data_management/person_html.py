@@ -24,6 +24,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "conversations": ("客服对话", "Support conversations"),
     "listened": ("旁听过的对话", "Conversations listened in to"),
     "accounts": ("账号", "Accounts"),
+    "revocations": ("令牌撤销", "Refused tokens"),
     "notifications": ("通知", "Notifications"),
     "operations": ("对这些数据的操作", "What was done with these data"),
     "plugin": ("扩展 {plugin}: {table}", "Plugin {plugin}: {table}"),

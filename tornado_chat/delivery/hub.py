@@ -9,16 +9,17 @@ sweep over all sockets finds the silent ones, so that an idle socket needs neith
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
 from tornado_chat import config
 from tornado_chat.aio.background import BackgroundTasks
+from tornado_chat.aio.periodic import PeriodicTimer
 from tornado_chat.core.close_codes import NOT_READ_BACK, SILENT
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import Event, SequencedItem
-from tornado_chat.core.types import Person, Thread
+from tornado_chat.core.types import Page, Person, Thread
 from tornado_chat.delivery.socket_stream import Encoder, FrameCache, SocketStream, Transport
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import EndpointMeter
@@ -27,11 +28,17 @@ log = logging.getLogger(__name__)
 
 K = TypeVar("K")
 
-Fetch = Callable[[Thread, int, int], Awaitable[Sequence[SequencedItem]]]
-"""Reads stored items of a thread, oldest first. Arguments: thread, ``seq`` to start after, maximum number."""
+Fetch = Callable[[Thread, int, int, int], Awaitable[Page[SequencedItem]]]
+"""Reads stored items of a thread, oldest first.
+
+Arguments: thread, ``seq`` to start after, maximum number of items, size of the texts at which the page ends.
+"""
 
 PAGE_ITEMS = 200
-"""The number of items that are read from the database at a time."""
+"""The maximum number of items that are read from the database at a time."""
+
+PAGE_BYTES = 256 * 1024
+"""The size of the texts of these items; a page stays in memory while its socket is clogged."""
 
 CLOGGED_PAUSE_SECONDS = 0.05
 """The interval in which a task checks whether a clogged socket takes data again."""
@@ -48,7 +55,6 @@ class Hub:
 
     :arg fetch: reads stored items from the database.
     :arg on_receipt: called for every receipt with thread, person and ``seq``.
-    :arg outgoing_limit: as ``[limits] outgoing_bytes``.
     :arg ping_interval: seconds of silence before a socket is pinged.
     :arg ping_timeout: seconds that a ping may stay unanswered.
     :arg on_resent: called with the number of items that were read for a socket, after they were written.
@@ -63,7 +69,6 @@ class Hub:
         fetch: Fetch,
         *,
         on_receipt: Callable[[Thread, Person, int], None],
-        outgoing_limit: int,
         ping_interval: float,
         ping_timeout: float,
         on_resent: Callable[[int], None] = lambda count: None,
@@ -73,7 +78,6 @@ class Hub:
         self._loop = loop
         self._fetch = fetch
         self._on_receipt = on_receipt
-        self._outgoing_limit = outgoing_limit
         self._ping_interval = ping_interval
         self._ping_timeout = ping_timeout
         self._on_resent = on_resent
@@ -86,18 +90,18 @@ class Hub:
         self._ping_window_start = 0.0  # by the loop's clock
         self._pings_in_window = 0  # since _ping_window_start
         self._tasks = BackgroundTasks(loop)
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper = PeriodicTimer(
+            loop, self._sweep_interval, self._sweep, "the search for silent sockets"
+        )
 
     def reconfigure(self, limits: config.Limits) -> None:
         """Apply other limits, to the open sockets too."""
-        self._outgoing_limit = limits.outgoing_bytes
         self._ping_interval = limits.ping_interval
         self._ping_timeout = limits.ping_timeout
         for socket_stream in self:
-            socket_stream.limit_bytes = limits.outgoing_bytes
-        if self._sweeper is not None:
-            self.stop_sweeping()
-            self.start_sweeping()
+            socket_stream.limit_unsent(limits.outgoing_bytes)
+        if self._sweeper.is_running:
+            self._sweeper.start()
 
     # --- sockets and their threads ---
 
@@ -120,7 +124,6 @@ class Hub:
             encoder,
             on_receipt=self._on_receipt,
             on_ping_due=self._schedule_ping,
-            limit_bytes=self._outgoing_limit,
             now=self._loop.time(),
             meter=meter,
             conn=conn,
@@ -174,15 +177,15 @@ class Hub:
         socket_stream: SocketStream,
         thread: Thread,
         after: int,
-        first: Sequence[SequencedItem] | None = None,
+        first: Page[SequencedItem] | None = None,
     ) -> int:
         """Write all items of ``thread`` after ``after`` to ``socket_stream``, and then all new items.
 
         Returns when the items that are stored so far have been written, with their number. A second call for
         the same thread has no effect.
 
-        :arg first: the first ``PAGE_ITEMS`` items after ``after``, if the caller has read them already. They
-            must have been read after ``prepare_follow``, or no item may have been published since.
+        :arg first: the first page of the items after ``after``, if the caller has read it already. It must
+            have been read after ``prepare_follow``, or no item may have been published since.
         """
         if socket_stream.closed or socket_stream.position(thread) is not None:
             return 0
@@ -221,6 +224,12 @@ class Hub:
         """Start to read missing items for all sockets of ``thread`` that have not got the item ``seq``."""
         for socket_stream in tuple(self._by_thread.get(thread, ())):
             if socket_stream.detect_gap(thread, seq):
+                self._start_catching_up(socket_stream, thread)
+
+    def rewind(self, thread: Thread, seq: int) -> None:
+        """Deliver the stored items after ``seq`` again: another one was delivered with a number of theirs."""
+        for socket_stream in tuple(self._by_thread.get(thread, ())):
+            if socket_stream.rewind(thread, seq):
                 self._start_catching_up(socket_stream, thread)
 
     def run_after(
@@ -276,26 +285,26 @@ class Hub:
             socket_stream.close(*NOT_READ_BACK)
 
     async def _catch_up(
-        self, socket_stream: SocketStream, thread: Thread, items: Sequence[SequencedItem] | None = None
+        self, socket_stream: SocketStream, thread: Thread, page: Page[SequencedItem] | None = None
     ) -> int:
         """Read and write missing items until the socket is up to date; return the number of written items."""
         resent = 0
         while (position := socket_stream.position(thread)) is not None:
             highest_seen = 0
-            if items is None:
+            if page is None:
                 highest_seen = socket_stream.highest_seen(thread)
-                items = await self._fetch(thread, position, PAGE_ITEMS)
-            for item in items:
+                page = await self._fetch(thread, position, PAGE_ITEMS, PAGE_BYTES)
+            for item in page.items:
                 # A long backlog is written as fast as the peer reads. A peer that reads nothing does not
                 # answer pings either, so its socket is closed by the sweep.
                 while socket_stream.is_clogged:  # noqa: ASYNC110 - sockets have no event for it
                     await asyncio.sleep(CLOGGED_PAUSE_SECONDS)
                 resent += socket_stream.replay(item)
-            if len(items) < PAGE_ITEMS and socket_stream.finish_catch_up(
-                thread, read_up_to=0 if items else highest_seen
+            if not page.has_more and socket_stream.finish_catch_up(
+                thread, read_up_to=0 if page.items else highest_seen
             ):
                 break
-            items = None
+            page = None
         self._on_resent(resent)
         return resent
 
@@ -321,29 +330,30 @@ class Hub:
 
     def start_sweeping(self) -> None:
         """Start the periodic search for silent sockets."""
-        pause = max(0.05, min(self._ping_interval, self._ping_timeout) / 4)
-        stalled_after = self._loop.time() + 2 * pause
-        self._sweeper = self._loop.call_later(pause, self._sweep, stalled_after)
+        self._sweeper.start()
 
     def stop_sweeping(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._sweeper.stop()
 
-    def _sweep(self, stalled_after: float) -> None:
+    def _sweep_interval(self) -> float:
+        return max(0.05, min(self._ping_interval, self._ping_timeout) / 4)
+
+    def _sweep(self, late: float) -> None:
         """Ping sockets that are silent, and close sockets that have not answered a ping.
 
-        :arg stalled_after: if the sweep runs later than this, the loop was blocked. The pongs of the peers
-            may still be unread then, so no socket is closed.
+        :arg late: the seconds by which the sweep is late. If they are many, the loop was blocked, and pongs
+            of the peers may still be unread, so no socket is closed.
         """
+        was_blocked = late > self._sweep_interval()
         now = self._loop.time()
         for socket_stream in self:
+            socket_stream.note_reading(now)
             silent_since = socket_stream.silent_since()
             if silent_since is not None and now - silent_since > self._ping_timeout:
-                if now <= stalled_after:
+                if not was_blocked:
                     socket_stream.close(*SILENT)
             elif now - socket_stream.last_received_at > self._ping_interval:
                 socket_stream.ping(now)
-        self.start_sweeping()
 
 
 def _remove(index: dict[K, dict[SocketStream, None]], key: K, socket_stream: SocketStream) -> bool:

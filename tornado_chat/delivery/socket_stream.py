@@ -1,4 +1,4 @@
-"""The outgoing side of one socket: order of messages, resume, receipts and the limit of unsent bytes.
+"""The outgoing side of one socket: order of messages, resume and receipts.
 
 Strategy: the messages of a thread have sequence numbers without gaps. For each thread that the socket
 follows, the stream remembers the last number that it has handled. A new message with the next number is
@@ -25,17 +25,41 @@ from tornado_chat.wire import websocket
 class Transport(Protocol):
     """The operations of a socket. No method blocks or raises, in any state of the socket."""
 
-    def send_frame(self, frame: bytes) -> int:
-        """Write a WebSocket frame of ``wire.websocket``, and return the value of ``unsent`` afterwards."""
+    def send_frame(self, frame: bytes) -> None:
+        """Write a WebSocket frame of ``wire.websocket``.
+
+        If too many bytes are unsent, the transport closes the stream by ``SocketStream.close``. No message is
+        lost by that: messages without a receipt are sent again when the person reconnects.
+        """
         ...
 
     def ping(self, payload: bytes) -> None: ...
 
     def close(self, code: int, reason: str) -> None: ...
 
+    def limit_unsent(self, max_bytes: int) -> None:
+        """Set the number of unsent bytes above which the transport closes the stream."""
+        ...
+
     @property
-    def unsent(self) -> int:
-        """The number of bytes that are not written to the network yet."""
+    def is_clogged(self) -> bool:
+        """True if so many bytes are unsent that a backlog should wait."""
+        ...
+
+    def has_read(self) -> bool:
+        """Return True if the peer is known to have read since the last call."""
+        ...
+
+
+class PingWatch(Protocol):
+    """Is informed of the pings of a socket."""
+
+    def on_ping(self) -> None:
+        """A ping was sent to the peer."""
+        ...
+
+    def on_answer(self) -> None:
+        """The peer has answered its ping."""
         ...
 
 
@@ -54,6 +78,9 @@ FrameCache = dict[tuple[Encoder, bool], bytes | None]
 """The WebSocket frames of one event, by encoder and ``own``, so that each is encoded once."""
 
 _EVENTS_WITH_SENDER = (Message, TypingChanged)
+
+MAX_DEFERRED_ACTIONS = 1000
+"""Events of one thread that wait in memory while a socket catches up. Others cause them, without a limit."""
 
 
 class _Cursor:
@@ -82,10 +109,9 @@ class SocketStream:
 
     :arg on_receipt: called with thread, person and the ``seq`` up to which all items have arrived.
     :arg on_ping_due: called when a ping is due; the hub collects due pings for each turn of the loop.
-    :arg limit_bytes: unsent bytes above which the socket is closed. No message is lost by that: messages
-        without a receipt are sent again when the person reconnects.
     :arg meter: counts the deliveries.
     :arg conn: the name of the socket in the log.
+    :ivar ping_watch: is informed of each ping and its answer; None: nothing is.
     """
 
     __slots__ = (
@@ -100,8 +126,8 @@ class SocketStream:
         "conn",
         "last_ping_at",
         "last_received_at",
-        "limit_bytes",
         "person",
+        "ping_watch",
     )
 
     def __init__(
@@ -112,7 +138,6 @@ class SocketStream:
         *,
         on_receipt: Callable[[Thread, Person, int], None],
         on_ping_due: Callable[["SocketStream"], None],
-        limit_bytes: int,
         now: float,
         meter: EndpointMeter | None = None,
         conn: str = "",
@@ -124,12 +149,12 @@ class SocketStream:
         self._encoder = encoder
         self._on_receipt = on_receipt
         self._on_ping_due = on_ping_due
-        self.limit_bytes = limit_bytes
         self._receipt_tracker = ReceiptTracker()
         self._cursors: dict[Thread, _Cursor] = {}
         self.last_received_at = now
         self.last_ping_at = now
         self.closed = False
+        self.ping_watch: PingWatch | None = None
 
     # --- threads ---
 
@@ -205,6 +230,15 @@ class SocketStream:
         cursor.is_behind = True
         return True
 
+    def rewind(self, thread: Thread, seq: int) -> bool:
+        """Set the position back to ``seq``. Return True if the items after it have to be read."""
+        cursor = self._cursors.get(thread)
+        if cursor is None or self.closed or cursor.is_behind or cursor.last_seq <= seq:
+            return False
+        cursor.last_seq = seq
+        cursor.is_behind = True
+        return True
+
     def highest_seen(self, thread: Thread) -> int:
         """Return the highest ``seq`` that is known to exist in ``thread``."""
         cursor = self._cursors.get(thread)
@@ -236,11 +270,17 @@ class SocketStream:
         return True
 
     def run_in_order(self, thread: Thread, action: Callable[[], None]) -> None:
-        """Run ``action`` now, or, if the thread is behind, when it has caught up."""
+        """Run ``action`` now, or, if the thread is behind, when it has caught up.
+
+        The socket is closed if ``MAX_DEFERRED_ACTIONS`` wait already.
+        """
         cursor = self._cursors.get(thread)
         if cursor is not None and cursor.is_behind:
             if cursor.deferred_actions is None:
                 cursor.deferred_actions = deque()
+            if len(cursor.deferred_actions) >= MAX_DEFERRED_ACTIONS:  # the peer reads too slowly to catch up
+                self.close(*SLOW)
+                return
             cursor.deferred_actions.append(action)
         else:
             action()
@@ -258,14 +298,17 @@ class SocketStream:
         self._send_frame(websocket.encode_frame(websocket.TEXT, text))
 
     def _send_frame(self, frame: bytes) -> None:
-        """Write a frame; close the socket if it has more unsent bytes than the limit then."""
-        if not self.closed and self._transport.send_frame(frame) > self.limit_bytes:
-            self.close(*SLOW)
+        if not self.closed:
+            self._transport.send_frame(frame)
 
     @property
     def is_clogged(self) -> bool:
-        """True if more than half of the allowed unsent bytes are waiting, so that a backlog should wait."""
-        return not self.closed and self._transport.unsent > self.limit_bytes // 2
+        """True if so many bytes are unsent that a backlog should wait."""
+        return not self.closed and self._transport.is_clogged
+
+    def limit_unsent(self, max_bytes: int) -> None:
+        """Set the number of unsent bytes above which the socket is closed."""
+        self._transport.limit_unsent(max_bytes)
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket; no frame is written afterwards."""
@@ -278,14 +321,22 @@ class SocketStream:
         if not self.closed and not self._receipt_tracker.is_ping_outstanding:
             self.last_ping_at = now
             self._transport.ping(self._receipt_tracker.ping())
+            if self.ping_watch is not None:
+                self.ping_watch.on_ping()
 
-    def pong(self, payload: bytes, now: float) -> None:
-        """Handle a pong of the peer."""
+    def pong(self, payload: bytes, now: float) -> bool:
+        """Handle a pong of the peer. Return True if it answers the outstanding ping."""
         self.last_received_at = now
-        for thread, seq in self._receipt_tracker.pong(payload).items():
+        tracker = self._receipt_tracker
+        was_outstanding = tracker.is_ping_outstanding
+        for thread, seq in tracker.pong(payload).items():
             self._on_receipt(thread, self.person, seq)
-        if self._receipt_tracker.is_ping_due:
+        if tracker.is_ping_due:
             self._on_ping_due(self)
+        is_answer = was_outstanding and not tracker.is_ping_outstanding
+        if is_answer and self.ping_watch is not None:
+            self.ping_watch.on_answer()
+        return is_answer
 
     @property
     def has_unacknowledged(self) -> bool:
@@ -299,6 +350,11 @@ class SocketStream:
             if self._receipt_tracker.is_ping_outstanding
             else None
         )
+
+    def note_reading(self, now: float) -> None:
+        """Count it as a sign of life that the peer reads: a ping behind a long backlog is answered late."""
+        if self._receipt_tracker.is_ping_outstanding and self._transport.has_read():
+            self.last_received_at = now
 
     def _write(self, item: SequencedItem, frame_cache: FrameCache) -> bool:
         frame = self._frame(item, frame_cache)

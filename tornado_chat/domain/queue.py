@@ -263,8 +263,15 @@ class MatchingQueue:
         self._queue.remove(entry)
         return True
 
+    def check_policy(self, policy: QueuePolicy) -> None:
+        """Let ``policy`` rank the waiting users, and change nothing. Raises the error of ``policy``."""
+        SortedList((policy.rank(ticket), number) for number, (_, _, ticket) in self._entries.items())
+
     def set_policy(self, policy: QueuePolicy) -> None:
-        """Use another policy from now on, and sort the queue again, in O(n log n)."""
+        """Use another policy from now on, and sort the queue again, in O(n log n).
+
+        If ``policy`` fails, its error is raised and nothing has changed.
+        """
         entries = {
             number: (policy.rank(ticket), number, ticket) for number, (_, _, ticket) in self._entries.items()
         }

@@ -1,12 +1,13 @@
 """Limits on the rate of a client's actions.
 
-Strategy: there are two kinds of limits, both with a bounded table.
+Strategy: there are two kinds of limits, both in a table of bounded size.
 
 - Actions with a maximum rate are limited by a token bucket: ``TokenBucket`` for one socket, ``RateLimiter``
-for many keys. - Wrong passwords are limited by ``Throttle``. Every failure counts and is forgotten after a
-while. Some failures are free; each further failure causes a wait twice as long as the last one, up to a
-limit. An attempt during a wait is refused unseen and does not count, so that no attempt makes the wait
-longer. (A token bucket would let an attacker guess passwords at its rate.)
+  for many keys. An action may cost more than one token, as the bytes of a message do.
+- Wrong passwords are limited by ``Throttle``. Every failure counts and is forgotten after a while. Some
+  failures are free; each further failure causes a wait twice as long as the last one, up to a limit. An
+  attempt during a wait is refused unseen and does not count, so that no attempt makes the wait longer.
+  (A token bucket would let an attacker guess passwords at its rate.)
 
 All times are in seconds, of one monotonic clock.
 """
@@ -14,9 +15,13 @@ All times are in seconds, of one monotonic clock.
 import ipaddress
 import math
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
+
+ROUNDING = 1e-9
+"""The part of a token that a bucket may lack because of rounded times."""
 
 CUSTOMER_BITS = 64
 """The prefix length of the IPv6 network that an Internet provider assigns to one customer."""
@@ -43,31 +48,37 @@ class BoundedTable(Generic[V]):
 
     def __init__(self, max_keys: int) -> None:
         self._max_keys = max_keys
-        self._values: OrderedDict[str, V] = OrderedDict()
+        self._values: OrderedDict[Hashable, V] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def get(self, key: str) -> V | None:
+    def get(self, key: Hashable) -> V | None:
         return self._values.get(key)
 
-    def store(self, key: str, value: V) -> None:
+    def store(self, key: Hashable, value: V) -> V | None:
+        """Store a value. Return the value of the key that was dropped for it, if any."""
         self._values[key] = value
         self._values.move_to_end(key)
-        if len(self._values) > self._max_keys:
-            self._values.popitem(last=False)
+        if len(self._values) <= self._max_keys:
+            return None
+        return self._values.popitem(last=False)[1]
 
-    def drop(self, key: str) -> None:
+    def drop(self, key: Hashable) -> None:
         self._values.pop(key, None)
 
-    def clear(self) -> None:
-        self._values.clear()
+
+class RateLimit(NamedTuple):
+    """The parameters of a token bucket: the tokens that it gains per second, and the most that it holds."""
+
+    rate: float
+    burst: float
 
 
 class TokenBucket:
     """A token bucket that holds up to ``burst`` tokens, gains ``rate`` tokens per second, and starts full.
 
-    The rate and the burst are arguments of ``take``, because a reload may change them.
+    The rate and the burst are arguments of the methods, because a reload may change them.
     """
 
     __slots__ = ("_at", "_tokens")
@@ -88,28 +99,76 @@ class TokenBucket:
         self._tokens = tokens - 1
         return True
 
+    def refill(self, now: float, rate: float, burst: float) -> float:
+        """Add the tokens gained until ``now``. Return the number of tokens, which is negative in debt."""
+        tokens = self._tokens + (now - self._at) * rate
+        if tokens > burst:
+            tokens = burst
+        self._at = now
+        self._tokens = tokens
+        return tokens
+
+    def spend(self, now: float, rate: float, burst: float, amount: float) -> float:
+        """Take ``amount`` tokens, into debt if there are fewer. Return the number of tokens left."""
+        tokens = self._tokens = self.refill(now, rate, burst) - amount
+        return tokens
+
 
 class RateLimiter:
     """A token bucket for each of many keys.
 
-    :arg max_keys: maximum number of keys; a key that is dropped has a full bucket again.
+    Strategy: at most ``max_keys`` buckets are kept. A key that is not in the table may be one that was
+    dropped, so it starts with the tokens of the emptiest bucket among the dropped ones, which gains tokens
+    like every other. So a client does not get a full bucket by filling the table with other keys. A new
+    client is refused only if ``max_keys`` other keys were used in less time than an empty bucket needs for
+    one token.
     """
 
-    def __init__(self, max_keys: int) -> None:
+    def __init__(self, limit: RateLimit, max_keys: int) -> None:
+        self._limit = limit
         self._buckets: BoundedTable[TokenBucket] = BoundedTable(max_keys)
+        self._emptiest_dropped: TokenBucket | None = None
 
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def take(self, key: str, now: float, rate: float, burst: float) -> bool:
-        """Take a token of ``key``. Return False if there is none."""
-        bucket = self._buckets.get(key) or TokenBucket(burst, now)
-        self._buckets.store(key, bucket)
-        return bucket.take(now, rate, burst)
+    def reconfigure(self, limit: RateLimit) -> None:
+        """Use another rate and burst from now on. The buckets keep their tokens, up to the new burst."""
+        self._limit = limit
 
-    def clear(self) -> None:
-        """Forget all keys."""
-        self._buckets.clear()
+    def wait_seconds(self, key: Hashable, now: float, amount: float = 1.0) -> float:
+        """Return the seconds until ``key`` has ``amount`` tokens; 0 if it has them now."""
+        missing = amount - self._bucket(key, now).refill(now, *self._limit)
+        return missing / self._limit.rate if missing > ROUNDING else 0.0
+
+    def spend(self, key: Hashable, now: float, amount: float = 1.0) -> float:
+        """Take ``amount`` tokens of ``key``, into debt if there are fewer.
+
+        Returns the seconds until the debt is repaid; 0 if there is none.
+        """
+        tokens = self._bucket(key, now).spend(now, *self._limit, amount)
+        return -tokens / self._limit.rate if tokens < -ROUNDING else 0.0
+
+    def take(self, key: Hashable, now: float) -> bool:
+        """Take a token of ``key``. Return False if there is none."""
+        if self.wait_seconds(key, now):
+            return False
+        self.spend(key, now)
+        return True
+
+    def _bucket(self, key: Hashable, now: float) -> TokenBucket:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = TokenBucket(self._tokens_of_dropped(now), now)
+        dropped = self._buckets.store(key, bucket)
+        if dropped is not None and dropped.refill(now, *self._limit) < self._tokens_of_dropped(now):
+            self._emptiest_dropped = dropped
+        return bucket
+
+    def _tokens_of_dropped(self, now: float) -> float:
+        if self._emptiest_dropped is None:
+            return self._limit.burst
+        return self._emptiest_dropped.refill(now, *self._limit)
 
 
 class ThrottleLimit(NamedTuple):
@@ -145,6 +204,10 @@ class Throttle:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def reconfigure(self, limit: ThrottleLimit) -> None:
+        """Use another limit for failures from now on. All counts and waits stay."""
+        self._limit = limit
 
     def wait_seconds(self, key: str, now: float) -> float:
         """Return the seconds until ``key`` may try again; 0 if it may try now."""

@@ -24,10 +24,12 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Protocol, TextIO
+
+from tornado_chat.core.plain_text import escape_controls
 
 log = logging.getLogger(__name__)
 
@@ -164,11 +166,27 @@ def configure(
     else:
         handler.setFormatter(TextFormatter(common_fields, for_journald="JOURNAL_STREAM" in environ))
     handler.addFilter(_is_loggable)
+    _load_modules(handler)
     logging.captureWarnings(True)
     threading.excepthook = _log_thread_error
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     # At level debug, Peewee logs every query with its parameters: message text and persons.
     logging.getLogger("peewee").setLevel(max(logging.INFO, logging.getLogger().level))
+
+
+def _load_modules(handler: logging.Handler) -> None:
+    """Format a record with everything in it, so that later records need no module that is not loaded yet.
+
+    An import reads files, and so fails when the process has no file descriptors left: just when the log is
+    needed.
+    """
+    try:
+        raise OSError("an error with a traceback")
+    except OSError as error:
+        exc_info = (OSError, error, error.__traceback__)
+        record = logging.LogRecord(OWN_LOGGER_PREFIX, logging.ERROR, __file__, 1, "\x00", (), exc_info)
+        record.fields = {"unprintable": "\x1b\u2028"}
+        handler.format(record)
 
 
 def _is_own_record(record: logging.LogRecord) -> bool:
@@ -211,7 +229,7 @@ class TextFormatter(logging.Formatter):
             parts = [f"<{SYSLOG_PRIORITIES.get(record.levelno, 5)}>{record.levelname}"]
         else:
             parts = [_time(record), record.levelname]
-        parts += [record.name, _escape_unprintable(_redacted_message(record), _python_escape)]
+        parts += [record.name, escape_controls(_redacted_message(record))]
         values = {**_redacted_fields(record), **self._common_fields, **_traceback_field(record)}
         parts += [f"{key}={_format_value(value)}" for key, value in values.items()]
         return " ".join(parts)
@@ -245,7 +263,7 @@ class JsonFormatter(logging.Formatter):
             **event,
             **_traceback_field(record),
         }
-        return _escape_unprintable(json.dumps(event, ensure_ascii=False, default=str), _json_escape)
+        return escape_controls(json.dumps(event, ensure_ascii=False, default=str), _json_escape)
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -276,18 +294,7 @@ def _format_value(value: Any) -> str:
     text = str(value)
     if not (UNQUOTED_PATTERN.fullmatch(text) and text.isprintable()):
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return _escape_unprintable(text, _python_escape)
-
-
-def _escape_unprintable(text: str, escape: Callable[[str], str]) -> str:
-    """Return ``text`` with the characters escaped that could break the line or control a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else escape(char) for char in text)
-
-
-def _python_escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return escape_controls(text)
 
 
 def _json_escape(char: str) -> str:

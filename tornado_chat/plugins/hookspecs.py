@@ -153,7 +153,9 @@ class Hooks:
 
         Called before the token is checked as a JWT. Raise ``Unauthenticated("token_invalid",
         reason=…)`` to refuse the token. If the hook fails, the connection is refused as unavailable, with
-        close code 1013.
+        close code 1013. Numbers ``exp`` and ``iat`` in the identity's claims, in seconds since 1970, have the
+        same effect on open sockets as those of a JWT: its sockets are closed after ``exp``, and a revocation
+        spares tokens with a later ``iat``.
         """
 
     @hookspec
@@ -186,7 +188,8 @@ class Hooks:
 
         Return ``draft.replace(text)``, or None to leave the message as it is.
         ``raise Refused(en=…, zh_CN=…)`` tells only the sender. The messages of one sender are filtered in
-        order.
+        order. A ``def`` runs on the event loop: for the messages of one person, all filters together may use
+        ``[limits] filter_share`` of its time, and further messages of that person wait.
         """
 
     @hookspec

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import math
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,7 +29,21 @@ EVENT_KINDS = (HookKind.EVENT, HookKind.STORED_EVENT)
 
 
 class PluginError(Exception):
-    """A plugin failed in a hook that stops the start. The argument names the plugin and the hook."""
+    """A plugin failed in a hook that stops the start. The message names the plugin and the hook.
+
+    :ivar plugin: the name of the plugin.
+    """
+
+    def __init__(self, message: str, plugin: str = "") -> None:
+        super().__init__(message)
+        self.plugin = plugin
+
+
+class PluginReload(NamedTuple):
+    """The names of the plugins whose settings have changed, and of those that failed and keep theirs."""
+
+    changed: Sequence[str]
+    failed: Sequence[str]
 
 
 class _Implementation(NamedTuple):
@@ -97,33 +112,49 @@ class PluginManager:
             if runner not in self._not_started:
                 await self._call_and_log(runner, call, {}, STOP_TIMEOUT_SECONDS)
 
-    async def reload(self, config: Config) -> list[str]:
-        """Replace the settings of all plugins by those of ``config``.
+    def read_settings(self, config: Config) -> dict[str, Any]:
+        """Return the settings of all plugins in ``config``, by name, for ``reload``.
 
-        A plugin whose ``reload`` fails keeps its settings. Returns the names of the plugins with changed
-        settings.
+        A plugin that fails to check its settings has none.
 
-        :raises ConfigError: the settings have mistakes; nothing has changed.
+        :raises ConfigError: the settings have mistakes.
         """
         problems: list[Problem] = []
-        settings = {
-            each.name: read_settings(config, each.name, type(each.plugin), problems) for each in self.loaded
-        }
+        settings = {}
+        for each in self.loaded:
+            try:
+                settings[each.name] = read_settings(config, each.name, type(each.plugin), problems)
+            except Exception as error:
+                self.record_failure(each.name, "check", error)
         if problems:
             raise ConfigError(problems)
+        return settings
+
+    async def reload(self, settings: Mapping[str, Any]) -> PluginReload:
+        """Replace the settings of all plugins, and call their ``reload``.
+
+        A plugin whose ``reload`` fails keeps its settings; the others go on.
+
+        :arg settings: of ``read_settings``.
+        """
         reloads = {runner.loaded.name: call for runner, call in self._calls["reload"]}
-        changed = []
+        changed, failed = [], []
         for name, runner in self._runners.items():
+            if name not in settings:
+                failed.append(name)
+                log.error("plugin %s keeps its previous settings, because it could not check them", name)
+                continue
             plugin, before = runner.loaded.plugin, runner.settings
             plugin.settings = settings[name]
             if name in reloads and not await self._call_and_log(
                 runner, reloads[name], {}, START_TIMEOUT_SECONDS
             ):
                 plugin.settings = before
+                failed.append(name)
                 log.error("plugin %s keeps its previous settings, because its reload failed", name)
             elif before != plugin.settings:
                 changed.append(name)
-        return changed
+        return PluginReload(changed, failed)
 
     # --- decisions and chains ---
 
@@ -184,7 +215,8 @@ class PluginManager:
 
     def _raise_if_required(self, runner: PluginRunner) -> None:
         if runner.settings.on_error == "reject":
-            raise Unavailable("not_checked")
+            wait = max(1, math.ceil(runner.health.suspended_for))
+            raise Unavailable("not_checked", retry_after=wait)
 
     def _checked_draft(self, runner: PluginRunner, hook: str, draft: D, answer: Any) -> D:
         if answer is None:
@@ -262,6 +294,5 @@ def _call(hook: str, kind: HookKind, found: pluggy.HookImpl) -> HookCall:
 
 
 def _plugin_error(runner: PluginRunner, hook: str, error: BaseException) -> PluginError:
-    return PluginError(
-        f"plugin {runner.loaded.name} ({runner.loaded.found.source}) failed in {hook}: {error!r}"
-    )
+    name = runner.loaded.name
+    return PluginError(f"plugin {name} ({runner.loaded.found.source}) failed in {hook}: {error!r}", name)

@@ -6,7 +6,7 @@ in ``Server`` follows from their arguments. Only ``connect_event_handlers`` has 
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,10 +27,14 @@ from tornado_chat.server import plugin_registration
 from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Accounts
+from tornado_chat.services.auth.client_limits import ClientLimits
+from tornado_chat.services.auth.connection_limits import ConnectionLimits
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
+from tornado_chat.services.auth.revocations import Revocations
+from tornado_chat.services.auth.socket_expiry import SocketExpiry
 from tornado_chat.services.container import Services
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
@@ -41,6 +45,7 @@ from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.housekeeping import Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.notifications import Notifications
@@ -99,14 +104,17 @@ class Storage:
     commit_bus: LocalBus
 
 
-def build_storage(base: Foundation, database: pw.Database) -> Storage:
+def build_storage(base: Foundation, database: pw.Database, on_went_back: Callable[[], None]) -> Storage:
+    """:arg on_went_back: called once, when the database turns out to have gone back to an older copy."""
     commit_bus = LocalBus()
 
     def publish_committed(event: Event) -> None:
         base.bus.publish(event)
         commit_bus.publish(event)
 
-    store = Store(database, publish_committed, base.loop, base.metrics, base.config.storage.patience)
+    store = Store(
+        database, publish_committed, base.loop, base.metrics, base.config.storage.patience, on_went_back
+    )
     return Storage(store, ReceiptStore(store, base.loop), commit_bus)
 
 
@@ -129,7 +137,6 @@ def build_delivery(base: Foundation, storage: Storage) -> Delivery:
         base.loop,
         storage.store.items_after,
         on_receipt=storage.receipts.record,
-        outgoing_limit=config.limits.outgoing_bytes,
         ping_interval=config.limits.ping_interval,
         ping_timeout=config.limits.ping_timeout,
         on_resent=count_resent,
@@ -153,10 +160,17 @@ class Auth:
     accounts: Accounts
     access_control: AccessControl
     guests: Guests
+    revocations: Revocations
+    socket_expiry: SocketExpiry
+    connection_limits: ConnectionLimits
+    client_limits: ClientLimits
+    login_throttle: LoginThrottle
 
 
 def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: TokenKeys) -> Auth:
     config = base.config
+    client_limits = ClientLimits(config.limits, base.loop.time)
+    login_throttle = LoginThrottle(free_failures=config.limits.sign_in_failures)
     accounts = Accounts(
         config.staff,
         config.auth,
@@ -164,10 +178,23 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         storage.store,
         delivery.connections,
         Passwords(),
-        LoginThrottle(),
+        login_throttle,
     )
-    access_control = AccessControl(keys.authenticator, base.plugins, accounts.require_session)
-    return Auth(accounts, access_control, Guests(config.auth, keys.secret))
+    revocations = Revocations(storage.store, delivery.connections)
+    access_control = AccessControl(
+        keys.authenticator, base.plugins, accounts.require_session, revocations.check
+    )
+    socket_expiry = SocketExpiry(config.auth, delivery.connections, access_control, base.loop)
+    return Auth(
+        accounts,
+        access_control,
+        Guests(config.auth, keys.secret, client_limits),
+        revocations,
+        socket_expiry,
+        ConnectionLimits(config.limits),
+        client_limits,
+        login_throttle,
+    )
 
 
 @dataclass(frozen=True)
@@ -182,7 +209,7 @@ class Messaging:
 def build_messaging(base: Foundation, storage: Storage, delivery: Delivery) -> Messaging:
     store, plugins = storage.store, base.plugins
     return Messaging(
-        MessageFilter(plugins, store.append, base.loop),
+        MessageFilter(plugins, store.append, base.loop, base.config.limits.filter_share),
         Notifications(store, delivery.hub, storage.receipts, plugins, base.config.server.language),
         RoomLookup(store, plugins),
     )
@@ -208,6 +235,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         base.bus.publish,
         now_microseconds,
         is_certain=cluster_mode.is_certain,
+        holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
     dispatcher = Dispatcher(
@@ -215,9 +243,10 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         ConversationRepository(storage.store),
         base.loop,
         base.bus.publish,
-        plugin_registration.collect_queue_policy(base.plugins),
+        plugin_registration.collect_queue_policy(base.plugins)[0],
         base.metrics.queue_wait,
         is_certain=cluster_mode.is_certain,
+        holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
@@ -341,7 +370,7 @@ class Monitoring:
 
 
 def build_monitoring(
-    base: Foundation, storage: Storage, delivery: Delivery, coordination: Coordination
+    base: Foundation, storage: Storage, delivery: Delivery, auth: Auth, coordination: Coordination
 ) -> Monitoring:
     config, metrics, connections = base.config, base.metrics, delivery.connections
 
@@ -349,7 +378,7 @@ def build_monitoring(
         return "about to stop" if connections.draining else ""
 
     readiness = Readiness(
-        storage.store, base.loop, {"server": find_server_problem, **base.cluster_mode.problems}
+        storage.store, base.loop, {"server": find_server_problem}, base.cluster_mode.problems
     )
     history = MetricsHistory(metrics, base.loop, time.time)
     reporter = StatusReporter(
@@ -358,6 +387,7 @@ def build_monitoring(
         coordinator_client=coordination.client,
         store=storage.store,
         readiness=readiness,
+        anonymous_connections=auth.connection_limits.anonymous,
         plugins=base.plugins,
         metrics=metrics,
         metrics_history=history,
@@ -388,7 +418,10 @@ def build_services(
         support=conversations.support,
         support_history=conversations.support_history,
         guests=auth.guests,
+        client_limits=auth.client_limits,
         accounts=auth.accounts,
+        revocations=auth.revocations,
+        connection_limits=auth.connection_limits,
         status_aggregator=monitoring.status_aggregator,
         metrics=base.metrics,
         frames=CounsellingEncoders(config.server.language, base.times, config.counselling.legacy_system_key),
@@ -415,6 +448,7 @@ def connect_event_handlers(
     base: Foundation,
     storage: Storage,
     delivery: Delivery,
+    auth: Auth,
     messaging: Messaging,
     coordination: Coordination,
     conversations: Conversations,
@@ -426,8 +460,10 @@ def connect_event_handlers(
     def catch_up(event: DuplicateMessage) -> None:
         hub.catch_up_to(event.thread, event.seq)
 
-    bus.add_handler(cast(EventHandler, hub.deliver), Message, Notification)
+    check = DeliveryCheck(hub, storage.store, base.loop)
+    bus.add_handler(cast(EventHandler, check.deliver), Message, Notification)
     bus.add_handler(cast(EventHandler, catch_up), DuplicateMessage)
+    bus.add_handler(auth.revocations.on_event, *auth.revocations.events)
     bus.add_handler(messaging.notifications.on_event, *messaging.notifications.events)
     bus.add_handler(conversations.counselling.on_event, *conversations.counselling.events)
     # The coordinator comes before the sockets of support: a client may react to an event at once with a

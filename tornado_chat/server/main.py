@@ -6,11 +6,15 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+from tornado_chat.aio import descriptors
 from tornado_chat.aio.event_loop import new_loop, shut_down
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability import logs
@@ -25,6 +29,7 @@ from tornado_chat.web.pages import Route
 log = logging.getLogger(__name__)
 
 STATUS_INTERVAL_SECONDS = 10.0  # seconds between two checks whether the status for the manager has changed
+NO_DESCRIPTORS = "too few file descriptors: new connections wait"
 LIFELINE_FD = 0  # standard input; a worker reads only its end, which means that the parent has died
 STOP_TIMEOUT_SECONDS = 30.0  # seconds that stopping may take, beyond the time for closing the sockets
 
@@ -42,6 +47,7 @@ def run(
         terminal was closed.
     :arg more_pages: as in ``Server``.
     """
+    descriptors.raise_limit()
     os.umask(0o077)  # other users may not read the files that this process writes
     # A service manager whose watchdog expires sends SIGABRT: then the log says where the loop is stuck.
     faulthandler.enable(file=2)
@@ -80,6 +86,7 @@ class _ServerProcess:
         self._more_pages = more_pages
         self._stop_requested = asyncio.Event()
         self._reload_requested = asyncio.Event()
+        self._loads = SharedLoads.from_environ(os.environ)
         self._last_status = ""
         self._config_problem = ""  # the problem of the configuration that was read last
 
@@ -98,56 +105,96 @@ class _ServerProcess:
         elif self._manager.sockets:
             log.info(PASSED_SOCKETS_MESSAGE)
         self._manager.notify(STATUS="starting")
-        server = Server(
-            self._config,
-            self._manager.sockets,
-            self._more_pages,
-            process=self._manager.process,
-            loads=SharedLoads.from_environ(os.environ),
-        )
-        try:
-            await server.start()
-        except StartError:
-            status_file.remove(self._config.state_dir)
-            raise
-        # Nearly all long-lived objects exist now, and the objects of a message are freed at once by their
-        # reference counts. A search for cycles every 700 objects would only pause every connection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        server = await self._start(self._config, self._manager.sockets)
         if self._on_ready is not None:
             self._on_ready(server.url)
-        self._last_status = self._status(server)
-        self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
-        watchdog_task = loop.create_task(self._send_watchdog())
-        status_task = loop.create_task(self._report_status(server))
-        reload_task = None
-        if self._read_config is not None:
-            reload_task = loop.create_task(self._reload_on_request(server, self._read_config))
-        await self._stop_requested.wait()
+        watchdog_task = None
+        if self._manager.watchdog_seconds:
+            watchdog_task = loop.create_task(
+                run_forever(self._send_watchdog, "the watchdog", self._manager.watchdog_seconds / 4)
+            )
+        while await self._serve(server):
+            server = await self._start_afresh(server)
         log.info("stopping")
-        status_task.cancel()
         self._manager.notify(
             STOPPING=1,
             STATUS=f"stopping; sockets to close: {server.connection_count}",
             EXTEND_TIMEOUT_USEC=round((server.drain_seconds + STOP_TIMEOUT_SECONDS) * 1_000_000),
         )
-        if reload_task is not None:
-            reload_task.cancel()
         await server.stop()
-        watchdog_task.cancel()
+        if watchdog_task is not None:
+            watchdog_task.cancel()
+
+    async def _start(self, config: Config, sockets: Sequence[socket.socket], went_back_at: int = 0) -> Server:
+        """Return a started server. :raises StartError: it cannot start."""
+        server = Server(
+            config,
+            sockets,
+            self._more_pages,
+            process=self._manager.process,
+            loads=self._loads,
+            went_back_at=went_back_at,
+        )
+        try:
+            await server.start()
+        except StartError:
+            status_file.remove(config.state_dir)
+            raise
+        return server
+
+    async def _serve(self, server: Server) -> bool:
+        """Serve until the process has to stop, or until the server has to start afresh: then return True."""
+        loop = asyncio.get_running_loop()
+        # Nearly all long-lived objects exist now, and the objects of a message are freed at once by their
+        # reference counts. A search for cycles every 700 objects would only pause every connection.
+        gc.unfreeze()  # a former server, before this one started afresh
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        self._last_status = self._status(server)
+        self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
+        stop = loop.create_task(self._stop_requested.wait())
+        afresh = loop.create_task(server.has_to_start_afresh.wait())
+        tasks = [
+            stop,
+            afresh,
+            loop.create_task(
+                run_forever(
+                    partial(self._report_status, server), "the report of the status", STATUS_INTERVAL_SECONDS
+                )
+            ),
+        ]
+        if self._read_config is not None:
+            tasks.append(loop.create_task(self._reload_on_request(server, self._read_config)))
+        await asyncio.wait((stop, afresh), return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        return not self._stop_requested.is_set()
+
+    async def _start_afresh(self, server: Server) -> Server:
+        """Replace ``server`` by a new one, as its state in memory may be ahead of the database.
+
+        Connections that arrive meanwhile wait.
+        """
+        log.warning(
+            "the server starts afresh: all sockets are closed, and all caches are dropped",
+            extra=fields(sockets=server.connection_count),
+        )
+        self._manager.notify(STATUS="starting afresh, as the database has gone back to an older copy")
+        sockets, config, went_back_at = server.copy_listen_sockets(), server.config, server.went_back_at
+        await server.stop()
+        return await self._start(config, sockets, went_back_at)
 
     # --- notifications to the service manager ---
 
     async def _send_watchdog(self) -> None:
         """Notify the watchdog as long as the loop runs, twice per interval."""
-        while self._manager.watchdog_seconds:
-            self._manager.notify(WATCHDOG=1)
-            await asyncio.sleep(self._manager.watchdog_seconds / 2)
+        self._manager.notify(WATCHDOG=1)
+        await asyncio.sleep(self._manager.watchdog_seconds / 2)
 
     async def _report_status(self, server: Server) -> None:
-        while self._manager.is_connected:
-            await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+        await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+        if self._manager.is_connected:
             self._send_status_if_changed(server)
 
     def _send_status_if_changed(self, server: Server) -> None:
@@ -158,7 +205,9 @@ class _ServerProcess:
 
     def _status(self, server: Server) -> str:
         status = f"sockets: {server.connection_count}, users in queue: {server.queue_length}"
-        return f"{status}; {self._config_problem}" if self._config_problem else status
+        return "; ".join(
+            filter(None, (status, NO_DESCRIPTORS if server.is_full else "", self._config_problem))
+        )
 
     def _status_fields(self, server: Server) -> dict[str, str | int]:
         """Return what the parent needs for its own status; systemd ignores these assignments."""
@@ -166,6 +215,7 @@ class _ServerProcess:
             "X_SOCKETS": server.connection_count,
             "X_WAITING": server.queue_length,
             "X_COMPLAINT": self._config_problem,
+            "X_FULL": int(server.is_full),
         }
 
     # --- the parent process ---
@@ -194,9 +244,9 @@ class _ServerProcess:
             self._manager.notify_reloading()
             try:
                 await self._reload_now(server, read_config)
-            except Exception:  # a plugin failed, or there is a bug in the server: it goes on as it is
+            except Exception:  # a queue policy failed, or there is a bug: the server goes on as it is
                 self._config_problem = "not reloaded, see the log"
-                log.exception("the configuration was not reloaded")
+                log.exception("the configuration was not reloaded, all values are the previous ones")
             self._last_status = self._status(server)
             self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
 
@@ -208,7 +258,11 @@ class _ServerProcess:
             self._config_problem = "not reloaded: the configuration has mistakes, see the log"
             log.error("not reloaded, the configuration has mistakes: %s", "; ".join(map(str, error.problems)))
             return
-        self._config_problem = "a restart is needed, see the log" if change.needs_restart else ""
+        problems = ["a restart is needed, see the log"] if change.needs_restart else []
+        if change.failed_plugins:
+            names = ", ".join(dict.fromkeys(change.failed_plugins))
+            problems.append(f"not reloaded: plugin {names}, see the log")
+        self._config_problem = "; ".join(problems)
         logs.configure(config.logging, process=self._manager.process)
         if not self._manager.process:  # the parent process has logged them for its workers
             config.log_warnings()

@@ -16,12 +16,12 @@ from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.storage.open import create_missing_tables
 
 
-def collect_queue_policy(plugins: PluginManager) -> QueuePolicy:
-    """Return the first queue policy that a plugin registers, else the default."""
-    for _, policy in plugins.collect("register_queue_policy"):
+def collect_queue_policy(plugins: PluginManager) -> tuple[QueuePolicy, str]:
+    """Return the first queue policy that a plugin registers, and its name; else the default, and no name."""
+    for name, policy in plugins.collect("register_queue_policy"):
         if policy is not None:
-            return cast(QueuePolicy, policy)
-    return FifoLeastLoaded()
+            return cast(QueuePolicy, policy), name
+    return FifoLeastLoaded(), ""
 
 
 def collect_keepers(plugins: PluginManager, state_dir: Path) -> DataKeepers:

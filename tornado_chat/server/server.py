@@ -5,11 +5,15 @@ import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.reload import ConfigChange, merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
+from tornado_chat.core.close_codes import RESTARTING, STARTING_AFRESH
 from tornado_chat.core.errors import ChatError
+from tornado_chat.domain.queue import QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins.manager import PluginError
@@ -19,9 +23,12 @@ from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.server.listen_sockets import open_listen_sockets
 from tornado_chat.server.preflight import make_key_problem
 from tornado_chat.services.auth.keys import TokenKeys, load_keys
+from tornado_chat.services.messaging.position_check import PositionCheck
+from tornado_chat.storage import numbers
 from tornado_chat.storage.open import DatabaseOpenError
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
+from tornado_chat.web.http.accepting import Acceptor
 from tornado_chat.web.http.proxy_headers import Networks, ProxyAwareServer
 from tornado_chat.web.pages import Route
 from tornado_chat.wire.times import LocalTimes
@@ -33,6 +40,14 @@ CLOSE_TIMEOUT_SECONDS = 2.0  # seconds that sockets get to finish the closing ha
 LATE_REQUEST_SECONDS = 0.5  # seconds that a connection accepted just before the stop gets for its request
 
 
+class _Switched(NamedTuple):
+    """The values that a reload replaces in all parts together."""
+
+    config: Config
+    keys: TokenKeys
+    policy: QueuePolicy
+
+
 class Server:
     """One server in this process. ``await start()`` … ``await stop()``, on one running loop.
 
@@ -41,6 +56,10 @@ class Server:
     :arg more_pages: routes like those of ``web.pages``.
     :arg process: the number of this worker on this machine, from 1; 0: the only process.
     :arg loads: the numbers of connections of all workers.
+    :arg went_back_at: the server starts afresh because this process has noticed at this time, in microseconds
+        since 1970, that the database has gone back to an older copy; 0: it does not.
+    :ivar has_to_start_afresh: set when the database has gone back to an older copy. Then ``stop`` this server
+        and start a new one: all state in memory may be ahead of the database.
     :raises StartError: the configuration or the machine does not allow the server to run.
     """
 
@@ -51,32 +70,40 @@ class Server:
         more_pages: Sequence[Route] = (),
         process: int = 0,
         loads: SharedLoads | None = None,
+        went_back_at: int = 0,
     ) -> None:
         self._config = config
+        self.went_back_at = 0
+        self._announced_at_start = went_back_at
+        self.has_to_start_afresh = asyncio.Event()
         self._process = process
         self._passed_sockets = passed_sockets
         self._more_pages = more_pages
         self._loop = asyncio.get_running_loop()
         self.metrics = Metrics()
-        self._plugins, keys, self._database = bootstrap(config, self._loop, self.metrics)
+        self._plugins, self._keys, self._database = bootstrap(config, self._loop, self.metrics)
         self._cluster_mode = Clustered(config.cluster, self._loop) if config.cluster.url else Standalone()
         try:
-            self.application = self._build(keys)
+            self.application = self._build(self._keys)
         except PluginError as error:
             self._store.close()
             raise StartError(str(error)) from error
         self._http = ProxyAwareServer(
             self.application,
             trusted=Networks(config.server.trusted_proxies),
-            max_body_size=config.limits.frame_bytes,
+            own=Networks(config.web.ops_networks),
+            anonymous=self._connection_limits.anonymous,
+            limits=config.limits,
+            acceptor=Acceptor(self._loop)
+            if loads is None
+            else AcceptBalancer(
+                loads, self._loop, lambda: self._http.http_connection_count + self.connection_count
+            ),
+            on_aborted=lambda phase: self.metrics.connections_aborted.add(phase.value),
+            on_refused=self.metrics.count_refused_connection,
         )
-        if loads is not None:
-            self._http.balance_accepts(
-                AcceptBalancer(
-                    loads, self._loop, lambda: self._http.http_connection_count + self.connection_count
-                )
-            )
         self.url = ""
+        self._listen_sockets: Sequence[socket.socket] = ()
 
     def _build(self, keys: TokenKeys) -> ChatApplication:
         """Build all parts, and keep those that are started, stopped or reloaded."""
@@ -89,7 +116,8 @@ class Server:
             times=LocalTimes(self._config.server.timezone),
             process=self._process,
         )
-        storage = builders.build_storage(base, self._database)
+        storage = builders.build_storage(base, self._database, self._on_went_back)
+        self._position_check = PositionCheck(storage.store, self._loop)
         self._store, self._receipts = storage.store, storage.receipts
         delivery = builders.build_delivery(base, storage)
         auth = builders.build_auth(base, storage, delivery, keys)
@@ -98,13 +126,16 @@ class Server:
         conversations = builders.build_conversations(base, storage, delivery, auth, messaging, coordination)
         self._retention = builders.build_retention(base, storage)
         plugin_host = builders.build_plugin_host(base, storage, delivery, auth, messaging)
-        monitoring = builders.build_monitoring(base, storage, delivery, coordination)
+        monitoring = builders.build_monitoring(base, storage, delivery, auth, coordination)
         self._services = builders.build_services(base, delivery, auth, messaging, conversations, monitoring)
         builders.connect_event_handlers(
-            base, storage, delivery, messaging, coordination, conversations, plugin_host
+            base, storage, delivery, auth, messaging, coordination, conversations, plugin_host
         )
         self._hub, self._connections = delivery.hub, delivery.connections
         self._accounts, self._access_control, self._guests = auth.accounts, auth.access_control, auth.guests
+        self._revocations, self._socket_expiry = auth.revocations, auth.socket_expiry
+        self._connection_limits = auth.connection_limits
+        self._client_limits, self._login_throttle = auth.client_limits, auth.login_throttle
         self._filtering = messaging.filtering
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
@@ -133,7 +164,14 @@ class Server:
     async def _start_parts(self) -> None:
         try:
             plugin_registration.create_tables(self._plugins, self._database, self._config.storage.url)
+            self._cluster_mode.on_other_went_back(self._start_afresh)
+            await self._revocations.start()
             await self._cluster_mode.join()
+            if self._announced_at_start:
+                self._cluster_mode.announce_went_back(self._announced_at_start)
+            first_number = self._config.counselling.first_number
+            if first_number > 1:
+                await self._store.write(lambda tx: numbers.begin_at(tx, first_number))
             await self._plugins.start(self._contexts)
             await self._plugin_event_feed.start()
         except ChatError as error:
@@ -141,6 +179,7 @@ class Server:
         except (PluginError, DatabaseOpenError) as error:
             raise StartError(str(error)) from error
         self._hub.start_sweeping()
+        self._socket_expiry.start()
         self._accounts.start()
         self._history.start()
         await self._status_aggregator.start()
@@ -148,16 +187,38 @@ class Server:
             sockets, self.url = open_listen_sockets(self._config.server, self._passed_sockets)
         except ValueError as error:
             raise StartError(str(error)) from error
+        self._listen_sockets = sockets
         self._http.add_sockets(sockets)
         self._retention.start()
+        self._position_check.start()
+
+    def _on_went_back(self) -> None:
+        """The writer has noticed that the database has gone back to an older copy."""
+        self.went_back_at = now_microseconds()
+        self._cluster_mode.announce_went_back(self.went_back_at)
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._store.forget_positions()
+        self.has_to_start_afresh.set()
+
+    def copy_listen_sockets(self) -> list[socket.socket]:
+        """Return copies of the listening sockets, which stay open after ``stop``."""
+        return [each.dup() for each in self._listen_sockets]
 
     async def stop(self) -> None:
         """Stop accepting, finish running work, close all sockets with code 1012, close the database."""
         status_file.write(self._config.state_dir, status_file.STOPPING, self.url)
         self._connections.stop_opening()
+        self._socket_expiry.stop()
         self._http.stop()
+        close_reason = RESTARTING
+        if self.has_to_start_afresh.is_set():
+            close_reason = STARTING_AFRESH
+            await self._cluster_mode.step_down()
         await self._http.wait_for_requests(LATE_REQUEST_SECONDS)
         await self._retention.stop()
+        await self._position_check.stop()
         self._counselling.stop()
         self._local_conversations.stop()
         self._cluster_mode.stop_deciding()
@@ -167,7 +228,7 @@ class Server:
             await self._store.write(lambda tx: None)
         except ChatError as error:
             log.error("the last messages could not be stored: %s", error)
-        await self._connections.drain(self._config.server.drain_seconds)
+        await self._connections.drain(self._config.server.drain_seconds, close_reason)
         deadline = self._loop.time() + CLOSE_TIMEOUT_SECONDS
         while len(self._connections) and self._loop.time() < deadline:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
@@ -180,6 +241,7 @@ class Server:
         """Stop the parts that serve no client any more, or never have. Each may have been started or not."""
         self._hub.stop_sweeping()
         await self._accounts.stop()
+        await self._revocations.stop()
         self._history.stop()
         await self._status_aggregator.stop()
         await self._plugin_event_feed.stop()
@@ -193,38 +255,93 @@ class Server:
     async def reload(self, config: Config) -> ConfigChange:
         """Reload the plugins' sections of ``config``, the keys, and every option that needs no restart.
 
-        Open sockets stay open, also those of tokens that would not be accepted any more.
+        Closes the sockets of tokens whose key is not accepted any more. A plugin that fails is named in the
+        result and keeps its previous settings, or the server the previous queue policy.
+
+        Strategy: everything that can fail is prepared first, then the parts of the server are switched. If
+        one fails all the same, the others are switched back, so that they never work with different values.
 
         :raises ConfigError: plugins have mistakes in their sections, or keys cannot be used. Nothing has
             changed then.
         """
         change = merge_reloadable(self._config, config)
-        new, before = change.config, self._access_control.authenticator
+        new, authenticator = change.config, self._access_control.authenticator
         try:
-            keys = load_keys(new.auth, new.staff, new.state_dir, before)
+            keys = load_keys(new.auth, new.staff, new.state_dir, authenticator)
         except ValueError as error:
             raise ConfigError([make_key_problem(error)]) from error
-        plugins = await self._plugins.reload(config)
-        # From here on nothing can fail.
-        self._config = new
+        plugins = await self._plugins.reload(self._plugins.read_settings(config))
+        failed = [*plugins.failed]
+        policy = self._prepare_queue_policy(failed)
+        before = _Switched(self._config, self._keys, self._dispatcher.policy)
+        try:
+            self._switch(_Switched(new, keys, policy))
+        except BaseException:
+            self._switch(before)
+            raise
+        self._socket_expiry.sweep()
+        return replace(
+            change,
+            plugins=plugins.changed,
+            failed_plugins=failed,
+            keys=keys.authenticator.has_different_keys(authenticator),
+        )
+
+    def _prepare_queue_policy(self, failed: list[str]) -> QueuePolicy:
+        """Return the queue policy for a reload: the present one if the new one fails.
+
+        :arg failed: the plugin that failed is added to it.
+        """
+        try:
+            policy, name = plugin_registration.collect_queue_policy(self._plugins)
+        except PluginError as error:
+            log.error("the previous queue policy stays in use: %s", error)
+            failed.append(error.plugin)
+            return self._dispatcher.policy
+        try:
+            self._dispatcher.check_policy(policy)
+        except Exception:
+            log.exception("the previous queue policy stays in use: the one of plugin %s failed", name)
+            failed.append(name)
+            return self._dispatcher.policy
+        return policy
+
+    def _switch(self, to: "_Switched") -> None:
+        """Let all parts use other values. Nothing here reads a file or calls a plugin, except its policy."""
+        new, keys = to.config, to.keys
+        self._dispatcher.reconfigure(new.support, to.policy)
         self._access_control.reconfigure(keys.authenticator)
         self._guests.reconfigure(new.auth, keys.secret)
         self._accounts.reconfigure(new.auth, keys.account_key)
+        self._socket_expiry.reconfigure(new.auth)
+        self._client_limits.reconfigure(new.limits)
+        self._login_throttle.reconfigure(new.limits.sign_in_failures)
+        self._filtering.reconfigure(new.limits.filter_share)
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
-        self._dispatcher.reconfigure(new.support, plugin_registration.collect_queue_policy(self._plugins))
         self._services.reconfigure(new.limits, new.support)
-        self._http.reconfigure(new.server.trusted_proxies, new.limits.frame_bytes)
+        self._connection_limits.reconfigure(new.limits)
+        self._http.reconfigure(new.server.trusted_proxies, new.web.ops_networks, new.limits)
         self.application.reconfigure(new)
-        return replace(change, plugins=plugins, keys=keys.authenticator.has_different_keys(before))
+        self._config, self._keys = new, keys
+
+    @property
+    def config(self) -> Config:
+        """The present configuration, with the options that were reloaded."""
+        return self._config
 
     @property
     def connection_count(self) -> int:
         """The number of open WebSockets."""
         return len(self._connections)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether new connections wait because there are no file descriptors for them."""
+        return self._http.is_full
 
     @property
     def queue_length(self) -> int:

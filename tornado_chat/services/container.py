@@ -6,7 +6,10 @@ from tornado_chat import config
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Accounts
+from tornado_chat.services.auth.client_limits import ClientLimits
+from tornado_chat.services.auth.connection_limits import ConnectionLimits
 from tornado_chat.services.auth.guests import Guests
+from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.messaging.connections import Connections
@@ -35,7 +38,10 @@ class Services:
     support: Support
     support_history: SupportHistory
     guests: Guests
+    client_limits: ClientLimits
     accounts: Accounts
+    revocations: Revocations
+    connection_limits: ConnectionLimits
     status_aggregator: StatusAggregator
     metrics: Metrics
     frames: CounsellingEncoders

@@ -231,17 +231,52 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
 
 
 def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
-    """End a conversation. An ended conversation stays as it is.
+    """End a conversation, in whichever state it is. An ended conversation stays as it is.
 
     :arg gone: the participant who has left for good.
     """
-    current = get(tx.database, conversation_id)
-    assert current, f"support conversation {conversation_id} vanished"
+    current = _lock(tx, conversation_id)
+    return current if current.state is ConversationState.ENDED else _end(tx, current, gone)
+
+
+def leave(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
+    """End a conversation whose user or present waiter leaves. An ended conversation stays as it is.
+
+    :raises Conflict: ``gone`` is not in the conversation any more, as after a transfer.
+    """
+    current = _lock(tx, conversation_id)
     if current.state is ConversationState.ENDED:
         return current
-    ended = _change(tx, current, current.state, replace(current, state=ConversationState.ENDED, ended=tx.now))
-    tx.emit(ConversationEnded(ended, gone))
-    return ended
+    if gone not in (current.user, current.waiter):
+        raise Conflict("no_conversation")
+    return _end(tx, current, gone)
+
+
+def end_abandoned(tx: Transaction, conversation: Conversation) -> Conversation:
+    """End a conversation whose user has not returned in time.
+
+    :raises Conflict: it has ended, or has changed since ``conversation`` was read.
+    """
+    if conversation.state is ConversationState.ENDED:
+        raise Conflict("no_conversation")
+    return _end(tx, conversation, conversation.user)
+
+
+def _end(tx: Transaction, conversation: Conversation, gone: Person) -> Conversation:
+    ended = replace(conversation, state=ConversationState.ENDED, ended=tx.now)
+    changed = _change(tx, conversation, conversation.state, ended)
+    tx.emit(ConversationEnded(changed, gone))
+    return changed
+
+
+def _lock(tx: Transaction, conversation_id: int) -> Conversation:
+    """Return a conversation that no other transaction can change before this one ends."""
+    query = _table.select().where(_table.id == conversation_id)
+    if tx.database.for_update:  # SQLite has one writer at a time
+        query = query.for_update()
+    row = query.dicts().first(tx.database)
+    assert row, f"support conversation {conversation_id} vanished"
+    return _conversation(row)
 
 
 def rate(tx: Transaction, conversation_id: int, stars: int, feedback: str | None) -> None:

@@ -6,6 +6,7 @@ thread-local).
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ import peewee as pw
 
 from tornado_chat import config
 from tornado_chat.config import mysql_url
+from tornado_chat.config.validation import missing_folder_text
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.storage.mysql import ErrorKind, MysqlDatabase, classify_error, open_mysql
 from tornado_chat.storage.transactions import retry_pauses
@@ -32,22 +34,43 @@ CACHE_KIB = 16 * 1024  # size of a connection's page cache
 CHECKPOINT_PAGES = 4000  # pages of the write-ahead log after which it is written into the database
 
 
-def open_database(storage: config.Storage, *, without_timeout: bool = False) -> pw.Database:
-    """Return the database of ``[storage] url``. A missing folder of a SQLite file is created.
+class SqliteFile(pw.SqliteDatabase):
+    """A SQLite file.
+
+    :ivar may_create: True if a connection may create the file. A running server sets it to False: a thread
+        that opens its first connection after the file was removed would make an empty database in its place.
+    """
+
+    may_create = True
+
+    def _connect(self) -> Any:
+        if not self.may_create and not os.path.exists(self.database):
+            raise pw.OperationalError("the database file has been removed")
+        return super()._connect()  # type: ignore[misc]  # absent from the stubs
+
+
+def open_database(
+    storage: config.Storage, *, state_dir: Path | None = None, without_timeout: bool = False
+) -> pw.Database:
+    """Return the database of ``[storage] url``.
 
     On SQLite, ``durability = full`` syncs the log at each commit, so that a commit survives a power cut.
     ``normal`` leaves that to the next checkpoint: a crash of the server loses nothing, a power
     cut may lose the last commits. A MySQL server has settings of its own (``mysql_checks``).
 
+    :arg state_dir: the only folder of a SQLite file that is created if it does not exist.
     :arg without_timeout: statements have no time limit, for example those of a migration.
-    :raises OSError: the folder cannot be created, or the password file cannot be read.
+    :raises OSError: the folder does not exist or cannot be created, or the password file cannot be read.
     :raises ImproperlyConfigured: the driver is missing.
     """
     if mysql_url.is_mysql(storage.url):
         return open_mysql(storage, without_timeout=without_timeout)
     path = Path(storage.url.removeprefix(SQLITE_SCHEME))
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return pw.SqliteDatabase(
+    if path.parent == state_dir:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    elif missing := missing_folder_text(path):
+        raise OSError(missing)
+    return SqliteFile(
         str(path),
         pragmas={
             "journal_mode": "wal",

@@ -86,6 +86,11 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
         marks.delete().where(marks.reader == person.key).execute(tx.database)
         counts[ErasureEffect(marks._meta.table_name, DELETED)] = len(found.difference(counted))
     counts += _erase_account(tx, person)
+    # The revocation of the person's own tokens stays until it ends: they would be accepted again.
+    revocation = models.Revocation
+    counts[ErasureEffect("revocation", ANONYMIZED)] = (
+        revocation.update(made_by="").where(revocation.made_by == person.key).execute(tx.database)
+    )
     if person.role is Role.WAITER:
         counts[ErasureEffect("support_conversation", ANONYMIZED)] = (
             support.update(last_waiter=None).where(support.last_waiter == person.key).execute(tx.database)

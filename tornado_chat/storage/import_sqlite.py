@@ -41,8 +41,10 @@ def import_database(
     """
     tables = pw.sort_models([*COPIED_MODELS, *plugin_models])  # type: ignore[attr-defined]  # absent from the stubs
     for model in tables:
-        if model.select().exists(target):
+        # A server that has started on the empty target may have set the beginning of its numbers.
+        if model is not models.NumberSequence and model.select().exists(target):
             raise TargetNotEmpty(model._meta.table_name)
+    models.NumberSequence.delete().execute(target)
     counts: dict[str, int] = {}
     with source.atomic():  # so that all rows are read as of one moment
         source_tables = set(source.get_tables())

@@ -4,7 +4,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import peewee as pw
 
-from tornado_chat.core.types import Kind, Message, Notification, Person, Room, Thread
+from tornado_chat.core.types import Kind, Message, Notification, Page, Person, Room, Thread
 from tornado_chat.storage import messages, notifications, receipts, rooms
 from tornado_chat.storage.raw_sql import fetch_rows
 
@@ -20,16 +20,17 @@ _INBOX = (
 class MissedItems(NamedTuple, Generic[Item]):
     """The items of a thread that a reader has not received.
 
-    :ivar receipt: the ``seq`` up to which everything has arrived; None before the first receipt.
-    :ivar items: the first page of the items after it, oldest first.
+    :ivar receipt: the ``seq`` up to which everything has arrived; None before the first receipt, and if the
+        stored one is ahead of the thread.
+    :ivar page: the first page of the items after it.
     """
 
     receipt: int | None
-    items: list[Item]
+    page: Page[Item]
 
 
 def load_inbox(
-    database: pw.Database, owner: Person, limit: int
+    database: pw.Database, owner: Person, limit: int, max_bytes: int
 ) -> tuple[Thread, MissedItems[Notification]] | None:
     """Return the owner's inbox and the missed notifications; None if there is no inbox yet."""
     rows = fetch_rows(database, _INBOX, Kind.INBOX.value, owner.key)
@@ -37,13 +38,17 @@ def load_inbox(
         return None
     id, last, receipt = rows[0]
     inbox = Thread(Kind.INBOX, id)
+    if receipt is not None and receipt > last:  # see storage/receipts.py
+        receipt = None
     received = receipt or 0
-    items = notifications.after(database, inbox, received, limit) if last > received else []
-    return inbox, MissedItems(receipt, items)
+    page: Page[Notification] = Page([], False)
+    if last > received:
+        page = notifications.page_after(database, inbox, received, limit, max_bytes)
+    return inbox, MissedItems(receipt, page)
 
 
 def load_room(
-    database: pw.Database, thread: Thread, reader: Person, limit: int
+    database: pw.Database, thread: Thread, reader: Person, limit: int, max_bytes: int
 ) -> tuple[Room, MissedItems[Message]]:
     """Return the room and the messages that the reader has missed.
 
@@ -52,5 +57,7 @@ def load_room(
     room = rooms.get(database, thread)
     receipt = receipts.get(database, thread, reader)
     received = receipt or 0
-    items = messages.after(database, thread, received, limit) if room.last_seq > received else []
-    return room, MissedItems(receipt, items)
+    page: Page[Message] = Page([], False)
+    if room.last_seq > received:
+        page = messages.page_after(database, thread, received, limit, max_bytes)
+    return room, MissedItems(receipt, page)

@@ -19,12 +19,13 @@ from tornado_chat.core.types import (
     ConversationState,
     Kind,
     Message,
+    Page,
     Person,
     SessionState,
     Thread,
 )
 from tornado_chat.storage import models
-from tornado_chat.storage.raw_sql import fetch_rows
+from tornado_chat.storage.raw_sql import fetch_page, fetch_rows
 
 T = TypeVar("T")
 ClientIdKey = tuple[int, int, str, str | None]
@@ -36,6 +37,7 @@ MAX_QUERY_ITEMS = 128
 _SELECT_MESSAGES = (
     "SELECT seq, sender, text, time, media, client_id FROM message WHERE kind = ? AND thread_id = ?"
 )
+_TEXT_COLUMN = 2
 
 OPEN_ROOM_STATES = (SessionState.READY, SessionState.ACTIVE)
 
@@ -71,6 +73,8 @@ class MessageAppender:
         self._database = database
         self._mark = mark = database.param
         self._for_update = " FOR UPDATE" if database.for_update else ""
+        # MySQL reads a small table as a whole, and would wait for the locks of rows that it does not need.
+        self._by_key = " FORCE INDEX (PRIMARY)" if database.for_update else ""
         message = _table_name(models.Message)
         self._insert = (
             f"INSERT INTO {message} (kind, thread_id, seq, sender, client_id, media, text, time) "  # noqa: S608 - names of our own tables
@@ -139,7 +143,7 @@ class MessageAppender:
             table, condition = _THREAD_TABLES[kind]
             marks = ", ".join([self._mark] * len(ids))
             cursor.execute(
-                f"SELECT id, last_seq FROM {_table_name(table)} "  # noqa: S608
+                f"SELECT id, last_seq FROM {_table_name(table)}{self._by_key} "  # noqa: S608
                 f"WHERE id IN ({marks}) AND {condition}{self._for_update}",
                 ids,
             )
@@ -153,7 +157,7 @@ class MessageAppender:
             for kind, ids in _by_kind(thread for thread, got in new_messages.items() if got == count):
                 marks = ", ".join([self._mark] * len(ids))
                 cursor.execute(
-                    f"UPDATE {_table_name(_THREAD_TABLES[kind][0])} "  # noqa: S608
+                    f"UPDATE {_table_name(_THREAD_TABLES[kind][0])}{self._by_key} "  # noqa: S608
                     f"SET last_seq = last_seq + {self._mark} WHERE id IN ({marks})",
                     [count, *ids],
                 )
@@ -211,12 +215,43 @@ def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[M
     return _messages(thread, rows)
 
 
-def before(database: pw.Database, thread: Thread, seq: int | None, limit: int) -> list[Message]:
-    """Return the last ``limit`` messages before ``seq`` (None: the newest), oldest first."""
+def last_seq(database: pw.Database, thread: Thread) -> int:
+    """Return the ``seq`` of the last stored message of ``thread``; 0 if there is none."""
+    m = models.Message
+    query = m.select(pw.fn.MAX(m.seq)).where((m.kind == thread.kind.value) & (m.thread_id == thread.id))
+    seq: int | None = query.scalar(database)
+    return seq or 0
+
+
+def page_after(database: pw.Database, thread: Thread, seq: int, limit: int, max_bytes: int) -> Page[Message]:
+    """Return the first messages of ``thread`` after ``seq``, as ``page_before``."""
+    oldest_first = f"{_SELECT_MESSAGES} AND seq > ? ORDER BY seq"
+    rows, has_more = fetch_page(
+        *(database, oldest_first, thread.kind.value, thread.id, seq),
+        limit=limit,
+        max_bytes=max_bytes,
+        text_column=_TEXT_COLUMN,
+    )
+    return Page(_messages(thread, rows), has_more)
+
+
+def page_before(
+    database: pw.Database, thread: Thread, seq: int | None, limit: int, max_bytes: int
+) -> Page[Message]:
+    """Return the last messages before ``seq`` (None: the newest), oldest first.
+
+    :arg limit: the maximum number of messages.
+    :arg max_bytes: the size of the texts at which the page ends; it has at least one message.
+    """
     condition, values = ("", ()) if seq is None else ("AND seq < ? ", (seq,))
-    newest_first = f"{_SELECT_MESSAGES} {condition}ORDER BY seq DESC LIMIT ?"
-    rows = fetch_rows(database, newest_first, thread.kind.value, thread.id, *values, limit)
-    return _messages(thread, reversed(rows))
+    newest_first = f"{_SELECT_MESSAGES} {condition}ORDER BY seq DESC"
+    rows, has_more = fetch_page(
+        *(database, newest_first, thread.kind.value, thread.id, *values),
+        limit=limit,
+        max_bytes=max_bytes,
+        text_column=_TEXT_COLUMN,
+    )
+    return Page(_messages(thread, reversed(rows)), has_more)
 
 
 def last_before(database: pw.Database, thread: Thread, time: int) -> int:
@@ -242,6 +277,11 @@ def _messages(thread: Thread, rows: Iterable[tuple[Any, ...]]) -> list[Message]:
 
 def _table_name(table: type[pw.Model]) -> str:
     return str(table._meta.table_name)
+
+
+def thread_table(kind: Kind) -> str:
+    """Return the name of the table with the row of each thread of this kind that accepts messages."""
+    return _table_name(_THREAD_TABLES[kind][0])
 
 
 def _states(*states: str) -> str:

@@ -263,6 +263,27 @@ class Lease(Table):
     until = pw.BigIntegerField()
 
 
+class Revocation(Table):
+    """The refusal of a person's tokens; see ``core.types.Revocation``. A row is removed when it has ended."""
+
+    id = pw.BigAutoField()
+    person = pw.CharField(PERSON_KEY_CHARS, unique=True)
+    since = pw.BigIntegerField()
+    until = pw.BigIntegerField()
+    all_tokens = pw.BooleanField(default=False)
+    made_by = pw.CharField(PERSON_KEY_CHARS)
+
+
+class NumberSequence(Table):
+    """The last number that the server chose by itself for a row of the table ``name``.
+
+    See ``storage/numbers.py``.
+    """
+
+    name = pw.CharField(32, primary_key=True)
+    last_number = pw.BigIntegerField()
+
+
 class DataOperation(Table):
     """An operation on personal data; rows are added and never changed.
 
@@ -297,5 +318,7 @@ TABLES = (
     StaffSession,
     WriterProcess,
     Lease,
+    Revocation,
     DataOperation,
+    NumberSequence,
 )

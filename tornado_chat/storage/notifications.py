@@ -7,9 +7,9 @@ import msgspec
 import peewee as pw
 
 from tornado_chat.core.errors import NotFound
-from tornado_chat.core.types import Kind, Notification, Person, Role, Thread
+from tornado_chat.core.types import Kind, Notification, Page, Person, Role, Thread
 from tornado_chat.storage import models
-from tornado_chat.storage.raw_sql import execute_statement, fetch_rows
+from tornado_chat.storage.raw_sql import execute_statement, fetch_page, fetch_rows
 from tornado_chat.storage.writer import Transaction
 
 _FIELDS = (
@@ -28,8 +28,9 @@ _FIELDS = (
 _AFTER = (
     "SELECT n.id, i.owner, n.inbox_id, n.seq, n.type, n.msg, n.data, n.time, n.`read`"
     " FROM notification n JOIN inbox i ON i.id = n.inbox_id"
-    " WHERE n.inbox_id = ? AND n.seq > ? AND n.type >= 0 ORDER BY n.seq LIMIT ?"
+    " WHERE n.inbox_id = ? AND n.seq > ? AND n.type >= 0 ORDER BY n.seq"
 )
+_MSG_COLUMN = 5
 
 _CREATE = "INSERT INTO notification (inbox_id, seq, type, msg, data, time) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -64,7 +65,17 @@ def create(
 
 def after(database: pw.Database, inbox: Thread, seq: int, limit: int) -> list[Notification]:
     """Return the first ``limit`` notifications of ``inbox`` after ``seq``, oldest first."""
-    return [notification_of(row) for row in fetch_rows(database, _AFTER, inbox.id, seq, limit)]
+    return [notification_of(row) for row in fetch_rows(database, f"{_AFTER} LIMIT ?", inbox.id, seq, limit)]
+
+
+def page_after(
+    database: pw.Database, inbox: Thread, seq: int, limit: int, max_bytes: int
+) -> Page[Notification]:
+    """Return the first notifications of ``inbox`` after ``seq``, as ``messages.page_before``."""
+    rows, has_more = fetch_page(
+        database, _AFTER, inbox.id, seq, limit=limit, max_bytes=max_bytes, text_column=_MSG_COLUMN
+    )
+    return Page([notification_of(row) for row in rows], has_more)
 
 
 def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notification:

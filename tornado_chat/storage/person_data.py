@@ -105,12 +105,21 @@ def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
     return found
 
 
+def revocations(database: pw.Database, person: Person) -> list[dict[str, Any]]:
+    """Return the revocation of the person's tokens, if there is one, without the name of who made it."""
+    table = models.Revocation
+    query = table.select(table.since, table.until, table.all_tokens).where(table.person == person.key)
+    return [{**row, "all_tokens": bool(row["all_tokens"])} for row in query.dicts().execute(database)]
+
+
 def is_known(database: pw.Database, person: Person) -> bool:
     """Return True if any data about the person is stored."""
     if threads(database, person) or received_and_read(database, person) or accounts(database, person):
         return True
     inbox = models.Inbox
-    return bool(inbox.select().where(inbox.owner == person.key).exists(database))
+    if inbox.select().where(inbox.owner == person.key).exists(database):
+        return True
+    return bool(revocations(database, person))
 
 
 def known_roles(database: pw.Database, id: str) -> list[Role]:

@@ -3,6 +3,7 @@
 Building such a query with Peewee takes many times as long as the database needs to execute it.
 """
 
+import contextlib
 from typing import Any
 
 import peewee as pw
@@ -18,6 +19,34 @@ def fetch_rows(database: pw.Database, sql: str, *values: Any) -> list[tuple[Any,
         sql = sql.replace("?", database.param)
     rows: list[tuple[Any, ...]] = database.execute_sql(sql, values).fetchall()  # type: ignore[no-untyped-call]
     return rows
+
+
+def fetch_page(
+    database: pw.Database, sql: str, *values: Any, limit: int, max_bytes: int, text_column: int
+) -> tuple[list[tuple[Any, ...]], bool]:
+    """Return the first rows that ``sql`` selects, and whether there are more.
+
+    The page ends with the row that makes its texts as large as ``max_bytes``, so it has at least one row.
+
+    :arg sql: as in ``fetch_rows``, without a LIMIT.
+    :arg limit: the maximum number of rows.
+    :arg text_column: the index of the column whose size in UTF-8 counts.
+    """
+    mark = database.param
+    sql = f"{sql} LIMIT ?"
+    if mark != "?":
+        sql = sql.replace("?", mark)
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    executed: Any = database.execute_sql(sql, (*values, limit + 1))  # type: ignore[no-untyped-call]
+    with contextlib.closing(executed) as cursor:
+        for row in cursor:
+            if size >= max_bytes or len(rows) == limit:
+                return rows, True
+            rows.append(row)
+            text = row[text_column]
+            size += len(text) if text.isascii() else len(text.encode())
+    return rows, False
 
 
 def execute_statement(database: pw.Database, sql: str, *values: Any) -> int:

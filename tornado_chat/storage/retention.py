@@ -3,9 +3,11 @@
 Strategy: many short transactions, so that other work is not delayed. A conversation's messages are removed
 first and its own row last, so after an interruption the next run continues with the conversation.
 
-**No id is ever used again.** SQLite gives a new row the highest id plus one, so a table whose last row is
-deleted would begin to repeat ids; and the positions of plugins, the links of hosts and audits refer to
+**The server uses no id again**, because the positions of plugins, the links of hosts and audits refer to ids.
+SQLite gives a new row the highest id plus one, so a table whose last row is deleted would begin to repeat
 ids. Therefore the row with the highest id is emptied, and stays until there is a row with a higher id.
+Sessions and records get their ids from a sequence instead (``storage/numbers.py``): there the rows are
+emptied that are ahead of the sequence, and stay until the sequence has passed them.
 """
 
 from collections import Counter
@@ -16,7 +18,7 @@ import peewee as pw
 
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.core.types import ConversationState, Kind, SessionState, Thread
-from tornado_chat.storage import models
+from tornado_chat.storage import models, numbers
 from tornado_chat.storage.writer import Transaction
 
 MAX_STATEMENT_IDS = 500  # ids in one statement
@@ -241,13 +243,14 @@ def remove_notifications(tx: Transaction, ids: Sequence[int]) -> RowCounts:
 
 
 def delete_emptied_rows(tx: Transaction) -> None:
-    """Delete emptied rows that no longer have the highest id of their table."""
+    """Delete emptied rows whose ids cannot be used again any more."""
     session, record = models.ConsultationSession, models.SupervisorConsultation
     for table in (record, session, models.SupportConversation, models.Message):
         empty = _IS_EMPTY[table]
         if table is session:
             empty &= session.id.not_in(record.select(record.session))
-        table.delete().where(empty & (table.id < _highest(tx.database, table))).execute(tx.database)
+        kept = table.id.between(*_kept_ids(tx.database, table))
+        table.delete().where(empty & ~kept).execute(tx.database)
 
 
 def count_rows(database: pw.Database, table: type[pw.Model]) -> int:
@@ -260,16 +263,17 @@ def count_rows(database: pw.Database, table: type[pw.Model]) -> int:
 
 
 def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> None:
-    """Delete rows by their ids; the row with the highest id of the table is emptied instead."""
+    """Delete rows by their ids; rows whose ids could be used again are emptied instead."""
     ids = list(ids)
     if not ids:
         return
-    highest = _highest(tx.database, table)
+    first, last = _kept_ids(tx.database, table)
     id: Any = table._meta.primary_key
     for chunk in chunks(ids, MAX_STATEMENT_IDS):
-        table.delete().where(id.in_(chunk) & (id != highest)).execute(tx.database)
-    if highest in ids:
-        _empty_row(tx, table, highest)
+        table.delete().where(id.in_(chunk) & ~id.between(first, last)).execute(tx.database)
+    for kept in ids:
+        if first <= kept <= last:
+            _empty_row(tx, table, kept)
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
@@ -293,6 +297,15 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
 
 def _empty_row(tx: Transaction, table: type[pw.Model], id: int) -> None:
     table.update(**_EMPTY_VALUES[table]).where(table._meta.primary_key == id).execute(tx.database)
+
+
+def _kept_ids(database: pw.Database, table: type[pw.Model]) -> tuple[int, int]:
+    """Return the first and the last id whose rows are not deleted, because the id would be used again."""
+    for kind, numbered in CONVERSATION_TABLES.items():
+        if table is numbered and kind in numbers.SEQUENCE_NAMES:
+            return numbers.upcoming(database, kind)
+    highest = _highest(database, table)
+    return highest, highest
 
 
 def _highest(database: pw.Database, table: type[pw.Model]) -> int:

@@ -11,8 +11,9 @@ import peewee as pw
 
 from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.events import RoomEnded, RoomStarted, SystemNotice
+from tornado_chat.core.plain_text import clean_name
 from tornado_chat.core.types import Kind, Person, Role, Room, SessionState, Thread
-from tornado_chat.storage import models
+from tornado_chat.storage import models, numbers
 from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.writer import Transaction
 
@@ -44,6 +45,17 @@ def get(database: pw.Database, thread: Thread) -> Room:
         code = "no_such_session" if thread.kind is Kind.SESSION else "no_such_record"
         raise NotFound(code, id=thread.id)
     return room
+
+
+def lock(tx: Transaction, thread: Thread) -> Room:
+    """Return a room that no other transaction can change before this one ends.
+
+    :raises NotFound: there is no such session or record.
+    """
+    table = _TABLES[thread.kind]
+    if tx.database.for_update:  # SQLite has one writer at a time
+        table.select(table.id).where(table.id == thread.id).for_update().scalar(tx.database)
+    return get(tx.database, thread)
 
 
 def find(database: pw.Database, thread: Thread) -> Room | None:
@@ -97,28 +109,32 @@ def create_session(
 
     A request that is repeated with the same ``session_id`` and people returns the existing session and False.
 
+    :arg session_id: a number that the host chooses; None: the server's next own number.
     :raises Conflict: ``session_id`` is taken by a session of other people.
+    :raises Malformed: ``session_id`` is out of range.
     """
     user, consultant = Person(Role.USER, user_id), Person(Role.CONSULTANT, consultant_id)
-    if session_id is not None:
+    if session_id is None:
+        session_id = numbers.take_next(tx, Kind.SESSION)
+    else:
+        numbers.require_valid(session_id)
         existing = find(tx.database, Thread(Kind.SESSION, session_id))
         if existing is not None:
             if (existing.asker, existing.helper) != (user, consultant):
                 raise Conflict("session_exists", id=session_id)
             return existing, False
-    fields: dict[str, Any] = {} if session_id is None else {"id": session_id}
-    new_id = models.ConsultationSession.insert(
+    models.ConsultationSession.insert(
+        id=session_id,
         asker=user.key,
-        asker_name=user_name,
+        asker_name=clean_name(user_name),
         helper=consultant.key,
-        helper_name=consultant_name,
+        helper_name=clean_name(consultant_name),
         state=SessionState.READY.value,
         last_seq=0,
         appointment_id=appointment_id,
         created=tx.now,
-        **fields,
     ).execute(tx.database)
-    return get(tx.database, Thread(Kind.SESSION, session_id or int(new_id))), True
+    return get(tx.database, Thread(Kind.SESSION, session_id)), True
 
 
 def create_record(
@@ -131,30 +147,33 @@ def create_record(
 ) -> tuple[Room, bool]:
     """Create a supervision record of ``session``'s consultant with a supervisor.
 
-    The results are as those of ``create_session``.
+    ``record_id`` and the results are as those of ``create_session``.
 
     :raises Conflict: ``record_id`` is taken by another record.
+    :raises Malformed: ``record_id`` is out of range.
     """
     supervisor = Person(Role.SUPERVISOR, supervisor_id)
-    if record_id is not None:
+    if record_id is None:
+        record_id = numbers.take_next(tx, Kind.RECORD)
+    else:
+        numbers.require_valid(record_id)
         existing = find(tx.database, Thread(Kind.RECORD, record_id))
         if existing is not None:
             if (existing.session_id, existing.helper) != (session.thread.id, supervisor):
                 raise Conflict("session_exists", id=record_id)
             return existing, False
-    fields: dict[str, Any] = {} if record_id is None else {"id": record_id}
-    new_id = models.SupervisorConsultation.insert(
+    models.SupervisorConsultation.insert(
+        id=record_id,
         session=session.thread.id,
         asker=session.helper.key,
         asker_name=session.helper_name,
         helper=supervisor.key,
-        helper_name=supervisor_name,
+        helper_name=clean_name(supervisor_name),
         state=SessionState.READY.value,
         last_seq=0,
         created=tx.now,
-        **fields,
     ).execute(tx.database)
-    return get(tx.database, Thread(Kind.RECORD, record_id or int(new_id))), True
+    return get(tx.database, Thread(Kind.RECORD, record_id)), True
 
 
 def start(tx: Transaction, thread: Thread) -> Room:
@@ -173,12 +192,18 @@ def start(tx: Transaction, thread: Thread) -> Room:
     return room
 
 
-def finish(tx: Transaction, thread: Thread, state: SessionState) -> Room:
-    """End an open room as ``completed`` or ``cancelled``; a finished room stays as it is."""
+def finish(
+    tx: Transaction, thread: Thread, state: SessionState, expected: SessionState | None = None
+) -> Room:
+    """End an open room as ``completed`` or ``cancelled``; a finished room stays as it is.
+
+    :arg expected: the state for which the end was decided; a room in another state stays as it is. None for
+        both open states.
+    """
     table = _TABLES[thread.kind]
     changed = (
         table.update(state=state.value, ended=tx.now)
-        .where((table.id == thread.id) & (table.state << _OPEN))
+        .where((table.id == thread.id) & (table.state << (_OPEN if expected is None else (expected.value,))))
         .execute(tx.database)
     )
     room = get(tx.database, thread)

@@ -46,6 +46,13 @@ def upgrade(database: pw.Database, on_applied: Callable[[str], object] = lambda 
     return done
 
 
+def apply(database: pw.Database, migrations: Sequence[str]) -> None:
+    """Apply these migrations to an empty SQLite database, to compare others with it."""
+    runner = _runner(database)
+    for name in migrations:
+        runner.up(name)
+
+
 def create_missing_tables(database: pw.Database, models: Sequence[type[pw.Model]]) -> None:
     """Create those tables of plugins that do not exist yet."""
     with database.bind_ctx(models):

@@ -76,14 +76,19 @@ NOTIFICATIONS = Stream("notifications", _notifications_since, models.Notificatio
 
 
 def open_cursor(tx: Transaction, plugin: str, stream: Stream) -> int:
-    """Return the plugin's position in ``stream``; a new plugin begins after all rows that exist now."""
+    """Return the plugin's position in ``stream``; a new plugin begins after all rows that exist now.
+
+    A position after the last row is set back to it: rows that got the ids in between would be skipped.
+    """
     cursor = models.PluginCursor
     mine = (cursor.plugin == plugin) & (cursor.stream == stream.name)
     position: int | None = cursor.select(cursor.position).where(mine).scalar(tx.database)
+    last: int = stream.table.select(pw.fn.MAX(stream.table._meta.primary_key)).scalar(tx.database) or 0
     if position is None:
-        position = stream.table.select(pw.fn.MAX(stream.table._meta.primary_key)).scalar(tx.database) or 0
-        cursor.insert(plugin=plugin, stream=stream.name, position=position).execute(tx.database)
-    return position
+        cursor.insert(plugin=plugin, stream=stream.name, position=last).execute(tx.database)
+    elif position > last:
+        cursor.update(position=last).where(mine & (cursor.position > last)).execute(tx.database)
+    return last if position is None else min(position, last)
 
 
 def cursor_position(database: pw.Database, plugin: str, stream: Stream) -> int:

@@ -14,8 +14,13 @@ A job that fails does not affect the others: a job that runs Python code has a s
 if a batch fails for another reason, its jobs are tried one by one. So a job may run more than once, and
 must change only the database.
 
+A job that needs the row of a thread which another session of the database keeps locked is set aside with all
+jobs for that thread (``storage/locked_threads.py``).
+
 A transaction on a database that is unavailable is retried (``storage/transactions.py``). When the timeout is
-over, all waiting jobs fail with ``Unavailable``, and later jobs fail without a wait.
+over, all waiting jobs fail with ``Unavailable``, and later jobs fail without a wait. A job that can never
+succeed, because the program or the statement is wrong, fails with ``InternalError``: its caller must not be
+told to try again.
 """
 
 import asyncio
@@ -31,28 +36,36 @@ import peewee as pw
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.deferred import Deferred
-from tornado_chat.core.errors import ChatError, Unavailable
+from tornado_chat.core.errors import ChatError, InternalError, Unavailable
 from tornado_chat.core.events import Event
 from tornado_chat.core.types import AppendResult, Thread
 from tornado_chat.observability.logs import safe_error_text
 from tornado_chat.observability.metrics import StorageMeter
+from tornado_chat.storage.locked_threads import LockedThreads
 from tornado_chat.storage.messages import AppendRequest, MessageAppender
-from tornado_chat.storage.transactions import CommitFailed, transaction_runner_for
+from tornado_chat.storage.transactions import CommitFailed, is_permanent, transaction_runner_for
 
 T = TypeVar("T")
 
+MAX_BATCH_LOCK_WAITS = 2
+"""Lock timeouts after which the jobs of a batch are tried one by one, if no thread is found to be locked."""
 MAX_LOCK_WAITS = 5
-"""Lock timeouts after which the rest of a batch is refused: then more than single rows are locked."""
+"""Lock timeouts after which the rest of a batch is refused: then more is locked than rows of threads."""
 
 log = logging.getLogger(__name__)
 
 
 class Transaction:
-    """The argument of a job: the database, the batch's time (microseconds since 1970), its events."""
+    """The argument of a job: the database, the batch's time (microseconds since 1970), its events.
 
-    def __init__(self, database: pw.Database, now: int) -> None:
+    :ivar went_back: True if the database has gone back since this process has opened it. A position that the
+        process remembers (a receipt, a cursor) must not be stored then: it may be ahead of the database.
+    """
+
+    def __init__(self, database: pw.Database, now: int, *, went_back: bool = False) -> None:
         self.database = database
         self.now = now
+        self.went_back = went_back
         self.events: list[Event] = []
 
     def emit(self, event: Event) -> None:
@@ -63,19 +76,22 @@ class Transaction:
 class _Job(Generic[T]):
     """A unit of work and its result: an append, or Python code to run in the transaction.
 
+    :ivar thread: the thread whose row the work needs; None if it needs none, or that is unknown.
     :ivar waiting: the ``Deferred`` or future by which the caller gets the result.
     :ivar received: loop time at which the message's frame arrived; 0 if its delivery time is not measured.
     """
 
-    __slots__ = ("error", "events", "received", "result", "waiting", "work")
+    __slots__ = ("error", "events", "received", "result", "thread", "waiting", "work")
 
     def __init__(
         self,
         work: AppendRequest | Callable[[Transaction], T],
         waiting: Deferred[T] | asyncio.Future[T],
         received: float,
+        thread: Thread | None,
     ) -> None:
         self.work = work
+        self.thread = thread
         self.waiting = waiting
         self.received = received
         self.result: T | None = None
@@ -121,8 +137,13 @@ class Writer:
         max_batch_jobs: int = 2000,
         max_backlog_jobs: int = 20000,
         min_batch_interval_seconds: float = 0.001,
+        on_went_back: Callable[[], None] = lambda: None,
     ) -> None:
-        """:arg min_batch_interval_seconds: least time from the beginning of a batch to that of the next."""
+        """
+        :arg min_batch_interval_seconds: least time from the beginning of a batch to that of the next.
+        :arg on_went_back: called on the loop, once, when the database turns out to have gone back to an older
+            copy.
+        """
         self._database = database
         self._publish = publish
         self._loop = loop
@@ -132,8 +153,11 @@ class Writer:
         self._max_backlog_jobs = max_backlog_jobs
         self._min_batch_interval_seconds = min_batch_interval_seconds
         self._appender = MessageAppender(database)
-        self._transaction_runner = transaction_runner_for(database, timeout_seconds, self._meter)
+        self._transaction_runner = transaction_runner_for(
+            database, timeout_seconds, self._meter, lambda: self._call_on_loop(on_went_back)
+        )
         self._queue: deque[_Job[Any]] = deque()
+        self._locked: LockedThreads[_Job[Any]] = LockedThreads(timeout_seconds)
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -144,29 +168,38 @@ class Writer:
     @property
     def backlog(self) -> int:
         """Number of jobs that wait for the end of the current batch."""
-        return len(self._queue)
+        return len(self._queue) + self._locked.count
 
     def append(self, append: AppendRequest, received: float = 0.0) -> Deferred[AppendResult]:
         """Store a message. The result is settled after the commit, when the message's event is published.
 
-        The result's error is ``Conflict`` if the thread has ended meanwhile, and ``Unavailable`` if the
-        database did not store the message.
+        The result's error is ``Conflict`` if the thread has ended meanwhile, ``Unavailable`` if the database
+        did not store the message, and ``InternalError`` if it never will.
 
         :arg received: when the message's frame arrived, by the loop's clock.
         :raises Unavailable: the backlog is full; the message was not accepted.
         """
         waiting: Deferred[AppendResult] = Deferred()
-        self._submit(_Job(append, waiting, received))
+        self._submit(_Job(append, waiting, received, append.thread))
         return waiting
 
-    def run(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
+    def run(self, work: Callable[[Transaction], T], thread: Thread | None = None) -> asyncio.Future[T]:
         """Run ``work`` in the next transaction. An exception of ``work`` rolls back its own changes only.
 
+        The result's error is the ``ChatError`` that ``work`` raised, ``InternalError`` for another exception,
+        or ``Unavailable`` if the database did not store the changes.
+
+        :arg thread: the thread whose row ``work`` changes: while another session keeps the row locked,
+            ``work`` waits, in order with the messages of the thread.
         :raises Unavailable: the backlog is full; the work was not accepted.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._submit(_Job(work, future, 0.0))
+        self._submit(_Job(work, future, 0.0, thread))
         return future
+
+    def forget_positions(self) -> None:
+        """Let jobs find ``Transaction.went_back`` set, as another process has noticed it."""
+        self._transaction_runner.went_back = True
 
     def close(self) -> None:
         """Commit the waiting jobs, then end the thread. Blocks until the thread has ended."""
@@ -175,7 +208,7 @@ class Writer:
         self._thread.join()
 
     def _submit(self, job: _Job[Any]) -> None:
-        if self._closing or len(self._queue) >= self._max_backlog_jobs:
+        if self._closing or self.backlog >= self._max_backlog_jobs:
             raise Unavailable("overloaded")
         self._queue.append(job)
         if not self._wake.is_set():
@@ -186,23 +219,51 @@ class Writer:
     def _run(self) -> None:
         next_batch = 0.0
         while True:
-            self._wake.wait()
+            self._wake.wait(self._locked.seconds_to_next_try)
             self._wake.clear()
+            self._retry_locked()
             while self._queue:
                 pause = next_batch - time.monotonic()
                 if pause > 0:
                     time.sleep(pause)  # new jobs do not shorten the pause, so there is nothing to wait on
                 next_batch = time.monotonic() + self._min_batch_interval_seconds
-                batch = self._take_jobs(self._max_batch_jobs)
-                outage = self._commit(batch)
-                if outage is not None:
-                    others = self._take_jobs(len(self._queue))
-                    self._refuse(others, outage)
-                    batch += others
-                self._loop.call_soon_threadsafe(self._settle, batch)
+                batch = self._locked.take_out(self._take_jobs(self._max_batch_jobs))
+                if batch:
+                    settled, outage = self._commit(batch)
+                    if outage is not None:
+                        others = self._take_jobs(len(self._queue))
+                        self._refuse(others, outage)
+                        settled += others
+                    self._loop.call_soon_threadsafe(self._settle, settled)
+                self._retry_locked()
             if self._closing and not self._queue:
+                self._refuse_expired(at_once=True)
                 self._transaction_runner.close()
                 return
+
+    def _retry_locked(self) -> None:
+        """Store the jobs of threads that are free again, and refuse jobs that have waited too long."""
+        due = self._locked.take_due()
+        if not due:
+            return
+        still_locked = self._transaction_runner.find_locked(due)
+        for thread in due:
+            if thread not in still_locked:
+                jobs = self._locked.jobs_of(thread)
+                failed = self._try_commit(jobs)
+                self._locked.release(thread)
+                if failed is not None and failed.is_work_error:
+                    self._commit_one_by_one(jobs)
+                self._loop.call_soon_threadsafe(self._settle, jobs)
+        self._refuse_expired()
+
+    def _refuse_expired(self, *, at_once: bool = False) -> None:
+        expired = self._locked.take_expired(at_once=at_once)
+        if expired:
+            self._meter.refused += 1
+            for job in expired:
+                job.fail(Unavailable("not_stored"))
+            self._loop.call_soon_threadsafe(self._settle, expired)
 
     def _take_jobs(self, max_jobs: int) -> list[_Job[Any]]:
         queue = self._queue
@@ -212,34 +273,44 @@ class Writer:
             jobs.append(queue.popleft())
         return jobs
 
-    def _commit(self, batch: Batch) -> Exception | None:
-        """Commit the batch in one transaction; if a job makes it fail, in one transaction for each job.
+    def _commit(self, batch: list[_Job[Any]]) -> tuple[list[_Job[Any]], Exception | None]:
+        """Commit the batch in one transaction, without the jobs of threads that turn out to be locked.
 
-        Returns the database's error if the database is unavailable, otherwise None.
+        If another job makes it fail, commit each job in its own transaction. Returns the jobs that are done,
+        and the database's error if the database is unavailable.
         """
-        failed = self._try_commit(batch)
-        if failed is None:
-            return None
-        if failed.is_database_away:
-            self._meter.refused += 1
-            return failed.cause
+        lock_waits = 0
+        while True:
+            failed = self._try_commit(batch)
+            if failed is None:
+                return batch, None
+            if failed.is_database_away:
+                self._meter.refused += 1
+                return batch, failed.cause
+            threads = {job.thread for job in batch if job.thread is not None} if failed.is_locked else ()
+            locked = self._transaction_runner.find_locked(threads)
+            lock_waits += failed.is_locked and not locked  # released in the meantime, or not a thread's row
+            if not locked and lock_waits in (0, MAX_BATCH_LOCK_WAITS):
+                break
+            for thread in locked:
+                self._locked.set_aside(thread, ())
+            batch = self._locked.take_out(batch)
+            if not batch:
+                return batch, None
         if len(batch) == 1 or not failed.is_work_error:
             self._log_refusal(batch, failed)
-            return None
-        with self._transaction_runner.short_lock_waits():
-            return self._commit_one_by_one(batch)
+            return batch, None
+        return batch, self._commit_one_by_one(batch)
 
     def _commit_one_by_one(self, batch: Batch) -> Exception | None:
         """Commit each job in its own transaction. Returns the error if the database is unavailable.
 
-        A job that needs a lock which another transaction keeps is refused. Later jobs for the same thread are
-        refused without waiting for the same lock again.
+        A job that needs a lock which another transaction keeps is refused.
         """
-        locked: list[Thread | None] = []
+        lock_waits = 0
         for number, job in enumerate(batch):
-            thread = job.work.thread if isinstance(job.work, AppendRequest) else None
-            if (thread is not None and thread in locked) or len(locked) >= MAX_LOCK_WAITS:
-                continue  # refused with the whole batch
+            if lock_waits >= MAX_LOCK_WAITS:
+                break  # refused with the whole batch
             self._meter.retries += 1
             failed = self._try_commit([job])
             if failed is None:
@@ -247,8 +318,7 @@ class Writer:
             if failed.is_database_away:
                 self._refuse(batch[number + 1 :], failed.cause)
                 return failed.cause
-            if failed.is_locked:
-                locked.append(thread)
+            lock_waits += failed.is_locked
             self._log_refusal([job], failed)
         return None
 
@@ -261,7 +331,9 @@ class Writer:
                 # If the transaction turns out to have committed, its events still have to be published.
                 events = [event for job in batch for event in job.events]
                 self._transaction_runner.on_resolved(lambda: self._publish_events(events))
-            self._refuse(batch, failed.cause)
+            # A job that is the reason itself is refused for good, the others of its batch are tried again.
+            is_reason = failed.is_work_error and len(batch) == 1
+            self._refuse(batch, failed.cause, for_good=is_reason and is_permanent(failed.cause))
             return failed
         self._meter.committed(len(batch), time.perf_counter() - started, time.time())
         return None
@@ -279,7 +351,7 @@ class Writer:
             if appends:
                 self._append(appends, now)
                 appends = []
-            transaction = Transaction(self._database, now)
+            transaction = Transaction(self._database, now, went_back=self._transaction_runner.went_back)
             try:
                 with self._database.savepoint():
                     job.result = job.work(transaction)
@@ -302,13 +374,21 @@ class Writer:
         cause = failed.cause
         why = safe_error_text(cause) or type(cause).__name__
         self._meter.refused += 1
-        log.error("the database refused a batch of %d: %s", len(batch), why, exc_info=cause)
+        if failed.is_locked:
+            log.warning("another session of the database keeps rows locked, %d refused: %s", len(batch), why)
+        else:
+            log.error("the database refused a batch of %d: %s", len(batch), why, exc_info=cause)
 
-    def _refuse(self, batch: Batch, cause: Exception) -> None:
+    def _refuse(self, batch: Batch, cause: Exception, *, for_good: bool = False) -> None:
         for job in batch:
-            error = Unavailable("not_stored")
+            error: ChatError = Unavailable("not_stored")
+            if for_good:
+                error = InternalError("internal_error")
             error.__cause__ = cause
             job.fail(error)
+
+    def _call_on_loop(self, callback: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(callback)
 
     def _publish_events(self, events: Sequence[Event]) -> None:
         self._loop.call_soon_threadsafe(lambda: [self._publish(event) for event in events])

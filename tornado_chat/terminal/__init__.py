@@ -27,6 +27,7 @@ from tornado_chat.client import (
     UserClient,
     WaiterClient,
 )
+from tornado_chat.core.plain_text import escape_controls
 from tornado_chat.terminal.dialects import (
     ChatTerminal,
     DialectTerminal,
@@ -35,7 +36,7 @@ from tornado_chat.terminal.dialects import (
     UserTerminal,
     WaiterTerminal,
 )
-from tornado_chat.terminal.screen import Screen, printable
+from tornado_chat.terminal.screen import Screen
 
 Dialect = Literal["counselling", "support-user", "support-waiter", "observe", "notify"]
 
@@ -95,7 +96,7 @@ async def terminal(
 def close_text(closed: ConnectionClosed) -> str:
     """Return a sentence for people with the reason of the close."""
     sentence = CLOSE_TEXTS.get(closed.code, f"The server closed the connection ({closed.code}).")
-    return f"{sentence} ({printable(closed.reason)})" if closed.reason else sentence
+    return f"{sentence} ({escape_controls(closed.reason)})" if closed.reason else sentence
 
 
 async def _converse(terminal: DialectTerminal[Any], stdin: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator
 from typing import TextIO
 
 from tornado_chat.client import ConnectionClosed
+from tornado_chat.core.plain_text import indent_lines
 
 DIM, RED, RESET = "\x1b[2m", "\x1b[31m", "\x1b[0m"
 INDENT = " " * len("08:26:45 · ")
@@ -42,7 +43,7 @@ class Screen:
         :arg time: the server's time (ISO 8601); None: the present time.
         """
         clock = time[11:19] if time is not None and len(time) >= 19 else _now()
-        text = printable(text).replace("\n", "\n" + INDENT)
+        text = indent_lines(text, INDENT)
         if self._has_colours and red:
             text = f"{RED}{text}{RESET}"
         line = f"{clock} {mark} {text}"
@@ -108,13 +109,6 @@ async def _read(fd: int) -> bytes:
         return os.read(fd, 65536)
     except OSError:
         return b""  # the terminal was closed
-
-
-def printable(text: str) -> str:
-    """Replace control characters except newlines, so that received texts cannot control the terminal."""
-    return "".join(
-        c if c == "\n" or unicodedata.category(c) != "Cc" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
 
 
 def _now() -> str:

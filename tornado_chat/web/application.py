@@ -11,7 +11,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.services.container import Services
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web import pages, widget
-from tornado_chat.web.api import notifications, ops, sessions, staff, status
+from tornado_chat.web.api import notifications, ops, revocations, sessions, staff, status
 from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NotFoundHandler
 from tornado_chat.web.api.operations import Routes
@@ -57,6 +57,7 @@ class ChatApplication(Application):
             *notifications.ROUTES,
             *support_api.ROUTES,
             *staff.ROUTES,
+            *revocations.ROUTES,
             *status_routes,
         ]
         self._api_documents = ApiDocuments([*api_routes, *api_docs.ROUTES, *ops.ROUTES], config.auth)
@@ -103,8 +104,9 @@ def _socket_settings(config: Config) -> dict[str, Any]:
     """Return the Tornado settings of new WebSockets."""
     return {
         # Messages up to this size are read, and those above ``frame_bytes`` are answered by a dialect's close
-        # frame. Larger messages are a protocol violation: the transport closes the connection with 1009.
-        "websocket_max_message_size": max(4 * config.limits.frame_bytes, 1024 * 1024),
+        # frame. Larger messages are a protocol violation: the transport closes the connection with 1009. Also
+        # a socket that is not authenticated may keep an unfinished message of this size in memory.
+        "websocket_max_message_size": 2 * config.limits.frame_bytes,
     }
 
 

@@ -29,18 +29,20 @@ from tornado_chat.wire.counselling_frames import (
     ClientFrame,
     History,
     Line,
+    ListenerFrame,
     NotifyFrame,
     ObserveFrame,
     PresenceShown,
     ReadShown,
+    TokenAccepted,
     TypingShown,
 )
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.times import LocalTimes
 
-CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history", "typing", "read", "presence"})
-NOTIFY_FEATURES = frozenset({"seq", "alive"})
-OBSERVE_FEATURES = frozenset({"seq", "alive", "presence"})
+CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history", "typing", "read", "presence", "token"})
+NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
+OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token"})
 
 ALERT = "alert"
 """Key in a notification's ``data``: true if the recipient must acknowledge it (``/notify``, feature seq)."""
@@ -75,7 +77,17 @@ class MarkRead(msgspec.Struct, frozen=True):
     seq: int
 
 
-Command = PostMessage | GetHistory | TypingNow | MarkRead
+class RenewToken(msgspec.Struct, frozen=True):
+    """``{"token": "…"}``: use a newer token of the same person from now on (feature token)."""
+
+    token: str
+
+
+class CheckAlive(msgspec.Struct, frozen=True):
+    """``{"alive": true}``: request an answer, to check the connection (feature alive)."""
+
+
+Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken
 
 
 _decoder = msgspec.json.Decoder(ClientFrame)
@@ -96,23 +108,33 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
             return TypingNow(frame.typing)
         if frame.read is not UNSET and "read" in features:
             return MarkRead(frame.read)
+        if frame.token is not UNSET and "token" in features:
+            return RenewToken(frame.token)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
     return PostMessage(frame.msg, frame.id)
 
 
-_listener_decoder = msgspec.json.Decoder(Alive)
+_listener_decoder = msgspec.json.Decoder(ListenerFrame)
+_alive_decoder = msgspec.json.Decoder(Alive)
 
 
-def parse_listener(data: str | bytes, features: frozenset[str]) -> None:
-    """Check a frame from a client of ``/notify`` or ``/observe``: only the request ``alive`` is allowed.
+def parse_listener(data: str | bytes, features: frozenset[str]) -> CheckAlive | RenewToken:
+    """Parse a frame from a client of ``/notify`` or ``/observe``: the request ``alive``, or ``token``.
 
-    :raises Malformed: the frame is anything else, or the client has not requested the feature alive.
+    :raises Malformed: the frame is anything else, or the client has not requested the feature.
     """
-    if "alive" not in features:
+    if not features & {"alive", "token"}:
         raise Malformed("read_only")
-    parse(_listener_decoder, data)
+    if "token" in features:
+        frame = parse(_listener_decoder, data)
+        if frame.token is not UNSET:
+            return RenewToken(frame.token)
+        if "alive" not in features:
+            raise Malformed("bad_shape", reason='`{"token": "…"}` is expected')
+    parse(_alive_decoder, data)
+    return CheckAlive()
 
 
 def peek_id(data: str | bytes) -> str | None:
@@ -134,6 +156,9 @@ _encode = msgspec.json.Encoder().encode
 
 ALIVE = _encode(Alive(True))
 """The encoded answer to the request ``alive``."""
+
+TOKEN_ACCEPTED = _encode(TokenAccepted(True))
+"""The encoded answer to a newer token."""
 
 
 def _presence(event: PresenceChanged) -> bytes:
@@ -212,15 +237,20 @@ class ChatEncoder:
             return None
         return _encode(Ack(client_id, stored.seq, self._times.format(stored.time)))
 
-    def error(self, error: ChatError, now: int, client_id: str | None = None) -> bytes:
+    def error(
+        self, error: ChatError, now: int, client_id: str | None = None, *, is_token: bool = False
+    ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
         :arg now: microseconds since 1970 UTC.
+        :arg is_token: True if the refused frame is ``token``; then the error has ``token``, too.
         """
         text = system_text(self._language, "error", text=error_text(self._language, error))
         frame = self._frame(True, text, now)
         if self._ack and client_id is not None:
             frame.id = client_id
+        if is_token:
+            frame.token = False
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:

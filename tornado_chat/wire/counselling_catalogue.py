@@ -11,6 +11,7 @@ from tornado_chat.wire.counselling_frames import (
     ChatQuery,
     ClientFrame,
     History,
+    ListenerFrame,
     NewConversation,
     NotifyFrame,
     NotifyQuery,
@@ -19,6 +20,7 @@ from tornado_chat.wire.counselling_frames import (
     PlainAlert,
     PresenceShown,
     ReadShown,
+    TokenAccepted,
     TypingShown,
 )
 from tornado_chat.wire.kinds import Endpoint, FrameKind
@@ -49,6 +51,41 @@ _ANSWER = FrameKind(
     Alive,
     [{"alive": True}],
     feature="alive",
+)
+_RENEWAL_SUMMARY = (
+    "Use a newer token of the same person and role for this socket. An error leaves the socket and its "
+    "token as they are."
+)
+_TOKEN_ACCEPTED = FrameKind(
+    "token",
+    "The answer to `token`: the socket uses the newer token from now on.",
+    TokenAccepted,
+    [{"token": True}],
+    feature="token",
+)
+_TOKEN_REFUSED = FrameKind(
+    "token_refused",
+    "A newer token is refused; the socket and its token stay as they are.",
+    ChatFrame,
+    [{**_SYSTEM, "msg": "错误: 新令牌必须属于同一人和同一角色", "time": _TIME, "token": False}],
+    keys=("isSystem", "system", "msg", "time", "token"),
+    constant_keys={"isSystem": True, "token": False},
+    feature="token",
+)
+_RENEWAL_FEATURE = (
+    "The client may replace the token of the open socket by a frame `token`, before the token expires."
+)
+_LISTENER_REQUESTS = (
+    *_ALIVE_REQUESTS,
+    FrameKind(
+        "token",
+        _RENEWAL_SUMMARY,
+        ListenerFrame,
+        [{"token": "eyJhbGciOi…"}],
+        keys=("token",),
+        required=("token",),
+        feature="token",
+    ),
 )
 _PRESENCE = FrameKind(
     "presence",
@@ -112,6 +149,15 @@ CHAT = Endpoint(
             required=("history",),
             feature="history",
         ),
+        FrameKind(
+            "token",
+            _RENEWAL_SUMMARY,
+            ClientFrame,
+            [{"token": "eyJhbGciOi…"}],
+            keys=("token",),
+            required=("token",),
+            feature="token",
+        ),
     ),
     to_client=(
         FrameKind(
@@ -169,6 +215,8 @@ CHAT = Endpoint(
             [{"history": [{"seq": 17, "msg": "hi", "senderType": True, "time": _TIME}], "next": 17}],
             feature="history",
         ),
+        _TOKEN_ACCEPTED,
+        _TOKEN_REFUSED,
     ),
     features={
         "ack": (
@@ -181,8 +229,9 @@ CHAT = Endpoint(
         "typing": "Shows when another participant is typing.",
         "read": "Shows how far each participant has read.",
         "presence": "Shows which roles are connected.",
+        "token": _RENEWAL_FEATURE,
     },
-    close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
+    close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
     client_close_codes={
         4000: "End the session: it becomes `completed`.",
         4001: "Only for the visitor, before the session has started: stop waiting; it becomes `cancelled`.",
@@ -201,7 +250,7 @@ NOTIFY = Endpoint(
     ),
     access="Every role except `service`.",
     query=NotifyQuery,
-    from_client=_ALIVE_REQUESTS,
+    from_client=_LISTENER_REQUESTS,
     to_client=(
         FrameKind(
             "plain",
@@ -264,6 +313,8 @@ NOTIFY = Endpoint(
             types={"data": NewConversation},
         ),
         _ANSWER,
+        _TOKEN_ACCEPTED,
+        _TOKEN_REFUSED,
         _ERROR,
     ),
     features={
@@ -272,8 +323,9 @@ NOTIFY = Endpoint(
             "alerts."
         ),
         "alive": _ALIVE_FEATURE,
+        "token": _RENEWAL_FEATURE,
     },
-    close_codes=(1009, 1012, 1013, 4400, 4401, 4403, 4408, 4429),
+    close_codes=(1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429),
 )
 
 OBSERVE = Endpoint(
@@ -290,7 +342,7 @@ OBSERVE = Endpoint(
         "supervisors."
     ),
     query=ObserveQuery,
-    from_client=_ALIVE_REQUESTS,
+    from_client=_LISTENER_REQUESTS,
     to_client=(
         FrameKind(
             "message",
@@ -303,14 +355,17 @@ OBSERVE = Endpoint(
         ),
         _PRESENCE,
         _ANSWER,
+        _TOKEN_ACCEPTED,
+        _TOKEN_REFUSED,
         _ERROR,
     ),
     features={
         "seq": _SEQ_FEATURE,
         "alive": _ALIVE_FEATURE,
         "presence": "Shows which of the two participants are connected.",
+        "token": _RENEWAL_FEATURE,
     },
-    close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
+    close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
 )
 
 ENDPOINTS = (CHAT, NOTIFY, OBSERVE)

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tornado_chat.core.numbers import MAX_NUMBER, Number
+
 HISTORY_PAGE = 50
 
-Seq = Annotated[
-    int, Meta(ge=1, le=2**62, description="The number of the message: from 1, without gaps.", examples=[5])
-]
+Seq = Annotated[Number, Meta(description="The number of the message: from 1, without gaps.", examples=[5])]
 Time = Annotated[
     str,
     Meta(
@@ -35,7 +35,7 @@ SenderType = Annotated[
 
 # --- query parameters ---
 
-SessionNumber = Annotated[int, Meta(ge=0, le=10**18 - 1, examples=[4])]
+SessionNumber = Annotated[Number, Meta(examples=[4])]
 Token = Annotated[str, Meta(description="The JWT of the connecting person.", examples=["eyJhbGciOi…"])]
 Features = Annotated[
     str,
@@ -69,6 +69,10 @@ class ChatQuery(msgspec.Struct, frozen=True):
 
 # --- from the client ---
 
+NewerToken = Annotated[
+    str, Meta(description="A newer JWT of the same person and role.", examples=["eyJhbGciOi…"])
+]
+
 
 class ClientFrame(msgspec.Struct, frozen=True):
     """Any frame that a participant sends to `/chat`."""
@@ -93,13 +97,8 @@ class ClientFrame(msgspec.Struct, frozen=True):
     ) = None
     history: (
         Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=2**62,
-                description="Request the page before this seq; null: the newest page.",
-                examples=[17],
-            ),
+            Number,
+            Meta(description="Request the page before this seq; null: the newest page.", examples=[17]),
         ]
         | UnsetType
         | None
@@ -107,16 +106,18 @@ class ClientFrame(msgspec.Struct, frozen=True):
     typing: Annotated[bool, Meta(description="True while the participant is typing.")] | UnsetType = UNSET
     read: (
         Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=2**62,
-                description="The participant has read all messages up to this seq.",
-                examples=[17],
-            ),
+            Number,
+            Meta(description="The participant has read all messages up to this seq.", examples=[17]),
         ]
         | UnsetType
     ) = UNSET
+    token: NewerToken | UnsetType = UNSET
+
+
+class ListenerFrame(msgspec.Struct, frozen=True):
+    """Any frame that a client sends to `/notify` or `/observe`."""
+
+    token: NewerToken | UnsetType = UNSET
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -126,6 +127,12 @@ class Alive(msgspec.Struct, frozen=True):
 
 
 # --- to the client ---
+
+
+class TokenAccepted(msgspec.Struct):
+    """The answer to `token`: the socket uses the newer token from now on."""
+
+    token: Annotated[bool, Meta(description="Always true.", examples=[True])]
 
 
 class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -144,6 +151,10 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
     seq: Counted | UnsetType = UNSET
     self: (
         Annotated[bool, Meta(description="Feature `echo`: true if the receiving person sent the message.")]
+        | UnsetType
+    ) = UNSET
+    token: (
+        Annotated[bool, Meta(description="Feature `token`: false in the error for a refused token.")]
         | UnsetType
     ) = UNSET
 
@@ -241,11 +252,8 @@ class NotifyFrame(msgspec.Struct, kw_only=True):
     ) = UNSET
 
 
-PersonId = Annotated[int, Meta(ge=0, le=2**62)] | Annotated[str, Meta(min_length=1, max_length=64)]
+PersonId = Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | Annotated[str, Meta(min_length=1, max_length=64)]
 """A person's id in the host system, an integer or a string; 7 and "7" are the same person."""
-
-Number = Annotated[int, Meta(ge=1, le=2**62)]
-
 
 AlertMark = Annotated[
     bool,

@@ -60,15 +60,19 @@ class Endpoint:
 
 CLOSE_CODES: Mapping[int, str] = {
     1000: "The session has ended. Do not reconnect.",
-    1009: "A frame was larger than `[limits] frame_bytes`. Send smaller frames.",
+    1009: "A frame was larger than `[limits] frame_bytes`, or a message had more than 1024 fragments. Send "
+    "smaller frames.",
+    1011: "The server has a fault. Reconnect later.",
     1012: "The server restarts. Reconnect at once; no message is lost.",
     1013: "The server is overloaded or waits for the database. Reconnect later.",
     4400: "The URL is malformed, or ten frames within a minute were. Correct the client.",
     4401: "The token is missing, invalid or expired, or did not arrive in time. Reconnect with a new token.",
     4403: "The token does not give access to this endpoint or session. Do not reconnect.",
     4404: "The session does not exist. Do not reconnect.",
-    4408: "The client read too slowly or did not answer pings. Reconnect; the missed frames follow.",
+    4408: "The client left more than `[limits] outgoing_bytes` unread, or did not answer pings. Reconnect; "
+    "the missed frames follow.",
     4409: "The session is finished, or the same person signed in elsewhere. Do not reconnect.",
-    4429: "Too many frames, or too many sockets of one person. Reconnect later.",
+    4429: "Too many frames (fragments, pings and unasked pongs count), or too many sockets of one person. "
+    "Reconnect later.",
 }
 """Why the server closes a socket, and how the client reacts. The close frame has an English reason, too."""

@@ -103,7 +103,10 @@ def _common_client_frames(role: Role) -> tuple[FrameKind, ...]:
     )
 
 
-_AUTH_SUMMARY = "Sign in with a token: the first frame, within `[support] auth_timeout`."
+_AUTH_SUMMARY = (
+    "Sign in with a token: the first frame, within `[support] auth_timeout`. Later with a newer token of the "
+    "same person and role, before the token expires: an error leaves the socket and its token as they are."
+)
 _SIGN_IN_FRAMES = (
     _to_client("initialize", "The first frame: `to` is the client's address on this socket."),
     _to_client(

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tornado_chat.core.numbers import Number
 from tornado_chat.core.types import Role
 
-Seq = Annotated[
-    int, Meta(ge=1, le=2**62, description="The number of the message: from 1, without gaps.", examples=[5])
-]
+Seq = Annotated[Number, Meta(description="The number of the message: from 1, without gaps.", examples=[5])]
 Time = Annotated[
     str,
     Meta(
@@ -119,13 +118,8 @@ class GetHistory(msgspec.Struct, frozen=True):
 
     before: (
         Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=2**62,
-                description="Request the page before this seq; null: the newest page.",
-                examples=[17],
-            ),
+            Number,
+            Meta(description="Request the page before this seq; null: the newest page.", examples=[17]),
         ]
         | None
     ) = None

@@ -1,10 +1,10 @@
 """WebSocket framing (RFC 6455), server side.
 
 Sans-IO: the parser turns bytes into messages, ``encode_frame`` turns payloads into frames.
-``Parser.feed`` takes bytes as they arrive, ``Parser.next`` returns whole messages and control frames
-one by one, in order, so that the caller can pause between two of them. The first protocol violation
-ends parsing: ``next`` first returns all frames before the violation, then ``Parser.failure`` has the
-close code.
+``Parser.feed`` takes bytes as they arrive. ``Parser.next`` takes at most one frame and returns the
+message, the control frame or the fragment that it was, so that the caller can count each frame and
+pause after it. The first protocol violation ends parsing: ``next`` first returns all frames before the
+violation, then ``Parser.failure`` has the close code.
 
 A length that could have been encoded in fewer bytes is accepted, as other servers do: the RFC
 forbids sending it, but not accepting it.
@@ -25,6 +25,7 @@ PING: Final = 0x9
 PONG: Final = 0xA
 
 MAX_CONTROL_PAYLOAD_BYTES: Final = 125  # section 5.5
+MAX_FRAGMENTS: Final = 1024  # fragments of one message; a browser makes fragments of at least 16 KiB
 
 _FINAL: Final = 0x80
 _RESERVED: Final = 0x70
@@ -41,7 +42,11 @@ _long = struct.Struct("!BBQ").pack
 _utf8 = codecs.getincrementaldecoder("utf-8")
 
 Event = tuple[int, str | bytes]
-"""An opcode and its payload: ``str`` for TEXT, ``bytes`` for BINARY, CLOSE, PING and PONG."""
+"""An opcode and its payload: ``str`` for TEXT, else ``bytes``.
+
+CONTINUATION stands for a fragment after which its message is still incomplete, also for the first. The last
+fragment returns the message, with the payload of all fragments.
+"""
 
 
 class Failure(NamedTuple):
@@ -65,6 +70,7 @@ class Parser:
         "_at",
         "_data",
         "_decoder",
+        "_fragment_count",
         "_fragments",
         "_is_ended",
         "_max_message_bytes",
@@ -88,6 +94,7 @@ class Parser:
         self._unjoined = bytearray()  # bytes that arrived since; joined only when the parser can go on
         self._need = 2  # number of bytes that the next step of parsing takes
         self._fragments: bytearray | None = None  # payload so far of a fragmented message
+        self._fragment_count = 0  # of the fragmented message
         self._message_opcode = CONTINUATION  # of the fragmented message
         self._decoder: codecs.IncrementalDecoder | None = None  # checks the UTF-8 of the fragmented message
         self._is_ended = False
@@ -107,7 +114,7 @@ class Parser:
             self._data = data
 
     def next(self) -> Event | None:
-        """Return the next message or control frame; None: more bytes are needed, or parsing has ended.
+        """Return the next frame, see ``Event``; None: more bytes are needed, or parsing has ended.
 
         A close frame is returned only if its payload is valid, see ``parse_close``.
         """
@@ -167,9 +174,7 @@ class Parser:
                     return self._fail(1007, "invalid UTF-8")
             if first == _WHOLE_BINARY:
                 return BINARY, payload
-            event = self._on_fragment_or_control(first, payload)
-            if event is not None or self._is_ended:
-                return event
+            return self._on_fragment_or_control(first, payload)
         if at:  # free the bytes that are parsed
             self._data = data[at:]
             self._at = 0
@@ -193,7 +198,7 @@ class Parser:
         return True
 
     def _on_fragment_or_control(self, first: int, payload: bytes) -> Event | None:
-        """Handle a fragment or a control frame; return the message or control frame if it is complete."""
+        """Handle a fragment or a control frame and return its event; None after a violation."""
         opcode = first & _OPCODE
         if opcode == CLOSE:
             try:
@@ -209,8 +214,12 @@ class Parser:
         if opcode != CONTINUATION:
             self._message_opcode = opcode
             self._fragments = bytearray()
+            self._fragment_count = 0
             self._decoder = _utf8() if opcode == TEXT else None
         assert self._fragments is not None
+        self._fragment_count += 1
+        if self._fragment_count > MAX_FRAGMENTS:
+            return self._fail(1009, "too many fragments")
         if self._decoder is not None:
             try:
                 self._decoder.decode(payload, bool(first & _FINAL))
@@ -218,7 +227,7 @@ class Parser:
                 return self._fail(1007, "invalid UTF-8")
         self._fragments += payload
         if not first & _FINAL:
-            return None
+            return CONTINUATION, payload
         parts, self._fragments, self._decoder = self._fragments, None, None
         return (TEXT, str(parts, "utf-8")) if self._message_opcode == TEXT else (BINARY, bytes(parts))
 

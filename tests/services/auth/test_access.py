@@ -7,7 +7,7 @@ import pytest
 from tests.services.plugins import StubPlugin, manage
 from tornado_chat import hookimpl
 from tornado_chat.core.errors import Forbidden, Unauthenticated, Unavailable
-from tornado_chat.core.types import Action, Identity, Person, Role, Thread
+from tornado_chat.core.types import Action, Grant, Identity, Person, Role, Thread
 from tornado_chat.services.auth.access import AccessControl
 
 USER = Identity(Person(Role.USER, "1"))
@@ -17,10 +17,10 @@ GUEST = Identity(Person(Role.USER, "from a plugin"))
 class TokenTable:
     """An authenticator that knows one token."""
 
-    async def verify(self, token: str | None) -> Identity:
+    async def authenticate(self, token: str | None) -> Grant:
         if token != "valid":
             raise Unauthenticated("token_invalid", reason="unknown")
-        return USER
+        return Grant(USER)
 
 
 class OwnTokens(StubPlugin):
@@ -66,6 +66,19 @@ async def test_the_identity_of_a_plugin_needs_no_session() -> None:
     with pytest.raises(Unauthenticated) as refused:
         await access.verify("valid")
     assert refused.value.code == "signed_out"
+
+
+@pytest.mark.gen_test
+async def test_a_revoked_token_is_refused_also_one_that_a_plugin_accepts() -> None:
+    def refuse(grant: Grant) -> None:
+        if grant.identity.person in (USER.person, GUEST.person):
+            raise Unauthenticated("token_revoked")
+
+    access = control(OwnTokens(), check_revoked=refuse)
+    for token in ("own", "valid"):
+        with pytest.raises(Unauthenticated) as refused:
+            await access.authenticate(token)
+        assert refused.value.code == "token_revoked"
 
 
 @pytest.mark.gen_test

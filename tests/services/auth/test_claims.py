@@ -2,17 +2,18 @@
 
 import pytest
 
+from tornado_chat.core.plain_text import MAX_NAME_CHARS
 from tornado_chat.core.types import Role
-from tornado_chat.services.auth.claims import MAX_CLAIM_CHARS, read_id, read_name, read_role
+from tornado_chat.services.auth.claims import read_id, read_name, read_role
 
 
-@pytest.mark.parametrize(("value", "id"), [(7, "7"), ("7", "7"), ("陈", "陈"), ("x" * MAX_CLAIM_CHARS,) * 2])
+@pytest.mark.parametrize(("value", "id"), [(7, "7"), ("7", "7"), ("陈", "陈"), ("x" * MAX_NAME_CHARS,) * 2])
 def test_ids_are_integers_or_short_printable_texts(value: object, id: str) -> None:
     assert read_id("sub", {"sub": value}) == id
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", True, 7.5, " 7", "7 ", "a\nb", "a\u200bb", "\ud800", "x" * (MAX_CLAIM_CHARS + 1)]
+    "value", [None, "", True, 7.5, " 7", "7 ", "a\nb", "a\u200bb", "\ud800", "x" * (MAX_NAME_CHARS + 1)]
 )
 def test_ids_that_could_be_mistaken_for_others_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"^sub is not an integer or a text"):
@@ -34,7 +35,7 @@ def test_a_role_is_one_of_the_known_roles() -> None:
         ("\u202eneh\u202cC", "nehC"),  # controls of the text direction are removed
         ("می\u200cخواهم", "می\u200cخواهم"),  # joiners are part of the word
         ("\u200e\n", None),
-        ("x" * 100, "x" * MAX_CLAIM_CHARS),
+        ("x" * 100, "x" * MAX_NAME_CHARS),
     ],
 )
 def test_names_are_cleaned_and_shortened(value: str | None, name: str | None) -> None:

@@ -505,3 +505,23 @@ async def test_a_key_set_without_usable_keys_is_logged_once(caplog: pytest.LogCa
             clock.now += 10
         assert issuer.fetches == 3
         assert len(warnings_of(caplog)) == 1
+
+
+@on_a_loop
+async def test_a_refresh_fetches_only_keys_that_are_too_old() -> None:
+    async with issuing(jwk(ED, "a")) as issuer:
+        keys = KeySet(issuer.url, ALGORITHMS, min_interval=0)
+        assert keys.keys() is None
+        keys.expire()  # has no effect before the first fetch
+        await keys.key("a", "EdDSA")
+        keys.refresh()
+        assert keys._fetch_task is None
+        assert [key.key_id for key in keys.keys() or ()] == ["a"]
+        issuer.publish(jwk(ED, "b"))
+        keys.expire()
+        assert [key.key_id for key in keys.keys() or ()] == ["a"]
+        keys.refresh()
+        assert keys._fetch_task is not None
+        await keys._fetch_task
+        assert [key.key_id for key in keys.keys() or ()] == ["b"]
+        assert issuer.fetches == 2

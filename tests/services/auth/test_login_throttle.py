@@ -95,3 +95,11 @@ def test_the_error_tells_the_seconds_to_wait(attempts: LoginThrottle) -> None:
     with pytest.raises(TooFast) as refused:
         attempts.begin("chen", "192.0.2.1", None, True)
     assert refused.value.detail == {"retry_after": 2}
+
+
+def test_the_number_of_free_failures_is_an_option(clock: Clock, expected_logs: list[str]) -> None:
+    expected_logs.append("many attempts to sign in")
+    attempts = LoginThrottle(clock, free_failures=2)
+    assert count_until_refused(attempts, "chen", "192.0.2.1") == 3
+    attempts.reconfigure(20)
+    assert count_until_refused(attempts, "li", "2001:db8::1") == 21

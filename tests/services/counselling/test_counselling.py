@@ -11,7 +11,7 @@ from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.plugins import manage
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session
 from tornado_chat import config
-from tornado_chat.cluster.facts import PresenceFact, room_key
+from tornado_chat.cluster.facts import PresenceFact, RoomPresence, room_key
 from tornado_chat.core.errors import Conflict, Forbidden, Unavailable
 from tornado_chat.core.events import Event, PresenceChanged, RoomEnded
 from tornado_chat.core.types import Identity, Message, Person, Role, Room, SessionState
@@ -66,7 +66,6 @@ class Process:
             loop,
             store.items_after,
             on_receipt=receipts.record,
-            outgoing_limit=10_000,
             ping_interval=20,
             ping_timeout=8,
         )
@@ -79,7 +78,7 @@ class Process:
             lambda event: None,
             room_lookup=RoomLookup(store, plugins),
             access_control=AccessControl(None, plugins),  # type: ignore[arg-type]
-            filtering=MessageFilter(plugins, store.append, loop),
+            filtering=MessageFilter(plugins, store.append, loop, share=0.1),
             plugins=plugins,
             coordinator_client=self.facts,
         )
@@ -91,6 +90,11 @@ class Process:
     async def has_no_facts(self) -> bool:
         await asyncio.sleep(0)
         return not self.facts.facts
+
+    async def has_facts(self, *people: Person) -> bool:
+        await asyncio.sleep(0)
+        facts = self.facts.facts.values()
+        return {fact.person for fact in facts if isinstance(fact, RoomPresence)} == {*people}
 
     async def state(self, room: Room) -> SessionState:
         return (await self.store.look_up(rooms.get, room.thread)).state
@@ -142,6 +146,44 @@ async def test_an_ended_room_delivers_the_missed_messages_before_it_refuses(stor
     with pytest.raises(Conflict):
         await process.service.enter(Identity(VISITOR), room.thread, stream)
     assert socket.frames == ["goodbye"]
+
+
+@pytest.mark.gen_test
+async def test_a_participant_that_reads_slowly_delays_no_other_participant(store: Store) -> None:
+    process, room = Process(store), await active_room(store, "one", "two")
+    slow, stream = process.open(VISITOR)
+    slow.stuck, slow.clogged_bytes = True, 0
+    entering = asyncio.ensure_future(process.service.enter(Identity(VISITOR), room.thread, stream))
+
+    async def is_clogged() -> bool:
+        await asyncio.sleep(0)
+        return stream.is_clogged
+
+    await until(is_clogged)
+    _, counsellor = process.open(COUNSELLOR)
+    connection = await process.service.enter(Identity(COUNSELLOR), room.thread, counsellor)
+    assert (slow.frames, entering.done()) == (["one"], False)
+    process.service.leave(connection, 1001)
+    await until(lambda: process.has_facts(VISITOR))
+    slow.unsent = slow.clogged_bytes - 10
+    await entering
+    assert slow.frames == ["one", "two"]
+
+
+@pytest.mark.gen_test
+async def test_a_socket_that_leaves_twice_leaves_once(store: Store) -> None:
+    process, room = Process(store), await active_room(store)
+    connections = [
+        await process.service.enter(Identity(VISITOR), room.thread, process.open(VISITOR)[1])
+        for _ in range(2)
+    ]
+    process.service.leave(connections[0], 1001)
+    process.service.leave(connections[0], 1001)
+    await turns()
+    assert list(process.facts.facts) == [room_key(room.thread, VISITOR)]
+    process.service.leave(connections[1], 1001)
+    process.service.leave(connections[1], 1001)
+    await until(process.has_no_facts)
 
 
 @pytest.mark.gen_test

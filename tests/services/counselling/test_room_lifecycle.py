@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.delivery.conftest import turns
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.books import Books
 from tests.storage.conftest import new_session
@@ -12,6 +13,7 @@ from tornado_chat import config
 from tornado_chat.cluster.facts import RoomPresence, always_certain
 from tornado_chat.core.events import Event, PresenceChanged
 from tornado_chat.core.types import Role, Room, SessionState
+from tornado_chat.services.counselling import room_lifecycle as module
 from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.storage import rooms
 
@@ -83,4 +85,91 @@ async def test_an_active_room_without_reports_is_found_by_a_resync(books: Books)
     books.change(lambda tx: rooms.start(tx, ready.thread))
     await life.resync()
     assert [room.thread for room, _ in life.live()] == [ready.thread]
+    life.end()
+
+
+def finish_with_events(books: Books, life: Life, room: Room) -> None:
+    _, events = books.change(lambda tx: rooms.finish(tx, room.thread, SessionState.COMPLETED))
+    for event in events:
+        life.on_event(event)
+
+
+@pytest.mark.gen_test
+async def test_a_room_that_came_and_ended_during_a_resync_is_not_added(books: Books) -> None:
+    life = Life(books)
+    await life.begin()
+    ready, _ = books.change(new_session)
+    active, _ = books.change(lambda tx: rooms.start(tx, ready.thread))
+    books.meanwhile = lambda: finish_with_events(books, life, active)
+    await life.resync()
+    assert not list(life.live())
+    life.on_report("a", RoomPresence(active, active.asker, "Lin"))  # a late report
+    assert not list(life.live())
+    life.end()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("interruption", ["lease", "term"])
+async def test_a_grace_ends_no_room_when_the_lease_or_its_term_has_ended(
+    books: Books,
+    room: Room,
+    interruption: str,
+    expected_logs: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    expected_logs.append("an end could not be stored, trying again: no_coordinator")
+    has_lease, write = True, books.write
+    life = Life(books, holds_lease=lambda: has_lease)
+    tried = asyncio.Event()
+
+    def interrupt(work: Any, thread: Any = None) -> asyncio.Future[Any]:
+        """The process is suspended between the decision and the commit."""
+        nonlocal has_lease
+        if interruption == "lease":
+            has_lease = False
+        else:
+            life.end()
+        tried.set()
+        return write(work, thread)
+
+    monkeypatch.setattr(books, "write", interrupt)
+    life.reconfigure(config.Counselling(rejoin_grace=0.01))
+    await life.begin()
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+        await tried.wait()
+    await turns(20)
+    assert rooms.get(books.database, room.thread).state is SessionState.ACTIVE
+    life.end()
+
+
+@pytest.mark.gen_test
+async def test_an_end_that_was_decided_on_another_state_changes_nothing(books: Books, room: Room) -> None:
+    cancelled = SessionState.CANCELLED
+    same, events = books.change(
+        lambda tx: rooms.finish(tx, room.thread, cancelled, expected=SessionState.READY)
+    )
+    assert (same, events) == (room, [])
+
+
+@pytest.mark.gen_test
+async def test_a_start_goes_on_after_an_error_of_the_program(
+    books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    expected_logs.append("a start could not be stored, trying again: an error of the program")
+    life, write = Life(books), books.write
+    await life.begin()
+    ready, _ = books.change(new_session)
+
+    def fail(work: Any, thread: Any = None) -> asyncio.Future[Any]:
+        monkeypatch.setattr(books, "write", write)
+        raise ValueError("an error of the program")
+
+    monkeypatch.setattr(books, "write", fail)
+    for person in (ready.asker, ready.helper):
+        life.on_report("a", RoomPresence(ready, person, "Lin"))
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+        while rooms.get(books.database, ready.thread).state is not SessionState.ACTIVE:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     life.end()

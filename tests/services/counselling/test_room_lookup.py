@@ -6,7 +6,7 @@ from tests.services.plugins import StubPlugin, manage
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session
 from tornado_chat import hookimpl
 from tornado_chat.core.errors import NotFound
-from tornado_chat.core.types import HostRecord, HostSession, Kind, Person, Role, Thread
+from tornado_chat.core.types import HostRecord, HostSession, Kind, Page, Person, Role, Thread
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import rooms
@@ -71,8 +71,8 @@ async def test_missed_messages_come_with_the_room_also_of_the_host(store: Store)
     lookup = RoomLookup(store, manage(Host()))
     thread = Thread(Kind.SESSION, 7)
     room, missed = await lookup.get_with_missed(thread, VISITOR)
-    assert (room.thread, missed.items, missed.receipt) == (thread, [], None)
+    assert (room.thread, missed.page, missed.receipt) == (thread, Page([], False), None)
     await store.write(lambda tx: rooms.start(tx, thread))
     await store.append(AppendRequest(thread, COUNSELLOR, "hello", "1"), 0.0)
     _, missed = await lookup.get_with_missed(thread, VISITOR)
-    assert [item.text for item in missed.items] == ["hello"]
+    assert [item.text for item in missed.page.items] == ["hello"]

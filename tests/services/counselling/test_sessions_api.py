@@ -29,7 +29,7 @@ from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.storage import notifications, rooms
+from tornado_chat.storage import models, notifications, rooms
 from tornado_chat.storage.messages import AppendRequest
 
 VISITOR_TOKEN, COUNSELLOR_TOKEN = Identity(VISITOR, "Lin"), Identity(COUNSELLOR, "Chen")
@@ -56,7 +56,6 @@ def make_sessions(store: Store, *plugins: StubPlugin) -> Sessions:
         loop,
         store.items_after,
         on_receipt=receipts.record,
-        outgoing_limit=10_000,
         ping_interval=20,
         ping_timeout=8,
     )
@@ -133,7 +132,7 @@ async def test_the_supervisor_of_a_session_may_read_it(store: Store) -> None:
 async def test_messages_are_read_in_pages_and_as_a_transcript(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions_api, "TRANSCRIPT_PAGE_MESSAGES", 2)
+    monkeypatch.setattr(sessions_api, "CHUNK_MESSAGES", 2)
     sessions = make_sessions(store)
     thread = (await open_session(sessions)).thread
     await store.write(lambda tx: rooms.start(tx, thread))
@@ -143,10 +142,46 @@ async def test_messages_are_read_in_pages_and_as_a_transcript(
     assert ([message.text for message in page], has_more) == (["b", "c"], True)
     page, has_more = await sessions.page(HOST, thread, 3, 2)
     assert ([message.text for message in page], has_more) == (["d"], False)
-    _, messages = await sessions.transcript(COUNSELLOR_TOKEN, thread)
-    assert [message.text for message in messages] == ["a", "b", "c", "d"]
+    _, chunks = await sessions.transcript(COUNSELLOR_TOKEN, thread)
+    await store.append(AppendRequest(thread, VISITOR, "too late", "e"), 0.0)
+    assert [[message.text for message in chunk] async for chunk in chunks] == [["a", "b"], ["c", "d"]]
     with pytest.raises(Forbidden):
         await sessions.page(STRANGER, thread, 0, 10)
+
+
+@pytest.mark.gen_test
+async def test_a_page_ends_early_if_its_messages_are_large(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions_api, "MAX_PAGE_BYTES", 10)
+    sessions = make_sessions(store)
+    thread = (await open_session(sessions)).thread
+    for text in ("12345", "67890", "1", "a" * 99):
+        await store.append(AppendRequest(thread, VISITOR, text, text), 0.0)
+    pages, after = [], 0
+    while True:
+        page, has_more = await sessions.page(HOST, thread, after, 100)
+        pages.append([message.seq for message in page])
+        if not has_more:
+            break
+        after = page[-1].seq
+    assert pages == [[1, 2], [3, 4]]
+
+
+@pytest.mark.gen_test
+async def test_a_transcript_whose_messages_are_removed_meanwhile_is_no_whole_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions_api, "CHUNK_MESSAGES", 2)
+    sessions = make_sessions(store)
+    thread = (await open_session(sessions)).thread
+    for text in "abcd":
+        await store.append(AppendRequest(thread, VISITOR, text, text), 0.0)
+    _, chunks = await sessions.transcript(HOST, thread)
+    assert [message.text for message in await anext(chunks)] == ["a", "b"]
+    await store.write(lambda tx: models.Message.delete().execute(tx.database))
+    with pytest.raises(NotFound):
+        await anext(chunks)
 
 
 @pytest.mark.gen_test

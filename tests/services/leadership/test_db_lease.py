@@ -1,6 +1,7 @@
 """The lease in the database."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,10 +11,11 @@ from tornado_chat.core.errors import Unavailable
 from tornado_chat.services.leadership.db_lease import LEASE_SECONDS, DatabaseLease
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import leases
+from tornado_chat.storage.writer import Transaction
 
 
 def make_lease(store: Store, clock: Clock, name: str = "work", *, shared: bool = True) -> DatabaseLease:
-    return DatabaseLease(name, store, clock, shared=shared)  # type: ignore[arg-type]
+    return DatabaseLease(name, store, clock, shared=shared, clock=clock.time)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -64,6 +66,25 @@ async def test_a_holder_that_cannot_renew_stops_before_the_lease_expires(store: 
         assert not lease.is_held
         assert await lease.acquire()  # the row is still its own
         assert lease.is_held
+
+
+@pytest.mark.gen_test
+async def test_a_lease_whose_commit_took_longer_than_it_lasts_is_not_held(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, write = Clock(), store.write
+
+    def stand_still(work: Callable[[Transaction], bool]) -> "asyncio.Future[bool]":
+        clock.advance(LEASE_SECONDS)
+        return write(work)
+
+    lease = make_lease(store, clock)
+    async with released(lease):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "write", stand_still)
+            assert not await lease.acquire()
+        assert not lease.is_held
+        assert await lease.acquire()
 
 
 @pytest.mark.gen_test

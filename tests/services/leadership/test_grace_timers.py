@@ -120,3 +120,33 @@ def test_a_timer_started_during_the_check_for_certainty_has_its_full_time() -> N
         assert people.lost == [("an", pytest.approx(12 + 10 + 3))]
 
     live(story)
+
+
+@pytest.mark.parametrize("fault", ["check", "expiry"])
+def test_an_error_of_the_program_does_not_forget_the_timer(fault: str, expected_logs: list[str]) -> None:
+    expected_logs.append("the end of a grace failed, trying again")
+
+    async def story() -> None:
+        people = People("an")
+        failures = [ValueError("an error of the program")]
+
+        async def fail(*arguments: object) -> bool:
+            if failures:
+                raise failures.pop()
+            return True
+
+        if fault == "check":
+            people.timers._is_certain = fail
+        else:
+            over = people.timers._on_expired
+
+            async def fail_first(who: str) -> None:
+                await fail()
+                await over(who)
+
+            people.timers._on_expired = fail_first
+        people.timers.start("an", 10)
+        await asyncio.sleep(100)
+        assert people.lost == [("an", pytest.approx(10 + RETRY_SECONDS))]
+
+    live(story)

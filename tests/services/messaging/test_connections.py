@@ -5,8 +5,8 @@ import pytest
 from tests.delivery.conftest import READER, Dialect, HubFixture, Socket, turns
 from tornado_chat.cluster.bus import Channel, LocalBus
 from tornado_chat.core.close_codes import RESTARTING, SIGNED_OUT
-from tornado_chat.core.errors import Restarting, TooFast
-from tornado_chat.core.types import Identity, Person
+from tornado_chat.core.errors import Forbidden, Restarting, TooFast
+from tornado_chat.core.types import Grant, Identity, Person, Role
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.observability.metrics import EndpointMeter
 from tornado_chat.services.messaging.connections import ACCOUNT_SESSION_CLAIM, Connections
@@ -46,8 +46,8 @@ def make_connections(
 def open_socket(connections: Connections, session: str | None = None) -> tuple[Socket, SocketStream]:
     socket = Socket()
     claims = {} if session is None else {ACCOUNT_SESSION_CLAIM: session}
-    identity = Identity(READER, None, claims)
-    return socket, connections.open(identity, socket, Dialect(), EndpointMeter(), "name in the log")
+    grant = Grant(Identity(READER, None, claims))
+    return socket, connections.open(grant, socket, Dialect(), EndpointMeter(), "name in the log")
 
 
 @pytest.mark.gen_test
@@ -97,6 +97,23 @@ async def test_the_end_of_an_account_session_closes_its_sockets_only() -> None:
     assert connections.sessions() == {"ended", "other"}
     connections.close_session("ended")
     assert (ended.closed, other.closed) == (SIGNED_OUT, None)
+
+
+@pytest.mark.gen_test
+async def test_an_open_socket_takes_a_newer_token_of_the_same_person_only() -> None:
+    connections = make_connections(HubFixture())
+    socket, stream = open_socket(connections, "first")
+    newer = Identity(READER, None, {ACCOUNT_SESSION_CLAIM: "second"})
+    connections.renew(stream, Grant(newer, 20.0, 10.0, b"key"))
+    grant = connections.grants[stream]
+    assert (grant.expires, grant.issued, grant.key, grant.session) == (20.0, 10.0, b"key", "second")
+    for other in (Person(READER.role, "other"), Person(Role.ADMIN, READER.id)):
+        with pytest.raises(Forbidden):
+            connections.renew(stream, Grant(Identity(other), 30.0))
+    assert (grant.expires, socket.closed) == (20.0, None)
+    connections.close(stream)
+    connections.renew(stream, Grant(newer))  # the token was checked while the socket closed
+    assert not connections.grants
 
 
 @pytest.mark.gen_test

@@ -10,7 +10,12 @@ from tornado_chat import hookimpl
 from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import Refused
 from tornado_chat.core.types import AppendResult, Draft, Identity, Kind, Person, Role, Thread
-from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
+from tornado_chat.services.messaging.filtering import (
+    BURST_SECONDS,
+    LONG_TEXT_CHARS,
+    FilterQueue,
+    MessageFilter,
+)
 from tornado_chat.storage.messages import AppendRequest
 
 SENDER = Identity(Person(Role.USER, "1"))
@@ -56,7 +61,7 @@ class Writer:
 
 
 def make_filter(writer: Writer, *plugins: StubPlugin) -> MessageFilter:
-    return MessageFilter(manage(*plugins), writer.append, asyncio.get_running_loop())
+    return MessageFilter(manage(*plugins), writer.append, asyncio.get_running_loop(), share=0.1)
 
 
 def submit(filtering: MessageFilter, queue: FilterQueue, text: str) -> Deferred[Any]:
@@ -134,3 +139,98 @@ async def test_finishing_waits_for_submitted_messages_up_to_a_limit() -> None:
     await filtering.finish(60)
     assert writer.texts == ["late"]
     assert not queue.is_busy
+
+
+# --- the share of a sender ---
+
+
+class Work:
+    """A clock that only the filter ``Busy`` moves, by ``seconds`` a message."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Busy(StubPlugin):
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self.work = work
+
+    @hookimpl
+    def filter_message(self, draft: Draft) -> Draft:
+        self.work.now += self.work.seconds
+        if draft.text == "rude":
+            raise Refused("not like this")
+        return draft
+
+
+def make_busy_filter(writer: Writer, work: Work) -> MessageFilter:
+    return MessageFilter(manage(Busy(work)), writer.append, asyncio.get_running_loop(), 1.0, work)
+
+
+@pytest.mark.gen_test
+async def test_a_sender_of_expensive_messages_waits_and_a_neighbour_does_not() -> None:
+    writer, work = Writer(), Work(BURST_SECONDS * 4)
+    filtering, queue, neighbour = make_busy_filter(writer, work), FilterQueue(), FilterQueue()
+    for text in ("1", "2", "3"):
+        submit(filtering, queue, text)
+    assert writer.texts == ["1"]
+    request = AppendRequest(Thread(Kind.SESSION, 2), Person(Role.USER, "2"), "other", None)
+    filtering.submit(neighbour, Identity(request.sender), request, 0.0)
+    assert writer.texts == ["1", "other"]
+    work.seconds = 0.0
+    work.now += 100
+    await queue.wait_empty()
+    assert writer.texts == ["1", "other", "2", "3"]
+
+
+@pytest.mark.gen_test
+async def test_all_connections_of_a_sender_have_one_share_and_refused_messages_count() -> None:
+    writer, work = Writer(), Work(BURST_SECONDS * 4)
+    filtering, first, second = make_busy_filter(writer, work), FilterQueue(), FilterQueue()
+    with pytest.raises(Refused):
+        submit(filtering, first, "rude")
+    waiting = submit(filtering, second, "1")
+    assert not waiting.settled
+    work.now += 100
+    assert (await waiting).seq == 1
+
+
+@pytest.mark.gen_test
+async def test_long_texts_of_many_senders_wait_and_short_ones_do_not() -> None:
+    writer, work = Writer(), Work(BURST_SECONDS)
+    filtering = make_busy_filter(writer, work)
+    queues = []
+
+    def send(number: int, text: str) -> None:
+        sender = Identity(Person(Role.USER, str(number)))
+        queues.append(FilterQueue())
+        request = AppendRequest(Thread(Kind.SESSION, number), sender.person, text, None)
+        filtering.submit(queues[-1], sender, request, 0.0)
+
+    work.now = 1.0
+    filtering.reconfigure(0.01)
+    for number in range(10):
+        send(number, str(number) * (LONG_TEXT_CHARS + 1))
+    assert [text[0] for text in writer.texts] == ["0", "1"]  # the burst, and the message that exceeds it
+    send(10, "short")
+    assert writer.texts[-1] == "short"
+    filtering.reconfigure(1.0)
+    work.seconds = 0.0
+    work.now += 1000
+    for queue in queues:
+        await queue.wait_empty()
+    assert len(writer.texts) == 11
+
+
+@pytest.mark.gen_test
+async def test_cheap_messages_never_wait() -> None:
+    writer, work = Writer(), Work(50e-6)
+    filtering, queue = make_busy_filter(writer, work), FilterQueue()
+    for n in range(1000):
+        submit(filtering, queue, str(n))
+    assert len(writer.texts) == 1000

@@ -45,7 +45,6 @@ class Inboxes:
             loop,
             store.items_after,
             on_receipt=receipts.record,
-            outgoing_limit=10_000,
             ping_interval=20,
             ping_timeout=8,
         )
@@ -84,7 +83,7 @@ async def test_filters_change_and_refuse_notifications(store: Store) -> None:
     assert (await inboxes.service.notify(VISITOR, 0, "hello", None)).msg == "hello!"
     with pytest.raises(Refused):
         await inboxes.service.notify(VISITOR, 0, "refuse", None)
-    assert [note.msg for note in await inboxes.service.page(VISITOR, 0, 10)] == ["hello!"]
+    assert [note.msg for note in (await inboxes.service.page(VISITOR, 0, 10))[0]] == ["hello!"]
 
 
 @pytest.mark.gen_test
@@ -97,7 +96,8 @@ async def test_the_announcement_of_a_session_cannot_be_refused(store: Store) -> 
         service.announce(tx, COUNSELLOR, text, new_session(tx), observe=True)
 
     await store.write(open_session)
-    (note,) = await service.page(COUNSELLOR, 0, 10)
+    (note,), has_more = await service.page(COUNSELLOR, 0, 10)
+    assert not has_more
     assert (note.type, note.data) == (CONVERSATION, {"sessionId": 1, "observeSessionId": 1})
 
 
@@ -105,8 +105,9 @@ async def test_the_announcement_of_a_session_cannot_be_refused(store: Store) -> 
 async def test_only_the_owner_reads_and_marks_its_notifications(store: Store) -> None:
     service = Inboxes(store).service
     notes = [await service.notify(VISITOR, 0, text, None) for text in ("one", "two", "three")]
-    assert [note.msg for note in await service.page(VISITOR, 1, 1)] == ["two"]
-    assert await service.page(COUNSELLOR, 0, 10) == []
+    page, has_more = await service.page(VISITOR, 1, 1)
+    assert ([note.msg for note in page], has_more) == (["two"], True)
+    assert await service.page(COUNSELLOR, 0, 10) == ([], False)
     marked = await service.mark_read(VISITOR, notes[0].id)
     assert marked.read
     with pytest.raises(NotFound):

@@ -11,7 +11,7 @@ from tests.storage.conftest import COUNSELLOR, VISITOR, new_session
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.types import Thread
 from tornado_chat.services.messaging.receipts import FLUSH_INTERVAL_SECONDS, ReceiptStore
-from tornado_chat.storage import receipts
+from tornado_chat.storage import models, receipts
 from tornado_chat.storage.writer import Transaction
 
 
@@ -38,6 +38,7 @@ def storage(books: Books) -> Storage:
 def thread(storage: Storage) -> Thread:
     room, _ = storage.change(new_session)
     thread: Thread = room.thread
+    models.ConsultationSession.update(last_seq=9).execute(storage.database)
     return thread
 
 

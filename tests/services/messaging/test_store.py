@@ -11,7 +11,7 @@ from tests.services.conftest import open_store
 from tests.storage.conftest import VISITOR, new_session
 from tornado_chat.core.errors import NotFound, Unavailable
 from tornado_chat.core.events import Event, RoomEnded, RoomStarted, SystemNotice
-from tornado_chat.core.types import Message, Notification, SessionState
+from tornado_chat.core.types import Message, Notification, Page, SessionState
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.messaging import store as store_module
 from tornado_chat.services.messaging.store import Store, read_in_chunks
@@ -48,12 +48,14 @@ async def test_items_of_messages_and_of_notifications_are_read_after_a_seq(store
     await store.write(lambda tx: rooms.start(tx, room.thread))
     for text in "abc":
         await store.append(AppendRequest(room.thread, VISITOR, text, text), 0.0)
-    items = await store.items_after(room.thread, 1, 1)
-    assert [item.text for item in items if isinstance(item, Message)] == ["b"]
+    page = await store.items_after(room.thread, 1, 1, 1000)
+    assert [item.text for item in page.items if isinstance(item, Message)] == ["b"]
+    assert page.has_more
     note = await store.write(lambda tx: notifications.create(tx, VISITOR, 0, "first", None))
-    found = await store.items_after(note.thread, 0, 10)
-    assert [item.msg for item in found if isinstance(item, Notification)] == ["first"]
-    assert await store.items_after(note.thread, 1, 10) == []
+    found = await store.items_after(note.thread, 0, 10, 1000)
+    assert [item.msg for item in found.items if isinstance(item, Notification)] == ["first"]
+    assert not found.has_more
+    assert await store.items_after(note.thread, 1, 10, 1000) == Page([], False)
 
 
 @pytest.mark.gen_test

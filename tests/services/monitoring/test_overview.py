@@ -8,10 +8,12 @@ import pytest
 
 from tests.delivery.conftest import READER, THREAD, HubFixture
 from tests.services.plugins import StubPlugin, manage
+from tornado_chat import config
 from tornado_chat.core import status as status_types
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.history import MetricsHistory
+from tornado_chat.services.auth.connection_limits import AnonymousConnections
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness
@@ -77,7 +79,8 @@ def make_reporter(
     return StatusReporter(
         **parts,
         store=store,
-        readiness=Readiness(store, loop, {"redis": lambda: "away"}),
+        readiness=Readiness(store, loop, {}, {"redis": lambda: "away"}),
+        anonymous_connections=AnonymousConnections(config.Limits()),
         metrics=metrics,
         metrics_history=MetricsHistory(metrics, loop, lambda: 0.0),
         times=LocalTimes("UTC"),
@@ -96,7 +99,9 @@ async def test_the_status_has_the_coordinators_queue_and_this_processs_numbers(
     assert status.line.length == 5
     assert status.sockets["chat"] == 7
     assert (status.process.number, status.process.sockets) == (3, 7)
-    assert status.problems == {"redis": "away"}
+    assert (status.problems, status.degraded) == ({"redis": "away"}, ["redis"])
+    assert status.process.descriptors is not None
+    assert 0 < status.process.descriptors < status.process.descriptor_limit
     assert [(plugin.name, plugin.state) for plugin in status.plugins] == [("monitored", "running")]
     assert status.database.kind == "sqlite"
 
@@ -108,7 +113,7 @@ async def test_without_a_coordinator_that_is_a_problem_and_the_own_view_is_shown
     coordinator = Coordinator()
     coordinator.is_away = True
     status = await make_reporter(store, metrics, coordinator, HubFixture()).status()
-    assert set(status.problems) == {"redis", "coordinator"}
+    assert set(status.problems) == set(status.degraded) == {"redis", "coordinator"}
     assert status.line.length == 0
 
 
@@ -120,7 +125,8 @@ async def test_gauges_count_sockets_with_unacknowledged_items(store: Store, metr
     await reporter.probe_database()
     gauges = reporter.gauges()
     assert gauges.receipts == 0
-    assert gauges.ready == {"database": True, "redis": False}
+    assert (gauges.ready, gauges.degraded) == ({"database": True}, {"redis": True})
+    assert gauges.connection_room
     assert gauges.waiters == {"ready": 2}
     office.table.store(1, thread=THREAD)
     await office.following(READER)

@@ -14,6 +14,7 @@ from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.types import Conversation
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.services.support import absences as module
+from tornado_chat.services.support import decisions
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.storage import conversations
 from tornado_chat.storage.writer import Transaction
@@ -27,7 +28,7 @@ def hold_next_write(books: Books) -> tuple[Callable[[], bool], asyncio.Future[An
     result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     write, calls = books.write, []
 
-    def hold(work: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+    def hold(work: Callable[[Transaction], Any], thread: Any = None) -> asyncio.Future[Any]:
         calls.append(work)
         books.write = write  # type: ignore[method-assign]
         return result
@@ -72,9 +73,11 @@ async def test_a_waiter_that_returned_and_left_during_a_refused_requeue_is_await
 
 @pytest.mark.gen_test
 async def test_the_user_of_a_lost_waiter_is_requeued_after_its_transfer_was_refused(
-    books: Books, monkeypatch: pytest.MonkeyPatch
+    books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    for each in (module, decisions):
+        monkeypatch.setattr(each, "RETRY_SECONDS", 0.02)
+    expected_logs.append("a match could not be stored, trying again")
     dispatcher = coordinator(books)
     await dispatcher.begin()
     row = join(books, 1)

@@ -106,14 +106,11 @@ def test_a_transfer_holds_both_places_until_it_is_stored(state: DispatchState) -
     assert (load(state, ANN), load(state, BOB)) == (0, 1)
 
 
-def test_a_user_whose_match_is_being_stored_or_is_postponed_is_not_queued(state: DispatchState) -> None:
+def test_a_user_whose_match_is_being_stored_is_not_queued(state: DispatchState) -> None:
     decision = decided(state, waiting(1))
     case = decision.case
     assert not state.enqueue(case)
     state.resolve(decision)
-    case.postponed = True
-    assert not state.enqueue(case)
-    case.postponed = False
     assert state.enqueue(case)
     assert not state.enqueue(case)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.delivery.conftest import turns
@@ -15,10 +16,11 @@ from tornado_chat.core.errors import Conflict, Unavailable
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
 from tornado_chat.observability.metrics import Metrics
+from tornado_chat.services.support import decisions
 from tornado_chat.services.support import dispatcher as module
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.repository import ConversationRepository
-from tornado_chat.storage import conversations
+from tornado_chat.storage import conversations, models
 
 WU, LI = Person(Role.WAITER, "7"), Person(Role.WAITER, "8")
 
@@ -109,6 +111,27 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
 
 
 @pytest.mark.gen_test
+async def test_a_waiter_that_answers_in_no_process_gets_no_more_users(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    silent = msgspec.structs.replace(on_duty(WU), answers=False)
+    for process in ("a", "b"):
+        dispatcher.on_waiter_present(process, on_duty(WU))
+    dispatcher.on_waiter_present("a", silent)
+    assert is_free(dispatcher, WU)  # by its socket in the other process
+    dispatcher.on_waiter_present("b", silent)
+    assert not is_free(dispatcher, WU)
+    row = join(books, 1)
+    dispatcher.on_user_present("a", row)
+    assert dispatcher.cases[row.id].decision is None
+    dispatcher.on_waiter_absent("a", WU)  # the socket was closed for its silence
+    assert not is_free(dispatcher, WU)
+    dispatcher.on_waiter_present("b", on_duty(WU))
+    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
 async def test_a_new_coordinator_serves_in_order_whoever_tells_it_first(books: Books) -> None:
     first, second = join(books, 1), join(books, 2)
     dispatcher = coordinator(books, settle_seconds=0.05)
@@ -141,7 +164,7 @@ async def test_who_asks_a_new_coordinator_for_its_place_hears_the_right_one(book
 async def test_a_match_that_was_stored_after_all_counts_once(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(decisions, "RETRY_SECONDS", 0.02)
     expected_logs.append("a match could not be stored, trying again")
     dispatcher = coordinator(books)
     await dispatcher.begin()
@@ -161,6 +184,11 @@ async def test_a_match_that_was_stored_after_all_counts_once(
     assert pooled is not None
     assert pooled.load == 0
     dispatcher.end()
+
+
+def is_free(dispatcher: Dispatcher, waiter: Person) -> bool:
+    pooled = dispatcher.queue.pool.get(waiter)
+    return pooled is not None and pooled.free
 
 
 def load(dispatcher: Dispatcher, waiter: Person) -> int:
@@ -272,7 +300,7 @@ class FailingPolicy(FifoLeastLoaded):
         raise RuntimeError("a mistake of the policy")
 
 
-def refuse(work: Any) -> asyncio.Future[Any]:
+def refuse(work: Any, thread: Any = None) -> asyncio.Future[Any]:
     result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     result.set_exception(Unavailable("not_stored"))
     return result
@@ -282,7 +310,7 @@ def refuse(work: Any) -> asyncio.Future[Any]:
 async def test_a_user_that_asks_while_its_match_is_being_stored_is_told_its_position_when_that_fails(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(decisions, "RETRY_SECONDS", 0.02)
     expected_logs.append("a match could not be stored, trying again")
     told: list[int] = []
     dispatcher = coordinator(books, lambda event: told.append(event.place))
@@ -291,8 +319,9 @@ async def test_a_user_that_asks_while_its_match_is_being_stored_is_told_its_posi
     row = join(books, 1)
     dispatcher.on_user_present("a", row)
     assert told == [1]
-    monkeypatch.setattr(books, "write", refuse)
-    dispatcher.on_waiter_present("a", on_duty(WU))
+    with monkeypatch.context() as during:
+        during.setattr(books, "write", refuse)
+        dispatcher.on_waiter_present("a", on_duty(WU))
     dispatcher.on_waiter_absent("a", WU)
     dispatcher.on_user_present("b", row)  # another connection asks for the position
     await until(lambda: told == [1, 1])
@@ -303,26 +332,28 @@ async def test_a_user_that_asks_while_its_match_is_being_stored_is_told_its_posi
 async def test_a_conflict_is_not_tried_again_at_once_while_the_conversation_cannot_be_read(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 3600.0)
-    expected_logs += ["a conversation could not be read", "a match could not be stored, trying again"]
+    monkeypatch.setattr(decisions, "RETRY_SECONDS", 3600.0)
+    expected_logs.append("a conversation could not be read")
     dispatcher = coordinator(books)
     await dispatcher.begin()
     row = join(books, 1)
     books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
-    reads = 0
+    writes = 0
+    write = books.write
 
-    async def fail(query: Callable[..., Any], *arguments: Any) -> Any:
-        nonlocal reads
-        reads += 1
-        raise Unavailable("database_away")
+    def fail(work: Any, thread: Any = None) -> asyncio.Future[Any]:
+        nonlocal writes
+        writes += 1
+        return write(work) if writes == 1 else refuse(work)
 
     with monkeypatch.context() as during:
-        during.setattr(books, "read", fail)
+        during.setattr(books, "write", fail)
         dispatcher.on_waiter_present("a", on_duty(WU))
         dispatcher.on_user_present("a", row)
-        await until(lambda: dispatcher.cases[row.id].postponed)
+        await until(lambda: writes == 2)
         await turns(20)
-        assert reads == 1
+        assert writes == 2
+        assert dispatcher.cases[row.id].decision is not None
     await dispatcher.resync()
     assert dispatcher.cases[row.id].row.waiter == LI
     assert load(dispatcher, WU) == 0
@@ -344,4 +375,173 @@ async def test_a_user_that_was_served_and_requeued_unnoticed_returns_to_the_head
     for event in events:
         dispatcher.on_event(event)
     assert [ticket.number for ticket in dispatcher.queue.in_order()] == [second.id, first.id]
+    dispatcher.end()
+
+
+# --- the lease and the term ---
+
+
+@pytest.mark.gen_test
+async def test_no_decision_is_made_without_the_lease(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMATCH_SECONDS", 0.02)
+    has_lease = False
+    dispatcher = coordinator(books, holds_lease=lambda: has_lease)
+    await dispatcher.begin()
+    first, second = join(books, 1), join(books, 2)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", first)
+    await turns(20)
+    assert dispatcher.cases[first.id].decision is None
+    assert load(dispatcher, WU) == 0
+    has_lease = True  # also without any other event
+    await until(lambda: dispatcher.cases[first.id].row.waiter == WU)
+    has_lease = False
+    dispatcher.on_waiter_present("a", on_duty(LI))
+    with pytest.raises(Unavailable):
+        await dispatcher.transfer(TransferRequest(first.id, WU, LI))
+    dispatcher.on_user_present("a", second)
+    await turns(20)
+    assert (load(dispatcher, WU), load(dispatcher, LI)) == (1, 0)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("interruption", ["lease", "term"])
+async def test_a_decision_is_not_stored_when_the_lease_or_its_term_has_ended(
+    books: Books, interruption: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "RETRY_SECONDS", 0.02)
+    has_lease = True
+    dispatcher = coordinator(books, holds_lease=lambda: has_lease)
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)  # decided, to be stored in the next turn of the loop
+    if interruption == "lease":
+        has_lease = False
+    else:
+        dispatcher.end()
+    await turns(20)
+    assert conversations.get(books.database, row.id) == row
+    if interruption == "lease":
+        has_lease = True
+        await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_match_in_doubt_keeps_its_place_until_the_row_was_read_back(
+    books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    monkeypatch.setattr(decisions, "RETRY_SECONDS", 0.02)
+    expected_logs.append("a match could not be stored, trying again")
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    first, second = join(books, 1), join(books, 2)
+    books.doubtful = True
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", first)
+    await until(lambda: bool(books.untold))
+    dispatcher.on_user_present("a", second)
+    await turns(20)
+    assert dispatcher.cases[second.id].decision is None
+    await until(lambda: dispatcher.cases[first.id].row.waiter == WU)  # although no event has come
+    await turns(20)
+    assert dispatcher.cases[second.id].row == second
+    assert load(dispatcher, WU) == 1
+    dispatcher.end()
+
+
+# --- conversations that come and go while the database is read ---
+
+
+@pytest.mark.gen_test
+async def test_a_conversation_that_came_and_ended_during_a_resync_is_not_added(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+
+    def end_after_the_second_read() -> None:
+        def end() -> None:
+            _, events = books.change(lambda tx: conversations.end(tx, row.id, row.user))
+            for event in events:
+                dispatcher.on_event(event)
+
+        books.meanwhile = end
+
+    books.meanwhile = end_after_the_second_read
+    await dispatcher.resync()
+    assert not dispatcher.cases
+    dispatcher.on_user_present("a", row)  # a late report
+    assert not dispatcher.cases
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_conversation_that_was_assigned_during_a_resync_holds_its_place(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+
+    def assign_after_the_second_read() -> None:
+        def assign() -> None:
+            _, events = books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+            for event in events:
+                dispatcher.on_event(event)
+
+        books.meanwhile = assign
+
+    books.meanwhile = assign_after_the_second_read
+    await dispatcher.resync()
+    assert dispatcher.cases[row.id].row.waiter == LI
+    assert load(dispatcher, LI) == 1
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_conversation_that_was_deleted_is_forgotten_by_a_resync(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
+    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    models.SupportConversation.delete().execute(books.database)
+    await dispatcher.resync()
+    assert not dispatcher.cases
+    assert load(dispatcher, WU) == 0
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_the_end_of_a_grace_does_not_end_a_conversation_that_has_changed(books: Books) -> None:
+    row = join(books, 1)
+    books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+    with pytest.raises(Conflict):
+        books.change(lambda tx: conversations.end_abandoned(tx, row))
+    active = conversations.get(books.database, row.id)
+    assert active is not None
+    assert active.state is ConversationState.ACTIVE
+    with pytest.raises(Conflict):  # the waiter of an earlier version
+        books.change(lambda tx: conversations.leave(tx, row.id, WU))
+    ended, _ = books.change(lambda tx: conversations.leave(tx, row.id, LI))
+    assert ended.state is ConversationState.ENDED
+    assert books.change(lambda tx: conversations.leave(tx, row.id, row.user)) == (ended, [])
+    with pytest.raises(Conflict):
+        books.change(lambda tx: conversations.end_abandoned(tx, ended))
+
+
+@pytest.mark.gen_test
+async def test_a_late_event_of_a_conversation_that_ended_before_the_term_does_not_bring_it_back(
+    books: Books,
+) -> None:
+    row = join(books, 1)
+    _, late = books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+    books.change(lambda tx: conversations.end(tx, row.id, row.user))
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    for event in late:  # its process was suspended between the commit and the publication
+        dispatcher.on_event(event)
+    await until(lambda: not dispatcher.cases)
+    assert load(dispatcher, LI) == 0
     dispatcher.end()

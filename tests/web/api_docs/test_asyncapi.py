@@ -142,7 +142,7 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     every = sorted(counselling.CHAT_FEATURES)
     watching = sorted(counselling.OBSERVE_FEATURES)
     at_work = await harness.connect(f"/notify?token={COUNSELLOR}")
-    asked = await harness.connect(f"/notify?token={SUPERVISOR}&features=seq,alive")
+    asked = await harness.connect(f"/notify?token={SUPERVISOR}&features=seq,alive,token")
     session = await harness.session(user_name="Lin", consultant_name="Chen")
     await listen.until(at_work, "notify", plain, "conversation")
     await harness.record(session)
@@ -153,7 +153,7 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     counsellor = await harness.chat(COUNSELLOR, session, features=",".join(every))
     observer = await harness.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
     counting = await harness.connect(
-        f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq,alive,presence"
+        f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq,alive,presence,token"
     )
     await listen.until(visitor, "chat", plain, "system", msg="会话已开始")
     await listen.until(counsellor, "chat", every, "system", msg="会话已开始")
@@ -174,6 +174,16 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     for client, channel in ((asked, "notify"), (counting, "observe")):
         await client.send_json({"alive": True})
         await listen.until(client, channel, watching, "alive")
+    newer = {
+        "chat": (counsellor, COUNSELLOR),
+        "notify": (asked, SUPERVISOR),
+        "observe": (counting, SUPERVISOR),
+    }
+    for channel, (client, own) in newer.items():
+        await client.send_json({"token": own})
+        await listen.until(client, channel, every, "token")
+        await client.send_json({"token": own})  # too soon
+        await listen.until(client, channel, every, "token_refused")
     for client, channel in ((at_work, "notify"), (observer, "observe")):
         await client.send_json({"msg": "may I?"})
         await listen.until(client, channel, plain, "error")

@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -14,12 +15,15 @@ from tests.conftest import Harness, changed, token
 from tests.helpers.accounts import SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.web.api_docs.document_checks import problems
 from tornado_chat import config
+from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Role
 from tornado_chat.server import builders
 from tornado_chat.server.server import Server
+from tornado_chat.storage import revocations
 from tornado_chat.web.api.operations import VERBS
 
 OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
+LIMITED = ("open_session", "call_supervisor", "end_session", "rate_session", "read_notification")
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
 COUNSELLOR = token("consultant", 2, "Chen")
@@ -34,7 +38,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(settings: config.Config) -> config.Config:
-    return changed(settings, "auth", guests=True, guests_per_minute=3)
+    return changed(changed(settings, "auth", guests=True), "limits", guests_per_minute=3)
 
 
 async def described(harness: Harness) -> dict[str, Any]:
@@ -83,7 +87,7 @@ async def test_the_document_has_exactly_the_routes(harness: Harness) -> None:
         found = [
             handler
             for pattern, handler in routes(application)
-            if pattern.replace(r"(\d{1,18})", "1").replace("\\", "") == _example_path(path)
+            if pattern.replace(NUMBER_PATTERN, "1").replace("\\", "") == _example_path(path)
         ]
         assert len(found) == 1, (verb, path)
         assert hasattr(getattr(found[0], verb.lower()), "operation")
@@ -205,9 +209,11 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("open_session", HOST, {**opening, "user_id": 5})
     await call("open_session", STRANGER, opening)
     await call("open_session", token("waiter", 1), opening)
+    await call("open_session", VISITOR, opening)
 
-    record = await call("call_supervisor", COUNSELLOR, {"supervisor_id": "s-3", "record_id": 2}, **ids)
-    await call("call_supervisor", COUNSELLOR, {"supervisor_id": "s-3", "record_id": 2}, **ids)
+    record = await call("call_supervisor", HOST, {"supervisor_id": "s-3", "record_id": 2}, **ids)
+    await call("call_supervisor", HOST, {"supervisor_id": "s-3", "record_id": 2}, **ids)
+    await call("call_supervisor", HOST, {"supervisor_id": 4, "record_id": 2}, **ids)
     await call("call_supervisor", COUNSELLOR, {"supervisor_id": 4, "record_id": 2}, **ids)
     await call("call_supervisor", VISITOR, {"supervisor_id": 4}, **ids)
     await call("call_supervisor", HOST, {"supervisor_id": 4}, session_id=99)
@@ -264,12 +270,24 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
         await call(name, None)
     await call("get_status", HOST)
 
+    revoked = {"role": "user", "id": 99, "for": "1h"}
+    await call("revoke", HOST, revoked)
+    assert len((await call("list_revocations", HOST))["items"]) == 1
+    with mock.patch.object(revocations, "MAX_REVOCATIONS", 0):
+        await call("revoke", HOST, revoked)
+    for _ in range(2):
+        await call("undo_revocation", HOST, query="?role=user&id=99")
+
     await _try_common_errors(call, document)
     strangers = {(name, 403, "") for name in ("get_health", "get_readiness", "get_metrics")}
     off = {("admit_guest", 403, "guests_off")}
     missing = {each for each in call.expected() - call.seen if each[0] not in OF_ACCOUNTS}
     local = {("get_status", 401, "token_missing")}
-    assert missing == strangers | off | local  # see the next tests
+    limits = {(name, 429, "too_fast") for name in LIMITED}
+    # See the next tests, tests/web/test_client_limits.py and tests/web/test_unread_answers.py.
+    unread = {each for each in missing if each[1:] == (429, "too_many_answers")}
+    assert missing == strangers | off | local | limits | unread
+    assert {name for name, _, _ in unread} >= {"export_session", "export_supervision"}
 
 
 @pytest.mark.gen_test
@@ -301,7 +319,7 @@ async def test_account_operations_answer_as_documented(harness: Harness, expecte
         call.check("sign_in", answer)
     call.check("sign_in", answer)
     missing = {each for each in call.expected() - call.seen if each[0] in OF_ACCOUNTS}
-    assert {code for _, _, code in missing} <= {"accounts_off", "not_json"}
+    assert {code for _, _, code in missing} <= {"accounts_off", "not_json", "too_fast"}
 
 
 async def _try_common_errors(call: Caller, document: dict[str, Any]) -> None:

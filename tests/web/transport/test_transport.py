@@ -112,6 +112,8 @@ class Site:
 
     base: type[WebSocketHandler]
     handle_message: OnMessage | None = None
+    handle_fragment: Callable[[Any, bytes], None] | None = None  # also of control frames
+    max_unsent_bytes: int = MIB
     handle_open: Callable[[Any], Awaitable[None] | None] | None = None
     handlers: list[Any] = field(default_factory=list)
     seen: list[Any] = field(default_factory=list)
@@ -134,8 +136,20 @@ class Site:
                 self.write_message(message, binary=isinstance(message, bytes))
                 return None
 
+            @property
+            def max_unsent_bytes(self) -> int:
+                return site.max_unsent_bytes
+
+            def on_fragment(self, data: bytes) -> None:
+                if site.handle_fragment is not None:
+                    site.handle_fragment(self, data)
+
+            def on_ping(self, data: bytes) -> None:
+                self.on_fragment(data)
+
             def on_pong(self, data: bytes) -> None:
                 site.seen.append(("pong", data))
+                self.on_fragment(data)
 
             def on_close(self) -> None:
                 site.seen.append(("closed", self.close_code, self.close_reason))
@@ -176,6 +190,13 @@ class Site:
             "Sec-WebSocket-Extensions", ""
         )
         return client
+
+    async def connection(self) -> WebSocketConnection:
+        """Return the server's side of the last connection."""
+        await until(lambda: bool(self.handlers))
+        connection = self.handlers[-1].ws_connection
+        assert isinstance(connection, WebSocketConnection)
+        return connection
 
     async def told(self, what: Any) -> None:
         """Wait until a handler has recorded this call."""
@@ -632,25 +653,68 @@ async def test_a_synchronous_handler_makes_no_tasks(site: Site) -> None:
 
 @pytest.mark.gen_test
 async def test_many_messages_of_one_segment_yield_to_the_loop(site: Site) -> None:
-    turns: list[int] = []
-    count = 0
-
-    def handle_message(handler: WebSocketHandler, message: str | bytes) -> None:
-        nonlocal count
-        if not count % transport_connection.MAX_EVENTS_PER_TURN:
-            asyncio.get_running_loop().call_soon(lambda: turns.append(count))
-        count += 1
-
-    site.handle_message = handle_message
+    counter = Turns(site)
     client = await site.connect()
-    client.writer.write(f(TEXT, b"x") * 4096)
-    await until(lambda: len(turns) == 4096 // transport_connection.MAX_EVENTS_PER_TURN)
-    assert count == 4096
-    # Independent of the number of segments.
-    assert all(
-        heard - n * transport_connection.MAX_EVENTS_PER_TURN <= transport_connection.MAX_EVENTS_PER_TURN
-        for n, heard in enumerate(turns)
-    )
+    client.writer.write(f(TEXT, b"x" * 100) * 4096)
+    await until(lambda: sum(counter.frames) == 4096)
+    assert max(counter.frames) <= transport_connection.TURN_BYTES // transport_connection.FRAME_BYTES
+    assert counter.frames == counter.messages
+
+
+class Turns:
+    """The numbers of frames, messages and payload bytes that a site handles in each turn of its loop."""
+
+    def __init__(self, site: Site) -> None:
+        self.frames: list[int] = []
+        self.messages: list[int] = []
+        self.sizes: list[int] = []
+        self._is_counting = False
+        site.handle_message = lambda handler, message: self._count(len(message), messages=1)
+        site.handle_fragment = lambda handler, data: self._count(len(data))
+
+    def _count(self, size: int, messages: int = 0) -> None:
+        if not self._is_counting:
+            for each in (self.frames, self.messages, self.sizes):
+                each.append(0)
+            self._is_counting = True
+            asyncio.get_running_loop().call_soon(self._end)
+        self.frames[-1] += 1
+        self.messages[-1] += messages
+        self.sizes[-1] += size
+
+    def _end(self) -> None:
+        self._is_counting = False
+
+
+@pytest.mark.parametrize("opcode", [0, PING, PONG])
+@pytest.mark.gen_test
+async def test_fragments_and_control_frames_yield_to_the_loop(site: Site, opcode: int) -> None:
+    counter = Turns(site)
+    client = await site.connect()
+    start = b"" if opcode else f(TEXT, b"a", fin=False)
+    client.writer.write(start + f(opcode, fin=bool(opcode)) * 1000)
+    if not opcode:
+        client.writer.write(f(0, b"b"))
+    await until(lambda: sum(counter.frames) >= 1000)
+    assert max(counter.frames) <= transport_connection.TURN_BYTES // transport_connection.FRAME_BYTES
+
+
+@pytest.mark.gen_test
+async def test_large_messages_yield_to_the_loop(site: Site) -> None:
+    counter = Turns(site)
+    client = await site.connect()
+    client.writer.write(f(BINARY, b"x" * 100_000) * 50)
+    await until(lambda: sum(counter.messages) == 50)
+    # uvloop reads again in the same turn if a read has filled its buffer of 256 KB.
+    assert max(counter.sizes) <= 2 * transport_connection.TURN_BYTES + 100_000
+
+
+@pytest.mark.gen_test
+async def test_a_message_in_too_many_fragments_is_a_violation(site: Site) -> None:
+    client = await site.connect()
+    client.writer.write(f(TEXT, fin=False) + f(0, fin=False) * 1023)
+    client.writer.write(f(0))
+    assert await client.rest() == [(CLOSE, b"\x03\xf1too many fragments")]
 
 
 @pytest.mark.gen_test
@@ -719,13 +783,14 @@ async def test_a_slow_reader_delays_the_writer(site: Site) -> None:
         most = max(most, handler.unsent)
 
     site.handle_message = handle_message
+    site.max_unsent_bytes = 256 * 1024
     await slow_echo(site, unread_bytes=0)
     assert most <= 3 * 64 * 1024
 
 
 @pytest.mark.gen_test
-async def test_a_slow_reader_is_not_read_from(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_connection, "MAX_UNSENT_BYTES", MIB)
+async def test_a_slow_reader_is_not_read_from(site: Site) -> None:
+    site.max_unsent_bytes = 4 * MIB
     most = 0
 
     def handle_message(handler: FastWebSocketHandler, message: str | bytes) -> None:
@@ -771,12 +836,105 @@ async def test_a_flood_of_pings_is_not_buffered(site: Site) -> None:
         client.writer.write(f(PING, b"last"))
 
     sending = asyncio.create_task(send())
-    await asyncio.wait({sending}, timeout=5)
-    await until(lambda: site.handlers[0].ws_connection._parser.buffered_bytes == 0)
-    assert site.handlers[0].unsent <= 256 * 1024
-    while await client.read() != (PONG, b"last"):
-        pass
+    connection = await site.connection()
+    await until(lambda: connection._is_held and connection._paused)
+    # A fourth of the limit, what was queued at that moment, and the pongs of one turn.
+    assert connection.unsent <= 256 * 1024 + 2 * 64 * 1024
+    assert connection._parser.buffered_bytes < 512 * 1024  # 64 KiB and the bytes of one read
+    for _ in range(24 * 8192):  # each ping is answered, as the peer reads
+        assert await client.read() == (PONG, b"x" * 125)
+    assert await client.read() == (PONG, b"last")
     await sending
+
+
+@pytest.mark.gen_test
+async def test_a_peer_that_does_not_read_is_closed_above_the_limit(site: Site) -> None:
+    site.max_unsent_bytes = MIB
+    client = await site.connect(buffer_bytes=64 * 1024)
+    connection = await site.connection()
+    handler = site.handlers[0]
+    while not connection.server_terminated:
+        handler.send_text(b"x" * 65536)
+        assert connection.unsent <= MIB + 2 * 65536 + 1000
+    handler.send_text(b"too late")
+    rest = await client.rest()
+    assert rest[-1] == (CLOSE, b"\x03\xf0too slow")
+    assert set(rest[:-1]) == {(TEXT, b"x" * 65536)}
+
+
+@pytest.mark.gen_test
+async def test_a_frame_larger_than_the_limit_reaches_a_peer_that_reads(site: Site) -> None:
+    site.max_unsent_bytes = 256 * 1024
+    client = await site.connect(early=f(TEXT, BIG), buffer_bytes=64 * 1024)
+    assert await client.read() == (TEXT, BIG)
+    client.writer.write(f(TEXT, b"alive"))
+    assert await client.read() == (TEXT, b"alive")
+
+
+@pytest.mark.gen_test
+async def test_frames_of_a_peer_that_does_not_read_wait_and_keep_their_order(site: Site) -> None:
+    site.max_unsent_bytes = MIB
+    client = await site.connect(buffer_bytes=64 * 1024)
+    connection = await site.connection()
+    while not connection._is_held:
+        site.handlers[0].send_text(b"x" * 65536)
+        await asyncio.sleep(0)
+    client.writer.write(f(PING, b"p") + f(TEXT, b"1") + f(TEXT, b"2"))
+    await until(lambda: connection._parser.buffered_bytes > 0)
+    frame = await client.read()
+    while frame == (TEXT, b"x" * 65536):
+        frame = await client.read()
+    assert [frame, await client.read(), await client.read()] == [(PONG, b"p"), (TEXT, b"1"), (TEXT, b"2")]
+
+
+@pytest.mark.parametrize("end", ["reset", "eof", "close"])
+@pytest.mark.gen_test
+async def test_the_last_frames_of_a_peer_that_does_not_read_are_delivered(site: Site, end: str) -> None:
+    site.max_unsent_bytes = MIB
+    client = await site.connect(buffer_bytes=64 * 1024)
+    connection = await site.connection()
+    site.handle_message = lambda handler, message: site.seen.append(message)
+    while not connection._is_held:
+        site.handlers[0].send_text(b"x" * 65536)
+        await asyncio.sleep(0)
+    client.writer.write(f(TEXT, b"last") + (close_frame(4000) if end == "close" else b""))
+    await until(lambda: connection._parser.buffered_bytes > 0)
+    assert site.seen == []
+    if end == "reset":
+        client.reset()
+    else:
+        if end == "eof":
+            client.writer.write_eof()
+        await client.rest()
+    code = 4000 if end == "close" else None
+    await site.told(("closed", code, None))
+    assert site.seen == ["last", ("closed", code, None)]
+
+
+@pytest.mark.gen_test
+async def test_reading_is_noticed_only_behind_a_full_buffer(site: Site) -> None:
+    site.max_unsent_bytes = 64 * MIB
+    client = await site.connect(buffer_bytes=64 * 1024)
+    connection = await site.connection()
+    handler = site.handlers[0]
+    handler.send_text(b"small")
+    assert await client.read() == (TEXT, b"small")
+    assert not connection.has_read()
+    assert not connection.has_read()
+    for _ in range(200):
+        handler.send_text(b"x" * 65536)
+    await until(lambda: connection.unsent < 200 * 65536)
+    await asyncio.sleep(0.1)  # the kernel takes the rest of what it takes
+    connection.has_read()
+    assert not connection.has_read()
+    for _ in range(50):
+        assert await client.read() == (TEXT, b"x" * 65536)
+    await until(connection.has_read)
+    for _ in range(150):
+        await client.read()
+    await until(lambda: connection.unsent == 0)
+    connection.has_read()
+    assert not connection.has_read()
 
 
 # --- closing ---
@@ -869,10 +1027,26 @@ async def test_a_peer_that_sends_after_a_violation_is_aborted(
 
 
 @pytest.mark.gen_test
+async def test_a_peer_that_sends_after_a_violation_is_not_read_from(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.5)
+    client = await site.connect()
+    connection = await site.connection()
+    client.writer.write(f(3) + f(BINARY, b"x" * 100_000) * 300)
+    assert await client.read() == (CLOSE, b"\x03\xeaprotocol error")
+    await until(lambda: connection._lost)
+    assert (
+        connection._discarded_bytes < transport_connection.MAX_DISCARDED_BYTES + 512 * 1024
+    )  # one read more
+
+
+@pytest.mark.gen_test
 async def test_a_closed_peer_that_does_not_read_is_aborted(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.1)
+    site.max_unsent_bytes = 8 * MIB
     client = await site.connect()
     await until(lambda: bool(site.handlers))
     connection = site.handlers[0].ws_connection

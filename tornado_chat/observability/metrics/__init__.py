@@ -41,6 +41,9 @@ ENDPOINT_DIALECTS: Mapping[str, str] = {
 DROP_REASONS = ("slow", "silent", "too_fast", "too_big", "too_many_errors")
 """The reasons for which the server closes an accepted socket because of its peer."""
 
+CONNECTION_PHASES = ("header", "body", "answer", "idle")
+"""What an HTTP connection waits for, see ``web.http.connection_clock``."""
+
 
 class Metrics:
     """All instruments of one server, and their registry.
@@ -55,6 +58,8 @@ class Metrics:
     :ivar dropped: sockets that the server closed because of their peer, by endpoint and reason.
     :ivar refused: sockets that were not accepted, by endpoint and reason.
     :ivar frames_refused: frames that were answered with an error, by endpoint and reason.
+    :ivar connections_aborted: HTTP connections that exceeded a time limit, by what they waited for.
+    :ivar connections_refused: connections and requests of clients without an identity that were refused.
     :ivar plugin_failures: by plugin, hook and kind: error, timeout, slow.
     :ivar plugin_skipped: events that a plugin did not receive, by plugin and hook.
     :ivar gauges: called when the metrics are requested.
@@ -79,10 +84,15 @@ class Metrics:
         )
         self.refused = LabelledCounts()
         self.frames_refused = LabelledCounts()
+        self.connections_aborted = LabelledCounts((phase,) for phase in CONNECTION_PHASES)
+        self.connections_refused = 0
         self.plugin_failures = LabelledCounts()
         self.plugin_skipped = LabelledCounts()
         self.registry.register(_Collector(self))
         ProcessCollector(registry=self.registry)
+
+    def count_refused_connection(self) -> None:
+        self.connections_refused += 1
 
     def plugin(self, name: str) -> PluginMeter:
         """Return the meter of a plugin."""

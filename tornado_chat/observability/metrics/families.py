@@ -38,6 +38,9 @@ class Gauges(msgspec.Struct, frozen=True):
     :arg backlog: pieces of work that wait for the database.
     :arg database_bytes: None if it is unknown.
     :arg ready: by component of the server: True if the component is ready to serve.
+    :arg degraded: by component without which clients can still be served: True if it fails.
+    :arg anonymous_connections: connections whose client has no identity yet.
+    :arg connection_room: connections that can be accepted before descriptors run out; None if it is unknown.
     """
 
     queue_length: int = 0
@@ -49,6 +52,9 @@ class Gauges(msgspec.Struct, frozen=True):
     backlog: int = 0
     database_bytes: int | None = None
     ready: Mapping[str, bool] = {}
+    degraded: Mapping[str, bool] = {}
+    anonymous_connections: int = 0
+    connection_room: int | None = None
 
 
 class InstrumentSource(Protocol):
@@ -65,6 +71,8 @@ class InstrumentSource(Protocol):
     dropped: LabelledCounts
     refused: LabelledCounts
     frames_refused: LabelledCounts
+    connections_aborted: LabelledCounts
+    connections_refused: int
     plugin_failures: LabelledCounts
     plugin_skipped: LabelledCounts
 
@@ -76,16 +84,24 @@ def families(source: InstrumentSource) -> Iterator[Metric]:
     """Yield all metrics, in the order in which they are shown."""
     gauges = source.gauges()
     yield from _sockets(source)
+    yield from _connections(source, gauges)
     yield from _messages(source, gauges)
     yield from _queue(source, gauges)
     yield from _storage(source, gauges)
     yield from _plugins(source)
     yield _gauge(
         "tornado_chat_ready",
-        "1 for each component that is ready to serve (database, server, bus), 0 for a component that is not: "
+        "1 for each component that is ready to serve (database, server), 0 for a component that is not: "
         "GET /readyz has the reason.",
         ("part",),
         [((part,), float(ready)) for part, ready in gauges.ready.items()],
+    )
+    yield _gauge(
+        "tornado_chat_degraded",
+        "1 for each component that fails while clients are still served (redis), 0 for a component that "
+        "works: GET /readyz answers 200 and lists it.",
+        ("part",),
+        [((part,), float(degraded)) for part, degraded in gauges.degraded.items()],
     )
     yield _histogram(
         "tornado_chat_loop_lag_seconds",
@@ -148,6 +164,39 @@ def _sockets(source: InstrumentSource) -> Iterator[Metric]:
         "1006 a failed network. Many 1006 at once: check the proxy and its timeouts.",
         ("endpoint", "code"),
         source.closed.counts.items(),
+    )
+
+
+def _connections(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
+    yield _gauge(
+        "tornado_chat_anonymous_connections",
+        "HTTP connections and WebSockets whose client has not proved an identity yet, without those of "
+        "[server] trusted_proxies and [web] ops_networks. Near [limits] anonymous_connections: an attack, or "
+        "the limit is too low.",
+        (),
+        [((), gauges.anonymous_connections)],
+    )
+    yield _counter(
+        "tornado_chat_connections_refused",
+        "Connections and requests that were refused (503) because too many clients without an identity were "
+        "connected, see [limits] anonymous_connections.",
+        (),
+        [((), source.connections_refused)],
+    )
+    yield _counter(
+        "tornado_chat_connections_aborted",
+        "HTTP connections that exceeded a time limit of [limits], by what the server waited for: header, "
+        "body, answer (the client took none of it), idle. Many answer: clients with bad networks, or an "
+        "attack.",
+        ("waited_for",),
+        source.connections_aborted.counts.items(),
+    )
+    yield _gauge(
+        "tornado_chat_connection_room",
+        "Connections that can be accepted before the file descriptors run out; at 0 new connections wait. "
+        "Raise LimitNOFILE= of the service.",
+        (),
+        [] if gauges.connection_room is None else [((), gauges.connection_room)],
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tornado_chat.aio.periodic import PeriodicTimer
 from tornado_chat.observability.metrics import Gauges, Metrics
 from tornado_chat.observability.metrics.instruments import quantile
 
@@ -70,28 +71,23 @@ class MetricsHistory:
         self._points: deque[HistoryPoint] = deque(maxlen=MAX_STEPS)
         self._samples: deque[_CounterSample] = deque([self._take_sample()], maxlen=STEPS_PER_MINUTE + 1)
         self._lag = 0.0
-        self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = PeriodicTimer(
+            loop, lambda: LAG_PROBE_INTERVAL_SECONDS, self._on_timer, "the sampling of the metrics"
+        )
 
     # --- the timer ---
 
     def start(self) -> None:
-        self._due = self._loop.time() + LAG_PROBE_INTERVAL_SECONDS
-        self._timer = self._loop.call_at(self._due, self._on_timer)
+        self._timer.start()
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.stop()
 
-    def _on_timer(self) -> None:
-        now = self._loop.time()
-        late = max(0.0, now - self._due)
+    def _on_timer(self, late: float) -> None:
         self._metrics.loop_lag.observe(late)
         self._lag = max(self._lag, late)
-        if now - self._samples[-1].at >= STEP_SECONDS:
+        if self._loop.time() - self._samples[-1].at >= STEP_SECONDS:
             self._points.append(self._finish_step())
-        self._due = now + LAG_PROBE_INTERVAL_SECONDS
-        self._timer = self._loop.call_at(self._due, self._on_timer)
 
     # --- reading ---
 

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from tornado_chat.aio import descriptors
 from tornado_chat.config.sections import Config
 from tornado_chat.server.systemd import ServiceManager
 from tornado_chat.server.workers.process_manager import ProcessManager
@@ -24,6 +25,7 @@ def run(config: Config, read_config: Callable[[], Config]) -> int:
 
     :arg read_config: reads the configuration again, for SIGHUP and SIGUSR2.
     """
+    descriptors.raise_limit()  # the workers inherit it
     os.umask(0o077)
     manager = ServiceManager.from_environ(os.environ)
     try:

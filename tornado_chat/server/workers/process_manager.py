@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.aio.shared_load import ENVIRONMENT_VARIABLE, SharedLoads
 from tornado_chat.config.reload import merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
@@ -25,7 +26,14 @@ log = logging.getLogger(__name__)
 
 WATCHDOG_SECONDS = 30.0  # the interval for the workers, if the service manager sets none
 STATUS_INTERVAL_SECONDS = 10.0  # seconds between two checks whether the status for the manager has changed
-STOP_TIMEOUT_SECONDS = 30.0  # seconds that stopping may take, beyond the time for closing the sockets
+STOP_TIMEOUT_SECONDS = 35.0
+"""The time that stopping may take, beyond the time for closing the sockets.
+
+Within it, a worker that is stuck gets SIGABRT and then SIGKILL (``worker.py``). ``TimeoutStopSec=`` is longer
+with the default of ``[server] drain_seconds``, and is extended if that is set to more.
+"""
+
+SPARE_SECONDS = 5.0  # seconds for the end of this process itself
 
 SHARED_OPTIONS = ("server.state_dir", "server.processes", "storage.url", "cluster.url", "cluster.prefix")
 """Options that must be equal in all processes, so they cannot be changed in one process after the other."""
@@ -85,8 +93,14 @@ class ProcessManager:
         self._enqueue(self._start_all)
         tasks = [
             self._loop.create_task(each)
-            for each in (self._run_commands(), self._send_watchdog(), self._report_status())
+            for each in (
+                self._run_commands(),
+                run_forever(self._report_status, "the report of the status", STATUS_INTERVAL_SECONDS),
+            )
         ]
+        if self._manager.watchdog_seconds:
+            watchdog = run_forever(self._send_watchdog, "the watchdog", self._manager.watchdog_seconds / 4)
+            tasks.append(self._loop.create_task(watchdog))
         try:
             return await self._finished
         finally:
@@ -112,6 +126,9 @@ class ProcessManager:
                 await command()
             except OSError as error:  # out of memory, or too many processes
                 log.error("the last command could not be carried out: %s", error.strerror)
+                self._config_problem = "the last command could not be carried out, see the log"
+            except Exception:  # an error of the program: later commands must still be carried out
+                log.exception("the last command could not be carried out")
                 self._config_problem = "the last command could not be carried out, see the log"
             self._current_command = ""
             self._send_status_if_changed()
@@ -145,6 +162,7 @@ class ProcessManager:
         if config is not None:
             logs.configure(config.logging)
             self._config_problem = ""
+            self._config = merge_reloadable(self._config, config).config
             for slot in self._slots:
                 # One after the other: if the first rejects the configuration, the others would, too.
                 await self._reload_slot(slot)
@@ -195,7 +213,7 @@ class ProcessManager:
             return False
         old, slot.worker = slot.worker, new
         if old is not None:
-            old.stop()
+            old.stop(self._config.server.drain_seconds)
             await self._wait_until(lambda: old.state is WorkerState.ENDED)
         return True
 
@@ -261,8 +279,6 @@ class ProcessManager:
             if worker is None:  # another process sent it, for example a child process of a plugin
                 continue
             worker.on_notify(assignments)
-            if self._stopping and "EXTEND_TIMEOUT_USEC" in assignments:
-                self._manager.notify(EXTEND_TIMEOUT_USEC=assignments["EXTEND_TIMEOUT_USEC"])
         self._state_changed.set()
 
     def _reap_workers(self) -> None:
@@ -287,6 +303,8 @@ class ProcessManager:
         if self._stopping:
             self._exit_codes.append(code)
         if worker.stop_requested or worker is slot.successor or (self._stopping and worker.exit_code == 0):
+            if worker.stop_requested and worker.is_stuck:
+                log.error("a process did not stop, and has been ended", extra=_exit_fields(worker))
             return
         if not self._has_started and worker.exit_code > 0:
             # The worker has written the reason to standard error, and the others would write the same.
@@ -316,7 +334,9 @@ class ProcessManager:
         self._manager.notify(
             STOPPING=1,
             STATUS=f"stopping; sockets to close: {self._sum('sockets')}",
-            EXTEND_TIMEOUT_USEC=round((self._config.server.drain_seconds + STOP_TIMEOUT_SECONDS) * 1_000_000),
+            EXTEND_TIMEOUT_USEC=round(
+                (self._config.server.drain_seconds + STOP_TIMEOUT_SECONDS + SPARE_SECONDS) * 1_000_000
+            ),
         )
         self._stop_all()
 
@@ -327,9 +347,19 @@ class ProcessManager:
         for slot in self._slots:
             slot.cancel_restart()
         for worker in self._workers.values():
-            worker.stop()
+            worker.stop(self._config.server.drain_seconds)
+        self._loop.call_later(self._config.server.drain_seconds + STOP_TIMEOUT_SECONDS, self._give_up_workers)
         if not self._workers and not self._finished.done():
             self._finished.set_result(max(self._exit_codes, default=0))
+
+    def _give_up_workers(self) -> None:
+        """End this process although workers remain: not even SIGKILL ends one that waits for a dead disk."""
+        if not self._finished.done():
+            log.error(
+                "processes that do not end are left behind",
+                extra=fields(pids=",".join(map(str, self._workers))),
+            )
+            self._finished.set_result(128 + signal.SIGKILL)
 
     # --- notifications to the service manager ---
 
@@ -338,15 +368,13 @@ class ProcessManager:
 
         A stuck worker is no reason to stop notifying: the parent replaces it, and the others go on.
         """
-        while self._manager.watchdog_seconds:
-            self._manager.notify(WATCHDOG=1)
-            await asyncio.sleep(self._manager.watchdog_seconds / 2)
+        self._manager.notify(WATCHDOG=1)
+        await asyncio.sleep(self._manager.watchdog_seconds / 2)
 
     async def _report_status(self) -> None:
-        while True:
-            await asyncio.sleep(STATUS_INTERVAL_SECONDS)
-            if self._has_started:
-                self._send_status_if_changed()
+        await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+        if self._has_started:
+            self._send_status_if_changed()
 
     def _send_status_if_changed(self) -> None:
         status = self._status()
@@ -360,7 +388,9 @@ class ProcessManager:
         status = (
             f"processes: {processes}, sockets: {self._sum('sockets')}, users in queue: {self._sum('waiting')}"
         )
-        return "; ".join(filter(None, (status, self._current_command, self._config_problem)))
+        full = self._sum("is_full")
+        descriptors = f"too few file descriptors in {full}: new connections wait" if full else ""
+        return "; ".join(filter(None, (status, descriptors, self._current_command, self._config_problem)))
 
     def _sum(self, name: str) -> int:
         return sum(getattr(each, name) for each in self._workers.values())

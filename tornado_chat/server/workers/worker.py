@@ -7,9 +7,14 @@ import os
 import signal
 from collections.abc import Mapping
 
-START_TIMEOUT_SECONDS = 900.0  # seconds that a start may take: a new version may change the schema first
-STOP_TIMEOUT_SECONDS = 60.0  # seconds that stopping may take, if the worker does not ask for more
-ABORT_TIMEOUT_SECONDS = 5.0  # seconds from SIGABRT, at which a worker logs where it is stuck, to SIGKILL
+START_TIMEOUT_SECONDS = 840.0
+"""The time that a start may take, as a new version may change the schema. ``TimeoutStartSec=`` is longer."""
+
+STOP_TIMEOUT_SECONDS = 25.0
+"""The time that stopping may take, beyond the time for closing the sockets."""
+
+ABORT_TIMEOUT_SECONDS = 5.0
+"""The time from SIGABRT, at which a worker logs where it is stuck, to SIGKILL."""
 
 
 class WorkerState(enum.Enum):
@@ -45,7 +50,7 @@ class WorkerProcess:
         self.stop_requested = self.is_stuck = self.reloading = False
         self.served_seconds = 0.0
         self._serving_since: float | None = None
-        self.sockets = self.waiting = 0
+        self.sockets = self.waiting = self.is_full = 0
         self.status = self.problem = ""
         self._watchdog_seconds = watchdog_seconds
         self._loop = loop
@@ -62,7 +67,10 @@ class WorkerProcess:
         self.problem = assignments.get("X_COMPLAINT", self.problem)
         self.sockets = int(assignments.get("X_SOCKETS", self.sockets))
         self.waiting = int(assignments.get("X_WAITING", self.waiting))
-        if "STOPPING" in assignments and self.state is not WorkerState.ENDED:
+        self.is_full = int(assignments.get("X_FULL", self.is_full))
+        if "STOPPING" in assignments and self.state in (WorkerState.STARTING, WorkerState.SERVING):
+            # It stops by itself. A worker that was asked to stop has its deadline, which it cannot extend:
+            # the service manager does not wait longer for the parent.
             self.state = WorkerState.STOPPING
             self._set_deadline(_parse_seconds(assignments.get("EXTEND_TIMEOUT_USEC")) or STOP_TIMEOUT_SECONDS)
         elif "READY" in assignments and self.state is WorkerState.STARTING:
@@ -79,11 +87,15 @@ class WorkerProcess:
         self.reloading = True
         self._signal(signal.SIGHUP)
 
-    def stop(self) -> None:
+    def stop(self, drain_seconds: float) -> None:
+        """Ask the worker to stop, and end it if it does not.
+
+        :arg drain_seconds: the time that it takes for closing its sockets.
+        """
         if self.state in (WorkerState.STARTING, WorkerState.SERVING):
             self.stop_requested = True
             self.state = WorkerState.STOPPING
-            self._set_deadline(STOP_TIMEOUT_SECONDS)
+            self._set_deadline(drain_seconds + STOP_TIMEOUT_SECONDS)
             self._signal(signal.SIGTERM)
 
     def on_exit(self, code: int) -> None:
@@ -96,7 +108,7 @@ class WorkerProcess:
         self.state = WorkerState.ENDED
         if self._serving_since is not None:
             self.served_seconds = self._loop.time() - self._serving_since
-        self.sockets = self.waiting = 0
+        self.sockets = self.waiting = self.is_full = 0
         self.reloading = False
 
     def _set_deadline(self, seconds: float) -> None:

@@ -8,8 +8,9 @@ refusal.
 from collections.abc import Awaitable, Callable
 
 from tornado_chat.core.errors import Forbidden, Unauthenticated
-from tornado_chat.core.types import Action, Identity, Role, Thread
+from tornado_chat.core.types import Action, Grant, Identity, Role, Thread
 from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.auth.grants import make_grant
 from tornado_chat.services.auth.tokens import MAX_TOKEN_CHARS, Authenticator
 
 HOST_ROLES = (Role.SERVICE, Role.ADMIN)
@@ -21,6 +22,7 @@ class AccessControl:
 
     :arg check_session: raises ``Unauthenticated`` for the identity of one of the server's own accounts whose
         session has ended since its token was made.
+    :arg check_revoked: raises ``Unauthenticated`` for a token that was revoked.
     """
 
     def __init__(
@@ -28,27 +30,41 @@ class AccessControl:
         authenticator: Authenticator,
         plugins: PluginManager,
         check_session: Callable[[Identity], Awaitable[None]] | None = None,
+        check_revoked: Callable[[Grant], None] = lambda grant: None,
     ) -> None:
         self.authenticator = authenticator
         self._plugins = plugins
         self._check_session = check_session
+        self._check_revoked = check_revoked
 
     def reconfigure(self, authenticator: Authenticator) -> None:
         """Use another authenticator from now on."""
         self.authenticator = authenticator
 
     async def verify(self, token: str | None) -> Identity:
-        """Return the identity that ``token`` proves. Raises the errors of ``Authenticator.verify``."""
+        """Return the identity that ``token`` proves. Raises the errors of ``authenticate``."""
+        return (await self.authenticate(token)).identity
+
+    async def authenticate(self, token: str | None) -> Grant:
+        """Return what ``token`` proves.
+
+        :raises Unauthenticated: as ``Authenticator.authenticate``; or the token was revoked, or its session
+            has ended.
+        :raises Unavailable: as ``Authenticator.authenticate``; or the session cannot be looked up.
+        """
         if token and len(token) <= MAX_TOKEN_CHARS and "authenticate" in self._plugins.implemented_hooks:
             identity = await self._plugins.decide("authenticate", token=token)
             if isinstance(identity, Identity):
-                return identity
+                grant = make_grant(identity)
+                self._check_revoked(grant)
+                return grant
             if identity is not None:
                 raise Unauthenticated("token_invalid", reason="a plugin did not answer with an identity")
-        identity = await self.authenticator.verify(token)
+        grant = await self.authenticator.authenticate(token)
+        self._check_revoked(grant)
         if self._check_session is not None:
-            await self._check_session(identity)
-        return identity
+            await self._check_session(grant.identity)
+        return grant
 
     async def is_allowed_by_plugin(
         self, identity: Identity, action: Action, thread: Thread | None = None

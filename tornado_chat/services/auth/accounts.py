@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tornado_chat import config
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.errors import ChatError, Forbidden, Unauthenticated
 from tornado_chat.core.types import Identity, StaffAccount
 from tornado_chat.observability.logs import fields
@@ -31,7 +32,7 @@ from tornado_chat.storage import staff
 log = logging.getLogger(__name__)
 
 TOKEN_LIFETIME_SECONDS = 900.0
-SWEEP_INTERVAL_SECONDS = 20.0  # seconds between two searches for sockets whose session has ended
+SWEEP_INTERVAL_SECONDS = 5.0  # seconds between two searches for sockets whose session has ended
 TOUCH_INTERVAL_SECONDS = 120.0  # seconds between two records that the sessions of open sockets are in use
 KEEP_EXPIRED_SECONDS = 86400.0
 """The time for which expired sessions are kept: an open conversation may outlive its session by that."""
@@ -191,7 +192,9 @@ class Accounts:
             raise Unauthenticated("signed_out")
 
     def start(self) -> None:
-        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+        self._sweeper = asyncio.get_running_loop().create_task(
+            run_forever(self._sweep, "the search for ended sessions", SWEEP_INTERVAL_SECONDS)
+        )
 
     async def stop(self) -> None:
         if self._sweeper is not None:
@@ -217,10 +220,9 @@ class Accounts:
             )
 
     async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
-            with suppress(ChatError):  # the database is away, which its writer logs
-                await self.close_ended_sessions()
+        await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
+        with suppress(ChatError):  # the database is away, which its writer logs
+            await self.close_ended_sessions()
 
     # --- inside ---
 

@@ -6,16 +6,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tornado_chat import config
-from tornado_chat.core.errors import Forbidden, TooFast
+from tornado_chat.core.errors import Forbidden
 from tornado_chat.core.types import Identity, Role
-from tornado_chat.domain.throttle import RateLimiter
+from tornado_chat.services.auth.claims import GUEST_CLAIM, is_guest
+from tornado_chat.services.auth.client_limits import ClientLimits
 from tornado_chat.services.auth.tokens import mint_token
-
-GUEST_CLAIM = "guest"
-"""The claim that marks guest tokens of this server, whatever ids the host system uses."""
-
-WINDOW_SECONDS = 60.0
-MAX_ADDRESSES = 10000
 
 
 class Guest(NamedTuple):
@@ -30,26 +25,24 @@ class Guest(NamedTuple):
 
 
 class Guests:
-    """Creates guests, limited to ``[auth] guests_per_minute`` per client address."""
+    """Creates guests, limited to ``[limits] guests_per_minute`` per client network."""
 
     def __init__(
         self,
         auth: config.Auth,
         secret: bytes | None,
+        client_limits: ClientLimits,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._auth = auth
         self._secret = secret
+        self._client_limits = client_limits
         self._clock = clock
-        self._monotonic = monotonic
-        self._addresses = RateLimiter(MAX_ADDRESSES)
 
     def reconfigure(self, auth: config.Auth, secret: bytes | None) -> None:
-        """Use other settings from now on, and reset the counts of all addresses."""
+        """Use other settings from now on."""
         self._auth = auth
         self._secret = secret
-        self._addresses.clear()
 
     @property
     def is_enabled(self) -> bool:
@@ -60,14 +53,11 @@ class Guests:
         """Create an anonymous user.
 
         :raises Forbidden: guests are switched off.
-        :raises TooFast: the address has reached its limit: ``guests_per_minute`` at once, and then as many
-            again spread over each minute.
+        :raises TooFast: the client network of ``address`` has reached its limit: ``guests_per_minute`` at
+            once, and then as many again spread over each minute.
         """
-        limit = self._auth.guests_per_minute
-        if self.is_enabled and not self._addresses.take(
-            address, self._monotonic(), limit / WINDOW_SECONDS, limit
-        ):
-            raise TooFast("too_fast")
+        if self.is_enabled:
+            self._client_limits.require_guest(address)
         return self._issue_token(f"guest-{uuid.uuid4().hex}")
 
     def renew_guest(self, identity: Identity) -> Guest:
@@ -75,7 +65,7 @@ class Guests:
 
         :raises Forbidden: guests are switched off, or the identity is not a guest of this server.
         """
-        if identity.claims.get(GUEST_CLAIM) is not True or identity.person.role is not Role.USER:
+        if not is_guest(identity):
             raise Forbidden("no_guest")
         return self._issue_token(identity.person.id)
 

@@ -12,8 +12,9 @@ of them do not wait: the next fetches run in the background.
 import asyncio
 import contextlib
 import logging
+import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -150,6 +151,20 @@ class KeySet:
         """Return True if ``other`` has the same URL and algorithms."""
         return (self._url, self._algorithms) == (other._url, other._algorithms)
 
+    def keys(self) -> Sequence[jwt.PyJWK] | None:
+        """Return the known keys; None before the first fetch."""
+        return self._keys if self._fetched_at is not None else None
+
+    def expire(self) -> None:
+        """Fetch the keys again when the next caller, or ``refresh``, wants one."""
+        if self._fetched_at is not None:
+            self._fetched_at = -math.inf
+
+    def refresh(self) -> None:
+        """Fetch the keys in the background if they are too old."""
+        if self._is_stale():
+            self._get_or_start_fetch()
+
     async def key(self, kid: str | None, alg: str) -> jwt.PyJWK:
         """The key that verifies a token with this header, bound to ``alg``.
 
@@ -168,7 +183,7 @@ class KeySet:
                 found = self._find(kid, alg)
         if not found:
             if self._failing:
-                raise Unavailable("keys_unavailable")
+                raise Unavailable("keys_unavailable", retry_after=self._seconds_until_fetch())
             raise Unauthenticated("token_invalid", reason="its issuer publishes no key for it")
         if kid is None and len(found) > 1:
             raise Unauthenticated(
@@ -191,6 +206,12 @@ class KeySet:
             self._fetch_started_at = now
             self._fetch_task = asyncio.create_task(self._refresh(), name="jwks")
         return self._fetch_task
+
+    def _seconds_until_fetch(self) -> int:
+        """Return the whole seconds until the next fetch may start, at least 1."""
+        if self._fetch_started_at is None:
+            return 1
+        return max(1, math.ceil(self._fetch_started_at + self._min_interval - self._clock()))
 
     async def _refresh(self) -> None:
         """Replace the keys, or set the flag. Raises nothing: many callers may wait for it, or none."""

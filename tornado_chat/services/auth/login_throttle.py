@@ -23,7 +23,12 @@ log = logging.getLogger(__name__)
 
 STRICT_LIMIT = ThrottleLimit(free_failures=5, first_wait_seconds=2, max_wait_seconds=900, forget_seconds=900)
 LOOSE_LIMIT = ThrottleLimit(free_failures=50, first_wait_seconds=2, max_wait_seconds=60, forget_seconds=60)
-MAX_KEYS = 20_000  # per counter; the oldest are forgotten
+LOOSE_FACTOR = 10  # free failures of the loose limit for each of the strict limit
+
+# Per counter; the oldest keys are forgotten. To make a counter forget a key that waits, other keys must fail
+# this often within 15 minutes, which needs 400 client networks, by the limit of each network. 400 networks
+# have 2000 free attempts at one name anyway, so an attacker gains nothing by filling the table.
+MAX_KEYS = 20_000
 
 
 class LoginAttempt:
@@ -44,14 +49,29 @@ class LoginThrottle:
     """Counts the failed attempts to sign in at this process.
 
     :arg clock: monotonic, in seconds.
+    :arg free_failures: ``[limits] sign_in_failures``: the free failures of the strict limit.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        free_failures: int = STRICT_LIMIT.free_failures,
+    ) -> None:
         self._clock = clock
         self._by_device = Throttle(STRICT_LIMIT, MAX_KEYS)
         self._by_address_and_name = Throttle(STRICT_LIMIT, MAX_KEYS)
         self._by_address = Throttle(LOOSE_LIMIT, MAX_KEYS)
         self._by_name = Throttle(LOOSE_LIMIT, MAX_KEYS)
+        self.reconfigure(free_failures)
+
+    def reconfigure(self, free_failures: int) -> None:
+        """Use another number of free failures from now on. All counts stay."""
+        strict = STRICT_LIMIT._replace(free_failures=free_failures)
+        loose = LOOSE_LIMIT._replace(free_failures=free_failures * LOOSE_FACTOR)
+        self._by_device.reconfigure(strict)
+        self._by_address_and_name.reconfigure(strict)
+        self._by_address.reconfigure(loose)
+        self._by_name.reconfigure(loose)
 
     def begin(self, name: str, address: str, device: str | None, exists: bool) -> LoginAttempt:
         """Register an attempt to sign in, before the password is checked.

@@ -14,7 +14,7 @@ against the clock that is passed in.
 
 import hashlib
 import hmac
-import math
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,10 +25,13 @@ from jwt.algorithms import AllowedPublicKeys
 
 from tornado_chat import config
 from tornado_chat.core.errors import Unauthenticated
-from tornado_chat.core.types import Identity, Person, Role
+from tornado_chat.core.types import Grant, Identity, Person, Role
 from tornado_chat.services.auth.claims import read_id, read_name, read_role
+from tornado_chat.services.auth.grants import VerificationKey, key_fingerprint, make_grant, read_number
 from tornado_chat.services.auth.jwks import PUBLIC_KEY_ALGORITHMS, KeySet, is_key_for, load_public_key
 from tornado_chat.services.auth.secret import HMAC_SECRET_BYTES, load_secret, require_strong
+
+log = logging.getLogger(__name__)
 
 MAX_TOKEN_CHARS = 8192
 """The longest token that is read; longer ones are refused."""
@@ -38,16 +41,17 @@ ACCOUNT_KEY_ID = "tornado-chat"
 
 ACCOUNT_TOKEN_ALGORITHM = "HS256"  # noqa: S105 - the name of an algorithm
 
+LATEST_TIME_SECONDS = 100 * 366 * 86400.0
+"""The farthest time ahead in a claim. A time in milliseconds is thousands of years ahead."""
+
 MAX_CACHED_TOKENS = 4096
 """The size of the cache of verified tokens; a page sends its token with each socket and each call."""
 
-VerificationKey = bytes | AllowedPublicKeys | jwt.PyJWK
-
 
 class _VerifiedToken(NamedTuple):
-    """The identity of a verified token, valid as long as ``key`` is the key for its ``alg`` and ``kid``."""
+    """The grant of a verified token, valid as long as ``key`` is the key for its ``alg`` and ``kid``."""
 
-    identity: Identity
+    grant: Grant
     alg: str
     kid: str | None
     key: VerificationKey
@@ -79,6 +83,7 @@ class Authenticator:
         self._keys_by_algorithm = _load_static_keys(auth, secret, keys)
         self._key_set = keys
         self._clock = clock
+        self._claims_in_milliseconds: set[str] = set()  # those that the log tells of already
         # By the token's SHA-256 digest; the most recently used is the last.
         self._verified_tokens: dict[bytes, _VerifiedToken] = {}
         self._jwt = jwt.PyJWT(
@@ -103,8 +108,24 @@ class Authenticator:
         """Return True if a token may be valid for one of the two authenticators and not for the other."""
         return self._keys_by_algorithm != other._keys_by_algorithm or self._key_set is not other._key_set
 
+    def accepted_keys(self) -> frozenset[bytes] | None:
+        """Return the fingerprints of all keys that verify tokens; None before the key set was fetched."""
+        keys = {key_fingerprint(alg, key) for alg, key in self._keys_by_algorithm.items()}
+        if self._account_key is not None:
+            keys.add(key_fingerprint(ACCOUNT_TOKEN_ALGORITHM, self._account_key))
+        if self._key_set is not None:
+            published = self._key_set.keys()
+            if published is None:
+                return None
+            keys.update(key_fingerprint(key.algorithm_name, key) for key in published)
+        return frozenset(keys)
+
     async def verify(self, token: str | None) -> Identity:
-        """Return the identity that ``token`` proves.
+        """Return the identity that ``token`` proves. Raises the errors of ``authenticate``."""
+        return (await self.authenticate(token)).identity
+
+    async def authenticate(self, token: str | None) -> Grant:
+        """Return what ``token`` proves.
 
         Yields to the loop only when a key set has to be fetched.
 
@@ -119,20 +140,20 @@ class Authenticator:
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         known = self._verified_tokens.pop(digest, None)
         if known is not None and await self._find_key(known.alg, known.kid) is known.key:
-            self._check_times(known.identity.claims)
+            self._check_times(known.grant.identity.claims)
             self._verified_tokens[digest] = known  # moved to the end, as the most recently used
-            return known.identity
+            return known.grant
         # The signature is checked against the alg and the key that the unverified header names, so
         # a forged header leads to a wrong signature.
         alg, kid = self._read_header(token)
         key = await self._find_key(alg, kid)
         claims = self._read_claims(token, alg, key)
         self._check_times(claims)
-        identity = self._identify(claims)
+        grant = make_grant(self._identify(claims), key_fingerprint(alg, key))
         if len(self._verified_tokens) >= MAX_CACHED_TOKENS:
             del self._verified_tokens[next(iter(self._verified_tokens))]
-        self._verified_tokens[digest] = _VerifiedToken(identity, alg, kid, key)
-        return identity
+        self._verified_tokens[digest] = _VerifiedToken(grant, alg, kid, key)
+        return grant
 
     def _read_header(self, token: str) -> tuple[str, str | None]:
         """``alg`` and ``kid`` of the header, which is not verified yet."""
@@ -188,6 +209,9 @@ class Authenticator:
         """Check ``exp`` and ``nbf`` (RFC 7519 sections 4.1.4 and 4.1.5), with the configured leeway."""
         now, leeway = self._clock(), self._auth.leeway
         expires, begins = _numeric_date(claims, "exp"), _numeric_date(claims, "nbf")
+        for claim, value in (("exp", expires), ("nbf", begins), ("iat", read_number(claims, "iat"))):
+            if value is not None and value > now + LATEST_TIME_SECONDS:
+                self._refuse_far_time(claim)
         if expires is None:
             if self._auth.require_exp:
                 raise _invalid("it never expires (exp)")
@@ -195,6 +219,16 @@ class Authenticator:
             raise Unauthenticated("token_expired")
         if begins is not None and begins > now + leeway:
             raise _invalid("it is not valid yet (nbf)")
+
+    def _refuse_far_time(self, claim: str) -> None:
+        """Refuse a claim in milliseconds, which would be a token without an end. The first one is logged."""
+        reason = f"{claim} is in seconds since 1970, and this one is more than 100 years ahead"
+        if claim not in self._claims_in_milliseconds:
+            self._claims_in_milliseconds.add(claim)
+            log.warning(
+                "tokens are refused: %s; does their issuer write milliseconds? Divide by 1000 there", reason
+            )
+        raise _invalid(reason)
 
     def _identify(self, claims: Mapping[str, Any]) -> Identity:
         auth = self._auth
@@ -226,8 +260,10 @@ def build_authenticator(
     if shared and secret is None:
         secret = load_secret(auth, state_dir)
     keys = KeySet(auth.jwks_url, auth.algorithms) if auth.jwks_url else None
-    if keys is not None and previous is not None and previous.key_set is not None:
-        keys = previous.key_set if keys.has_same_source(previous.key_set) else keys
+    known = None if previous is None else previous.key_set
+    if keys is not None and known is not None and keys.has_same_source(known):
+        keys = known
+        keys.expire()  # the reload may be meant for a key that the issuer has withdrawn
     return Authenticator(auth, secret if shared else None, keys, account_key=account_key)
 
 
@@ -362,13 +398,10 @@ def _numeric_date(claims: Mapping[str, Any], claim: str) -> float | None:
     """Return the claim in seconds since 1970 (RFC 7519 section 2); None if it is missing."""
     if claim not in claims:
         return None
-    value = claims[claim]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    # Python's JSON parser accepts NaN, which compares as neither early nor late.
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    raise _invalid(f"{claim} is not a number of seconds")
+    number = read_number(claims, claim)
+    if number is None:
+        raise _invalid(f"{claim} is not a number of seconds")
+    return number
 
 
 def _invalid(reason: str) -> Unauthenticated:

@@ -11,6 +11,7 @@ publishing process died just before, are found by the coordinator, which resyncs
 import asyncio
 import logging
 
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.cluster.leader_election import ClusterMember
 from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
@@ -48,12 +49,14 @@ class Resynchronizer:
         self._coordinator = coordinator
         self._coordinator_client = coordinator_client
         self._partition_flag = partition_flag
-        self._is_bus_away = False
+        self._is_bus_away = self._is_other_process_away = False
+        self._last_adopted = 0.0
         self._requested = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._task = loop.create_task(self._run())
+        self._last_adopted = loop.time()
+        self._task = loop.create_task(run_forever(self._run_once, "the resync", OUTAGE_INTERVAL_SECONDS))
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -74,30 +77,25 @@ class Resynchronizer:
         """Request a resync, because an event of another process may have been missed."""
         self._requested.set()
 
-    async def _run(self) -> None:
+    async def _run_once(self) -> None:
         loop = asyncio.get_running_loop()
-        last_adopted, other_process_away = loop.time(), False
-        while True:
-            try:
-                async with asyncio.timeout(
-                    OUTAGE_INTERVAL_SECONDS
-                    if self._is_bus_away or other_process_away
-                    else CHECK_INTERVAL_SECONDS
-                ):
-                    await self._requested.wait()
-            except TimeoutError:
-                other_process_away = (
-                    not self._is_bus_away and await self._partition_flag.is_set_by_any_process()
-                )
-                if self._is_bus_away or other_process_away:
-                    await self._resync(include_sockets=True)
-                elif loop.time() >= last_adopted + ADOPT_INTERVAL_SECONDS:
-                    last_adopted = loop.time()
-                    await self._resync(include_sockets=False)
-            else:
-                self._requested.clear()
-                if not self._is_bus_away:  # during an outage, the timeout above does the resync
-                    await self._resync(include_sockets=True, republish=True)
+        is_outage = self._is_bus_away or self._is_other_process_away
+        try:
+            async with asyncio.timeout(OUTAGE_INTERVAL_SECONDS if is_outage else CHECK_INTERVAL_SECONDS):
+                await self._requested.wait()
+        except TimeoutError:
+            self._is_other_process_away = (
+                not self._is_bus_away and await self._partition_flag.is_set_by_any_process()
+            )
+            if self._is_bus_away or self._is_other_process_away:
+                await self._resync(include_sockets=True)
+            elif loop.time() >= self._last_adopted + ADOPT_INTERVAL_SECONDS:
+                self._last_adopted = loop.time()
+                await self._resync(include_sockets=False)
+        else:
+            self._requested.clear()
+            if not self._is_bus_away:  # during an outage, the timeout above does the resync
+                await self._resync(include_sockets=True, republish=True)
 
     async def _resync(self, *, include_sockets: bool, republish: bool = False) -> None:
         try:

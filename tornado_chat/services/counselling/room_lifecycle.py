@@ -14,21 +14,25 @@ import msgspec
 from tornado_chat import config
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.cluster.facts import RoomPresence, room_key
-from tornado_chat.core.errors import ChatError
+from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Event as Published
 from tornado_chat.core.events import PresenceChanged, RoomEnded, SystemNotice
 from tornado_chat.core.types import Person, Room, SessionState, Thread
 from tornado_chat.domain.room_state import Event, RoomEffect, Side, transition
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.leadership.grace_timers import GraceTimers
+from tornado_chat.services.leadership.recent_keys import RecentKeys
 from tornado_chat.services.leadership.term import Term
 from tornado_chat.services.messaging.event_log import log_fields
 from tornado_chat.services.messaging.store import Store, read_in_chunks
 from tornado_chat.storage import rooms
+from tornado_chat.storage.writer import Transaction
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0  # seconds until a failed write is tried again
+MAX_ENDED_ROOMS = 10_000
+"""Ended rooms that are remembered: many more than can end while a presence report or a query is under way."""
 CHUNK_ROOMS = 200  # rooms whose presence is published before the loop may run other tasks
 
 
@@ -57,6 +61,8 @@ class RoomLifecycle:
     :arg clock: microseconds since 1970, for the times in frames only.
     :arg is_certain: returns True if the knowledge of other processes is up to date; until then no grace timer
         ends.
+    :arg holds_lease: returns True while this process alone may decide, by its own monotonic clock. It is also
+        called on the writer's thread.
     :arg settle_seconds: seconds from ``begin`` in which processes report their participants. Then the
         presence is published for all rooms, as the coordinator before may not have published its last
         changes.
@@ -70,17 +76,20 @@ class RoomLifecycle:
         publish: Callable[[Published], None],
         clock: Callable[[], int],
         is_certain: Callable[[], Awaitable[bool]],
+        holds_lease: Callable[[], bool] = lambda: True,
         settle_seconds: float = 0.0,
     ) -> None:
         self._settings = settings
         self._store = store
         self._publish = publish
         self._clock = clock
+        self._holds_lease = holds_lease
         self._grace_timers: GraceTimers[tuple[_LiveRoom, Side]] = GraceTimers(
             loop, is_certain, self._is_away, self._on_grace_expired
         )
         self._term: Term[RoomEnded] = Term(loop, settle_seconds, self.republish)
         self._live_rooms: dict[Thread, _LiveRoom] = {}
+        self._ended = RecentKeys[Thread](MAX_ENDED_ROOMS)
         self._sides_by_key: dict[str, tuple[Thread, Side]] = {}
         self._tasks = BackgroundTasks(loop)
 
@@ -101,6 +110,7 @@ class RoomLifecycle:
         self._term.end()
         self._grace_timers.stop_all()
         self._live_rooms = {}
+        self._ended.clear()
         self._sides_by_key = {}
 
     async def resync(self) -> None:
@@ -108,11 +118,14 @@ class RoomLifecycle:
 
         :raises Unavailable: the database is away.
         """
+        term = self._term.number
         async for room in read_in_chunks(self._store, rooms.find_many, list(self._live_rooms)):
             self._apply_version(room)
-        known = set(self._live_rooms)
-        for room in await self._store.read(rooms.active_rooms):
-            if self._term.is_running and room.thread not in known and room.thread not in self._live_rooms:
+        active = await self._store.read(rooms.active_rooms)
+        if self._term.number != term or not self._term.is_running:
+            return  # the next term has read, or reads, all active rooms
+        for room in active:
+            if room.thread not in self._live_rooms and room.thread not in self._ended:
                 self._add_active_room(room)
 
     def republish(self) -> None:
@@ -132,7 +145,7 @@ class RoomLifecycle:
         """
         live = self._live_rooms.get(fact.room.thread)
         if live is None:
-            if not fact.room.open:
+            if not fact.room.open or fact.room.thread in self._ended:
                 return
             live = self._live_rooms[fact.room.thread] = _LiveRoom(fact.room)
         elif not self._apply_version(fact.room):
@@ -181,6 +194,7 @@ class RoomLifecycle:
             return
         if self._term.is_running:
             live = self._live_rooms.get(event.thread)
+            self._ended.add(event.thread)
             if live is not None:
                 self._apply_version(msgspec.structs.replace(live.room, state=event.state, ended=event.time))
         else:
@@ -189,6 +203,8 @@ class RoomLifecycle:
     def _apply_version(self, room: Room) -> bool:
         """Take over a version of a room. Returns False if the room has ended."""
         live = self._live_rooms.get(room.thread)
+        if not room.open:
+            self._ended.add(room.thread)
         if live is None:
             return room.open
         if not room.open:
@@ -243,30 +259,37 @@ class RoomLifecycle:
                     live.is_starting = True
                     self._tasks.spawn(self._start(live))
             elif effect is RoomEffect.FINISH:
-                self._tasks.spawn(self._finish(live, side, event, state))
+                self._tasks.spawn(self._finish(live, side, event, live.room.state, state))
 
     async def _start(self, live: _LiveRoom) -> None:
         thread = live.room.thread
         while self._live_rooms.get(thread) is live and live.room.state is SessionState.READY:
             try:
-                self._apply_version(await self._store.write(lambda tx: rooms.start(tx, thread)))
-            except ChatError as error:
-                log.warning(
-                    "a start could not be stored, trying again: %s", error, extra=fields(**thread.named)
-                )
+                self._apply_version(await self._store.write(lambda tx: rooms.start(tx, thread), thread))
+            except Exception as error:
+                _log_failure("a start", thread, error)
                 await asyncio.sleep(RETRY_SECONDS)
         live.is_starting = False
         self._forget_if_idle(live)
 
-    async def _finish(self, live: _LiveRoom, side: Side, event: Event, state: SessionState) -> None:
+    async def _finish(
+        self, live: _LiveRoom, side: Side, event: Event, decided_on: SessionState, state: SessionState
+    ) -> None:
         thread = live.room.thread
         log.info("ending", extra=fields(**thread.named, why=event.value))
+        term, number, holds_lease = self._term, self._term.number, self._holds_lease
+
+        def finish(tx: Transaction) -> Room:
+            if term.number != number or not holds_lease():  # this process was suspended since the decision
+                raise Unavailable("no_coordinator")
+            return rooms.finish(tx, thread, state, expected=decided_on)
+
         try:
-            self._apply_version(await self._store.write(lambda tx: rooms.finish(tx, thread, state)))
-        except ChatError as error:
-            log.warning("an end could not be stored, trying again: %s", error, extra=fields(**thread.named))
-            if self._live_rooms.get(thread) is live and not live.is_present(side):
-                self._start_grace(live, side, RETRY_SECONDS)
+            self._apply_version(await self._store.write(finish, thread))
+        except Exception as error:
+            _log_failure("an end", thread, error)
+        if self._live_rooms.get(thread) is live and not live.is_present(side):
+            self._start_grace(live, side, RETRY_SECONDS)
 
     def _publish_presence(self, live: _LiveRoom) -> None:
         present = {live.person(side).role: live.is_present(side) for side in Side}
@@ -291,3 +314,14 @@ class RoomLifecycle:
             return
         if self._live_rooms.get(live.room.thread) is live:
             del self._live_rooms[live.room.thread]
+
+
+def _log_failure(what: str, thread: Thread, error: Exception) -> None:
+    """Log that a change was not stored, with a traceback if the error is one of the program."""
+    log.warning(
+        "%s could not be stored, trying again: %s",
+        what,
+        error,
+        exc_info=None if isinstance(error, ChatError) else error,
+        extra=fields(**thread.named),
+    )

@@ -2,7 +2,7 @@
 
 from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.types import HostRecord, HostSession, Kind, Message, Person, Room, Thread
-from tornado_chat.delivery.hub import PAGE_ITEMS
+from tornado_chat.delivery.hub import PAGE_BYTES, PAGE_ITEMS
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import join_queries, rooms
@@ -33,12 +33,12 @@ class RoomLookup:
             return room
 
     async def get_with_missed(self, thread: Thread, reader: Person) -> tuple[Room, MissedItems[Message]]:
-        """Return the room as ``get``, and the first ``PAGE_ITEMS`` items that ``reader`` has not received."""
+        """Return the room as ``get``, and the first page of the items that ``reader`` has not received."""
         try:
-            return await self._store.look_up(join_queries.load_room, thread, reader, PAGE_ITEMS)
+            return await self._store.look_up(join_queries.load_room, thread, reader, PAGE_ITEMS, PAGE_BYTES)
         except NotFound:
             await self.get(thread)
-            return await self._store.look_up(join_queries.load_room, thread, reader, PAGE_ITEMS)
+            return await self._store.look_up(join_queries.load_room, thread, reader, PAGE_ITEMS, PAGE_BYTES)
 
     async def _find_session(self, session_id: int) -> Room | None:
         found: HostSession | None = await self._plugins.decide("find_session", session_id=session_id)

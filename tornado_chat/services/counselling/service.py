@@ -25,6 +25,7 @@ from tornado_chat.core.types import (
     Identity,
     Kind,
     Message,
+    Page,
     Person,
     Role,
     Room,
@@ -43,6 +44,7 @@ from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store, read_in_chunks, retrieve_exception
 from tornado_chat.storage import messages, read_marks, rooms
+from tornado_chat.storage.join_queries import MissedItems
 from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.writer import Transaction
 
@@ -141,21 +143,31 @@ class Counselling:
     async def enter(self, identity: Identity, thread: Thread, socket_stream: SocketStream) -> RoomConnection:
         """Let a socket enter its room: it receives the missed messages first, then the room's events.
 
+        The caller calls ``leave`` once for the connection, also if the socket has closed during this call.
+
         :raises NotFound: there is no such room.
         :raises Forbidden: the person is no participant of the room.
         :raises Conflict: the room has ended (the missed messages were delivered before).
         """
         await self._access_control.is_allowed_by_plugin(identity, Action.CHAT, thread)
         async with self._locked_room(thread) as local:
-            connection = await self._enter(identity, thread, socket_stream)
-            connections = local.connections.setdefault(connection.person, set())
-            connections.add(connection)
-            if len(connections) == 1:
-                self._plugins.emit("participant_joined", thread=thread, identity=identity)
-                name = identity.name or _display_name(connection.room, connection.person)
-                self._coordinator_client.report(RoomPresence(connection.room, connection.person, name))
-        if socket_stream.closed:  # it closed during this call, when its handler had no connection to leave
+            room, missed = await self._look_up(identity.person, thread, socket_stream)
+            connection = RoomConnection(identity, room, socket_stream)
+            if room.open:
+                self._join(connection, local)
+        # Without the lock, as a client that reads slowly must not delay the others in its room.
+        known = self._receipts.latest(thread, connection.person, missed.receipt)
+        try:
+            resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
+        except ChatError:
             self.leave(connection, None)
+            raise
+        if not room.open:
+            raise Conflict("session_finished")
+        log.info(
+            "joined" if known is None else "resumed",
+            extra=log_fields(thread, connection.person, conn=socket_stream.conn, resent=resent),
+        )
         return connection
 
     def send(self, connection: RoomConnection, text: str, client_id: str | None) -> Deferred[AppendResult]:
@@ -191,7 +203,7 @@ class Counselling:
         return [*marks, await self.presence(connection.room)]
 
     def leave(self, connection: RoomConnection, close_code: int | None) -> None:
-        """The socket of ``connection`` has closed.
+        """The socket of ``connection`` has closed. Called once for each connection.
 
         Code 4000 ends the room; code 4001 (no answer in time) lets the asker cancel a session.
         """
@@ -205,7 +217,7 @@ class Counselling:
         :raises NotFound: there is no such room.
         """
         log.info("ending", extra=log_fields(thread, by, why="requested by the API"))
-        return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED))
+        return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED), thread)
 
     # --- observers ---
 
@@ -268,11 +280,10 @@ class Counselling:
     # --- history ---
 
     async def history(
-        self, connection: RoomConnection, before: int | None, limit: int
-    ) -> tuple[list[Message], bool]:
-        """Return the last messages before the ``seq`` ``before``, oldest first, and whether more exist."""
-        found = await self._store.look_up(messages.before, connection.thread, before, limit + 1)
-        return found[-limit:], len(found) > limit
+        self, connection: RoomConnection, before: int | None, limit: int, max_bytes: int
+    ) -> Page[Message]:
+        """Return the last messages before the ``seq`` ``before``, as ``messages.page_before``."""
+        return await self._store.look_up(messages.page_before, connection.thread, before, limit, max_bytes)
 
     # --- events ---
 
@@ -311,8 +322,10 @@ class Counselling:
             if not local.lock_users and not local.connections:
                 del self._local_rooms[thread]
 
-    async def _enter(self, identity: Identity, thread: Thread, socket_stream: SocketStream) -> RoomConnection:
-        person = identity.person
+    async def _look_up(
+        self, person: Person, thread: Thread, socket_stream: SocketStream
+    ) -> tuple[Room, MissedItems[Message]]:
+        """Return the room and what the participant has missed; its events are held back from now on."""
         # Subscribe first: an end during the query is either in its result, or arrives as an event.
         await self._hub.subscribe_and_prepare(socket_stream, thread)
         try:
@@ -322,22 +335,25 @@ class Counselling:
         except ChatError:
             self._hub.unfollow(socket_stream, thread)
             raise
-        known = self._receipts.latest(thread, person, missed.receipt)
-        resent = await self._hub.follow(socket_stream, thread, known or 0, missed.items)
-        if not room.open:
-            raise Conflict("session_finished")
-        log.info(
-            "joined" if known is None else "resumed",
-            extra=log_fields(thread, person, conn=socket_stream.conn, resent=resent),
-        )
-        return RoomConnection(identity, room, socket_stream)
+        return room, missed
+
+    def _join(self, connection: RoomConnection, local: _LocalRoom) -> None:
+        """Add a connection to its room, and report its participant after the first."""
+        connections = local.connections.setdefault(connection.person, set())
+        connections.add(connection)
+        if len(connections) == 1:
+            identity, room = connection.identity, connection.room
+            self._plugins.emit("participant_joined", thread=room.thread, identity=identity)
+            name = identity.name or _display_name(room, connection.person)
+            self._coordinator_client.report(RoomPresence(room, connection.person, name))
 
     async def _leave(self, connection: RoomConnection, close_code: int | None) -> None:
         await connection.filter_queue.wait_empty()  # the last messages come before the end
         async with self._locked_room(connection.thread) as local:
             connections = local.connections.get(connection.person, set())
+            was_last = connections == {connection}
             connections.discard(connection)
-            if not connections:
+            if was_last:
                 local.connections.pop(connection.person, None)
                 self._plugins.emit("participant_left", thread=connection.thread, person=connection.person)
             if close_code == CLOSE_CODE_END:
@@ -348,13 +364,13 @@ class Counselling:
                 and connection.thread.kind is Kind.SESSION
             ):
                 await self._end_with_retry(connection, Event.CANCELLED)
-            if not connections:
+            if was_last:
                 self._coordinator_client.withdraw(room_key(connection.thread, connection.person))
 
     async def _end_with_retry(self, connection: RoomConnection, event: Event) -> None:
         """End the room, if the state table says so. A failed write is tried again later."""
         try:
-            await self._store.write(lambda tx: _end_room(tx, connection.thread, event))
+            await self._store.write(lambda tx: _end_room(tx, connection.thread, event), connection.thread)
         except ChatError as error:
             named = connection.thread.named
             log.warning("an end could not be stored, trying again: %s", error, extra=fields(**named))
@@ -366,9 +382,10 @@ class Counselling:
 
 
 def _end_room(tx: Transaction, thread: Thread, event: Event) -> None:
-    state, effects = transition(rooms.get(tx.database, thread).state, event, is_other_present=False)
+    room = rooms.lock(tx, thread)
+    state, effects = transition(room.state, event, is_other_present=False)
     if RoomEffect.FINISH in effects:
-        rooms.finish(tx, thread, state)
+        rooms.finish(tx, thread, state, expected=room.state)
         log.info("ending", extra=fields(**thread.named, why=event.value))
 
 

@@ -1,19 +1,22 @@
 """Sessions and records for the HTTP API, which host systems and people call."""
 
+from collections.abc import AsyncIterator, Sequence
+
 import peewee as pw
 
 from tornado_chat.core.errors import Forbidden, NotFound
-from tornado_chat.core.types import Action, Identity, Kind, Message, Person, Role, Room, Thread
+from tornado_chat.core.types import Action, Identity, Kind, Message, Page, Person, Role, Room, Thread
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.messaging.notifications import Notifications
-from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.messaging.store import MAX_PAGE_BYTES, Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.writer import Transaction
 
-TRANSCRIPT_PAGE_MESSAGES = 1000
+CHUNK_MESSAGES = 500  # messages of a transcript that are in memory at the same time, at most
+CHUNK_BYTES = 128 * 1024  # their size, at which a chunk ends
 
 
 class Sessions:
@@ -53,6 +56,7 @@ class Sessions:
         """Create a session and notify its consultant. Returns the session and True.
 
         A repeated call with the same ``session_id`` and people returns the existing session and False.
+        ``consultant_name`` of a visitor is ignored: a visitor does not name its consultant.
 
         :raises Conflict: ``session_id`` is the id of a session of other people.
         """
@@ -62,6 +66,7 @@ class Sessions:
                 raise Forbidden("role_not_allowed", role=caller.role.value)
             if caller.role is Role.USER and caller.id != user_id:
                 raise Forbidden("only_yourself")
+        _require_host_number(caller, "session_id", session_id)
         msg = await self._notifications.announcement(Person(Role.CONSULTANT, consultant_id))
 
         def work(tx: Transaction) -> tuple[Room, bool]:
@@ -70,7 +75,7 @@ class Sessions:
                 user_id=user_id,
                 consultant_id=consultant_id,
                 user_name=user_name or (identity.name if caller.role is Role.USER else None),
-                consultant_name=consultant_name,
+                consultant_name=None if caller.role is Role.USER else consultant_name,
                 appointment_id=appointment_id,
                 session_id=session_id,
             )
@@ -98,6 +103,7 @@ class Sessions:
             identity, Action.SUPERVISE, session.thread
         ) and (identity.person.role not in HOST_ROLES and identity.person != session.helper):
             raise Forbidden("not_your_session")
+        _require_host_number(identity.person, "record_id", record_id)
         msg = await self._notifications.announcement(Person(Role.SUPERVISOR, supervisor_id))
 
         def work(tx: Transaction) -> tuple[Room, bool]:
@@ -137,30 +143,44 @@ class Sessions:
             return
         raise Forbidden("not_your_session")
 
-    async def page(
-        self, identity: Identity, thread: Thread, after: int, limit: int
-    ) -> tuple[list[Message], bool]:
-        """Return the messages after the ``seq`` ``after``, oldest first, and whether there are more."""
+    async def page(self, identity: Identity, thread: Thread, after: int, limit: int) -> Page[Message]:
+        """Return the messages after the ``seq`` ``after``, oldest first, and whether there are more.
+
+        There may be fewer than ``limit`` if they are large (``MAX_PAGE_BYTES``).
+        """
         try:
-            room, found = await self._store.read(_room_and_page, thread, after, limit + 1)
+            room, found = await self._store.read(_room_and_page, thread, after, limit)
         except NotFound:  # a plugin may find the room in the host's tables
             room = await self._room_lookup.get(thread)
-            found = await self._store.read(messages.after, thread, after, limit + 1)
+            found = await self._store.read(messages.page_after, thread, after, limit, MAX_PAGE_BYTES)
         await self._require_reader(identity, room)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
-        return found[:limit], len(found) > limit
+        return found
 
-    async def transcript(self, identity: Identity, thread: Thread) -> tuple[Room, list[Message]]:
-        """Return the room and all its messages."""
+    async def transcript(
+        self, identity: Identity, thread: Thread
+    ) -> tuple[Room, AsyncIterator[Sequence[Message]]]:
+        """Return the room and its messages in chunks, each of which is read when it is asked for.
+
+        The messages are those that are stored now: later ones do not belong to the transcript, however long
+        it takes to read it.
+
+        :raises NotFound: from the iterator: the messages were removed meanwhile.
+        """
         room = await self.read(identity, thread)
+        last_seq = await self._store.read(messages.last_seq, thread)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
-        found: list[Message] = []
-        while True:
-            last_seq = found[-1].seq if found else 0
-            page = await self._store.read(messages.after, thread, last_seq, TRANSCRIPT_PAGE_MESSAGES)
-            found += page
-            if len(page) < TRANSCRIPT_PAGE_MESSAGES:
-                return room, found
+        return room, self._chunks(thread, last_seq)
+
+    async def _chunks(self, thread: Thread, last_seq: int) -> AsyncIterator[Sequence[Message]]:
+        seq = 0
+        while seq < last_seq:
+            page, _ = await self._store.read(messages.page_after, thread, seq, CHUNK_MESSAGES, CHUNK_BYTES)
+            chunk = [message for message in page if message.seq <= last_seq]
+            if not chunk:
+                raise NotFound("no_such_session", id=thread.id)
+            yield chunk
+            seq = chunk[-1].seq
 
     async def end(self, identity: Identity, session_id: int) -> Room:
         """End a session at once. A finished session stays as it is."""
@@ -176,10 +196,16 @@ class Sessions:
         room = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if identity.person != room.asker:
             raise Forbidden("not_your_session")
-        return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback))
+        return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback), room.thread)
+
+
+def _require_host_number(caller: Person, name: str, number: int | None) -> None:
+    """Check that a caller may choose a number. :raises Forbidden: a person chooses one."""
+    if number is not None and caller.role not in HOST_ROLES:
+        raise Forbidden("number_by_host", name=name)
 
 
 def _room_and_page(
     database: pw.Database, thread: Thread, after: int, limit: int
-) -> tuple[Room, list[Message]]:
-    return rooms.get(database, thread), messages.after(database, thread, after, limit)
+) -> tuple[Room, Page[Message]]:
+    return rooms.get(database, thread), messages.page_after(database, thread, after, limit, MAX_PAGE_BYTES)

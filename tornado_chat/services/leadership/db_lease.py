@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import uuid
+from collections.abc import Callable
 
-from tornado_chat.aio.clock import now_microseconds
+from tornado_chat.aio.clock import boot_seconds, now_microseconds
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.errors import ChatError
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import leases
@@ -21,15 +23,25 @@ class DatabaseLease:
     process can acquire it by its own clock.
 
     :arg name: the name of the work, the same in all processes.
+    :arg clock: a clock in seconds that goes on while this process or machine is suspended.
     :arg shared: whether there are other processes; if not, this process always holds the lease.
     """
 
     CLOCK_SKEW_SECONDS = 3.0  # seconds by which clocks may differ
 
-    def __init__(self, name: str, store: Store, loop: asyncio.AbstractEventLoop, *, shared: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        shared: bool,
+        clock: Callable[[], float] = boot_seconds,
+    ) -> None:
         self._name = name
         self._store = store
         self._loop = loop
+        self._clock = clock
         self.shared = shared
         self._holder = uuid.uuid4().hex
         self._held_until = 0.0
@@ -37,7 +49,7 @@ class DatabaseLease:
 
     @property
     def is_held(self) -> bool:
-        return not self.shared or self._loop.time() < self._held_until
+        return not self.shared or self._clock() < self._held_until
 
     async def acquire(self) -> bool:
         """Return True if this process holds the lease now; then ``release`` has to be called later.
@@ -52,7 +64,9 @@ class DatabaseLease:
         if not await self._renew():
             return False
         if self._renew_task is None:
-            self._renew_task = self._loop.create_task(self._renew_forever())
+            self._renew_task = self._loop.create_task(
+                run_forever(self._renew_later, f"the renewal of the lease of {self._name}", LEASE_SECONDS / 5)
+            )
         return True
 
     async def release(self) -> None:
@@ -67,18 +81,18 @@ class DatabaseLease:
             with contextlib.suppress(ChatError):
                 await self._store.write(lambda tx: leases.release(tx, self._name, self._holder))
 
-    async def _renew_forever(self) -> None:
-        while True:
-            await asyncio.sleep(LEASE_SECONDS / 5)
-            with contextlib.suppress(ChatError):
-                await self._renew()
+    async def _renew_later(self) -> None:
+        await asyncio.sleep(LEASE_SECONDS / 5)
+        with contextlib.suppress(ChatError):
+            await self._renew()
 
     async def _renew(self) -> bool:
-        started = self._loop.time()
+        started = self._clock()
 
         def acquire(tx: Transaction) -> bool:
             return leases.acquire(tx, self._name, self._holder, LEASE_SECONDS)
 
         acquired = await self._store.write(acquire)
         self._held_until = started + LEASE_SECONDS - self.CLOCK_SKEW_SECONDS if acquired else 0.0
-        return acquired
+        # The commit may have taken longer than the lease lasts, as the database or this process stood still.
+        return self.is_held

@@ -1,10 +1,13 @@
 """Grace timers: waiting for absent participants to return."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from tornado_chat.aio.background import BackgroundTasks
+
+log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0  # seconds by which an expired timer is extended while the presence is uncertain
 
@@ -16,7 +19,7 @@ class GraceTimers(Generic[Participant]):
 
     A timer calls ``on_expired`` once, and only if ``is_away`` still holds and the timer has not been started
     again. While the presence of participants is not certain, no timer ends: each is extended by
-    ``RETRY_SECONDS``.
+    ``RETRY_SECONDS``. The same happens if a function fails.
 
     :arg is_certain: returns True if the knowledge of other processes is up to date; may take some time.
     :arg is_away: returns True if the participant is still known here and has not returned.
@@ -62,10 +65,16 @@ class GraceTimers(Generic[Participant]):
         self._tasks.spawn(self._check(key))
 
     async def _check(self, key: Participant) -> None:
-        is_certain = await self._is_certain()
-        if key in self or not self._is_away(key):
-            return
-        if is_certain:
-            await self._on_expired(key)
-        else:
-            self.start(key, RETRY_SECONDS)
+        """End the grace, or start the timer again: no error may leave a participant without a timer."""
+        try:
+            is_certain = await self._is_certain()
+            if key in self or not self._is_away(key):
+                return
+            if is_certain:
+                await self._on_expired(key)
+                return
+        except Exception:
+            log.exception("the end of a grace failed, trying again")
+            if key in self or not self._is_away(key):
+                return
+        self.start(key, RETRY_SECONDS)

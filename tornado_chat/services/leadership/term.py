@@ -17,6 +17,7 @@ class Term(Generic[Item]):
 
     :arg settle_seconds: the seconds in which the processes report; 0 if there is only one process.
     :arg on_settled: called at the end of these seconds; not if they are 0, nor if the term ends before.
+    :ivar number: changes when a term ends, so that decisions of an earlier term are recognised.
     :ivar is_running: whether the term has started and not ended.
     :ivar has_settled: whether it is running, and the time in which the processes report is over.
     """
@@ -29,6 +30,7 @@ class Term(Generic[Item]):
         self._on_settled = on_settled
         self._settle_timer: asyncio.TimerHandle | None = None
         self._buffered: list[Item] | None = None  # only while the database is being read
+        self.number = 0
         self.is_running = False
         self.has_settled = False
 
@@ -62,6 +64,7 @@ class Term(Generic[Item]):
 
     def end(self) -> None:
         """End the term. A term that has not started may be ended, too."""
+        self.number += 1
         self.is_running = self.has_settled = False
         if self._settle_timer is not None:
             self._settle_timer.cancel()

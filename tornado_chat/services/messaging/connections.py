@@ -1,14 +1,17 @@
-"""The open sockets of this process: limits per person, account sessions, and closing all at the end."""
+"""The open sockets of this process: limits per person, the tokens behind them, and closing all at the end."""
 
 import asyncio
 import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.cluster.bus import Bus
-from tornado_chat.core.close_codes import RESTARTING, SIGNED_OUT
-from tornado_chat.core.errors import Restarting, TooFast
-from tornado_chat.core.types import Identity, Person
+from tornado_chat.core.close_codes import RESTARTING, SIGNED_OUT, CloseReason
+from tornado_chat.core.errors import Forbidden, Restarting, TooFast
+from tornado_chat.core.types import Grant, Person
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import Encoder, SocketStream, Transport
 from tornado_chat.domain.throttle import TokenBucket
@@ -24,10 +27,49 @@ ACCOUNT_SESSION_CLAIM = "tornado_chat_session"
 DRAIN_INTERVAL_SECONDS = 0.01  # seconds between two groups of sockets that are closed
 
 
+class ClientSocket(Transport, Protocol):
+    """The socket of one client."""
+
+    @property
+    def is_engaged(self) -> bool:
+        """True if the client takes part in an unfinished conversation, or waits in the queue."""
+        ...
+
+
+class SocketGrant:
+    """What the token of an open socket has granted, without the identity.
+
+    :ivar expires: as in ``Grant``, like ``issued`` and ``key``.
+    :ivar opened: the time at which the socket was opened, in seconds since 1970.
+    :ivar engaged: the last time after ``expires`` at which the client was found engaged; 0 before that.
+    :ivar session: the account session of the token, if the server has issued it.
+    """
+
+    __slots__ = ("_client", "engaged", "expires", "issued", "key", "opened", "session")
+
+    def __init__(self, client: ClientSocket, grant: Grant, opened: float) -> None:
+        self._client = client
+        self.opened = opened
+        self.engaged = 0.0
+        self.replace(grant)
+
+    def replace(self, grant: Grant) -> None:
+        """Take over the grant of a newer token."""
+        self.expires, self.issued, self.key = grant.expires, grant.issued, grant.key
+        session = grant.identity.claims.get(ACCOUNT_SESSION_CLAIM)
+        self.session = None if session is None else str(session)
+
+    @property
+    def is_engaged(self) -> bool:
+        """As ``ClientSocket.is_engaged``."""
+        return self._client.is_engaged
+
+
 class Connections:
     """Opens and closes the outgoing sides of sockets.
 
     :arg bus: given if there are other processes; this process subscribes to each person with a socket here.
+    :arg clock: seconds since 1970-01-01 UTC.
     """
 
     def __init__(
@@ -37,6 +79,7 @@ class Connections:
         plugins: PluginManager,
         loop: asyncio.AbstractEventLoop,
         bus: Bus | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._hub = hub
         self._bus = bus
@@ -44,7 +87,8 @@ class Connections:
         self._plugins = plugins
         self._per_identity = per_identity
         self._draining = False
-        self._sessions: dict[SocketStream, str] = {}
+        self._clock = clock
+        self._grants: dict[SocketStream, SocketGrant] = {}
 
     def reconfigure(self, per_identity: int) -> None:
         """Use another limit for sockets that open from now on."""
@@ -58,10 +102,11 @@ class Connections:
         return self._draining
 
     def open(
-        self, identity: Identity, transport: Transport, encoder: Encoder, meter: EndpointMeter, conn: str
+        self, grant: Grant, client: ClientSocket, encoder: Encoder, meter: EndpointMeter, conn: str
     ) -> SocketStream:
         """Open the outgoing side of a new socket.
 
+        :arg grant: of the token of the socket.
         :arg meter: counts the items that are delivered to the socket.
         :arg conn: the name of the socket in the log.
         :raises TooFast: the person has too many open sockets.
@@ -69,21 +114,31 @@ class Connections:
         """
         if self._draining:
             raise Restarting("restarting")
-        others = len(self._hub.of_person(identity.person))
+        person = grant.identity.person
+        others = len(self._hub.of_person(person))
         if others >= self._per_identity:
             raise TooFast("too_many_connections", limit=self._per_identity)
         if not others:
-            self._emit_presence(identity.person, online=True)
-        socket_stream = self._hub.open(identity.person, transport, encoder, meter, conn)
-        session = identity.claims.get(ACCOUNT_SESSION_CLAIM)
-        if session is not None:
-            self._sessions[socket_stream] = str(session)
+            self._emit_presence(person, online=True)
+        socket_stream = self._hub.open(person, client, encoder, meter, conn)
+        self._grants[socket_stream] = SocketGrant(client, grant, self._clock())
         return socket_stream
+
+    def renew(self, socket_stream: SocketStream, grant: Grant) -> None:
+        """Replace the grant of an open socket by that of a newer token.
+
+        :raises Forbidden: the token is of another person or role.
+        """
+        if grant.identity.person != socket_stream.person:
+            raise Forbidden("other_person")
+        open_grant = self._grants.get(socket_stream)
+        if open_grant is not None:  # else it has closed while the token was checked
+            open_grant.replace(grant)
 
     def close(self, socket_stream: SocketStream) -> None:
         """Forget a socket that has closed."""
         self._hub.discard(socket_stream)
-        self._sessions.pop(socket_stream, None)
+        self._grants.pop(socket_stream, None)
         if not self._hub.of_person(socket_stream.person):
             self._emit_presence(socket_stream.person, online=False)
 
@@ -105,21 +160,38 @@ class Connections:
 
     def sessions(self) -> set[str]:
         """Return the sessions of the server's own accounts that have open sockets."""
-        return set(self._sessions.values())
+        return {grant.session for grant in self._grants.values() if grant.session is not None}
 
     def close_session(self, session: str) -> None:
         """Close the sockets of an account session that has ended."""
-        for socket_stream in [stream for stream, each in self._sessions.items() if each == session]:
-            socket_stream.close(*SIGNED_OUT)
+        self.close_where(SIGNED_OUT, lambda grant: grant.session == session)
+
+    @property
+    def grants(self) -> Mapping[SocketStream, SocketGrant]:
+        """The grants of all open sockets."""
+        return self._grants
+
+    def close_where(
+        self, reason: CloseReason, condition: Callable[[SocketGrant], bool], person: Person | None = None
+    ) -> None:
+        """Close the sockets whose grant fulfils ``condition``.
+
+        :arg person: only sockets of this person; None: of all persons.
+        """
+        streams = list(self._grants) if person is None else self._hub.of_person(person)
+        for socket_stream in streams:
+            grant = self._grants.get(socket_stream)
+            if grant is not None and not socket_stream.closed and condition(grant):
+                socket_stream.close(*reason)
 
     def stop_opening(self) -> None:
         self._draining = True
 
-    async def drain(self, seconds: float) -> None:
-        """Close all sockets with code 1012, spread over ``seconds``, as all clients will reconnect."""
+    async def drain(self, seconds: float, reason: CloseReason = RESTARTING) -> None:
+        """Close all sockets for ``reason``, spread over ``seconds``, as all clients will reconnect."""
         streams = list(self._hub)
         size = math.ceil(len(streams) / max(1, int(seconds / DRAIN_INTERVAL_SECONDS))) or 1
         for chunk in chunks(streams, size):
             for socket_stream in chunk:
-                socket_stream.close(*RESTARTING)
+                socket_stream.close(*reason)
             await asyncio.sleep(DRAIN_INTERVAL_SECONDS)

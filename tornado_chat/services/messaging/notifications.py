@@ -6,12 +6,12 @@ from typing import Any
 from tornado_chat.core.errors import Refused
 from tornado_chat.core.events import Event
 from tornado_chat.core.texts import Language, system_text
-from tornado_chat.core.types import Notification, NotificationDraft, Person, Room, Thread
-from tornado_chat.delivery.hub import PAGE_ITEMS, Hub
+from tornado_chat.core.types import Notification, NotificationDraft, Page, Person, Room, Thread
+from tornado_chat.delivery.hub import PAGE_BYTES, PAGE_ITEMS, Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.messaging.receipts import ReceiptStore
-from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.messaging.store import MAX_PAGE_BYTES, Store
 from tornado_chat.storage import join_queries, notifications
 from tornado_chat.storage.writer import Transaction
 
@@ -68,7 +68,7 @@ class Notifications:
         """Deliver the notifications that the person has not received to a socket, then all new ones."""
         owner = socket_stream.person
         notified_count = self._notified_count
-        found = await self._store.look_up(join_queries.load_inbox, owner, PAGE_ITEMS)
+        found = await self._store.look_up(join_queries.load_inbox, owner, PAGE_ITEMS, PAGE_BYTES)
         if found is None:
             inbox = await self._store.write(lambda tx: notifications.open_inbox(tx, owner))
             await self._hub.follow(socket_stream, inbox, 0)
@@ -77,9 +77,7 @@ class Notifications:
         received = self._receipts.latest(inbox, owner, missed.receipt)
         # Until here the socket did not follow the inbox: a notification during the query may be missing in
         # ``missed``. Then the hub reads the items again.
-        first = (
-            missed.items if notified_count == self._notified_count and not self._hub.is_clustered else None
-        )
+        first = missed.page if notified_count == self._notified_count and not self._hub.is_clustered else None
         await self._hub.follow(socket_stream, inbox, received or 0, first)
         return inbox
 
@@ -93,12 +91,15 @@ class Notifications:
         filtered = self._plugins.filter("filter_notification", draft)
         return filtered if isinstance(filtered, NotificationDraft) else await filtered
 
-    async def page(self, owner: Person, after: int, limit: int) -> list[Notification]:
-        """Return the owner's notifications after the ``seq`` ``after``, oldest first."""
+    async def page(self, owner: Person, after: int, limit: int) -> Page[Notification]:
+        """Return the owner's notifications after the ``seq`` ``after``, and whether more follow.
+
+        There may be fewer than ``limit`` if they are large (``MAX_PAGE_BYTES``).
+        """
         inbox = await self._store.read(notifications.find_inbox, owner)
         if inbox is None:
-            return []
-        return await self._store.read(notifications.after, inbox, after, limit)
+            return Page([], False)
+        return await self._store.read(notifications.page_after, inbox, after, limit, MAX_PAGE_BYTES)
 
     async def mark_read(self, owner: Person, notification_id: int) -> Notification:
         """Mark a notification as read.

@@ -6,11 +6,13 @@ together, and no caller waits for that.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.types import Person, Thread
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import receipts
+from tornado_chat.storage.writer import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class ReceiptStore:
 
         :raises Unavailable: the receipt could not be stored.
         """
-        await self._store.write(lambda tx: receipts.advance_receipts(tx.database, [(thread, reader, seq)]))
+        await self._store.write(lambda tx: _store_receipts(tx, [(thread, reader, seq)]))
 
     async def get(self, thread: Thread, reader: Person) -> int | None:
         """Return the reader's receipt, or None before the first one."""
@@ -63,9 +65,12 @@ class ReceiptStore:
         if not batch:
             return
         try:
-            await self._store.write(lambda tx: receipts.advance_receipts(tx.database, batch))
-        except ChatError as error:
-            log.warning("receipts could not be stored yet: %s", error)
+            await self._store.write(lambda tx: _store_receipts(tx, batch))
+        except Exception as error:
+            if isinstance(error, ChatError):
+                log.warning("receipts could not be stored yet: %s", error)
+            else:
+                log.exception("receipts could not be stored yet")
             for thread, reader, seq in batch:
                 self.record(thread, reader, seq)
         self._saving = {}
@@ -76,3 +81,8 @@ class ReceiptStore:
             self._timer = self._loop.call_later(FLUSH_INTERVAL_SECONDS, self._start_flush)
             return
         self._task = self._loop.create_task(self.flush())
+
+
+def _store_receipts(tx: Transaction, batch: Sequence[tuple[Thread, Person, int]]) -> None:
+    if not tx.went_back:  # else the messages with these numbers are lost, and others may have the numbers now
+        receipts.advance_receipts(tx.database, batch)

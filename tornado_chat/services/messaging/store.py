@@ -9,8 +9,8 @@ import peewee as pw
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.events import Event, SequencedItem
-from tornado_chat.core.types import AppendResult, Kind, Thread
+from tornado_chat.core.events import Event
+from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Page, Thread
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.storage import health, messages, notifications
 from tornado_chat.storage.database import ReaderPool
@@ -23,12 +23,17 @@ K = TypeVar("K")
 
 CHUNK_KEYS = 500  # keys in one query
 
+MAX_PAGE_BYTES = 512 * 1024
+"""The size at which a page of a list ends before its limit: pages are built in memory."""
+
 
 class Store:
     """A database with its writer thread and its reader threads.
 
     :arg publish: called on the loop with each event after its commit.
     :arg timeout_seconds: how long to wait for a database that is away.
+    :arg on_went_back: called on the loop, once, when the database turns out to have gone back to an older
+        copy.
     """
 
     def __init__(
@@ -38,13 +43,21 @@ class Store:
         loop: asyncio.AbstractEventLoop,
         metrics: Metrics,
         timeout_seconds: float,
+        on_went_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._readers = ReaderPool(
             database, timeout_seconds=timeout_seconds, on_failed_lookup=self._count_read_error
         )
         self._metrics = metrics
-        self._writer = Writer(database, publish, loop, meter=metrics.storage, timeout_seconds=timeout_seconds)
+        self._writer = Writer(
+            database,
+            publish,
+            loop,
+            meter=metrics.storage,
+            timeout_seconds=timeout_seconds,
+            on_went_back=on_went_back,
+        )
         self._writer.start()
 
     @property
@@ -60,9 +73,9 @@ class Store:
         """Store a message; see ``Writer.append``."""
         return self._writer.append(append, received)
 
-    def write(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
+    def write(self, work: Callable[[Transaction], T], thread: Thread | None = None) -> asyncio.Future[T]:
         """Run a transaction; see ``Writer.run``."""
-        return self._writer.run(work)
+        return self._writer.run(work, thread)
 
     async def read(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
@@ -83,11 +96,17 @@ class Store:
     def _count_read_error(self) -> None:
         self._metrics.read_errors += 1
 
-    async def items_after(self, thread: Thread, seq: int, limit: int) -> list[SequencedItem]:
+    async def items_after(
+        self, thread: Thread, seq: int, limit: int, max_bytes: int
+    ) -> Page[Message] | Page[Notification]:
         """Return the items after ``seq`` of a thread of any kind, for redelivery by the hub."""
         if thread.kind is Kind.INBOX:
-            return [*await self.read(notifications.after, thread, seq, limit)]
-        return [*await self.read(messages.after, thread, seq, limit)]
+            return await self.read(notifications.page_after, thread, seq, limit, max_bytes)
+        return await self.read(messages.page_after, thread, seq, limit, max_bytes)
+
+    def forget_positions(self) -> None:
+        """See ``Writer.forget_positions``."""
+        self._writer.forget_positions()
 
     def close(self) -> None:
         """Commit the waiting work and close the database. Blocks until that is done."""

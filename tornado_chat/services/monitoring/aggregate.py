@@ -89,7 +89,10 @@ class StatusAggregator:
                     return msgspec.json.decode(await reader.read(), type=kind)
                 finally:
                     writer.close()
-        except (TimeoutError, msgspec.DecodeError) as error:  # the process is stuck, or of another version
+        except (FileNotFoundError, ConnectionError):
+            raise
+        except (OSError, msgspec.DecodeError) as error:
+            # The process is stuck (TimeoutError) or of another version, or there are no descriptors left.
             log.warning("process %d does not report its status: %s", process, type(error).__name__)
             return None
 

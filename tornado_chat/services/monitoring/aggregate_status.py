@@ -29,6 +29,7 @@ def merge_status(own: Status, others: Mapping[int, Status | None]) -> Status:
         own,
         problems={key: text for each in reversed(statuses) for key, text in each.problems.items()}
         | unreachable,
+        degraded=sorted({part for each in statuses for part in each.degraded}),
         sockets={name: sum(each.sockets.get(name, 0) for each in statuses) for name in own.sockets},
         messages=MessageRates(
             sum(each.messages.received for each in statuses),

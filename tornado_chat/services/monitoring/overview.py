@@ -11,6 +11,7 @@ from platform import python_version
 
 import msgspec
 
+from tornado_chat.aio import descriptors
 from tornado_chat.cluster.facts import CoordinatorClient, DeskStatusRequest
 from tornado_chat.core import status as status_types
 from tornado_chat.core.errors import Unavailable
@@ -19,6 +20,7 @@ from tornado_chat.observability.metrics import Gauges, Metrics
 from tornado_chat.observability.metrics.history import STEP_SECONDS
 from tornado_chat.observability.metrics.history import MetricsHistory as MetricsHistory
 from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.auth.connection_limits import AnonymousConnections
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.readiness import Readiness
@@ -43,6 +45,7 @@ class StatusReporter:
         coordinator_client: CoordinatorClient,
         store: Store,
         readiness: Readiness,
+        anonymous_connections: AnonymousConnections,
         plugins: PluginManager,
         metrics: Metrics,
         metrics_history: MetricsHistory,
@@ -55,6 +58,7 @@ class StatusReporter:
         self._coordinator_client = coordinator_client
         self._store = store
         self._readiness = readiness
+        self._anonymous_connections = anonymous_connections
         self._plugins = plugins
         self._metrics = metrics
         self._metrics_history = metrics_history
@@ -79,6 +83,9 @@ class StatusReporter:
             backlog=self._store.backlog,
             database_bytes=self._store.size(),
             ready=self._readiness.ready,
+            degraded=self._readiness.is_degraded,
+            anonymous_connections=len(self._anonymous_connections),
+            connection_room=descriptors.room(),
         )
 
     async def probe_database(self) -> None:
@@ -90,17 +97,18 @@ class StatusReporter:
     async def status(self) -> status_types.Status:
         """Return the present status in detail."""
         problems = await self._readiness.problems(DATABASE_TIMEOUT_SECONDS)
+        degraded = self._readiness.degraded
         try:
             desk = msgspec.convert(
                 await self._coordinator_client.call(DeskStatusRequest()), status_types.DeskStatus
             )
         except Unavailable as error:
-            problems = {**problems, "coordinator": str(error)}
+            degraded = {**degraded, "coordinator": str(error)}
             desk = self._snapshot.desk_status()
         endpoint_meters, process = self._metrics.endpoint_meters, self._process()
         return status_types.Status(
             time=self._format_time(time.time()),
-            problems=problems,
+            problems={**problems, **degraded},
             sockets={endpoint: meter.open for endpoint, meter in endpoint_meters.items()},
             line=desk.line,
             waiters=desk.waiters,
@@ -112,6 +120,7 @@ class StatusReporter:
             database=self._database(),
             process=process,
             processes=[process],
+            degraded=list(degraded),
         )
 
     # --- the server itself ---
@@ -156,6 +165,8 @@ class StatusReporter:
             round(self._metrics_history.lag, 4),
             self._process_number,
             sum(each.open for each in self._metrics.endpoint_meters.values()),
+            descriptors.open_count(),
+            descriptors.limit(),
         )
 
     # --- times ---

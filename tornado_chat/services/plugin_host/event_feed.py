@@ -15,6 +15,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 
+from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import (
     ConversationAssigned,
@@ -159,7 +160,9 @@ class _StreamReader:
             lambda tx: streams.open_cursor(tx, self._name, self._stream)
         )
         self.wake()
-        self._task = self._loop.create_task(self._run())
+        self._task = self._loop.create_task(
+            run_forever(self._run_once, f"the delivery of {self._stream.name} to {self._name}", RETRY_SECONDS)
+        )
 
     def wake(self) -> None:
         self._wakeup.set()
@@ -186,30 +189,33 @@ class _StreamReader:
         except ChatError as error:
             log.warning("the cursor of plugin %s could not be stored: %s", self._name, error)
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._wait_for_more()
-                self._wakeup.clear()
-                position_is_stale = not self._lease.is_held
-                if not await self._lease.acquire():
-                    self._idle.set()
-                    self._loop.call_later(LEASE_RETRY_SECONDS, self.wake)
-                    continue
-                if position_is_stale:
-                    self._position = self._saved_position = await self._store.read(
-                        streams.cursor_position, self._name, self._stream
-                    )
-                await self._deliver_all()
+    async def _run_once(self) -> None:
+        """Wait for items, and deliver them."""
+        try:
+            await self._wait_for_more()
+            self._wakeup.clear()
+            position_is_stale = not self._lease.is_held
+            if not await self._lease.acquire():
+                self._idle.set()
+                self._loop.call_later(LEASE_RETRY_SECONDS, self.wake)
+                return
+            if position_is_stale:
+                self._position = self._saved_position = await self._store.read(
+                    streams.cursor_position, self._name, self._stream
+                )
+            await self._deliver_all()
+            if not self._wakeup.is_set():
+                self._idle.set()
+                await self._save_when_quiet()
                 if not self._wakeup.is_set():
-                    self._idle.set()
-                    await self._save_when_quiet()
-                    if not self._wakeup.is_set():
-                        await self._lease.release()
-            except ChatError as error:
-                log.warning("items for plugin %s could not be read, trying again: %s", self._name, error)
-                await asyncio.sleep(RETRY_SECONDS)
-                self._wakeup.set()
+                    await self._lease.release()
+        except ChatError as error:
+            log.warning("items for plugin %s could not be read, trying again: %s", self._name, error)
+            await asyncio.sleep(RETRY_SECONDS)
+            self._wakeup.set()
+        except Exception:  # logged by the caller, which pauses
+            self._wakeup.set()
+            raise
 
     async def _wait_for_more(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -256,5 +262,8 @@ class _StreamReader:
         self._saved_at = self._loop.time()
         position = self._position
         if position != self._saved_position:
-            await self._store.write(lambda tx: streams.advance(tx, self._name, self._stream, position))
+            # Not after the database has gone back: the position may be ahead of it, and would skip items.
+            await self._store.write(
+                lambda tx: None if tx.went_back else streams.advance(tx, self._name, self._stream, position)
+            )
             self._saved_position = position

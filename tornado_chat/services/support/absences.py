@@ -14,7 +14,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.services.leadership.grace_timers import GraceTimers
 from tornado_chat.services.leadership.term import Term
 from tornado_chat.services.support.dispatch_state import Case, DispatchState, WaiterState
-from tornado_chat.services.support.repository import ConversationStore
+from tornado_chat.services.support.repository import ConversationStore, MayStore
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ class Absences:
     """The grace timers of the dispatcher.
 
     :arg is_certain: returns True if the knowledge of other processes is up to date; until then no grace ends.
+    :arg may_store: returns the function that says whether a change decided now may still be stored.
     :arg apply_version: called with the new version of a conversation that has ended.
     :arg reread: reads a conversation again whose known version is outdated.
     :ivar grace_seconds: the length of the graces that start from now on.
@@ -38,6 +39,7 @@ class Absences:
         term: Term[Conversation],
         repository: ConversationStore,
         is_certain: Callable[[], Awaitable[bool]],
+        may_store: Callable[[], MayStore],
         apply_version: Callable[[Conversation], None],
         reread: Callable[[Case], Awaitable[None]],
     ) -> None:
@@ -46,6 +48,7 @@ class Absences:
         self._state = state
         self._term = term
         self._repository = repository
+        self._may_store = may_store
         self._apply_version = apply_version
         self._reread = reread
         self._users: GraceTimers[Case] = GraceTimers(loop, is_certain, self._is_user_away, self._on_user_lost)
@@ -87,15 +90,17 @@ class Absences:
 
     async def _on_user_lost(self, case: Case) -> None:
         try:
-            self._apply_version(await self._repository.end(case.row.id, case.row.user))
+            self._apply_version(await self._repository.end_abandoned(case.row, self._may_store()))
+        except Conflict:  # the conversation has changed, as its waiter was lost; the user is still away
+            await self._reread(case)
         except ChatError as error:
             log.warning(
                 "the end of a conversation could not be stored, trying again: %s",
                 error,
                 extra=fields(conversation=case.row.id),
             )
-            if self._is_user_away(case) and case not in self._users:  # has not come back meanwhile
-                self._users.start(case, RETRY_SECONDS)
+        if self._is_user_away(case) and case not in self._users:  # not ended, and has not come back
+            self._users.start(case, RETRY_SECONDS)
 
     def _is_waiter_away(self, waiter: WaiterState) -> bool:
         is_current = self._state.waiters.get(waiter.person) is waiter
@@ -111,7 +116,7 @@ class Absences:
             if row.waiter != waiter.person or case.decision is not None:
                 continue
             try:
-                await self._repository.requeue(row)
+                await self._repository.requeue(row, self._may_store())
             except Conflict:  # the conversation has ended or was transferred meanwhile
                 await self._reread(case)
             except ChatError as error:

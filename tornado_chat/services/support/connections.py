@@ -92,6 +92,11 @@ class SupportConnection:
         self.shown: dict[int, str] = {}
         self.departures: list[Thread] = []
 
+    @property
+    def is_engaged(self) -> bool:
+        """True if the person has an unfinished conversation on this connection, or waits in the queue."""
+        return self.user_conversation is not None or bool(self.shown)
+
     def run_after_departures(self, action: Callable[[], None]) -> None:
         """Run ``action`` after the departures that are pending now.
 

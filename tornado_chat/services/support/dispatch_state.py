@@ -12,6 +12,7 @@ from typing import Any
 
 from tornado_chat.core.types import Conversation, ConversationState, Person
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy, Ticket
+from tornado_chat.services.leadership.recent_keys import RecentKeys
 
 MAX_ENDED_IDS = 10_000
 """Ended conversations that are remembered: many more than can end while a presence report is in transit."""
@@ -25,8 +26,8 @@ class Case:
     :ivar row: the newest known version of the conversation.
     :ivar waits_since: the time at which the user came, or lost its waiter, by the loop's clock.
     :ivar processes: the processes that have sockets of the user.
-    :ivar decision: the decision that is being stored; None if there is none.
-    :ivar postponed: True after a decision was not stored; the user is not matched until the next try.
+    :ivar decision: the decision that is being stored, or of which is unknown whether it was stored; None if
+        there is none. Until then the user is not matched.
     :ivar places: the waiters that hold a place for the conversation.
     :ivar published_position: the position in the queue that was published last; 0 before that.
     :ivar published_at: the time of that publication, by the loop's clock.
@@ -35,7 +36,6 @@ class Case:
     __slots__ = (
         "decision",
         "places",
-        "postponed",
         "processes",
         "published_at",
         "published_position",
@@ -48,7 +48,6 @@ class Case:
         self.waits_since = waits_since
         self.processes: set[str] = set()
         self.decision: Decision | None = None
-        self.postponed = False
         self.places: tuple[Person, ...] = ()
         self.published_position = 0
         self.published_at = float("-inf")
@@ -61,6 +60,7 @@ class WaiterState:
     :ivar claims: the claims of the waiter's last token, for the queue policy.
     :ivar ready: True if the waiter takes new users.
     :ivar processes: the processes that have sockets of the waiter.
+    :ivar silent_processes: those of them in which no socket of the waiter answers its pings.
     :ivar cases: the waiter's conversations, by number.
     :ivar ready_and_connected: both states as the pool knows them; None before the first update.
     :ivar since: the time of the last change of ``ready_and_connected``, by the loop's clock.
@@ -75,6 +75,7 @@ class WaiterState:
         "processes",
         "ready",
         "ready_and_connected",
+        "silent_processes",
         "since",
     )
 
@@ -85,6 +86,7 @@ class WaiterState:
         self.claims: Mapping[str, Any] = {}
         self.ready = False
         self.processes: set[str] = set()
+        self.silent_processes: set[str] = set()
         self.cases: dict[int, Case] = {}
         self.ready_and_connected: tuple[bool, bool] | None = None
         self.since = 0.0
@@ -122,19 +124,26 @@ class DispatchState:
         self._make_queue = make_queue
         self.clear()
 
+    @property
+    def policy(self) -> QueuePolicy:
+        return self._policy
+
     def clear(self) -> None:
         """Discard the whole state. Cases, waiters and decisions from before are not part of the new state."""
         self.queue = self._make_queue(self._policy)
         self.cases: dict[int, Case] = {}
         self.waiters: dict[Person, WaiterState] = {}
-        self._ended: dict[int, None] = {}
+        self._ended = RecentKeys[int](MAX_ENDED_IDS)
 
     def reconfigure(self, capacity: int, policy: QueuePolicy, now: float) -> None:
-        """Use another capacity and policy from now on, also for users that are waiting already."""
+        """Use another capacity and policy from now on, also for users that are waiting already.
+
+        If ``policy`` fails, its error is raised and nothing has changed.
+        """
+        self.queue.set_policy(policy)
         self._capacity, self._policy = capacity, policy
         for waiter in self.waiters.values():
             self.update_waiter(waiter, now)
-        self.queue.set_policy(policy)
 
     # --- conversations ---
 
@@ -147,26 +156,29 @@ class DispatchState:
         return case
 
     def has_ended(self, conversation_id: int) -> bool:
-        """Return True if the conversation is one of the last ``MAX_ENDED_IDS`` that have ended."""
+        """Return True if the conversation is one of the last ``MAX_ENDED_IDS`` that have ended.
+
+        That includes conversations whose end was reported before they were known.
+        """
         return conversation_id in self._ended
 
     def apply_version(self, row: Conversation, now: float) -> Conversation | None:
         """Replace the known version of a conversation by the newer version ``row``.
 
+        That resolves a decision on the version before: it has made this version, or cannot be stored now.
         Returns the previous version; None if ``row`` is not newer, or the conversation is unknown.
         """
+        if row.state is ENDED:
+            self._ended.add(row.id)
         case = self.cases.get(row.id)
         if case is None or row.changes <= case.row.changes:
             return None
-        before, case.row = case.row, row
+        before, case.row, case.decision = case.row, row, None
         self.queue.leave(row.id)  # also if the user waits again: after its service it has another rank
         if before.waiter is not None and (before.waiter != row.waiter or row.state is ENDED):
             self.waiters[before.waiter].cases.pop(row.id, None)
         if row.state is ENDED:
             del self.cases[row.id]
-            self._ended[row.id] = None
-            if len(self._ended) > MAX_ENDED_IDS:
-                del self._ended[next(iter(self._ended))]
         elif row.waiter is None:
             if before.waiter is not None:
                 case.waits_since = now
@@ -183,10 +195,10 @@ class DispatchState:
         """Put a waiting user into the queue, at the position that the policy gives it.
 
         Returns False if the user is in the queue already, does not wait, or has a decision that is being
-        stored or was postponed.
+        stored.
         """
         row = case.row
-        if row.state is not WAITING or case.decision is not None or case.postponed or row.id in self.queue:
+        if row.state is not WAITING or case.decision is not None or row.id in self.queue:
             return False
         self.queue.join(Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter))
         return True
@@ -209,6 +221,10 @@ class DispatchState:
         self._update_places(case)
         return decision
 
+    def is_pending(self, decision: Decision) -> bool:
+        """Return True if the decision is not resolved, and its conversation is unfinished and current."""
+        return decision.case.decision is decision and self.is_current(decision.case)
+
     def resolve(self, decision: Decision) -> None:
         """Remove a decision that was stored or has failed; the places follow the conversation's row again."""
         case = decision.case
@@ -228,13 +244,12 @@ class DispatchState:
         return waiter
 
     def update_waiter(self, waiter: WaiterState, now: float) -> None:
-        """Update the pool from a waiter's ``ready``, ``processes`` and ``claims``."""
+        """Update the pool from a waiter's ``ready``, ``claims``, ``processes`` and ``silent_processes``."""
         ready_and_connected = (waiter.ready, bool(waiter.processes))
         if ready_and_connected != waiter.ready_and_connected:
             waiter.ready_and_connected, waiter.since = ready_and_connected, now
-        self.queue.pool.set(
-            waiter.person, available=all(ready_and_connected), capacity=self._capacity, claims=waiter.claims
-        )
+        available = waiter.ready and bool(waiter.processes - waiter.silent_processes)
+        self.queue.pool.set(waiter.person, available=available, capacity=self._capacity, claims=waiter.claims)
 
     def is_free(self, person: Person) -> bool:
         """Return True if the waiter takes new users and has a free place."""

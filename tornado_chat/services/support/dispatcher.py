@@ -4,9 +4,11 @@ Strategy: one object decides for all processes; it is only called on the loop of
 no concurrent matches. Its state is in ``dispatch_state.py``. A decision takes effect there at once, so that
 the next decision takes it into account, and is stored in the same turn of the loop by an update that takes
 effect only on the version of the conversation that was decided on (``repository.py``). The commit publishes
-the events for users and waiters. A decision that the database refuses is undone and made again; if it is
-unknown whether a decision was committed, the row's next version says so. A new coordinator builds the state
-again from the unfinished conversations.
+the events for users and waiters. A decision that was refused is made again after the row was read back
+(``decisions.py``). A new coordinator builds the state again from the unfinished conversations.
+
+No decision is made without the lease of the coordinator, nor stored after the end of the term in which it was
+made: a process that was suspended may go on long after another process has taken over.
 
 A waiter is *ready* by its own request and *connected* by its sockets; it gets users while it is both. A user
 without a socket is not matched, and gets its position again if it returns within the grace.
@@ -16,13 +18,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+
+from msgspec.structs import replace
 
 from tornado_chat import config
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence
-from tornado_chat.core.errors import ChatError, Conflict, NotFound
+from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unavailable
 from tornado_chat.core.events import (
     ConversationAssigned,
     ConversationEnded,
@@ -35,7 +38,8 @@ from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.leadership.term import Term
-from tornado_chat.services.support.absences import RETRY_SECONDS, Absences
+from tornado_chat.services.support.absences import Absences
+from tornado_chat.services.support.decisions import Decisions
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
 from tornado_chat.services.support.queue_positions import QueuePositions
 from tornado_chat.services.support.repository import ConversationStore
@@ -54,6 +58,8 @@ class Dispatcher:
     :arg publish: publishes events that are not stored: positions in the queue.
     :arg wait_histogram: measures how long users wait for their first waiter.
     :arg is_certain: returns True if the knowledge of other processes is up to date; until then no grace ends.
+    :arg holds_lease: returns True while this process alone may decide, by its own monotonic clock. It is also
+        called on the writer's thread.
     :arg clock: seconds since 1970.
     :arg make_queue: creates an empty queue with a policy.
     :arg settle_seconds: seconds from ``begin`` in which processes report their users and waiters. Until then
@@ -69,6 +75,7 @@ class Dispatcher:
         policy: QueuePolicy,
         wait_histogram: Histogram,
         is_certain: Callable[[], Awaitable[bool]],
+        holds_lease: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
         make_queue: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
         settle_seconds: float = 0.0,
@@ -79,8 +86,18 @@ class Dispatcher:
         self._publish = publish
         self._wait_histogram = wait_histogram
         self._clock = clock
+        self._holds_lease = holds_lease
         self._state = DispatchState(settings.capacity, policy, make_queue)
         self._term: Term[Conversation] = Term(loop, settle_seconds, self._on_settled)
+        self._decisions = Decisions(
+            loop,
+            repository,
+            self._state,
+            self._term,
+            holds_lease,
+            take_read=self._take_read,
+            on_resolved=self._on_resolved,
+        )
         self._absences = Absences(
             loop,
             settings.rejoin_grace,
@@ -88,6 +105,7 @@ class Dispatcher:
             self._term,
             repository,
             is_certain,
+            may_store=self._decisions.make_fence,
             apply_version=self._apply_version,
             reread=self._reread,
         )
@@ -115,7 +133,7 @@ class Dispatcher:
                 # Without a pause, a coordinator with many conversations would be declared dead.
                 await asyncio.sleep(0)
         for row in buffered:
-            self._apply_version(row)
+            self._take_published(row)
         if self._term.has_settled:  # immediately: there is no other process to report
             self._on_settled()
 
@@ -129,19 +147,18 @@ class Dispatcher:
 
         :raises Unavailable: the database is away.
         """
-        known = set(self._state.cases)
+        term, cases = self._term.number, self._state.cases
         versions = await self._repository.change_counts()
-        outdated = [id for id in known if id not in versions]
-        for id, changes in versions.items():
-            case = self._state.cases.get(id)
-            if case is None or case.row.changes < changes:
-                outdated.append(id)
+        outdated = [id for id in cases if id not in versions]
+        outdated += [
+            id for id, changes in versions.items() if id not in cases or cases[id].row.changes < changes
+        ]
         for chunk in chunks(outdated, CHUNK_ROWS):
-            for row in await self._repository.find_many(chunk):
-                if row.id in self._state.cases:
-                    self._apply_version(row)
-                elif self._term.is_running and row.open and row.id not in known:
-                    self._absences.await_user(self._add(row))
+            rows = {row.id: row for row in await self._repository.find_many(chunk)}
+            if self._term.number != term or not self._term.is_running:
+                return  # the next term has read, or reads, all conversations
+            for id in chunk:
+                self._take_read(id, rows.get(id))
 
     def republish(self) -> None:
         """Publish the position of each waiting user again, also if it has not changed."""
@@ -152,13 +169,23 @@ class Dispatcher:
     def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
         """Use other settings and another policy from now on, also for users that are waiting already.
 
-        A waiter with more users than the new capacity keeps them; a running grace keeps its length.
+        A waiter with more users than the new capacity keeps them; a running grace keeps its length. If
+        ``policy`` fails to rank the waiting users, its error is raised and nothing has changed.
         """
+        self._state.reconfigure(settings.capacity, policy, self._loop.time())
         self._settings = settings
         self._absences.grace_seconds = settings.rejoin_grace
         self._positions.interval = settings.queue_interval
-        self._state.reconfigure(settings.capacity, policy, self._loop.time())
-        self._match()
+        self._loop.call_soon(self._match)  # not here, as a policy that fails must not stop a reload
+
+    @property
+    def policy(self) -> QueuePolicy:
+        """The policy in use."""
+        return self._state.policy
+
+    def check_policy(self, policy: QueuePolicy) -> None:
+        """Let ``policy`` rank the waiting users, and change nothing. Raises the error of ``policy``."""
+        self._state.queue.check_policy(policy)
 
     # --- presence reports ---
 
@@ -199,6 +226,7 @@ class Dispatcher:
         waiter.claims = fact.claims
         waiter.name = fact.name or waiter.name
         waiter.processes.add(process)
+        (waiter.silent_processes.discard if fact.answers else waiter.silent_processes.add)(process)
         self._state.update_waiter(waiter, now)
         self._match()
 
@@ -208,6 +236,7 @@ class Dispatcher:
         if waiter is None or process not in waiter.processes:
             return
         waiter.processes.discard(process)
+        waiter.silent_processes.discard(process)
         if not waiter.processes:
             self._state.update_waiter(waiter, self._loop.time())
             self._absences.await_waiter(waiter)
@@ -219,6 +248,7 @@ class Dispatcher:
 
         :raises NotFound: the target is unknown, is not ready or has no free place.
         :raises Conflict: the user is not served by the source any more.
+        :raises Unavailable: this process does not coordinate any more, or the transfer was not stored.
         """
         case = self._state.cases.get(request.conversation_id)
         if case is not None and case.row.waiter == request.target != request.source:
@@ -228,17 +258,10 @@ class Dispatcher:
             raise NotFound("no_such_waiter", id=request.target.id)
         if case is None or case.row.waiter != request.source or case.decision is not None:
             raise Conflict("no_conversation")
+        if not self._holds_lease():
+            raise Unavailable("no_coordinator")
         decision = self._state.decide_transfer(case, target, transfer_reason(request.source))
-        try:
-            await self._repository.transfer(
-                decision.row, target.person, target.name, target.address, decision.reason
-            )
-        except Conflict:
-            await self._reread(case)
-            raise
-        finally:
-            self._resolve(decision)
-            self._loop.call_soon(self._requeue, case)  # so that a failing policy does not fail the transfer
+        await self._decisions.transfer(decision)
 
     # --- committed changes, of this process or others ---
 
@@ -249,9 +272,37 @@ class Dispatcher:
         if not isinstance(event, ConversationAssigned | ConversationEnded | ConversationRequeued):
             return
         if self._term.is_running:
-            self._apply_version(event.conversation)
+            self._take_published(event.conversation)
         else:
             self._term.buffer(event.conversation)
+
+    def _take_published(self, row: Conversation) -> None:
+        """Apply a version from an event. The event of a conversation that is unknown here may be late.
+
+        So its place is held at once, and the row is read: the conversation may have ended before this term.
+        """
+        is_known = row.id in self._state.cases
+        self._take(row)
+        case = self._state.cases.get(row.id)
+        if case is not None and not is_known:
+            self._tasks.spawn(self._reread(case))
+
+    def _take(self, row: Conversation) -> None:
+        """Apply a version of a conversation that may be unknown here. An end is remembered in any case."""
+        if row.id in self._state.cases or row.state is ConversationState.ENDED:
+            self._apply_version(row)
+        elif not self._state.has_ended(row.id):  # else ``row`` was read before the end
+            self._absences.await_user(self._add(row))
+
+    def _take_read(self, conversation_id: int, row: Conversation | None) -> None:
+        """Apply what was read of a conversation; None if it was deleted, as by an erasure."""
+        case = self._state.cases.get(conversation_id)
+        if row is not None:
+            self._take(row)
+        elif case is not None:
+            self._apply_version(
+                replace(case.row, state=ConversationState.ENDED, changes=case.row.changes + 1)
+            )
 
     # --- views ---
 
@@ -291,72 +342,31 @@ class Dispatcher:
         if not self._term.has_settled:
             return
         state = self._state
-        for decision in state.match():
-            self._store(decision)
-        if len(state.queue):
-            self._positions.changed()
-            if self._rematch_timer is None and state.queue.has_passed_over:
-                self._rematch_timer = self._loop.call_later(REMATCH_SECONDS, self._rematch)
+        is_leading = self._holds_lease()
+        try:
+            if is_leading:
+                for decision in state.match():
+                    self._decisions.assign(decision)
+        finally:  # the policy may have failed
+            if len(state.queue):
+                self._positions.changed()
+                if self._rematch_timer is None and (state.queue.has_passed_over or not is_leading):
+                    self._rematch_timer = self._loop.call_later(REMATCH_SECONDS, self._rematch)
 
     def _rematch(self) -> None:
-        """Match again: a policy may choose differently as time goes by, without any other change."""
+        """Match again: the policy may choose differently as time goes by, or the lease is held again."""
         self._rematch_timer = None
         self._match()
 
-    def _store(self, decision: Decision) -> None:
-        waiter = decision.waiter
-        try:
-            stored = self._repository.assign(
-                decision.row, waiter.person, waiter.name, waiter.address, decision.reason
-            )
-        except ChatError as error:
-            self._on_not_stored(decision, error)
-        else:
-            stored.add_done_callback(partial(self._on_stored, decision))
-
-    def _on_stored(self, decision: Decision, stored: asyncio.Future[Conversation]) -> None:
-        error = None if stored.cancelled() else stored.exception()
-        if error is None:
-            self._resolve(decision)
-            if decision.case.row.state is ConversationState.WAITING:  # the waiter was lost meanwhile
-                self._requeue(decision.case)
-        elif isinstance(error, Conflict):
-            self._tasks.spawn(self._on_conflict(decision, error))
-        else:
-            self._on_not_stored(decision, error)
-
-    async def _on_conflict(self, decision: Decision, error: Conflict) -> None:
-        """Undo a decision that was refused: the conversation has ended or has a newer version."""
-        await self._reread(decision.case)
-        if decision.case.row is decision.row:  # it could not be read: the same decision would fail again
-            self._on_not_stored(decision, error)
-        else:
-            self._resolve(decision)
-            self._requeue(decision.case)
-
-    def _on_not_stored(self, decision: Decision, error: BaseException) -> None:
-        case = decision.case
-        log.warning(
-            "a match could not be stored, trying again: %s", error, extra=fields(conversation=case.row.id)
-        )
-        case.postponed = True
-        self._resolve(decision)
-        self._loop.call_later(RETRY_SECONDS, self._end_postponement, case)
-
-    def _end_postponement(self, case: Case) -> None:
-        case.postponed = False
-        self._requeue(case)
-
-    def _requeue(self, case: Case) -> None:
-        """Queue the user again after a decision that was not stored, if the user still waits."""
-        if self._state.is_current(case) and case.processes:
-            self._state.enqueue(case)
-        self._match()
-
-    def _resolve(self, decision: Decision) -> None:
-        self._state.resolve(decision)
+    def _on_resolved(self, decision: Decision) -> None:
+        """Queue the user again if it still waits: the decision was not stored, or the waiter is lost."""
         if not decision.waiter.processes:
             self._absences.forget_if_idle(decision.waiter)
+        case = decision.case
+        if self._state.is_current(case) and case.processes:
+            self._state.enqueue(case)
+        if case.row.waiter != decision.waiter.person:  # the waiter's place is free
+            self._loop.call_soon(self._match)  # so that a failing policy does not fail the caller
 
     # --- conversations ---
 
@@ -369,6 +379,7 @@ class Dispatcher:
     def _apply_version(self, row: Conversation) -> None:
         """Apply a version of a conversation and its consequences; a version that is not newer is ignored."""
         case, now = self._state.cases.get(row.id), self._loop.time()
+        was_queued, held = row.id in self._state.queue, () if case is None else case.places
         before = self._state.apply_version(row, now)
         if case is None or before is None:
             return
@@ -379,14 +390,12 @@ class Dispatcher:
                 self._wait(case)
         elif row.waiter != before.waiter:
             self._on_assigned(case, before, now)
-        if before.waiter is None:
-            if case.decision is None:  # the user has left the queue
-                self._positions.changed()
-            elif row.state is ConversationState.ENDED:
-                self._loop.call_soon(self._match)  # the place that the decision held is free
-        elif row.waiter != before.waiter or row.state is ConversationState.ENDED:
-            self._absences.forget_if_idle(self._state.waiters[before.waiter])
-            self._loop.call_soon(self._match)  # the place of the user is free
+        if was_queued:
+            self._positions.changed()
+        for person in held:
+            if person not in case.places:  # a place of this waiter is free
+                self._absences.forget_if_idle(self._state.waiters[person])
+                self._loop.call_soon(self._match)
 
     def _on_assigned(self, case: Case, before: Conversation, now: float) -> None:
         row = case.row
@@ -413,10 +422,12 @@ class Dispatcher:
     async def _reread(self, case: Case) -> None:
         """Read a conversation again whose known version is outdated."""
         try:
-            for row in await self._repository.find_many([case.row.id]):
-                self._apply_version(row)
+            rows = await self._repository.find_many([case.row.id])
         except ChatError as error:
             log.warning("a conversation could not be read: %s", error, extra=fields(conversation=case.row.id))
+        else:
+            if self._state.is_current(case):
+                self._take_read(case.row.id, next(iter(rows), None))
 
     # --- positions ---
 
@@ -433,7 +444,7 @@ class Dispatcher:
     def _publish_position(self, case: Case) -> None:
         if case.row.id in self._state.queue:
             self._positions.publish(case, self._state.queue.position(case.row.id))
-        else:  # decided or postponed: the position is published if the user returns to the queue
+        else:  # decided: the position is published if the user returns to the queue
             case.published_position = 0
 
     def _on_settled(self) -> None:

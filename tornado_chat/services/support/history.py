@@ -1,10 +1,10 @@
 """The earlier support conversations of a user, with the rights to read them."""
 
 from tornado_chat.core.errors import Forbidden, NotFound
-from tornado_chat.core.types import Action, Conversation, Identity, Kind, Message, Person, Role, Thread
+from tornado_chat.core.types import Action, Conversation, Identity, Kind, Message, Page, Person, Role, Thread
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
-from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.messaging.store import MAX_PAGE_BYTES, Store
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage import conversations, messages
 
@@ -39,10 +39,10 @@ class SupportHistory:
         found = await self._store.read(conversations.ended_of, user, before, limit + 1)
         return found[:limit], len(found) > limit
 
-    async def page(
-        self, identity: Identity, conversation_id: int, after: int, limit: int
-    ) -> tuple[list[Message], bool]:
+    async def page(self, identity: Identity, conversation_id: int, after: int, limit: int) -> Page[Message]:
         """Return the messages after the ``seq`` ``after``, oldest first, and whether more exist.
+
+        There may be fewer than ``limit`` if they are large (``MAX_PAGE_BYTES``).
 
         :raises NotFound: there is no such conversation.
         :raises Forbidden: the caller may not read it.
@@ -59,8 +59,7 @@ class SupportHistory:
         ):
             raise Forbidden("not_your_user", to=conversation.user.id)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
-        found = await self._store.read(messages.after, thread, after, limit + 1)
-        return found[:limit], len(found) > limit
+        return await self._store.read(messages.page_after, thread, after, limit, MAX_PAGE_BYTES)
 
     async def _serves(self, identity: Identity, user: Person) -> bool:
         return identity.person.role in HOST_ROLES or await self._support.serves(identity.person, user)

@@ -9,7 +9,8 @@ not decide on queue and matches: it reports the users and waiters that are conne
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from tornado_chat import config
@@ -22,7 +23,6 @@ from tornado_chat.cluster.facts import (
     queue_key,
     waiter_key,
 )
-from tornado_chat.core.close_codes import REPLACED
 from tornado_chat.core.errors import ChatError, Conflict
 from tornado_chat.core.events import (
     ConversationAssigned,
@@ -30,9 +30,9 @@ from tornado_chat.core.events import (
     ConversationRequeued,
     Event,
     QueuePositionChanged,
-    WaiterReplaced,
 )
 from tornado_chat.core.types import Action, Conversation, ConversationState, Person, Role
+from tornado_chat.delivery.answer_watch import AnswerWatch
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.auth.access import AccessControl
@@ -40,6 +40,7 @@ from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store, read_in_chunks
 from tornado_chat.services.support.connections import SocketNotifier, SupportConnection, UserConversation
 from tornado_chat.services.support.repository import ConversationRepository
+from tornado_chat.services.support.sign_ins import WaiterSignIns
 from tornado_chat.storage import conversations
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,23 @@ class LocalWaiter:
         self.name: str | None = None
         self.claims: Mapping[str, Any] = {}
         self.ready = False
-        self.connections: dict[SupportConnection, None] = {}
+        self.connections: dict[SupportConnection, AnswerWatch] = {}
         self.rows: dict[int, Conversation] = {}
 
     @property
+    def is_answering(self) -> bool:
+        """True if a connection answers its pings; see ``AnswerWatch``."""
+        return any(watch.is_answering for watch in self.connections.values())
+
+    @property
     def presence(self) -> WaiterPresence:
-        return WaiterPresence(self.person, self.ready, self.name, self.address, self.claims)
+        return WaiterPresence(
+            self.person, self.ready, self.name, self.address, self.claims, self.is_answering
+        )
+
+
+def _allow() -> None:
+    """Allow a new conversation."""
 
 
 class LocalConversations:
@@ -95,6 +107,7 @@ class LocalConversations:
         self._bus = bus
         self._access_control = access_control
         self._coordinator_client = coordinator_client
+        self._sign_ins = WaiterSignIns(bus)
         self._notifier = SocketNotifier(hub, receipts, store, self.apply_version, BackgroundTasks(loop))
         self._user_conversations: dict[Person, UserConversation] = {}
         self._local_waiters: dict[Person, LocalWaiter] = {}
@@ -113,12 +126,19 @@ class LocalConversations:
 
     # --- connecting and leaving ---
 
-    async def attach_user(self, connection: SupportConnection, *, resume: bool = False) -> bool:
+    async def attach_user(
+        self,
+        connection: SupportConnection,
+        *,
+        resume: bool = False,
+        before_new: Callable[[], None] = _allow,
+    ) -> bool:
         """Connect a user with its unfinished conversation; if there is none, with a new one in the queue.
 
         Returns False, and does not connect, if ``resume`` is set and there is no unfinished conversation.
 
         :arg resume: do not create a conversation.
+        :arg before_new: called before a conversation is created; the errors that it raises are raised.
         :raises Unavailable: the queue could not be joined; nothing has changed.
         :raises Forbidden: a plugin does not let the user join the queue.
         """
@@ -137,7 +157,7 @@ class LocalConversations:
                     continue  # the conversation ended while this call waited for the lock
                 if user_conversation.conversation is None:
                     try:
-                        user_conversation.conversation = await self._open(connection)
+                        user_conversation.conversation = await self._open(connection, before_new)
                     except BaseException:
                         del self._user_conversations[person]
                         raise
@@ -175,8 +195,11 @@ class LocalConversations:
         waiter.ready = ready
         waiter.claims = connection.identity.claims
         waiter.name = connection.identity.name or waiter.name
-        waiter.connections[connection] = None
         if is_new:
+            waiter.connections[connection] = watch = AnswerWatch(
+                connection.socket_stream, self._loop, partial(self._on_answering_changed, waiter)
+            )
+            connection.socket_stream.ping_watch = watch
             try:
                 await self._subscribe(connection)
                 for row in await self._store.look_up(conversations.active_of_waiter, connection.person):
@@ -199,6 +222,7 @@ class LocalConversations:
         """
         if self._is_stopping:
             return
+        self._sign_ins.remove(connection)
         user_conversation = connection.user_conversation
         if user_conversation is not None and connection in user_conversation.connections:
             del user_conversation.connections[connection]
@@ -216,15 +240,21 @@ class LocalConversations:
                 for row in waiter.rows.values():
                     self._holders.pop(row.id, None)
                     self._log_away(row, connection)
+            elif not waiter.is_answering:
+                self._coordinator_client.report(waiter.presence)
 
-    def sign_in(self, connection: SupportConnection) -> None:
+    async def sign_in(self, connection: SupportConnection) -> None:
         """Replace the waiter's other connections by a new one, among those with the feature ``kickout``."""
-        if connection.person.role is Role.WAITER and "kickout" in connection.features:
-            self._bus.publish(WaiterReplaced(connection.person, connection.socket_stream.conn))
+        await self._sign_ins.add(connection)
+        if connection.socket_stream.closed:  # it closed during this call
+            self._sign_ins.remove(connection)
 
     async def end(self, conversation: Conversation, gone: Person) -> None:
-        """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect."""
-        await self._repository.end(conversation.id, gone)
+        """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect.
+
+        :raises Conflict: ``gone`` is not in the conversation any more.
+        """
+        await self._repository.leave(conversation, gone)
 
     def conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         """Return the conversation that a request of the client refers to.
@@ -251,7 +281,7 @@ class LocalConversations:
         ConversationEnded,
         ConversationRequeued,
         QueuePositionChanged,
-        WaiterReplaced,
+        *WaiterSignIns.events,
     )
 
     def on_event(self, event: Event) -> None:
@@ -263,8 +293,8 @@ class LocalConversations:
             self.apply_version(event.conversation)
         elif isinstance(event, QueuePositionChanged):
             self._on_position(event)
-        elif isinstance(event, WaiterReplaced):
-            self._replace(event)
+        else:
+            self._sign_ins.on_event(event)
 
     def _on_position(self, event: QueuePositionChanged) -> None:
         self.apply_version(event.conversation)
@@ -278,13 +308,6 @@ class LocalConversations:
             if has_moved or connection in user_conversation.awaiting_position:
                 self._notifier.show_position(connection, row, event.place)
         user_conversation.awaiting_position.clear()
-
-    def _replace(self, event: WaiterReplaced) -> None:
-        waiter = self._local_waiters.get(event.waiter)
-        for other in list(waiter.connections) if waiter else ():
-            if "kickout" in other.features and other.socket_stream.conn != event.conn:
-                other.view.show_replacement()
-                other.socket_stream.close(*REPLACED)
 
     def apply_version(self, row: Conversation, *, is_new: bool = False) -> None:
         """Notify the connections of the differences to the last version. An older version is ignored.
@@ -318,6 +341,7 @@ class LocalConversations:
 
         :raises Unavailable: the database is away.
         """
+        self._sign_ins.republish()
         ids = [each.row.id for each in self._user_conversations.values() if each.conversation is not None]
         ids += [row_id for waiter in self._local_waiters.values() for row_id in waiter.rows]
         async for row in read_in_chunks(self._store, conversations.find_many, ids):
@@ -357,6 +381,7 @@ class LocalConversations:
             for connection in waiter.connections:
                 if row.id not in connection.shown:
                     self._notifier.show_user(connection, row, is_new=is_new)
+                    connection.socket_stream.ping(self._loop.time())  # is the waiter still there?
         elif known is not None:
             del waiter.rows[row.id]
             if self._holders.get(row.id) is waiter:
@@ -365,7 +390,18 @@ class LocalConversations:
                 if row.id in connection.shown:
                     self._notifier.notify_departure(connection, row)
 
-    async def _open(self, connection: SupportConnection) -> Conversation:
+    def _on_answering_changed(self, waiter: LocalWaiter) -> None:
+        """Report whether the waiter takes new users: a waiter that answers no ping does not."""
+        if self._local_waiters.get(waiter.person) is not waiter:
+            return
+        is_answering = waiter.is_answering
+        log.info(
+            "answers again" if is_answering else "does not answer",
+            extra=fields(role=waiter.person.role.value, id=waiter.person.id),
+        )
+        self._coordinator_client.report(waiter.presence)
+
+    async def _open(self, connection: SupportConnection, before_new: Callable[[], None]) -> Conversation:
         """Return the user's unfinished conversation, a new one if it has none."""
         identity, claims = connection.identity, {}
         for claim in self._settings.queue_claims:
@@ -377,6 +413,7 @@ class LocalConversations:
             # answered in the order of the calls, so users that come at the same time keep their order.
             row = await self._repository.find_unfinished(connection.person)
             if row is None:
+                before_new()
                 row = await self._repository.join(
                     connection.person, identity.name, connection.address, claims
                 )

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
+from tornado_chat.aio.periodic import FailureLog
+
 HEAD_LENGTH = 100  # users at the head of the queue, whose positions are published in every round
 CHUNK_LENGTH = HEAD_LENGTH // 2  # users of each later band whose positions are published in a round
 
@@ -50,6 +52,7 @@ class QueuePositions(Generic[U]):
         self._is_dirty = False
         self._is_stopped = False
         self._round = 0
+        self._failures = FailureLog("the publication of queue positions")
 
     def changed(self) -> None:
         """Start the rounds: a user joined or left the queue or was matched, so other positions may differ."""
@@ -77,10 +80,15 @@ class QueuePositions(Generic[U]):
             await asyncio.sleep(self.interval)
             self._round += 1
             quiet_rounds += 1
-            self._publish_changes(0, HEAD_LENGTH)
-            for start, chunks in self._bands():
-                at = start + self._round % chunks * CHUNK_LENGTH
-                self._publish_changes(at, at + CHUNK_LENGTH)
+            try:
+                self._publish_changes(0, HEAD_LENGTH)
+                for start, chunks in self._bands():
+                    at = start + self._round % chunks * CHUNK_LENGTH
+                    self._publish_changes(at, at + CHUNK_LENGTH)
+            except Exception:
+                self._failures.on_failure()
+            else:
+                self._failures.on_success()
 
     def _bands(self) -> list[tuple[int, int]]:
         """Return the start index and the number of chunks of each band after the head."""

@@ -4,22 +4,31 @@ No other module of ``support`` commits a change of their state; ``service.py`` s
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.types import Conversation, Person
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.support.dispatch_state import Decision
 from tornado_chat.storage import conversations
+from tornado_chat.storage.writer import Transaction
+
+MayStore = Callable[[], bool]
+"""Returns True as long as a decision may be stored; called on the writer's thread."""
 
 
 class ConversationStore(Protocol):
     """The interface of the repository for the dispatcher.
 
-    A change is published to ``Dispatcher.on_event`` before its future is done. The changes of a ``row`` take
-    effect only if that version of the conversation is still the stored version; else the future's error is
-    ``Conflict``. All methods fail with ``Unavailable`` while the database is away; a change may also raise it
-    immediately, if the server is overloaded.
+    A change is published to ``Dispatcher.on_event`` before its future is done. It takes effect only if its
+    row is still the stored version of the conversation, and is in the state that the method names; else the
+    future's error is ``Conflict``. All methods fail with ``Unavailable`` while the database is away; a change
+    may also raise it immediately, if the server is overloaded.
+
+    ``may_store`` is called in the transaction, on the writer's thread: if it returns False, the coordinator's
+    right to decide has ended since the decision, nothing is stored, and the error is ``Unavailable``.
     """
 
     async def unfinished(self) -> list[Conversation]:
@@ -34,24 +43,28 @@ class ConversationStore(Protocol):
         """Return the existing conversations among ``ids``."""
         ...
 
-    def assign(
-        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
-    ) -> asyncio.Future[Conversation]:
-        """Assign a waiting user to a waiter. Fails with ``Conflict`` also if the user does not wait."""
+    def read_back(self, conversation_id: int) -> asyncio.Future[list[Conversation]]:
+        """Return the stored version of a conversation, an empty list if it was deleted.
+
+        It is read after all earlier changes of this process have been committed or refused, also those whose
+        commit was in doubt.
+        """
         ...
 
-    def transfer(
-        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
-    ) -> asyncio.Future[Conversation]:
-        """Transfer the user of an active conversation to another waiter, else fail with ``Conflict``."""
+    def assign(self, decision: Decision, may_store: MayStore) -> asyncio.Future[Conversation]:
+        """Assign a waiting user to a waiter."""
         ...
 
-    def requeue(self, row: Conversation) -> asyncio.Future[Conversation]:
-        """Return the user of an active conversation to the head of the queue, else fail with ``Conflict``."""
+    def transfer(self, decision: Decision, may_store: MayStore) -> asyncio.Future[Conversation]:
+        """Transfer the user of an active conversation to another waiter."""
         ...
 
-    def end(self, conversation_id: int, gone: Person) -> asyncio.Future[Conversation]:
-        """End a conversation because ``gone`` has left for good. Ending it twice has no effect."""
+    def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        """Return the user of an active conversation to the head of the queue."""
+        ...
+
+    def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        """End an unfinished conversation whose user has not returned in time."""
         ...
 
 
@@ -78,6 +91,15 @@ class ConversationRepository:
             partial(conversations.join, user=user, name=name, uuid=address, claims=claims)
         )
 
+    def leave(self, conversation: Conversation, gone: Person) -> asyncio.Future[Conversation]:
+        """End a conversation because ``gone`` has left for good. Ending it twice has no effect.
+
+        The future's error is ``Conflict`` if ``gone`` is not in the conversation any more.
+        """
+        return self._store.write(
+            lambda tx: conversations.leave(tx, conversation.id, gone), conversation.thread
+        )
+
     # --- for the dispatcher ---
 
     async def unfinished(self) -> list[Conversation]:
@@ -89,27 +111,41 @@ class ConversationRepository:
     async def find_many(self, ids: Sequence[int]) -> list[Conversation]:
         return await self._store.read(conversations.find_many, ids)
 
-    def assign(
-        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
+    def read_back(self, conversation_id: int) -> asyncio.Future[list[Conversation]]:
+        return self._store.write(lambda tx: conversations.find_many(tx.database, [conversation_id]))
+
+    def assign(self, decision: Decision, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._give(conversations.assign, decision, may_store)
+
+    def transfer(self, decision: Decision, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._give(conversations.transfer, decision, may_store)
+
+    def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._change(row, partial(conversations.requeue, conversation=row), may_store)
+
+    def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._change(row, partial(conversations.end_abandoned, conversation=row), may_store)
+
+    def _give(
+        self, give: Callable[..., Conversation], decision: Decision, may_store: MayStore
     ) -> asyncio.Future[Conversation]:
-        return self._store.write(
-            partial(
-                conversations.assign,
-                conversation=row,
-                waiter=waiter,
-                waiter_name=name,
-                waiter_uuid=address,
-                reason=reason,
-            )
+        row, waiter = decision.row, decision.waiter
+        work = partial(
+            give,
+            conversation=row,
+            waiter=waiter.person,
+            waiter_name=waiter.name,
+            waiter_uuid=waiter.address,
+            reason=decision.reason,
         )
+        return self._change(row, work, may_store)
 
-    def transfer(
-        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
+    def _change(
+        self, row: Conversation, change: Callable[[Transaction], Conversation], may_store: MayStore
     ) -> asyncio.Future[Conversation]:
-        return self._store.write(lambda tx: conversations.transfer(tx, row, waiter, name, address, reason))
+        def work(tx: Transaction) -> Conversation:
+            if not may_store():
+                raise Unavailable("no_coordinator")
+            return change(tx)
 
-    def requeue(self, row: Conversation) -> asyncio.Future[Conversation]:
-        return self._store.write(lambda tx: conversations.requeue(tx, row))
-
-    def end(self, conversation_id: int, gone: Person) -> asyncio.Future[Conversation]:
-        return self._store.write(lambda tx: conversations.end(tx, conversation_id, gone))
+        return self._store.write(work, row.thread)

@@ -10,7 +10,7 @@ from tornado_chat.aio.deferred import Deferred
 from tornado_chat.cluster.facts import CoordinatorClient, SupportStatusRequest, TransferRequest
 from tornado_chat.core.errors import Conflict
 from tornado_chat.core.events import Event, TypingChanged
-from tornado_chat.core.types import AppendResult, Conversation, ConversationState, Message, Person, Role
+from tornado_chat.core.types import AppendResult, Conversation, ConversationState, Message, Page, Person, Role
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.store import Store, retrieve_exception
 from tornado_chat.services.support.connections import SupportConnection
@@ -104,17 +104,23 @@ class Support:
         done.add_done_callback(retrieve_exception)
 
     async def history(
-        self, connection: SupportConnection, address: str | None, before: int | None, limit: int
-    ) -> tuple[Conversation, list[Message], bool]:
-        """Return a conversation, a page of its messages, oldest first, and whether older messages exist.
+        self,
+        connection: SupportConnection,
+        address: str | None,
+        before: int | None,
+        limit: int,
+        max_bytes: int,
+    ) -> tuple[Conversation, Page[Message]]:
+        """Return a conversation and a page of its messages, as ``messages.page_before``.
 
         A user without an unfinished conversation gets the last one, whose end the user may not have seen.
 
         :raises Conflict: the user never had a conversation, or the calling waiter does not serve the user.
         """
         conversation = await self._conversation_of(connection, address)
-        found = await self._store.read(messages.before, conversation.thread, before, limit + 1)
-        return conversation, found[-limit:], len(found) > limit
+        return conversation, await self._store.read(
+            messages.page_before, conversation.thread, before, limit, max_bytes
+        )
 
     async def rate(self, connection: SupportConnection, stars: int, feedback: str | None) -> None:
         """Rate the user's latest conversation, which may have ended.
@@ -125,7 +131,9 @@ class Support:
         if conversation is None:
             raise Conflict("no_conversation")
         conversation_id = conversation.id
-        await self._store.write(lambda tx: conversations.rate(tx, conversation_id, stars, feedback))
+        await self._store.write(
+            lambda tx: conversations.rate(tx, conversation_id, stars, feedback), conversation.thread
+        )
 
     # --- status ---
 

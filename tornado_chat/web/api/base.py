@@ -2,22 +2,35 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
-from tornado_chat.core.errors import ChatError, Forbidden, NotFound, Unavailable
+from tornado_chat.core.errors import ChatError, Forbidden, NotFound, TooFast, Unavailable
+from tornado_chat.core.numbers import is_number
 from tornado_chat.core.types import Identity, Role
+from tornado_chat.observability.logs import described, fields
 from tornado_chat.services.container import Services
 from tornado_chat.web.api.operations import allow_header, requested_operation
 from tornado_chat.web.api.schemas import PageQuery, Problem
+from tornado_chat.web.http.open_connections import abort, connection_of
 from tornado_chat.web.http.origins import AllowedOrigins
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.parsing import parse
 
 T = TypeVar("T")
+
+TOO_MANY_ANSWERS = TooFast("too_many_answers", retry_after=5)
+"""An example of the error that ``finish_large`` and ``begin_large_answer`` raise, for the documentation."""
+
+LARGE_ANSWER_BYTES = 64 * 1024
+"""Answers above this size count as large (``[limits] answers_per_person``)."""
+
+READING_METHODS = ("GET", "HEAD", "OPTIONS")
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +40,7 @@ class ApiHandler(RequestHandler):
 
     def initialize(self, services: Services, origins: AllowedOrigins) -> None:
         self.services = services
+        self._person_key: str | None = None
         self._origins = origins
 
     # --- for subclasses ---
@@ -45,9 +59,26 @@ class ApiHandler(RequestHandler):
         )
         operation = requested_operation(self)
         roles = roles or (operation.roles if operation is not None else ())
+        connection = connection_of(self.request)
+        if connection is not None:
+            connection.release()
+        self._person_key = identity.person.key
         if roles and identity.person.role not in roles:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
+        if self.request.method not in READING_METHODS:
+            self.count_write(identity)
         return identity
+
+    def count_write(self, identity: Identity | None) -> None:
+        """Count this request towards the limits of a client. :arg identity: None: there is no token.
+
+        :raises TooFast: the client has reached a limit.
+        """
+        self.services.client_limits.require_request(identity, self.client_address, len(self.request.body))
+
+    @property
+    def client_address(self) -> str:
+        return self.request.remote_ip or ""
 
     def body(self, decoder: msgspec.json.Decoder[T]) -> T:
         """Parse the request body.
@@ -55,6 +86,16 @@ class ApiHandler(RequestHandler):
         :raises Malformed: the body does not match ``decoder``.
         """
         return parse(decoder, self.request.body)
+
+    def path_number(self, text: str) -> int:
+        """Return the number in the path, which matched ``NUMBER_PATTERN``.
+
+        :raises NotFound: nothing can have this number.
+        """
+        number = int(text)
+        if not is_number(number):
+            raise NotFound("no_such_page")
+        return number
 
     def cursor(self) -> tuple[int, int]:
         """Return the query parameters ``after`` and ``limit``."""
@@ -64,7 +105,60 @@ class ApiHandler(RequestHandler):
     def respond(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(msgspec.json.encode(value))
+        self.finish_large(msgspec.json.encode(value))
+
+    def finish_large(self, body: bytes) -> None:
+        """Send ``body``; if it is large, it counts until the client has taken it.
+
+        :raises TooFast: the caller has too many large answers under way.
+        """
+        if len(body) <= LARGE_ANSWER_BYTES:
+            self.finish(body)
+            return
+        end = self.begin_large_answer()
+        self.finish(body).add_done_callback(lambda _: end())
+
+    def begin_large_answer(self) -> Callable[[], None]:
+        """Count a large answer; the returned function ends it.
+
+        :raises TooFast: the caller has too many large answers under way.
+        """
+        answers = self.services.connection_limits.large_answers
+        return answers.begin(self._person_key, self.client_address)
+
+    async def stream(self, parts: AsyncIterator[str]) -> None:
+        """Send ``parts``, each as soon as the client has taken the one before.
+
+        An error cuts the connection off, because the client must not take a part for the whole.
+        """
+        try:
+            async for part in parts:
+                self.write(part)
+                await self.flush()
+        except StreamClosedError:
+            return  # the client has gone, or took nothing for too long
+        except (ChatError, asyncio.CancelledError) as error:
+            log.warning("an answer was cut off: %s", described(error), extra=fields(path=self.request.path))
+            self._cut_off()
+            return
+        except Exception as error:
+            self.log_exception(type(error), error, error.__traceback__)
+            self._cut_off()
+            return
+        finished = self.finish()
+        if self.request.version == "HTTP/1.0":  # without chunks: the end of the connection ends the answer
+            await finished
+            self._close_connection()
+
+    def _cut_off(self) -> None:
+        connection = connection_of(self.request)
+        if connection is not None:
+            abort(connection.stream)
+
+    def _close_connection(self) -> None:
+        connection = connection_of(self.request)
+        if connection is not None:
+            connection.stream.close()
 
     # --- Tornado's side ---
 
@@ -73,12 +167,17 @@ class ApiHandler(RequestHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
 
     def prepare(self) -> None:
+        self.set_cors_headers()
+
+    def set_cors_headers(self) -> None:
+        """Let pages of the allowed origins read the answer (Fetch standard)."""
         origin = self.request.headers.get("Origin")
         if origin is not None and self._origins.is_allowed(origin):
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Vary", "Origin")
             self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type")
             self.set_header("Access-Control-Allow-Methods", "GET, POST")
+            self.set_header("Access-Control-Expose-Headers", "Retry-After")
             self.set_header("Access-Control-Max-Age", "86400")
 
     def options(self, *args: str, **kwargs: str) -> None:
@@ -99,13 +198,11 @@ class ApiHandler(RequestHandler):
             problem.code = "internal"
             problem.detail = "An internal error; the server's log has the details."
         self.set_status(problem.status)
+        self.set_cors_headers()  # Tornado has removed them from the answer
         if problem.status == HTTPStatus.UNAUTHORIZED:
             self.set_header("WWW-Authenticate", "Bearer")
-        wait = error.detail.get("retry_after") if isinstance(error, ChatError) else None
-        if wait is None and isinstance(error, Unavailable):
-            wait = 5
-        if wait is not None:
-            self.set_header("Retry-After", str(wait))
+        if isinstance(error, TooFast | Unavailable):
+            self.set_header("Retry-After", str(error.retry_after))
         self.set_header("Content-Type", "application/problem+json")
         self.finish(msgspec.json.encode(problem))
 

@@ -7,10 +7,11 @@ import msgspec
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import Forbidden, NotFound, Refused, TooFast
+from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Role
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
-from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
 
 _notify_decoder = msgspec.json.Decoder(schemas.Notify)
@@ -39,15 +40,15 @@ class NotificationsHandler(ApiHandler):
         access="Every role.",
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.Inbox)],
+        errors=[TOO_MANY_ANSWERS],
     )
     async def get(self) -> None:
         """The caller's inbox, oldest first."""
         identity = await self.authenticate()
         after, limit = self.cursor()
-        found = await self.services.notifications.page(identity.person, after, limit + 1)
-        page = found[:limit]
+        page, has_more = await self.services.notifications.page(identity.person, after, limit)
         items = [serializers.notification(item, self.services.times) for item in page]
-        self.respond(schemas.Inbox(items, page[-1].seq if len(found) > limit else None))
+        self.respond(schemas.Inbox(items, page[-1].seq if has_more else None))
 
 
 class ReadHandler(ApiHandler):
@@ -60,7 +61,7 @@ class ReadHandler(ApiHandler):
     )
     async def post(self, notification_id: str) -> None:
         identity = await self.authenticate()
-        read = await self.services.notifications.mark_read(identity.person, int(notification_id))
+        read = await self.services.notifications.mark_read(identity.person, self.path_number(notification_id))
         self.respond(serializers.notification(read, self.services.times))
 
 
@@ -94,7 +95,7 @@ class GuestHandler(ApiHandler):
         errors=[Forbidden("guests_off"), Forbidden("no_guest"), TooFast("too_fast")],
     )
     async def post(self) -> None:
-        """Without a token: creates a guest, if ``[auth] guests`` is on, with a rate limit per client address.
+        """Without a token: creates a guest, if ``[auth] guests`` is on, with a rate limit per client network.
 
         With a valid token of a guest: issues a new token for the same guest, so that a conversation can last
         longer than a token.
@@ -103,13 +104,13 @@ class GuestHandler(ApiHandler):
         if "Authorization" in self.request.headers:
             guest, status = guests.renew_guest(await self.authenticate()), HTTPStatus.OK
         else:
-            guest, status = guests.create_guest(self.request.remote_ip or ""), HTTPStatus.CREATED
+            guest, status = guests.create_guest(self.client_address), HTTPStatus.CREATED
         self.respond(schemas.GuestToken(guest.token, guest.id, guest.expires_in), status)
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/notifications", NotificationsHandler, {}),
-    (r"/api/v1/notifications/(\d{1,18})/read", ReadHandler, {}),
+    (rf"/api/v1/notifications/{NUMBER_PATTERN}/read", ReadHandler, {}),
     (r"/api/v1/support/status", SupportStatusHandler, {}),
     (r"/api/v1/guest", GuestHandler, {}),
 ]

@@ -23,12 +23,25 @@ class Health(msgspec.Struct, frozen=True):
     ok: bool
     problems: Annotated[
         dict[str, str],
-        Meta(description="The problems by component; empty if there are none.", examples=[{}]),
+        Meta(
+            description="The problems by component that prevent serving; empty if there are none.",
+            examples=[{}],
+        ),
+    ]
+    degraded: Annotated[
+        list[str],
+        Meta(
+            description="The components that fail while clients are still served, each with its problem.",
+            examples=[["redis: Connection refused"]],
+        ),
     ]
 
 
 class OpsHandler(PlainHandler):
-    """Answers only clients in ``[web] ops_networks``; a Unix socket counts as 127.0.0.1."""
+    """Answers only clients in ``[web] ops_networks``; a Unix socket counts as 127.0.0.1.
+
+    A request that a proxy has forwarded counts by the client's address, which must be known.
+    """
 
     def initialize(
         self, networks: Networks, readiness: Readiness, status_aggregator: StatusAggregator
@@ -45,12 +58,13 @@ class OpsHandler(PlainHandler):
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish("forbidden: the client is not in [web] ops_networks\n")
 
-    def write_health(self, problems: dict[str, str]) -> None:
+    def write_health(self, problems: dict[str, str], degraded: dict[str, str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
-        self.finish(msgspec.json.encode(Health(not problems, problems)))
+        shown = [f"{part}: {problem}" for part, problem in degraded.items()]
+        self.finish(msgspec.json.encode(Health(not problems, problems, shown)))
 
 
 class HealthHandler(OpsHandler):
@@ -63,11 +77,14 @@ class HealthHandler(OpsHandler):
         responses=[ApiResponse(HTTPStatus.OK, Health), NOT_IN_OPS_NETWORKS],
     )
     async def get(self) -> None:
-        self.write_health({})
+        self.write_health({}, {})
 
 
 class ReadyHandler(OpsHandler):
-    """Status 200 means that the database accepts writes and that the server is not about to stop."""
+    """Status 200 means that the database accepts writes and that the server is not about to stop.
+
+    The list ``degraded`` names what fails while clients are served, as the link to the other processes.
+    """
 
     @operation(
         "get_readiness",
@@ -84,7 +101,7 @@ class ReadyHandler(OpsHandler):
         ],
     )
     async def get(self) -> None:
-        self.write_health(await self._readiness.problems())
+        self.write_health(await self._readiness.problems(), self._readiness.degraded)
 
 
 class MetricsHandler(OpsHandler):

@@ -8,9 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from tornado_chat.core.errors import ChatError, Malformed
+from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number
+from tornado_chat.core.plain_text import MAX_NAME_CHARS, is_person_id
 from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import Person, Role, SessionState
-from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, Number, PersonId, Time
+from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, PersonId, Time
 
 MAX_PAGE_ITEMS = 500
 
@@ -47,6 +49,12 @@ DATA_SCHEMAS = [
 ]
 
 
+def _require_person_ids(*ids: int | str) -> None:
+    """Check ids of people by the rule for those in tokens. :raises ValueError: no token can have one."""
+    if not all(is_person_id(str(id)) for id in ids):
+        raise ValueError(f"an id has 1 to {MAX_NAME_CHARS} printable characters, and no space at its ends")
+
+
 # --- requests ---
 
 
@@ -55,7 +63,12 @@ class OpenSession(msgspec.Struct, frozen=True):
     consultant_id: ConsultantId
     session_id: Annotated[
         Number | None,
-        Meta(description="The number for the new session, chosen by the host; null: the next free number."),
+        Meta(
+            description=(
+                "The number for the new session, which only `service` and `admin` choose; null: the "
+                "server's next number."
+            )
+        ),
     ] = None
     appointment_id: Annotated[
         Number | None, Meta(description="The id of the host's appointment, stored with the session.")
@@ -64,8 +77,15 @@ class OpenSession(msgspec.Struct, frozen=True):
         Name | None, Meta(description="The visitor's name, as the consultant sees it.", examples=["小林"])
     ] = None
     consultant_name: Annotated[
-        Name | None, Meta(description="The consultant's name, as the visitor sees it.", examples=["陈老师"])
+        Name | None,
+        Meta(
+            description="The consultant's name, as the visitor sees it; ignored if the caller is a `user`.",
+            examples=["陈老师"],
+        ),
     ] = None
+
+    def __post_init__(self) -> None:
+        _require_person_ids(self.user_id, self.consultant_id)
 
 
 class CallSupervisor(msgspec.Struct, frozen=True):
@@ -77,8 +97,16 @@ class CallSupervisor(msgspec.Struct, frozen=True):
     ] = None
     record_id: Annotated[
         Number | None,
-        Meta(description="The number for the new record, chosen by the host; null: the next free number."),
+        Meta(
+            description=(
+                "The number for the new record, which only `service` and `admin` choose; null: the server's "
+                "next number."
+            )
+        ),
     ] = None
+
+    def __post_init__(self) -> None:
+        _require_person_ids(self.supervisor_id)
 
 
 class Rating(msgspec.Struct, frozen=True):
@@ -114,6 +142,9 @@ class Notify(msgspec.Struct, frozen=True):
         ),
     ] = None
 
+    def __post_init__(self) -> None:
+        _require_person_ids(self.id)
+
     @property
     def recipient(self) -> Person:
         return Person(Role(self.role), str(self.id))
@@ -136,9 +167,7 @@ class Notify(msgspec.Struct, frozen=True):
 
 
 class PageQuery(msgspec.Struct, frozen=True):
-    after: Annotated[
-        int, Meta(ge=0, le=2**62, description="The `next` of the previous page; 0 for the first page.")
-    ] = 0
+    after: Annotated[Cursor, Meta(description="The `next` of the previous page; 0 for the first page.")] = 0
     limit: Annotated[
         int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The maximum number of items in the page.")
     ] = 100
@@ -147,9 +176,8 @@ class PageQuery(msgspec.Struct, frozen=True):
 class ConversationQuery(msgspec.Struct, frozen=True):
     user: Annotated[str, Meta(min_length=1, max_length=64, description="The user's id.", examples=["1"])]
     before: Annotated[
-        int,
-        Meta(ge=1, le=2**62, description="The `next` of the previous page; leave out for the newest page."),
-    ] = 2**62
+        Number, Meta(description="The `next` of the previous page; leave out for the newest page.")
+    ] = MAX_NUMBER
     limit: Annotated[
         int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The maximum number of items in the page.")
     ] = 100

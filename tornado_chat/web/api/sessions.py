@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 
 from tornado_chat.core.errors import Conflict, Forbidden, NotFound
-from tornado_chat.core.types import Kind, Role, Thread
+from tornado_chat.core.numbers import NUMBER_PATTERN
+from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.web.api import schemas, serializers, transcripts
-from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.counselling import transcript_line
@@ -44,6 +46,7 @@ class SessionsHandler(ApiHandler):
         errors=[
             Forbidden("role_not_allowed", role=Role.WAITER.value),
             Forbidden("only_yourself"),
+            Forbidden("number_by_host", name="session_id"),
             Conflict("session_exists", id=4),
         ],
     )
@@ -53,6 +56,12 @@ class SessionsHandler(ApiHandler):
         """
         identity = await self.authenticate()
         body = self.body(_open_session_decoder)
+        self.services.client_limits.require_opening(
+            Activity.SESSION,
+            identity,
+            self.client_address,
+            Person(Role.CONSULTANT, str(body.consultant_id)),
+        )
         room, created = await self.services.sessions.open(
             identity,
             user_id=str(body.user_id),
@@ -76,7 +85,7 @@ class SessionHandler(ApiHandler):
     )
     async def get(self, session_id: str) -> None:
         identity = await self.authenticate()
-        room = await self.services.sessions.read(identity, Thread(Kind.SESSION, int(session_id)))
+        room = await self.services.sessions.read(identity, Thread(Kind.SESSION, self.path_number(session_id)))
         self.respond(serializers.session(room, self.services.times))
 
 
@@ -90,7 +99,7 @@ class RecordHandler(ApiHandler):
     )
     async def get(self, record_id: str) -> None:
         identity = await self.authenticate()
-        room = await self.services.sessions.read(identity, Thread(Kind.RECORD, int(record_id)))
+        room = await self.services.sessions.read(identity, Thread(Kind.RECORD, self.path_number(record_id)))
         self.respond(serializers.record(room, self.services.times))
 
 
@@ -108,7 +117,12 @@ class SupervisionHandler(ApiHandler):
                 "The record exists already, with the same `record_id` and supervisor.",
             ),
         ],
-        errors=[NOT_YOURS, NO_SESSION, Conflict("session_exists", id=6)],
+        errors=[
+            NOT_YOURS,
+            Forbidden("number_by_host", name="record_id"),
+            NO_SESSION,
+            Conflict("session_exists", id=6),
+        ],
     )
     async def post(self, session_id: str) -> None:
         """Creates a supervision record, the conversation between the consultant and the supervisor. The
@@ -116,9 +130,15 @@ class SupervisionHandler(ApiHandler):
         """
         identity = await self.authenticate()
         body = self.body(_call_supervisor_decoder)
+        self.services.client_limits.require_opening(
+            Activity.SUPERVISION,
+            identity,
+            self.client_address,
+            Person(Role.SUPERVISOR, str(body.supervisor_id)),
+        )
         record, created = await self.services.sessions.call_supervisor(
             identity,
-            int(session_id),
+            self.path_number(session_id),
             supervisor_id=str(body.supervisor_id),
             supervisor_name=body.supervisor_name,
             record_id=body.record_id,
@@ -140,7 +160,7 @@ class EndHandler(ApiHandler):
         sockets. A finished session is not changed.
         """
         identity = await self.authenticate()
-        room = await self.services.sessions.end(identity, int(session_id))
+        room = await self.services.sessions.end(identity, self.path_number(session_id))
         self.respond(serializers.session(room, self.services.times))
 
 
@@ -157,7 +177,9 @@ class RatingHandler(ApiHandler):
         """A new rating replaces an earlier one."""
         identity = await self.authenticate()
         rating = self.body(_rating_decoder)
-        room = await self.services.sessions.rate(identity, int(session_id), rating.rate, rating.feedback)
+        room = await self.services.sessions.rate(
+            identity, self.path_number(session_id), rating.rate, rating.feedback
+        )
         self.respond(serializers.session(room, self.services.times))
 
 
@@ -179,10 +201,10 @@ class SessionMessagesHandler(MessagesHandler):
         access=READERS,
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.MessagePage)],
-        errors=[NOT_YOURS, NO_SESSION],
+        errors=[NOT_YOURS, NO_SESSION, TOO_MANY_ANSWERS],
     )
     async def get(self, session_id: str) -> None:
-        await self.answer_page(Thread(Kind.SESSION, int(session_id)))
+        await self.answer_page(Thread(Kind.SESSION, self.path_number(session_id)))
 
 
 class RecordMessagesHandler(MessagesHandler):
@@ -192,10 +214,10 @@ class RecordMessagesHandler(MessagesHandler):
         access=RECORD_READERS,
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.MessagePage)],
-        errors=[NOT_YOURS, NO_RECORD],
+        errors=[NOT_YOURS, NO_RECORD, TOO_MANY_ANSWERS],
     )
     async def get(self, record_id: str) -> None:
-        await self.answer_page(Thread(Kind.RECORD, int(record_id)))
+        await self.answer_page(Thread(Kind.RECORD, self.path_number(record_id)))
 
 
 class ExportHandler(ApiHandler):
@@ -204,12 +226,16 @@ class ExportHandler(ApiHandler):
     async def answer_file(self, thread: Thread) -> None:
         identity = await self.authenticate()
         render = transcripts.FORMATS[query_parameters(self, schemas.ExportQuery).format]
-        room, messages = await self.services.sessions.transcript(identity, thread)
-        content_type, extension, text = render(room, messages, self.services.times, self.services.language)
-        name = f"{transcripts.FILE_NAMES[thread.kind]}-{thread.id}.{extension}"
-        self.set_header("Content-Type", content_type)
-        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
-        self.finish(text)
+        end = self.begin_large_answer()
+        try:
+            room, chunks = await self.services.sessions.transcript(identity, thread)
+            file = render(room, self.services.times, self.services.language)
+            name = f"{transcripts.FILE_NAMES[thread.kind]}-{thread.id}.{file.extension}"
+            self.set_header("Content-Type", file.content_type)
+            self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+            await self.stream(file.parts(chunks))
+        finally:
+            end()
 
 
 class SessionExportHandler(ExportHandler):
@@ -223,11 +249,11 @@ class SessionExportHandler(ExportHandler):
                 HTTPStatus.OK, {"text/plain": None, "application/json": schemas.Transcript, "text/html": None}
             )
         ],
-        errors=[NOT_YOURS, NO_SESSION],
+        errors=[NOT_YOURS, NO_SESSION, TOO_MANY_ANSWERS],
     )
     async def get(self, session_id: str) -> None:
         """The answer has the header ``Content-Disposition``, so that a browser saves the file."""
-        await self.answer_file(Thread(Kind.SESSION, int(session_id)))
+        await self.answer_file(Thread(Kind.SESSION, self.path_number(session_id)))
 
 
 class RecordExportHandler(ExportHandler):
@@ -242,22 +268,22 @@ class RecordExportHandler(ExportHandler):
                 {"text/plain": None, "application/json": schemas.SupervisionTranscript, "text/html": None},
             )
         ],
-        errors=[NOT_YOURS, NO_RECORD],
+        errors=[NOT_YOURS, NO_RECORD, TOO_MANY_ANSWERS],
     )
     async def get(self, record_id: str) -> None:
         """The formats are those of a session's transcript."""
-        await self.answer_file(Thread(Kind.RECORD, int(record_id)))
+        await self.answer_file(Thread(Kind.RECORD, self.path_number(record_id)))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/sessions", SessionsHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})", SessionHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/supervision", SupervisionHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/end", EndHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/rating", RatingHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/messages", SessionMessagesHandler, {}),
-    (r"/api/v1/supervisions/(\d{1,18})/messages", RecordMessagesHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/export", SessionExportHandler, {}),
-    (r"/api/v1/supervisions/(\d{1,18})", RecordHandler, {}),
-    (r"/api/v1/supervisions/(\d{1,18})/export", RecordExportHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}", SessionHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/supervision", SupervisionHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/end", EndHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/rating", RatingHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/messages", SessionMessagesHandler, {}),
+    (rf"/api/v1/supervisions/{NUMBER_PATTERN}/messages", RecordMessagesHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/export", SessionExportHandler, {}),
+    (rf"/api/v1/supervisions/{NUMBER_PATTERN}", RecordHandler, {}),
+    (rf"/api/v1/supervisions/{NUMBER_PATTERN}/export", RecordExportHandler, {}),
 ]

@@ -15,7 +15,7 @@ from msgspec import Meta
 from tornado_chat.core.errors import ChatError, Forbidden, Malformed, TooFast, Unauthenticated, Unavailable
 from tornado_chat.core.types import StaffAccount
 from tornado_chat.services.auth.passwords import MAX_PASSWORD_CHARS
-from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.api.base import READING_METHODS, ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
 
 SESSION_COOKIE = "tornado-chat-staff"
@@ -72,7 +72,10 @@ _credentials_decoder = msgspec.json.Decoder(Credentials)
 class StaffHandler(ApiHandler):
     """Base class of the handlers that only pages of this server may call."""
 
-    def prepare(self) -> None:  # without the CORS headers of the rest of the API
+    def set_cors_headers(self) -> None:
+        """Set none: no page of another origin may read the answer."""
+
+    def prepare(self) -> None:
         headers = self.request.headers
         site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
         # Browsers omit Sec-Fetch-Site over plain HTTP; a request without both headers is not from a page.
@@ -81,6 +84,8 @@ class StaffHandler(ApiHandler):
             raise Forbidden("other_origin")
         if self.request.method == "POST" and not _is_json(headers.get("Content-Type", "")):
             raise Malformed("bad_shape", reason="the Content-Type must be application/json")
+        if self.request.method not in READING_METHODS:
+            self.count_write(None)
 
     def get_staff_cookie(self, name: str) -> str | None:
         # A GET request has no Origin header. A browser has the prefixed cookie only from HTTPS.
@@ -136,7 +141,7 @@ class StaffSessionHandler(StaffHandler):
         """For the pages of this server only: requests of other origins are refused."""
         body = self.body(_credentials_decoder)
         signed_in = await self.services.accounts.sign_in(
-            body.name, body.password, self.request.remote_ip or "", self.get_staff_cookie(DEVICE_COOKIE)
+            body.name, body.password, self.client_address, self.get_staff_cookie(DEVICE_COOKIE)
         )
         await self.services.accounts.sign_out(self.get_staff_cookie(SESSION_COOKIE))
         self.set_staff_cookie(SESSION_COOKIE, signed_in.secret)

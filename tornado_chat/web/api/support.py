@@ -4,10 +4,11 @@ from http import HTTPStatus
 from typing import Any
 
 from tornado_chat.core.errors import Forbidden, NotFound
+from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Role
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
-from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.support import message_id
@@ -23,7 +24,7 @@ class ConversationsHandler(ApiHandler):
         access=READER_ROLES,
         query=schemas.ConversationQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.ConversationPage)],
-        errors=[NOT_YOURS],
+        errors=[NOT_YOURS, TOO_MANY_ANSWERS],
     )
     async def get(self) -> None:
         """Newest first. A waiter has access to the conversations of the users that are assigned to it now."""
@@ -43,14 +44,14 @@ class MessagesHandler(ApiHandler):
         access=READER_ROLES,
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.SupportMessagePage)],
-        errors=[NOT_YOURS, NotFound("no_such_conversation", id=7)],
+        errors=[NOT_YOURS, NotFound("no_such_conversation", id=7), TOO_MANY_ANSWERS],
     )
     async def get(self, conversation_id: str) -> None:
         """A waiter has access if the user is assigned to it now, or if it had this conversation last."""
         identity = await self.authenticate()
         after, limit = self.cursor()
         page, has_more = await self.services.support_history.page(
-            identity, int(conversation_id), after, limit
+            identity, self.path_number(conversation_id), after, limit
         )
         items = [
             schemas.SupportMessage(
@@ -68,5 +69,5 @@ class MessagesHandler(ApiHandler):
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/support/conversations", ConversationsHandler, {}),
-    (r"/api/v1/support/conversations/(\d{1,18})/messages", MessagesHandler, {}),
+    (rf"/api/v1/support/conversations/{NUMBER_PATTERN}/messages", MessagesHandler, {}),
 ]

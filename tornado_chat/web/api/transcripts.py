@@ -1,57 +1,91 @@
-"""Transcripts of sessions and supervision records as files: for people (txt, html) and programs (json)."""
+"""Transcripts of sessions and supervision records as files: for people (txt, html) and programs (json).
 
-from collections.abc import Callable, Mapping, Sequence
+Strategy: a file is made part by part, so that it is never in memory as a whole.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from tornado.escape import xhtml_escape
 
+from tornado_chat.core.plain_text import escape_controls, indent_lines
 from tornado_chat.core.texts import Language, system_text
 from tornado_chat.core.types import Kind, Message, Room
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.wire.counselling import transcript_line
 from tornado_chat.wire.times import LocalTimes
 
-RenderedTranscript = tuple[str, str, str]
-"""Content type, file name extension, text."""
+CONTINUATION_INDENT = " " * len("2026-11-30 10:00:00  ")
+"""The beginning of further lines of a message: without it they could pass for messages of another person."""
 
 FILE_NAMES: Mapping[Kind, str] = {Kind.SESSION: "session", Kind.RECORD: "supervision"}
 """The first part of the file name by kind of room."""
 
 
-def as_text(
-    room: Room, messages: Sequence[Message], times: LocalTimes, language: Language
-) -> RenderedTranscript:
-    lines = [_title(room, times, language), ""]
-    lines += [f"{_clock(message, times)}  {_name(room, message)}: {message.text}" for message in messages]
-    return "text/plain; charset=utf-8", "txt", "\n".join(lines) + "\n"
+class TranscriptFile(NamedTuple):
+    """A transcript file in parts.
+
+    :ivar extension: of the file name.
+    :ivar head: the text before the messages.
+    :ivar entry: returns the text of a message.
+    :ivar separator: the text between two messages.
+    :ivar tail: the text after the messages.
+    :ivar tail_if_empty: the text after ``head``, if there are no messages.
+    """
+
+    content_type: str
+    extension: str
+    head: str
+    entry: Callable[[Message], str]
+    separator: str
+    tail: str
+    tail_if_empty: str
+
+    async def parts(self, chunks: AsyncIterator[Sequence[Message]]) -> AsyncIterator[str]:
+        """Yield the file: a part for each of the ``chunks``, none of which is empty."""
+        before = self.head
+        async for chunk in chunks:
+            yield before + self.separator.join(map(self.entry, chunk))
+            before = self.separator
+        yield self.head + self.tail_if_empty if before is self.head else self.tail
 
 
-def as_json(
-    room: Room, messages: Sequence[Message], times: LocalTimes, language: Language
-) -> RenderedTranscript:
-    lines = [transcript_line(message, times) for message in messages]
+def as_text(room: Room, times: LocalTimes, language: Language) -> TranscriptFile:
+    def entry(message: Message) -> str:
+        text = indent_lines(message.text, CONTINUATION_INDENT)
+        return f"{_clock(message, times)}  {escape_controls(_name(room, message))}: {text}\n"
+
+    head = f"{_title(room, times, language)}\n\n"
+    return TranscriptFile("text/plain; charset=utf-8", "txt", head, entry, "", "", "")
+
+
+def as_json(room: Room, times: LocalTimes, language: Language) -> TranscriptFile:
     document = (
-        schemas.SupervisionTranscript(serializers.record(room, times), lines)
+        schemas.SupervisionTranscript(serializers.record(room, times), [])
         if room.thread.kind is Kind.RECORD
-        else schemas.Transcript(serializers.session(room, times), lines)
+        else schemas.Transcript(serializers.session(room, times), [])
     )
-    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
-    return "application/json; charset=utf-8", "json", text + "\n"
+
+    def entry(message: Message) -> str:
+        return "\n    " + _pretty(transcript_line(message, times)).replace("\n", "\n    ")
+
+    # "messages" is the last member, and newlines inside texts are escaped.
+    head, tail = _pretty(document).rsplit("]", 1)
+    tail = f"]{tail}\n"
+    return TranscriptFile("application/json; charset=utf-8", "json", head, entry, ",", f"\n  {tail}", tail)
 
 
-def as_html(
-    room: Room, messages: Sequence[Message], times: LocalTimes, language: Language
-) -> RenderedTranscript:
+def as_html(room: Room, times: LocalTimes, language: Language) -> TranscriptFile:
     title = xhtml_escape(_title(room, times, language))
-    rows = "\n".join(
-        f"<dt>{_clock(message, times)} {xhtml_escape(_name(room, message))}</dt>"
-        f"<dd>{xhtml_escape(message.text)}</dd>"
-        for message in messages
-    )
-    return (
-        "text/html; charset=utf-8",
-        "html",
-        f"""<!DOCTYPE html>
+
+    def entry(message: Message) -> str:
+        return (
+            f"<dt>{_clock(message, times)} {xhtml_escape(_name(room, message))}</dt>"
+            f"<dd>{xhtml_escape(message.text)}</dd>"
+        )
+
+    head = f"""<!DOCTYPE html>
 <html lang="{language.replace("_", "-")}">
 <meta charset="utf-8">
 <title>{title}</title>
@@ -62,18 +96,20 @@ dd {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }}
 </style>
 <h1>{title}</h1>
 <dl>
-{rows}
-</dl>
-</html>
-""",
-    )
+"""
+    tail = "\n</dl>\n</html>\n"
+    return TranscriptFile("text/html; charset=utf-8", "html", head, entry, "\n", tail, tail)
 
 
-FORMATS: dict[str, Callable[[Room, Sequence[Message], LocalTimes, Language], RenderedTranscript]] = {
+FORMATS: dict[str, Callable[[Room, LocalTimes, Language], TranscriptFile]] = {
     "txt": as_text,
     "json": as_json,
     "html": as_html,
 }
+
+
+def _pretty(value: msgspec.Struct) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def _title(room: Room, times: LocalTimes, language: Language) -> str:

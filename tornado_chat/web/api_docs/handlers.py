@@ -62,7 +62,7 @@ class DocumentHandler(ApiHandler):
 
     def answer_document(self, document: bytes) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(document)  # Tornado adds the ETag, and answers 304
+        self.finish_large(document)  # Tornado adds the ETag, and answers 304
 
 
 class OpenApiHandler(DocumentHandler):

@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 
 from tornado_chat import config
-from tornado_chat.core.errors import ChatError, Refused
+from tornado_chat.core.errors import ChatError, Refused, TooFast
+from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.texts import ERROR_TEXTS
 from tornado_chat.core.types import Role
+from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api.operations import ApiResponse, Operation, RouteOperation, Routes, find_operations
 from tornado_chat.web.api.schemas import Problem
 from tornado_chat.web.api_docs import schemas
@@ -124,7 +126,7 @@ def _operation(each: RouteOperation, components: Mapping[str, Schema]) -> dict[s
         described["requestBody"] = {"required": True, "content": {JSON: content}}
     described["responses"] = {
         **{str(int(answer.status)): _answer(answer, components) for answer in operation.responses},
-        **_errors(operation),
+        **_errors(each),
     }
     return described
 
@@ -146,10 +148,17 @@ def _answer(answer: ApiResponse, components: Mapping[str, Schema]) -> dict[str, 
     return {"description": answer.text or answer.status.phrase, "content": content}
 
 
-def _errors(operation: Operation) -> dict[str, Any]:
-    """Return the error responses of an operation, by status."""
+def _errors(each: RouteOperation) -> dict[str, Any]:
+    """Return the error responses of an operation, by status.
+
+    Requests that write have a rate limit, except those of hosts.
+    """
     by_status: dict[int, list[ChatError]] = {}
-    for error in operation.all_errors():
+    errors = list(each.operation.all_errors())
+    is_of_hosts = bool(each.operation.roles) and set(each.operation.roles) <= set(HOST_ROLES)
+    if each.verb != "get" and not is_of_hosts and all(error.code != "too_fast" for error in errors):
+        errors.append(TooFast("too_fast"))
+    for error in errors:
         by_status.setdefault(error.http_status, []).append(error)
     return {str(status): _problems(status, by_status[status]) for status in sorted(by_status)}
 
@@ -172,7 +181,7 @@ def _problems(status: int, errors: Sequence[ChatError]) -> dict[str, Any]:
     }
     if status == HTTPStatus.UNAUTHORIZED:
         described["headers"] = {"WWW-Authenticate": _header("`Bearer`")}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         described["headers"] = {"Retry-After": _header("The time to wait, in seconds.")}
     return described
 
@@ -191,7 +200,7 @@ def _header(description: str) -> dict[str, Any]:
 def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
     for part in path.split("/"):
         if part.startswith("{"):
-            schema = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+            schema = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
             yield {"name": part[1:-1], "in": "path", "required": True, "schema": schema}
 
 

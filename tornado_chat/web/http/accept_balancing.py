@@ -12,72 +12,50 @@ that process does not, it may be stuck, and this process accepts the connection 
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
 
+from tornado_chat.aio import descriptors
 from tornado_chat.aio.shared_load import SharedLoads
+from tornado_chat.web.http.accepting import Acceptor, OnConnection
 
-BACKOFF_SECONDS = 0.01
 TOLERANCE_DIVISOR = 32
 """A process may have 1/32 more connections than the process with the fewest before it waits."""
 
 
-class AcceptBalancer:
-    """Accepts the connections of one process.
+class AcceptBalancer(Acceptor):
+    """Accepts the connections of one process of several.
 
     :arg loads: the connection counts of all processes, in shared memory.
     :arg count: returns the number of connections of this process.
     """
 
-    def __init__(self, loads: SharedLoads, loop: asyncio.AbstractEventLoop, count: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        loads: SharedLoads,
+        loop: asyncio.AbstractEventLoop,
+        count: Callable[[], int],
+        has_room: Callable[[int], bool] = descriptors.has_room,
+    ) -> None:
+        super().__init__(loop, has_room)
         self._loads = loads
-        self._loop = loop
         self._count = count
 
-    def accept(
-        self, listening: socket.socket, on_connection: Callable[[socket.socket, Any], None]
-    ) -> Callable[[], None]:
-        """Start accepting, as ``tornado.netutil.add_accept_handler`` does; return a function that stops it.
-
-        :arg on_connection: called with each accepted socket and the peer's address.
-        """
-        timer: asyncio.TimerHandle | None = None
-
-        def on_readable() -> None:
-            if self._should_back_off():
-                self._loop.remove_reader(listening)
-                back_off()
-            else:
-                accept_one()
-
-        def back_off() -> None:
-            nonlocal timer
-            timer = self._loop.call_later(BACKOFF_SECONDS, retry, self._loads.minimum())
-
-        def retry(previous_minimum: int) -> None:
-            # A changed minimum shows that the process with the fewest connections is accepting.
-            if self._should_back_off() and self._loads.minimum() != previous_minimum:
-                back_off()
-                return
-            accept_one()
-            self._loop.add_reader(listening, on_readable)
-
-        def accept_one() -> None:
-            try:
-                connection, address = listening.accept()
-            # Another process has accepted the connection, or the client has closed it.
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            on_connection(connection, address)
-
-        def stop() -> None:
-            self._loads.stop_accepting()
-            self._loop.remove_reader(listening)
-            if timer is not None:
-                timer.cancel()
-
+    def accept(self, listening: socket.socket, on_connection: OnConnection) -> Callable[[], None]:
         self._loads.set_connections(self._count())
-        self._loop.add_reader(listening, on_readable)
-        return stop
+        return super().accept(listening, on_connection)
+
+    def find_better_process(self) -> Callable[[], bool] | None:
+        if not self._should_back_off():
+            return None
+        previous_minimum = self._loads.minimum()
+        # A changed minimum shows that the process with the fewest connections is accepting.
+        return lambda: not self._should_back_off() or self._loads.minimum() == previous_minimum
+
+    def on_stop(self) -> None:
+        self._loads.stop_accepting()
+
+    def on_full(self) -> None:
+        super().on_full()
+        self._loads.stop_accepting()  # the other processes do not wait for this one
 
     def _should_back_off(self) -> bool:
         count = self._count()

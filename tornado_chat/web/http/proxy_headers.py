@@ -9,21 +9,35 @@ Tornado's own ``xheaders`` trusts every peer, and ``X-Real-IP``, too.
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache, partial
+from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
     HTTPMessageDelegate,
+    HTTPServerConnectionDelegate,
     RequestStartLine,
     ResponseStartLine,
 )
 
-from tornado_chat.web.http.accept_balancing import AcceptBalancer
+from tornado_chat import config
+from tornado_chat.core.errors import Unavailable
+from tornado_chat.core.texts import error_text
+from tornado_chat.services.auth.connection_limits import RETRY_AFTER_SECONDS, AnonymousConnections
+from tornado_chat.web.http.accepting import Acceptor
+from tornado_chat.web.http.connection_clock import Phase
+from tornado_chat.web.http.open_connections import OpenConnection, OpenConnections
+
+log = logging.getLogger(__name__)
+
+LOG_INTERVAL_SECONDS = 60.0  # between two lines about refused connections
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -32,6 +46,22 @@ UNIX_SOCKET_ADDRESS = ipaddress.ip_address("127.0.0.1")
 
 UNKNOWN_ADDRESS = ipaddress.ip_address("0.0.0.0")  # noqa: S104 - in no network that a configuration lists
 """The address of a client whose address cannot be parsed."""
+
+_TOO_MANY_BODY = msgspec.json.encode(
+    {
+        "type": "about:blank",
+        "title": HTTPStatus.SERVICE_UNAVAILABLE.phrase,
+        "status": HTTPStatus.SERVICE_UNAVAILABLE.value,
+        "code": "too_many_anonymous",
+        "detail": error_text("en", Unavailable("too_many_anonymous")),
+    }
+)
+TOO_MANY_ANONYMOUS = (
+    f"HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_AFTER_SECONDS}\r\n"
+    "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n"
+    f"Connection: close\r\nContent-Length: {len(_TOO_MANY_BODY)}\r\n\r\n"
+).encode() + _TOO_MANY_BODY
+"""The answer to a client without an identity, if too many are connected; no handler is asked for it."""
 
 
 class Networks:
@@ -50,27 +80,41 @@ class Networks:
 class ProxyAwareServer(HTTPServer):
     """Tornado's HTTP server with the client's ``remote_ip`` and ``protocol`` behind trusted proxies.
 
-    :arg trusted: the networks of the proxies, ``[server] trusted_proxies``.
+    :ivar trusted: the networks of the proxies, ``[server] trusted_proxies``.
+    :arg own: the networks of the operator, ``[web] ops_networks``, whose connections are not limited.
+    :arg anonymous: counts the connections of clients without an identity.
+    :arg limits: the time limits of connections.
+    :arg acceptor: accepts the connections.
+    :arg on_aborted: called with the phase in which a connection has exceeded its time limit.
+    :arg on_refused: called for each connection or request that was refused because of ``anonymous``.
     """
 
-    def initialize(self, *arguments: Any, trusted: Networks, **options: Any) -> None:  # type: ignore[override]
-        super().initialize(*arguments, **options)
-        self._trusted = trusted
-        self._accept_balancer: AcceptBalancer | None = None
-        self._open: set[object] = set()
+    def initialize(  # type: ignore[override]
+        self,
+        request_callback: HTTPServerConnectionDelegate,
+        *,
+        trusted: Networks,
+        own: Networks,
+        anonymous: AnonymousConnections,
+        limits: config.Limits,
+        acceptor: Acceptor,
+        on_aborted: Callable[[Phase], object],
+        on_refused: Callable[[], object],
+    ) -> None:
+        super().initialize(request_callback, max_body_size=limits.frame_bytes)
+        self.trusted = trusted
+        self._own = own
+        self._acceptor = acceptor
+        self._on_refused = on_refused
+        self.open_connections = OpenConnections(anonymous, limits, on_aborted)
         self._awaiting_request: set[object] = set()
-
-    def balance_accepts(self, balancer: AcceptBalancer) -> None:
-        """Use ``balancer`` for sockets that are added later and that other processes share."""
-        self._accept_balancer = balancer
+        self._refusal_logged_at: float | None = None
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        if self._accept_balancer is None:
-            super().add_sockets(sockets)
-            return
         for each in sockets:
             self._sockets[each.fileno()] = each
-            self._handlers[each.fileno()] = self._accept_balancer.accept(each, self._handle_connection)
+            self._handlers[each.fileno()] = self._acceptor.accept(each, self._handle_connection)
+        self.open_connections.start_checking()
 
     @property
     def http_connection_count(self) -> int:
@@ -84,25 +128,119 @@ class ProxyAwareServer(HTTPServer):
         while self._awaiting_request and loop.time() < deadline:  # noqa: ASYNC110 - a set, not an event
             await asyncio.sleep(0.01)
 
-    def reconfigure(self, trusted: Sequence[str], max_body_size: int) -> None:
-        """Apply another list of trusted proxies and another limit of bodies, in bytes."""
-        self._trusted.reconfigure(trusted)
-        self.conn_params.max_body_size = max_body_size
+    @property
+    def unsent_bytes(self) -> int:
+        """The bytes of HTTP answers in this process that clients have not taken yet."""
+        return sum(each.state.unsent for each in self.open_connections)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether new connections wait because there are no file descriptors for them."""
+        return self._acceptor.is_full
+
+    async def close_all_connections(self) -> None:
+        await super().close_all_connections()
+        self.open_connections.stop_checking()
+
+    def reconfigure(self, trusted: Sequence[str], own: Sequence[str], limits: config.Limits) -> None:
+        """Apply other networks and limits; the limit of bodies holds for new connections."""
+        self.trusted.reconfigure(trusted)
+        self._own.reconfigure(own)
+        self.conn_params.max_body_size = limits.frame_bytes
+        self.open_connections.reconfigure(limits)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         # Tornado calls this before reading, for the first request and for each possible later request.
-        if server_conn not in self._open:
-            self._open.add(server_conn)
-            self._awaiting_request.add(server_conn)
+        connection = self.open_connections.get(server_conn)
+        if connection is None:
+            connection = self._begin(server_conn, request_conn)
+        else:
+            self._await_next_request(connection)
         delegate = super().start_request(server_conn, request_conn)
-        return _ForwardedRequest(
-            delegate, request_conn, self._trusted, partial(self._awaiting_request.discard, server_conn)
-        )
+        on_request = partial(self._awaiting_request.discard, server_conn)
+        return _ForwardedRequest(delegate, request_conn, connection, self, on_request)
 
     def on_close(self, server_conn: object) -> None:
-        self._open.discard(server_conn)
+        self.open_connections.remove(server_conn)
         self._awaiting_request.discard(server_conn)
         super().on_close(server_conn)
+
+    def client_address(self, connection: HTTPConnection, headers: HTTPHeaders) -> Address:
+        """Return the address of the client of a request."""
+        peer = _peer(_context_of(connection).address)
+        if not self.is_trusted(connection):
+            return peer
+        return client_address(peer, headers.get_list("X-Forwarded-For"), self.trusted)
+
+    def is_trusted(self, connection: HTTPConnection) -> bool:
+        """Return True if the peer is a trusted proxy, or uses the Unix socket."""
+        address = _context_of(connection).address
+        return not isinstance(address, tuple) or _peer(address) in self.trusted
+
+    # --- connections without an identity ---
+
+    def admit(self, connection: OpenConnection, address: Address, headers: HTTPHeaders) -> bool:
+        """Return True if a request may be served: there is room, or it may prove an identity.
+
+        The requests that a proxy forwards are counted one by one, since its connections are no client's. If
+        the proxy does not state the client, nothing is counted: the limit would hold for the proxy.
+        """
+        is_stated = str(address) != connection.address
+        is_counted = connection.is_own and is_stated and not self._is_own(address)
+        if is_counted and not self.open_connections.count_anonymous(connection, str(address)):
+            return self._refuse(connection)
+        anonymous = connection.anonymous
+        if anonymous is None or not anonymous.is_excess or _may_prove_identity(headers):
+            return True
+        return self._refuse(connection)
+
+    def _begin(self, server_conn: object, request_conn: HTTPConnection) -> OpenConnection:
+        context = _context_of(request_conn)
+        peer = _peer(context.address)
+        is_own = self.is_trusted(request_conn) or peer in self._own
+        connection = OpenConnection(
+            getattr(request_conn, "stream"),  # noqa: B009 - HTTP1Connection's, untyped
+            str(peer),
+            is_own,
+            asyncio.get_running_loop().time(),
+        )
+        context.open_connection = connection
+        self.open_connections.add(server_conn, connection)
+        self._awaiting_request.add(server_conn)
+        if not is_own and not self.open_connections.count_anonymous(connection, str(peer)):
+            self._refuse(connection)
+        return connection
+
+    def _await_next_request(self, connection: OpenConnection) -> None:
+        """Count the connection as anonymous again: the identity was that of the last request.
+
+        Idle connections are closed first when there is no room, so this costs a person who is signed in
+        nothing, but a single token does not suffice to hold any number of connections.
+        """
+        if connection.is_own:
+            connection.release()
+        elif connection.anonymous is None and not self.open_connections.count_anonymous(
+            connection, connection.address
+        ):
+            connection.stream.close()
+        if connection.anonymous is not None and connection.anonymous.is_excess:
+            connection.stream.close()
+        self.open_connections.enter(connection, Phase.IDLE)
+
+    def _is_own(self, address: Address) -> bool:
+        return address in self.trusted or address in self._own
+
+    def _refuse(self, connection: OpenConnection) -> bool:
+        self._on_refused()
+        now = asyncio.get_running_loop().time()
+        if self._refusal_logged_at is None or now - self._refusal_logged_at >= LOG_INTERVAL_SECONDS:
+            self._refusal_logged_at = now
+            log.warning(
+                "connections are refused, as too many have not signed in: an attack, a proxy that does not "
+                "send X-Forwarded-For, or [limits] anonymous_connections_per_address is too low"
+            )
+        connection.refuse(TOO_MANY_ANONYMOUS)
+        return False
 
 
 class _ForwardedRequest(HTTPMessageDelegate):
@@ -114,38 +252,58 @@ class _ForwardedRequest(HTTPMessageDelegate):
     def __init__(
         self,
         delegate: HTTPMessageDelegate,
-        connection: HTTPConnection,
-        trusted: Networks,
+        request_conn: HTTPConnection,
+        connection: OpenConnection,
+        server: ProxyAwareServer,
         on_request: Callable[[], object],
     ) -> None:
         self._delegate = delegate
-        self._context: Any = getattr(connection, "context")  # noqa: B009 - HTTP1Connection's, untyped
-        self._trusted = trusted
+        self._request_conn = request_conn
+        self._connection = connection
+        self._server = server
         self._on_request = on_request
+        self._is_refused = False
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
         self._on_request()
-        context = self._context
+        server, context = self._server, _context_of(self._request_conn)
         # Set for each request: one connection of a proxy carries the requests of many clients.
-        peer = _peer(context.address)
-        context.remote_ip, context.protocol = str(peer), context._orig_protocol
-        if peer in self._trusted or not isinstance(context.address, tuple):
-            context.remote_ip = str(client_address(peer, headers.get_list("X-Forwarded-For"), self._trusted))
+        address = server.client_address(self._request_conn, headers)
+        context.remote_ip, context.protocol = str(address), context._orig_protocol
+        # A client of a proxy is never this machine: a client that says so has forged the header.
+        context.is_forwarded = address != _peer(context.address) and not address.is_loopback
+        if server.is_trusted(self._request_conn):
             protocol = headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip()
             if protocol in ("http", "https"):
                 context.protocol = protocol
+        if not server.admit(self._connection, address, headers):
+            self._is_refused = True
+            return None
+        server.open_connections.enter(self._connection, Phase.BODY)
         return self._delegate.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        return self._delegate.data_received(chunk)
+        return None if self._is_refused else self._delegate.data_received(chunk)
 
     def finish(self) -> None:
-        self._delegate.finish()
+        if not self._is_refused:
+            self._server.open_connections.enter(self._connection, Phase.ANSWER)
+            self._delegate.finish()
 
     def on_connection_close(self) -> None:
-        self._delegate.on_connection_close()
+        if not self._is_refused:
+            self._delegate.on_connection_close()
+
+
+def _context_of(connection: HTTPConnection) -> Any:
+    return getattr(connection, "context")  # noqa: B009 - HTTP1Connection's, untyped
+
+
+def _may_prove_identity(headers: HTTPHeaders) -> bool:
+    """Return True if a request has a token, or opens a WebSocket, which may send a token."""
+    return "Authorization" in headers or headers.get("Upgrade", "").lower() == "websocket"
 
 
 def client_address(peer: Address, forwarded: Sequence[str], trusted: Networks) -> Address:
@@ -155,18 +313,18 @@ def client_address(peer: Address, forwarded: Sequence[str], trusted: Networks) -
     """
     address = peer
     for text in reversed(",".join(forwarded).split(",") if forwarded else []):
-        address = _parse(text.strip())
+        address = parse_address(text.strip())
         if address not in trusted:
             break
     return address
 
 
 def _peer(address: object) -> Address:
-    return _parse(address[0]) if isinstance(address, tuple) else UNIX_SOCKET_ADDRESS
+    return parse_address(address[0]) if isinstance(address, tuple) else UNIX_SOCKET_ADDRESS
 
 
 @lru_cache(1024)  # behind a proxy the same few addresses repeat
-def _parse(text: str) -> Address:
+def parse_address(text: str) -> Address:
     """Parse an address, with or without a port, as proxies write it; else return ``UNKNOWN_ADDRESS``."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -6,7 +6,13 @@ frame of the dialect later.
 
 Strategy: a message is passed to the writer without waiting for its commit, so that many frames of one sender
 share a batch. The transport reads on as soon as ``on_message`` returns, and messages are stored in the order
-of submission. Reading pauses only while ``MAX_PENDING_MESSAGES`` wait for their commit.
+of submission. Reading pauses only while ``MAX_PENDING_MESSAGES`` wait for their commit. A frame that is
+answered from the database is awaited: the next frame waits until the answer is sent, and, if the client does
+not read, until it has read (``transport.outgoing``). So a client has one such answer under way.
+
+Every frame of a client takes a token of its bucket, before and after authentication: messages, fragments,
+pings, and pongs that answer no ping of the server. The other pongs are free, because the server decides how
+many there are: one for each of its pings.
 
 The log contains the events of a socket under its ``conn``: opened, authenticated, left, refused. It never
 contains texts of messages, at any level.
@@ -15,33 +21,46 @@ contains texts of messages, at any level.
 import asyncio
 import logging
 import os
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.deferred import Deferred
-from tornado_chat.core.close_codes import CLOSE_REASON_NAMES
-from tornado_chat.core.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
+from tornado_chat.core.close_codes import CLOSE_REASON_NAMES, SLOW
+from tornado_chat.core.errors import (
+    ChatError,
+    Conflict,
+    Forbidden,
+    Malformed,
+    TooBig,
+    TooFast,
+    Unauthenticated,
+    Unavailable,
+)
 from tornado_chat.core.texts import error_text
-from tornado_chat.core.types import AppendResult, Identity
+from tornado_chat.core.types import AppendResult, Grant, Identity
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROP_REASONS
+from tornado_chat.services.auth.client_limits import Activity
+from tornado_chat.services.auth.connection_limits import AnonymousConnection
 from tornado_chat.services.container import Services
-from tornado_chat.services.messaging.connections import Encoder, SocketStream, TokenBucket
+from tornado_chat.services.messaging.connections import Encoder, SocketStream
+from tornado_chat.web.http.open_connections import connection_of
 from tornado_chat.web.http.origins import AllowedOrigins
+from tornado_chat.web.sockets.frame_limits import FrameLimits
 from tornado_chat.web.transport.handler import FastWebSocketHandler
 
 log = logging.getLogger(__name__)
 
 MAX_PENDING_MESSAGES = 64  # messages of one socket that wait for their commit
-MALFORMED_WINDOW_SECONDS = 60.0  # in which malformed frames are counted
+TOKEN_INTERVAL_SECONDS = 1.0  # seconds between two newer tokens of a socket, as a check costs time
 MAX_CLOSE_REASON_BYTES = 123  # RFC 6455 section 5.5
+PAGE_SHARE = 8  # the largest page of history is this part of ``[limits] outgoing_bytes``: an eighth
 
 REQUEST_ATTRIBUTES = (
     *("request", "path_args", "path_kwargs", "open_args", "open_kwargs", "ui"),
@@ -59,19 +78,22 @@ class SocketHandler(FastWebSocketHandler):
     """One WebSocket; also the ``Transport`` of its ``SocketStream``.
 
     :cvar endpoint: the name of this kind of socket in the log and the metrics.
-    :cvar max_malformed_frames: the number of malformed frames within ``MALFORMED_WINDOW_SECONDS`` that
-        closes the socket; None: no limit.
+    :cvar token_in_query: whether the client proves its identity by the request, not by a frame.
+    :cvar max_malformed_frames: the number of malformed frames that closes the socket, if they come within
+        ``frame_limits.MALFORMED_WINDOW_SECONDS``; None: no limit.
     """
 
     endpoint: ClassVar[str]
+    token_in_query: ClassVar[bool] = False
     max_malformed_frames: int | None = None
     socket_stream: SocketStream | None = None
     refused = False
     admitted = False
+    _anonymous: AnonymousConnection | None = None
     _counted = False
     _pending_messages = 0
+    _renewable_at = 0.0  # by the loop's clock
     _slot_free: asyncio.Future[None] | None = None
-    _malformed_at: deque[float] | None = None  # times of the last malformed frames, by the loop's clock
     _local_close: tuple[int, str] | None = None  # if the server closes: the close code and the reason's name
 
     def initialize(self, services: Services, origins: AllowedOrigins) -> None:
@@ -82,7 +104,8 @@ class SocketHandler(FastWebSocketHandler):
         self.tracing = log.isEnabledFor(logging.DEBUG)
         self._origins = origins
         self._loop = asyncio.get_running_loop()
-        self._token_bucket = TokenBucket(services.limits.burst, self._loop.time())
+        self.client_address = self.request.remote_ip or ""
+        self._frame_limits = FrameLimits(services, self.client_address, self._loop.time())
 
     # --- methods that subclasses define ---
 
@@ -127,24 +150,30 @@ class SocketHandler(FastWebSocketHandler):
         log.info("opened", extra=self._log_fields())
         self.set_nodelay(True)
         try:
+            self._require_room()
             await self.admit()
         except ChatError as error:
             self.refuse(error)
         self._release_request()
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
-        if self.refused:  # the client sent this frame before it received the close frame
-            return None
         now = self._loop.time()
         self.meters.frames += 1
+        if not self._frame_limits.take(now):
+            self._on_too_fast()
+            return None
+        if self.refused:  # the client sent this frame before it received the close frame
+            return None
         if self.socket_stream is not None:
             self.socket_stream.last_received_at = now
         try:
-            self._check_limits(message, now)
+            pause_seconds = self._frame_limits.count_bytes(message, now)
             awaitable = self.receive(message)
         except ChatError as error:
             self._on_error(error, message)
             return None
+        if pause_seconds:
+            return self._finish_and_pause(awaitable, message, pause_seconds)
         if awaitable is not None:
             return self._finish(awaitable, message)
         if self._pending_messages >= MAX_PENDING_MESSAGES:
@@ -153,10 +182,27 @@ class SocketHandler(FastWebSocketHandler):
         return None
 
     def on_pong(self, data: bytes) -> None:
+        if self.socket_stream is None or not self.socket_stream.pong(data, self._loop.time()):
+            self._count_frame()
+
+    def on_ping(self, data: bytes) -> None:
+        self._count_frame()
+
+    def on_fragment(self, data: bytes) -> None:
+        self._count_frame()
+
+    @property
+    def max_unsent_bytes(self) -> int:
+        return self.services.limits.outgoing_bytes
+
+    def on_too_slow(self) -> None:
         if self.socket_stream is not None:
-            self.socket_stream.pong(data, self._loop.time())
+            self.socket_stream.close(*SLOW)  # the stream writes nothing afterwards
+        else:
+            self.close(*SLOW)
 
     def on_close(self) -> None:
+        self._release_anonymous()
         if self._slot_free is not None and not self._slot_free.done():
             self._slot_free.set_result(None)
         if self._counted:
@@ -173,17 +219,61 @@ class SocketHandler(FastWebSocketHandler):
 
     # --- for subclasses ---
 
-    def open_stream(self, identity: Identity, encoder: Encoder) -> SocketStream:
+    @property
+    def is_engaged(self) -> bool:
+        """True if the client takes part in an unfinished conversation, or waits in the queue.
+
+        Such a socket outlives its token, see ``[auth] longest_socket``.
+        """
+        return False
+
+    async def renew_token(self, token: str) -> Identity:
+        """Let the socket use a newer token, and return its identity.
+
+        :raises Forbidden: ``other_person``, the token is of another person or role; or ``token_refused``,
+            it is not accepted. The socket stays open.
+        :raises Conflict: ``token_too_often``.
+        """
+        assert self.socket_stream is not None, "frames are read only after the socket is admitted"
+        now = self._loop.time()
+        if now < self._renewable_at:
+            raise Conflict("token_too_often")
+        self._renewable_at = now + TOKEN_INTERVAL_SECONDS
+        try:
+            grant = await self.services.access_control.authenticate(token)
+        except Unauthenticated as error:
+            raise Forbidden("token_refused", reason=error_text(self.services.language, error)) from error
+        self.services.connections.renew(self.socket_stream, grant)
+        return grant.identity
+
+    def open_stream(self, grant: Grant, encoder: Encoder) -> SocketStream:
         """Open the outgoing side of this socket, after its person is authenticated.
 
-        :raises TooFast: the person has too many open sockets.
+        :raises TooFast: the person has too many open sockets, or opens them too fast.
         :raises Restarting: the server is about to stop.
         """
+        self.services.client_limits.require(Activity.SOCKET, grant.identity, self.client_address)
+        self._frame_limits.identify(grant.identity)
         self.socket_stream = self.services.connections.open(
-            identity, self, encoder, self.meters, self.connection_id
+            grant, self, encoder, self.meters, self.connection_id
         )
+        self._release_anonymous()
         log.info("authenticated", extra=self._log_fields())
         return self.socket_stream
+
+    @property
+    def is_closing(self) -> bool:
+        """True if the socket is refused, closed or lost, perhaps while a coroutine of it waited."""
+        return self.refused or self.ws_connection is None or self.ws_connection.is_abandoned
+
+    @property
+    def max_page_bytes(self) -> int:
+        """The size of the texts in a page of history.
+
+        Clients that read slowly get a page, and what is said meanwhile, without exceeding the limit of unsent
+        bytes.
+        """
+        return self.max_unsent_bytes // PAGE_SHARE
 
     def trace(self, command: object, data: str | bytes) -> None:
         """Log the type and size of a frame at level debug, never its text. Only if ``tracing`` is set."""
@@ -215,7 +305,7 @@ class SocketHandler(FastWebSocketHandler):
         """Send a frame of the dialect at once, not through the ``SocketStream``."""
         self.send_text(text)
 
-    # --- the other methods of Transport; send_frame and unsent are inherited ---
+    # --- the other methods of Transport; send_frame, is_clogged and has_read are inherited ---
 
     def ping(self, data: str | bytes = b"") -> None:
         try:
@@ -232,6 +322,25 @@ class SocketHandler(FastWebSocketHandler):
 
     # --- private methods ---
 
+    def _detach_stream(self) -> IOStream:
+        # The HTTP server forgets the connection now; this handler counts it until its client has an identity.
+        connection = connection_of(self.request)
+        anonymous = None if connection is None else connection.hand_over()
+        if anonymous is not None:
+            self._anonymous = anonymous
+        return super()._detach_stream()
+
+    def _require_room(self) -> None:
+        """Raise ``Unavailable`` if too many sockets wait for their identity and this one brings no token."""
+        has_token = self.token_in_query and bool(self.request.query_arguments.get("token"))
+        if self._anonymous is not None and self._anonymous.is_excess and not has_token:
+            raise Unavailable("too_many_anonymous")
+
+    def _release_anonymous(self) -> None:
+        anonymous: AnonymousConnection | None = self.__dict__.pop("_anonymous", None)
+        if anonymous is not None:
+            anonymous.release()
+
     def _release_request(self) -> None:
         """Drop the attributes of the HTTP request, which are half of the memory of an idle socket."""
         attributes = self.__dict__
@@ -244,6 +353,14 @@ class SocketHandler(FastWebSocketHandler):
             await awaitable
         except ChatError as error:
             self._on_error(error, data)
+
+    async def _finish_and_pause(
+        self, awaitable: Awaitable[None] | None, data: str | bytes, seconds: float
+    ) -> None:
+        """Finish a command, then read no further frame for ``seconds``."""
+        if awaitable is not None:
+            await self._finish(awaitable, data)
+        await asyncio.sleep(seconds)
 
     def _log_fields(self, **more: Any) -> dict[str, Any]:
         """Return the log fields of this socket, with the fields ``more``."""
@@ -275,15 +392,18 @@ class SocketHandler(FastWebSocketHandler):
         reason_field = {} if reason is None else {"reason": reason}
         log.info("left", extra=self._log_fields(code=code, **reason_field, seconds=seconds))
 
-    def _check_limits(self, data: str | bytes, now: float) -> None:
-        limits = self.services.limits
-        size = len(data)
-        if size * 4 > limits.frame_bytes and isinstance(data, str):
-            size = len(data.encode())
-        if size > limits.frame_bytes:
-            raise TooBig("too_big", limit=limits.frame_bytes)
-        if not self._token_bucket.take(now, limits.messages_per_second, limits.burst):
-            raise TooFast("too_fast")
+    def _count_frame(self) -> None:
+        """Count a frame that is not a message."""
+        if not self._frame_limits.take(self._loop.time()):
+            self._on_too_fast()
+
+    def _on_too_fast(self) -> None:
+        """Close the socket of a client that sends too fast, and parse no more of its frames."""
+        error = TooFast("too_fast")
+        if not self.refused:
+            self.refused = True
+            self._record_close(error.close_code, error.code)
+        self.fail(error.close_code, error_text("en", error))
 
     def _on_error(self, error: ChatError, data: str | bytes) -> None:
         """Answer an error, or close the socket if the error does not allow to continue."""
@@ -294,16 +414,12 @@ class SocketHandler(FastWebSocketHandler):
         if self.tracing:  # without the details of the error, which may quote the frame
             log.debug("frame refused", extra=self._log_fields(reason=error.code, size=len(data)))
         self.reply_error(error, data)
-        if isinstance(error, Malformed) and self.max_malformed_frames is not None:
-            now = self._loop.time()
-            if self._malformed_at is None:
-                self._malformed_at = deque(maxlen=self.max_malformed_frames)
-            self._malformed_at.append(now)
-            if (
-                len(self._malformed_at) == self.max_malformed_frames
-                and now - self._malformed_at[0] < MALFORMED_WINDOW_SECONDS
-            ):
-                self.refuse(Malformed("too_many_errors"))
+        if (
+            isinstance(error, Malformed)
+            and self.max_malformed_frames is not None
+            and self._frame_limits.count_malformed(self._loop.time(), self.max_malformed_frames)
+        ):
+            self.refuse(Malformed("too_many_errors"))
 
     def _on_stored(
         self,

@@ -5,7 +5,7 @@ from functools import partial
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
-from tornado_chat.core.types import Action, Identity, Kind, Role, Thread
+from tornado_chat.core.types import Action, Grant, Identity, Kind, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.web.sockets.base import SocketHandler
@@ -20,21 +20,38 @@ class CounsellingHandler(SocketHandler):
     """Base class of the three endpoints: token and features in the query, errors as system frames."""
 
     max_malformed_frames = 10
+    token_in_query = True
     features: frozenset[str] = frozenset()
 
     async def authenticate(
         self,
         query: frames.ChatQuery | frames.NotifyQuery | frames.ObserveQuery,
         known_features: frozenset[str],
-    ) -> Identity:
+    ) -> Grant:
         self.features = parse_features(query.features, known_features)
-        return await self.services.access_control.verify(query.token or None)
+        return await self.services.access_control.authenticate(query.token or None)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
-        """Answer ``alive``, the only frame of listeners; ``ChatHandler`` overrides this."""
-        wire.parse_listener(data, self.features)
+        """Answer ``alive`` and ``token``, the only frames of listeners; ``ChatHandler`` overrides this."""
+        command = wire.parse_listener(data, self.features)
+        if isinstance(command, wire.RenewToken):
+            return self.accept_token(command.token)
         self.send(wire.ALIVE)
         return None
+
+    async def accept_token(self, token: str) -> None:
+        """Use a newer token for this socket, or answer why it is refused."""
+        try:
+            self.on_renewed(await self.renew_token(token))
+        except ChatError as error:
+            self.services.metrics.frames_refused.add(self.endpoint, error.code)
+            encoder = self.services.frames.chat(self.features)
+            self.send(encoder.error(error, now_microseconds(), is_token=True))
+        else:
+            self.send(wire.TOKEN_ACCEPTED)
+
+    def on_renewed(self, identity: Identity) -> None:
+        """Called with the identity of a newer token."""
 
     def reply_error(self, error: ChatError, data: str | bytes) -> None:
         encoder = self.services.frames.chat(self.features)
@@ -46,17 +63,24 @@ class ChatHandler(CounsellingHandler):
 
     endpoint = "chat"
     connection: RoomConnection | None = None
-    identity: Identity
+
+    @property
+    def is_engaged(self) -> bool:
+        return self.connection is not None  # the end of the room closes the socket
+
+    def on_renewed(self, identity: Identity) -> None:
+        if self.connection is not None:
+            self.connection.identity = identity
 
     def conversation_fields(self) -> Mapping[str, int]:
         return self.connection.thread.named if self.connection else {}
 
     async def admit(self) -> None:
         query = query_parameters(self, frames.ChatQuery)
-        self.identity = await self.authenticate(query, wire.CHAT_FEATURES)
+        grant = await self.authenticate(query, wire.CHAT_FEATURES)
         thread = Thread(KIND_BY_TYPE[query.type], query.sessionId)
-        socket_stream = self.open_stream(self.identity, self.services.frames.chat(self.features))
-        self.connection = await self.services.counselling.enter(self.identity, thread, socket_stream)
+        socket_stream = self.open_stream(grant, self.services.frames.chat(self.features))
+        self.connection = await self.services.counselling.enter(grant.identity, thread, socket_stream)
         self.admitted = True
         if "history" in self.features:
             await self._send_history(self.connection, wire.GetHistory(None))
@@ -83,6 +107,8 @@ class ChatHandler(CounsellingHandler):
             counselling.typing(self.connection, command.typing)
         elif isinstance(command, wire.MarkRead):
             counselling.mark_read(self.connection, command.seq)
+        elif isinstance(command, wire.RenewToken):
+            return self.accept_token(command.token)
         else:
             return self._send_history(self.connection, command)
         return None
@@ -92,8 +118,10 @@ class ChatHandler(CounsellingHandler):
             self.services.counselling.leave(self.connection, close_code)
 
     async def _send_history(self, connection: RoomConnection, request: wire.GetHistory) -> None:
-        page, has_more = await self.services.counselling.history(connection, request.before, request.limit)
-        self.send(self.services.frames.chat(self.features).history(page, has_more))
+        page = await self.services.counselling.history(
+            connection, request.before, request.limit, self.max_page_bytes
+        )
+        self.send(self.services.frames.chat(self.features).history(page.items, page.has_more))
 
 
 class NotifyHandler(CounsellingHandler):
@@ -102,11 +130,12 @@ class NotifyHandler(CounsellingHandler):
     endpoint = "notify"
 
     async def admit(self) -> None:
-        identity = await self.authenticate(query_parameters(self, frames.NotifyQuery), wire.NOTIFY_FEATURES)
+        grant = await self.authenticate(query_parameters(self, frames.NotifyQuery), wire.NOTIFY_FEATURES)
+        identity = grant.identity
         if identity.person.role is Role.SERVICE:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         await self.services.access_control.is_allowed_by_plugin(identity, Action.NOTIFY)
-        socket_stream = self.open_stream(identity, self.services.frames.notify(self.features))
+        socket_stream = self.open_stream(grant, self.services.frames.notify(self.features))
         self.admitted = True
         await self.services.notifications.attach(socket_stream)
 
@@ -122,9 +151,10 @@ class ObserveHandler(CounsellingHandler):
 
     async def admit(self) -> None:
         query = query_parameters(self, frames.ObserveQuery)
-        identity = await self.authenticate(query, wire.OBSERVE_FEATURES)
+        grant = await self.authenticate(query, wire.OBSERVE_FEATURES)
+        identity = grant.identity
         session_id = query.sessionId
-        socket_stream = self.open_stream(identity, self.services.frames.observe(self.features))
+        socket_stream = self.open_stream(grant, self.services.frames.observe(self.features))
         room = await self.services.counselling.observe(identity, session_id, socket_stream, self.opened_at)
         self.observing = identity, session_id
         self.admitted = True

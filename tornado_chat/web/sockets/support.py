@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Mapping
 from functools import partial
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unauthenticated
-from tornado_chat.core.types import Conversation, Role, Thread
+from tornado_chat.core.types import Conversation, Identity, Role, Thread
+from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import support as wire
@@ -21,12 +22,13 @@ class SupportHandler(SocketHandler):
 
     role: Role
     connection: SupportConnection | None = None
+    _auth_timer: asyncio.TimerHandle | None = None
 
     async def admit(self) -> None:
         self.frames = wire.SupportEncoder(
             str(uuid.uuid4()), self.role, self.services.language, self.services.times
         )
-        self._auth_timer: asyncio.TimerHandle | None = self._loop.call_later(
+        self._auth_timer = self._loop.call_later(
             self.services.support_settings.auth_timeout, self.refuse, Unauthenticated("auth_timeout")
         )
         self.send(self.frames.initialize())
@@ -54,7 +56,13 @@ class SupportHandler(SocketHandler):
         match payload:
             case frames.Connect():
                 local = self.services.local_conversations
-                if not await local.attach_user(connection, resume=payload.resume):
+                limit = partial(
+                    self.services.client_limits.require,
+                    Activity.SESSION,
+                    connection.identity,
+                    self.client_address,
+                )
+                if not await local.attach_user(connection, resume=payload.resume, before_new=limit):
                     self.send(self.frames.nothing_to_resume(command.id))
             case frames.Ready():
                 await self.services.local_conversations.attach_waiter(connection, ready=True)
@@ -69,14 +77,20 @@ class SupportHandler(SocketHandler):
             case frames.MarkRead():
                 support.mark_read(connection, command.to, payload.seq)
             case frames.GetHistory():
-                page = await support.history(connection, command.to, payload.before, payload.limit)
-                self.send(self.frames.history(*page, command.id))
+                conversation, page = await support.history(
+                    connection, command.to, payload.before, payload.limit, self.max_page_bytes
+                )
+                self.send(self.frames.history(conversation, page.items, page.has_more, command.id))
             case frames.Transfer():
                 await support.transfer(connection, command.to, str(payload.waiter))
                 self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
             case frames.Rate():
                 await support.rate(connection, payload.rate, payload.feedback)
                 self.send(self.frames.success("rate_success", frames.Rated(payload.rate), command.id))
+
+    @property
+    def is_engaged(self) -> bool:
+        return self.connection is not None and self.connection.is_engaged
 
     def reply_error(self, error: ChatError, data: str | bytes) -> None:
         self.send(self.frames.error(error, wire.peek_id(data)))
@@ -119,13 +133,18 @@ class SupportHandler(SocketHandler):
 
     async def _authenticate(self, command: wire.Command, auth: frames.Auth) -> None:
         if self.connection is not None:
-            raise Conflict("auth_already")
+            self.connection.identity = await self.renew_token(auth.token)
+            self._send_auth_success(self.connection.identity, command)
+            return
         try:
-            identity = await self.services.access_control.verify(auth.token)
+            grant = await self.services.access_control.authenticate(auth.token)
+            if self.is_closing:  # the check took longer than ``auth_timeout``, or than the connection lasted
+                return
+            identity = grant.identity
             if identity.person.role is not self.role:
                 raise Forbidden("role_not_allowed", role=identity.person.role.value)
             self.frames.features = wire.FEATURES.intersection(auth.features)
-            socket_stream = self.open_stream(identity, self.frames)
+            socket_stream = self.open_stream(grant, self.frames)
         except ChatError as error:
             self.send(self.frames.error(error, command.id))
             self.refuse(error)
@@ -135,11 +154,14 @@ class SupportHandler(SocketHandler):
         self.connection = SupportConnection(
             identity, socket_stream, self, self.frames.address, self.frames.features
         )
+        self._send_auth_success(identity, command)
+        await self.services.local_conversations.sign_in(self.connection)
+
+    def _send_auth_success(self, identity: Identity, command: wire.Command) -> None:
         person = identity.person
         success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
         if success is not None:
             self.send(success)
-        self.services.local_conversations.sign_in(self.connection)
 
     def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
         """Send ``ready_success``, if requested: all open conversations were sent before this frame.

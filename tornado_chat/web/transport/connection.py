@@ -10,12 +10,15 @@ from tornado.httputil import HTTPHeaders
 from tornado.util import _websocket_mask
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from tornado_chat.web.transport.frame_handler import FrameHandler
 from tornado_chat.web.transport.handshake import NotUpgraded, adopt_socket, upgrade
 from tornado_chat.web.transport.outgoing import OutgoingProtocol
 from tornado_chat.wire.websocket import (
     BINARY,
     CLOSE,
+    CONTINUATION,
     PING,
+    PONG,
     Parser,
     close_payload,
     encode_frame,
@@ -23,9 +26,14 @@ from tornado_chat.wire.websocket import (
 )
 
 CLOSE_TIMEOUT_SECONDS = 5.0  # for the peer to answer a close frame, or to read the unsent bytes
-MAX_BUFFERED_BYTES = 64 * 1024  # unparsed bytes at which reading pauses while the handler is busy
-MAX_UNSENT_BYTES = 8 * 1024 * 1024  # unsent bytes above which nothing more is read from the peer
-MAX_EVENTS_PER_TURN = 256  # messages and control frames of one socket per turn of the event loop
+MAX_BUFFERED_BYTES = 64 * 1024  # unparsed bytes at which reading pauses while no frame can be handled
+MAX_DISCARDED_BYTES = 4 * 1024 * 1024  # bytes after a violation at which reading ends
+
+TURN_BYTES = 256 * 1024
+"""The bytes that one socket may cost in one turn of the event loop, so that the other sockets get theirs."""
+
+FRAME_BYTES = 1024
+"""What each frame costs beside its payload, also a fragment or a control frame without one."""
 
 
 class WebSocketConnection(OutgoingProtocol):
@@ -43,6 +51,7 @@ class WebSocketConnection(OutgoingProtocol):
     __slots__ = (
         "_close_reported",
         "_close_timer",
+        "_discarded_bytes",
         "_eof",
         "_handler_busy",
         "_lost",
@@ -53,7 +62,7 @@ class WebSocketConnection(OutgoingProtocol):
         "final_close_code",
     )
 
-    def __init__(self, handler: WebSocketHandler) -> None:
+    def __init__(self, handler: FrameHandler) -> None:
         super().__init__(handler)
         self.close_code: int | None = None
         self.close_reason: str | None = None
@@ -61,6 +70,7 @@ class WebSocketConnection(OutgoingProtocol):
         self._parser = Parser(_websocket_mask, handler.max_message_size)
         self._handler_busy = True  # the handler works on a message or on open()
         self._paused = False  # reading is paused
+        self._discarded_bytes = 0  # bytes that were read after the last frame
         self._eof = False  # the peer has closed its sending side
         self._lost = False
         self._close_reported = False
@@ -100,47 +110,66 @@ class WebSocketConnection(OutgoingProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self.client_terminated:
-            return  # bytes after a violation are read and dropped until the peer closes
+            self._discard(data)
+            return
         self._parser.feed(data)
-        if self._handler_busy:
+        if self._handler_busy or (self._write_paused and not self.server_terminated):  # as _is_held
             self._update_reading()
         else:
             self._deliver_events()
 
+    def _discard(self, data: bytes) -> None:
+        """Drop bytes after a violation: they are read so that the peer gets the close frame, see ``fail``.
+
+        A peer that goes on sending must not keep the server busy: its bytes wait until the close timeout.
+        """
+        self._discarded_bytes += len(data)
+        self._update_reading()
+
     def eof_received(self) -> bool:
         self._eof = True
-        if self.client_terminated or not self._handler_busy:
+        if self.client_terminated or not (self._handler_busy or self._is_held):
             self._close_transport()
             if not self._handler_busy:
                 self._report_close()
-        # If the handler is busy, the messages before the end are delivered first. In either case, the
-        # transport stays open for the unsent bytes.
+        # Else the messages before the end are delivered first. In either case, the transport stays open for
+        # the unsent bytes.
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._eof = True
+        was_held = self._is_held
         self._stop_sending()
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
-        if not self._handler_busy:  # else the messages before the loss are delivered first
+        if self._handler_busy:  # the messages before the loss are delivered first
+            return
+        if was_held and not self.client_terminated:
+            self._deliver_events()
+        else:
             self.client_terminated = True
             self._report_close()
 
     def _deliver_events(self) -> None:
-        """Deliver the received messages to the handler, until the handler is busy or no whole one is left."""
+        """Deliver the received frames to the handler, at most ``TURN_BYTES`` in one turn of the event loop.
+
+        The frames wait while the handler is busy, and while the peer does not read.
+        """
         next_event = self._parser.next
         on_message = self.handler.on_message
         self._flush_due = True  # this method flushes at its end
-        for _ in range(MAX_EVENTS_PER_TURN):
+        remaining = TURN_BYTES
+        while remaining > 0:
             event = next_event()
             if event is None:
                 self._on_parser_empty()
                 break
             opcode, data = event
-            if opcode > BINARY:
+            remaining -= FRAME_BYTES + len(data)
+            if opcode > BINARY or opcode == CONTINUATION:
                 assert isinstance(data, bytes)
-                awaitable = self._on_control_frame(opcode, data)
+                awaitable = self._on_control_frame_or_fragment(opcode, data)
             else:
                 try:
                     awaitable = on_message(data)
@@ -149,7 +178,11 @@ class WebSocketConnection(OutgoingProtocol):
                     break
             if awaitable is not None:
                 self._await_handler(awaitable)
-            if self._handler_busy or self.client_terminated:
+            if (
+                self._handler_busy
+                or self.client_terminated
+                or (self._write_paused and not self.server_terminated)
+            ):
                 break
         else:
             self._handler_busy = True
@@ -169,17 +202,25 @@ class WebSocketConnection(OutgoingProtocol):
         if self.client_terminated:
             self._report_close()
         else:
+            self._continue()
+
+    def _continue(self) -> None:
+        if self._handler_busy or self.client_terminated:
+            return
+        if self._is_held:
+            self._update_reading()
+        else:
             self._deliver_events()
 
     def _on_parser_empty(self) -> None:
         """The parser has no whole message left: close the connection after a violation or the peer's EOF."""
         failure = self._parser.failure
         if failure is not None:
-            self._fail(failure.code, failure.reason)
+            self.fail(failure.code, failure.reason)
         elif self._eof:
             self._close_transport()
 
-    def _on_control_frame(self, opcode: int, data: bytes) -> Awaitable[None] | None:
+    def _on_control_frame_or_fragment(self, opcode: int, data: bytes) -> Awaitable[None] | None:
         if opcode == CLOSE:
             self.client_terminated = True
             self.close_code, self.close_reason = parse_close(data)
@@ -187,15 +228,18 @@ class WebSocketConnection(OutgoingProtocol):
             self.close(self.close_code)
             return None
         # on_ping and on_pong are not declared as awaitable, but Tornado accepts coroutines.
-        callback: Callable[[bytes], Any] = self.handler.on_pong
+        callback: Callable[[bytes], Any] = self.handler.on_fragment
         if opcode == PING:
             callback = self.handler.on_ping
-            self._pong(data)
+        elif opcode == PONG:
+            callback = self.handler.on_pong
         try:
             awaitable: Awaitable[None] | None = callback(data)
         except (Exception, asyncio.CancelledError):
             self._on_handler_error()
             return None
+        if opcode == PING:  # after the callback, which may refuse the frame
+            self.send_frame(encode_frame(PONG, data))
         return awaitable
 
     def _await_handler(self, awaitable: Awaitable[None]) -> None:
@@ -234,10 +278,11 @@ class WebSocketConnection(OutgoingProtocol):
         transport = self._transport
         if transport is None or self._eof:
             return
-        is_full = self._handler_busy and self._parser.buffered_bytes > MAX_BUFFERED_BYTES
-        # After our close frame reading continues even if the peer does not read: its answer is expected.
-        is_peer_slow = not self.server_terminated and self.unsent > MAX_UNSENT_BYTES
-        pause = (is_full or is_peer_slow) and not self.client_terminated
+        if self.client_terminated:
+            pause = self._discarded_bytes > MAX_DISCARDED_BYTES
+        else:
+            is_full = self._parser.buffered_bytes > MAX_BUFFERED_BYTES
+            pause = is_full and (self._handler_busy or self._is_held)
         if pause != self._paused:
             self._paused = pause
             if pause:
@@ -247,26 +292,31 @@ class WebSocketConnection(OutgoingProtocol):
 
     # --- closing ---
 
+    @property
+    def is_abandoned(self) -> bool:
+        """True if the peer or the server has ended the connection, also if it is still open one way."""
+        return self._eof or self.is_closing()
+
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Send a close frame; the connection ends when the peer answers, or after ``CLOSE_TIMEOUT_SECONDS``.
 
         :raises ValueError: a close frame may not have the code, or the reason is too long.
         """
         if not self.server_terminated:
-            self.send_frame(encode_frame(CLOSE, close_payload(code, reason)))
-            self.server_terminated = True
+            self._send_last_frame(encode_frame(CLOSE, close_payload(code, reason)))
         if self.client_terminated:
             self._close_transport()
         else:
             self._start_close_timer()
-            self._update_reading()
+            if self._write_paused:  # the peer's frames do not wait any more: its answer is expected
+                self._loop.call_soon(self._continue)
 
     def on_connection_close(self) -> None:
         if not self.client_terminated:
             self._abort()
 
-    def _fail(self, code: int, reason: str) -> None:
-        """Fail the connection after a protocol violation of the peer.
+    def fail(self, code: int, reason: str) -> None:
+        """Fail the connection after a violation of the peer: no more of its frames are parsed.
 
         Strategy: only the sending side is closed, until the peer closes, too. The kernel resets a socket
         that is closed with unread bytes, and then the peer might not receive the close frame.
@@ -274,8 +324,7 @@ class WebSocketConnection(OutgoingProtocol):
         self.client_terminated = True
         self.final_close_code = code
         if not self.server_terminated:
-            self.send_frame(encode_frame(CLOSE, close_payload(code, reason)))
-            self.server_terminated = True
+            self._send_last_frame(encode_frame(CLOSE, close_payload(code, reason)))
         self._flush()
         transport = self._transport
         if transport is None or self._eof or transport.get_write_buffer_size():

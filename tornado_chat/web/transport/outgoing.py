@@ -5,51 +5,70 @@ import socket
 from typing import Any, cast
 
 from tornado.escape import json_encode, utf8
-from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
+from tornado.websocket import WebSocketClosedError, WebSocketProtocol
 
-from tornado_chat.wire.websocket import BINARY, PING, PONG, TEXT, encode_frame
+from tornado_chat.web.transport.frame_handler import FrameHandler
+from tornado_chat.wire.websocket import BINARY, PING, TEXT, encode_frame
 
 MAX_QUEUED_BYTES = 64 * 1024  # queued bytes above which they are written before the end of the turn
+HOLD_SHARE = 4  # the peer's frames wait above this part of the limit of unsent bytes: a fourth
+CLOGGED_SHARE = 8  # the backlog of a conversation waits above this part: an eighth
 
 
 class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
     """Sends frames: collects those of one turn of the event loop and writes them with one call.
+
+    Strategy: all frames go through ``send_frame``, whether the handler, the hub or the connection itself
+    makes them, so one place counts the unsent bytes. A peer that does not read causes no more frames itself:
+    above a fourth of the limit its frames are not parsed. Frames that other peers cause are still sent; above
+    the limit the handler closes the connection. What counts is the number of unsent bytes before a frame, so
+    that a single frame may be larger than the limit.
 
     :ivar server_terminated: no more frames are sent; the close frame was the last.
     """
 
     __slots__ = (
         "_flush_due",
-        "_has_write_backlog",
-        "_late_pong",
         "_loop",
+        "_max_unsent_bytes",
         "_queued_bytes",
         "_queued_frames",
+        "_taken_before",
         "_transport",
         "_waiters",
         "_write_paused",
+        "_written_bytes",
         "client_terminated",
         "handler",
         "server_terminated",
         "stream",
     )
 
-    handler: WebSocketHandler
+    handler: FrameHandler
 
-    def __init__(self, handler: WebSocketHandler) -> None:
+    def __init__(self, handler: FrameHandler) -> None:
         super().__init__(handler)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._queued_frames: list[bytes] = []
         self._queued_bytes = 0  # total size of _queued_frames
-        self._has_write_backlog = False  # the kernel did not accept all bytes of the last write
+        self._max_unsent_bytes = handler.max_unsent_bytes
+        self._written_bytes = 0  # total size of what was passed to the transport
+        self._taken_before: int | None = None  # see has_read
         self._flush_due = False  # a call of _flush is already scheduled
         self._waiters: list[asyncio.Future[None]] = []  # futures of write_message
         self._write_paused = False  # the transport has called pause_writing
-        self._late_pong: bytes | None = None  # payload to send when writing is resumed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # not a subclass with other event loops
+        self.limit_unsent(self._max_unsent_bytes)
+
+    def limit_unsent(self, max_bytes: int) -> None:
+        """Set the limit of the unsent bytes, instead of the handler's ``max_unsent_bytes`` from the start."""
+        self._max_unsent_bytes = max_bytes
+        if self._transport is not None:
+            high = max_bytes // HOLD_SHARE
+            self._transport.set_write_buffer_limits(high=high, low=high // 2)
 
     def is_closing(self) -> bool:
         transport = self._transport
@@ -61,14 +80,35 @@ class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
         transport = self._transport
         return self._queued_bytes + (0 if transport is None else transport.get_write_buffer_size())
 
-    def send_frame(self, frame: bytes) -> int:
+    @property
+    def is_clogged(self) -> bool:
+        """True if so many bytes are unsent that a backlog should wait."""
+        return self.unsent > self._max_unsent_bytes // CLOGGED_SHARE
+
+    def has_read(self) -> bool:
+        """Return True if the peer has read since the last call, as far as the kernel's buffer shows it.
+
+        The kernel takes bytes from a full buffer only when the peer has acknowledged others. While its buffer
+        is not full, nothing is known, and the result is False.
+        """
+        transport = self._transport
+        waiting = 0 if transport is None else transport.get_write_buffer_size()
+        taken = self._written_bytes - waiting
+        before, self._taken_before = self._taken_before, taken if waiting else None
+        return before is not None and taken > before
+
+    def send_frame(self, frame: bytes) -> None:
         """Send a frame of ``wire.websocket.encode_frame``; do nothing if the connection is closing.
 
         The frames of one turn of the event loop are written at its end, or as soon as they exceed
-        ``MAX_QUEUED_BYTES``. Return ``unsent``.
+        ``MAX_QUEUED_BYTES``. If the limit of unsent bytes is exceeded already, the frame is dropped and the
+        handler called.
         """
         if self.server_terminated:
-            return 0
+            return
+        if self._write_paused and self.unsent > self._max_unsent_bytes:
+            self.handler.on_too_slow()
+            return
         self._queued_frames.append(frame)
         self._queued_bytes += len(frame)
         if self._queued_bytes > MAX_QUEUED_BYTES:
@@ -76,7 +116,15 @@ class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
         elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
-        return self.unsent if self._has_write_backlog else self._queued_bytes
+
+    def _send_last_frame(self, frame: bytes) -> None:
+        """Send a close frame, whatever is unsent; no frame is sent after it."""
+        self.server_terminated = True
+        self._queued_frames.append(frame)
+        self._queued_bytes += len(frame)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
 
     def write_message(
         self, message: str | bytes | dict[str, Any], binary: bool = False
@@ -112,21 +160,21 @@ class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        if self._late_pong is not None:
-            self._pong(self._late_pong)
-            self._late_pong = None
         self._release_write_waiters(None)
-        self._update_reading()
+        self._loop.call_soon(self._continue)
 
-    def _update_reading(self) -> None:
-        """Pause or resume reading, as the number of unsent bytes requires."""
+    @property
+    def _is_held(self) -> bool:
+        """True if the peer's frames wait until it has read. After the close frame there are no answers."""
+        return self._write_paused and not self.server_terminated
+
+    def _continue(self) -> None:
+        """Handle the peer's frames that have waited, unless they still have to wait."""
         raise NotImplementedError
 
-    def _pong(self, data: bytes) -> None:
-        if self._write_paused:
-            self._late_pong = data  # answering only the latest ping is allowed, section 5.5.3
-        else:
-            self.send_frame(encode_frame(PONG, data))
+    def _update_reading(self) -> None:
+        """Pause or resume reading, as the number of unparsed bytes requires."""
+        raise NotImplementedError
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -140,8 +188,8 @@ class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
         if transport.is_closing():  # asyncio logs a warning for a write to a closing transport
             self._release_write_waiters(WebSocketClosedError)
             return
+        self._written_bytes += len(data)
         transport.write(data)
-        self._has_write_backlog = transport.get_write_buffer_size() > 0
         if self._write_paused:
             self._update_reading()
         elif self._waiters:
@@ -165,5 +213,4 @@ class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
         self.server_terminated = True
         self._queued_frames.clear()
         self._queued_bytes = 0
-        self._late_pong = None
         self._release_write_waiters(WebSocketClosedError)

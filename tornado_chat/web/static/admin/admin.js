@@ -106,7 +106,8 @@ class AdminPage {
     }
     const ageMs = Date.now() - this.#receivedMs;
     const isStale = this.#isUnreachable || (this.#status !== undefined && ageMs > STALE_AFTER_MS);
-    const hasProblems = this.#status !== undefined && Object.keys(this.#status.problems).length > 0;
+    const degraded = this.#status?.degraded ?? [];
+    const hasProblems = Object.keys(this.#status?.problems ?? {}).some((part) => !degraded.includes(part));
     document.documentElement.classList.toggle("stale", isStale && this.#status !== undefined);
     find("#unreachable").hidden = !this.#isUnreachable;
     if (this.#isUnreachable) {

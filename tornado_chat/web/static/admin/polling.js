@@ -35,6 +35,7 @@
  * @typedef {object} Status
  * @property {string} time
  * @property {Record<string, string>} problems
+ * @property {string[]} [degraded] the problems that do not prevent serving
  * @property {Record<string, number>} sockets
  * @property {{ length: number, longest_wait: number, first: WaitingRow[] }} line
  * @property {{ states: Record<string, number>, items: WaiterRow[] }} waiters

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { parseJson } from "../shared/numbers.js";
 import { text } from "../shared/strings.js";
 
 /** @typedef {import("../shared/conversation.js").Message} Message */
@@ -130,6 +131,6 @@ export class SupportApi {
         response.status,
       );
     }
-    return response.json();
+    return parseJson(await response.text());
   }
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { parseJson } from "../shared/numbers.js";
 import { text } from "../shared/strings.js";
 
 /** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
@@ -41,7 +42,7 @@ export class SessionApi {
 
   /** @returns {Promise<Session>} */
   async getSession() {
-    return (await this.#request("")).json();
+    return this.#requestJson("");
   }
 
   /** Wait until the server has stored the end, which follows all messages. */
@@ -59,10 +60,10 @@ export class SessionApi {
    * Call a supervisor. Return the number of the supervision record.
    *
    * @param {string} supervisor
-   * @returns {Promise<number>}
+   * @returns {Promise<string>}
    */
   async callSupervisor(supervisor) {
-    return (await (await this.#request("/supervision", { supervisor_id: supervisor })).json()).record_id;
+    return String((await this.#requestJson("/supervision", { supervisor_id: supervisor })).record_id);
   }
 
   /**
@@ -98,13 +99,21 @@ export class SessionApi {
     /** @type {MessageRow[]} */
     const rows = [];
     for (let after = 0; ;) {
-      const page = await (await this.#request(`/messages?after=${after}&limit=${PAGE_MESSAGES}`)).json();
+      const page = await this.#requestJson(`/messages?after=${after}&limit=${PAGE_MESSAGES}`);
       rows.push(...page.items);
       if (page.next === null) {
         return rows;
       }
       after = page.next;
     }
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} [body] sent by POST
+   */
+  async #requestJson(path, body) {
+    return parseJson(await (await this.#request(path, body)).text());
   }
 
   /**

@@ -18,7 +18,7 @@ import { Conversation } from "./conversation.js";
 /**
  * @typedef {object} RoomOptions
  * @property {TokenSource} token
- * @property {number} session the number of the session, or of the supervision record
+ * @property {string} session the digits of the session's number, or of the supervision record's
  * @property {0 | 1} type 0: a session, 1: a supervision record
  * @property {boolean} isConsultant whether this page belongs to the consultant
  */
@@ -40,7 +40,7 @@ import { Conversation } from "./conversation.js";
  * @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} MessageRow
  */
 
-const FEATURES = "ack,seq,history,typing,read,presence,echo";
+const FEATURES = "ack,seq,history,typing,read,presence,echo,token";
 const CLOSE_TOO_BIG = 1009;
 const CLOSE_SERVICE_RESTART = 1012;
 const CLOSE_END = 4000;
@@ -64,6 +64,7 @@ export class ChatSocket {
       onFrame: (frame) => this.#onFrame(frame),
       onAccepted: () => this.#onAccepted(),
       sendProbe: () => this.#connection.send({ history: 1 }), // an empty page: nothing precedes message 1
+      sendToken: (token) => this.#connection.send({ token }),
       oldestPendingMs: () => this.#conversation.oldestInFlightMs,
       mapCloseCode: (code, clean) => this.#mapCloseCode(code, clean),
     });
@@ -189,6 +190,8 @@ export class ChatSocket {
       this.#listener.onRead(frame.read, frame.role);
     } else if ("presence" in frame) {
       this.#listener.onPresence(frame.presence);
+    } else if ("token" in frame) {
+      // whether a newer token was accepted: there is nothing to do
     } else if (frame.isSystem === false) {
       const { seq, msg, time } = frame;
       this.#conversation.receive({ seq, text: msg, own: frame.self === true, time });

@@ -8,7 +8,8 @@
  * @module
  */
 
-import { SignInExpired } from "./identity.js";
+import { SignInExpired, tokenExpiryMs } from "./identity.js";
+import { parseJson } from "./numbers.js";
 
 /**
  * The status of the connection.
@@ -35,6 +36,7 @@ import { SignInExpired } from "./identity.js";
  * @property {(status: ConnectionStatus) => void} onStatus
  * @property {() => void} [sendProbe] send a frame that the server answers: the socket was silent for too long
  * @property {() => number} [oldestPendingMs] when the oldest unanswered frame was sent, or Infinity
+ * @property {(token: string) => void} [sendToken] send a newer token of the same person for this socket
  * @property {(code: number, clean: boolean) => number} [mapCloseCode] the close code by which to continue
  */
 
@@ -43,7 +45,10 @@ import { SignInExpired } from "./identity.js";
  * the server refused. It throws `SignInExpired` if there is no other token; any other error means that no
  * token can be had at the moment.
  *
- * @typedef {(refused?: string) => Promise<string>} TokenSource
+ * `isRenewal`: the token is for the open socket, so the source must not leave the page; it may return the same
+ * token.
+ *
+ * @typedef {(refused?: string, isRenewal?: boolean) => Promise<string>} TokenSource
  */
 
 /**
@@ -70,6 +75,8 @@ const ACK_TIMEOUT_MS = 15_000;
 const IDLE_PROBE_MS = 40_000;
 const PROBE_TIMEOUT_MS = 10_000;
 const WATCH_INTERVAL_MS = 1_000;
+const RENEW_BEFORE_MS = 55_000; // before the token expires; sources return another one by then
+const RENEW_RETRY_MS = 20_000;
 
 export class Connection {
   /**
@@ -99,6 +106,8 @@ export class Connection {
   /** The tokens that were used last and refused last. */
   #lastToken = "";
   #refusedToken = "";
+  /** When a newer token is to be sent on the open socket. */
+  #renewAtMs = Infinity;
   #lastFrameMs = 0;
   /** When the probe was sent, if no frame has arrived since; 0: no probe is pending. */
   #probeSentMs = 0;
@@ -198,7 +207,7 @@ export class Connection {
     if (attempt !== this.#attempt || this.#state !== "connecting") {
       return;
     }
-    this.#lastToken = token;
+    this.#useToken(token);
     const socket = new WebSocket(`${location.origin.replace("http", "ws")}${this.#dialect.path(token)}`);
     this.#socket = socket;
     this.#lastFrameMs = Date.now();
@@ -207,11 +216,31 @@ export class Connection {
     socket.onmessage = (event) => {
       this.#lastFrameMs = Date.now();
       this.#probeSentMs = 0;
-      this.#dialect.onFrame(JSON.parse(event.data));
+      this.#dialect.onFrame(parseJson(event.data));
     };
     socket.onclose = (event) => this.#onClose(event.code, event.reason, event.wasClean);
     clearInterval(this.#watchTimer);
     this.#watchTimer = setInterval(() => this.#checkLiveness(), WATCH_INTERVAL_MS);
+  }
+
+  /** @param {string} token */
+  #useToken(token) {
+    this.#lastToken = token;
+    this.#renewAtMs = tokenExpiryMs(token) - RENEW_BEFORE_MS;
+  }
+
+  /** Send a newer token before the one of the open socket expires: the server closes the socket then. */
+  async #renewIfDue() {
+    if (!this.open || !this.#dialect.sendToken || Date.now() < this.#renewAtMs) {
+      return;
+    }
+    this.#renewAtMs = Date.now() + RENEW_RETRY_MS;
+    const attempt = this.#attempt;
+    const token = await this.#token("", true).catch(() => this.#lastToken);
+    if (attempt === this.#attempt && this.open && token !== this.#lastToken) {
+      this.#useToken(token);
+      this.#dialect.sendToken(token);
+    }
   }
 
   /**
@@ -221,6 +250,7 @@ export class Connection {
    * have been sent, and its timeout must have passed.
    */
   #checkLiveness() {
+    void this.#renewIfDue();
     const now = Date.now();
     const silentMs = now - this.#lastFrameMs;
     if (

@@ -51,8 +51,12 @@ export class Conversation {
 
   #listener;
   #transport;
-  /** @type {Set<number>} */
-  #knownSeqs = new Set();
+  /**
+   * The times of the reported messages by their sequence numbers.
+   *
+   * @type {Map<number, string>}
+   */
+  #knownSeqs = new Map();
   #lastSeq = 0;
   /** The oldest reported sequence number, and whether there are messages before it. */
   #oldestSeq = Infinity;
@@ -234,8 +238,14 @@ export class Conversation {
 
   /** @param {Message} message */
   #isNew(message) {
-    const isNew = !this.#knownSeqs.has(message.seq);
-    this.#knownSeqs.add(message.seq);
+    const knownTime = this.#knownSeqs.get(message.seq);
+    const isNew = knownTime === undefined;
+    if (!isNew && knownTime !== message.time) {
+      // The server's database has gone back to an older copy and gives the numbers of lost messages again, so
+      // the shown messages are not those of the server. What waits in the outbox survives.
+      location.reload();
+    }
+    this.#knownSeqs.set(message.seq, message.time);
     this.#lastSeq = Math.max(this.#lastSeq, message.seq);
     return isNew;
   }

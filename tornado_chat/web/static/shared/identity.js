@@ -5,6 +5,8 @@
  * @module
  */
 
+import { parseJson } from "./numbers.js";
+
 /**
  * The content of a `<meta>` element that the server wrote into the page's head: `id-claim`, `role-claim`,
  * `name-claim`, `origins`, `pages` or `accounts`. Empty if it is missing.
@@ -16,6 +18,27 @@ export function metaContent(name) {
 }
 
 /**
+ * When a token expires, in milliseconds since 1970; Infinity without an expiry.
+ *
+ * @param {string} token
+ */
+export function tokenExpiryMs(token) {
+  const { exp } = readClaims(token);
+  return typeof exp === "number" ? exp * 1000 : Infinity;
+}
+
+/** @param {string} token @returns {Record<string, unknown>} */
+function readClaims(token) {
+  try {
+    const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const bytes = Uint8Array.from(atob(payload), (char) => char.charCodeAt(0));
+    return parseJson(new TextDecoder().decode(bytes));
+  } catch {
+    return {}; // not a JWT: a plugin may use its own token format
+  }
+}
+
+/**
  * Read the claims of a token. They decide what the page offers; permissions are checked by the server.
  *
  * @param {string} token
@@ -23,22 +46,13 @@ export function metaContent(name) {
  *   string; `expiresMs` is in milliseconds since 1970, Infinity without an expiry
  */
 export function readToken(token) {
-  /** @type {Record<string, unknown>} */
-  let claims = {};
-  try {
-    const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    const bytes = Uint8Array.from(atob(payload), (char) => char.charCodeAt(0));
-    claims = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    // not a JWT: a plugin may use its own token format
-  }
+  const claims = readClaims(token);
   const claim = (/** @type {string} */ name) => String(claims[metaContent(name)] ?? "");
-  const { exp } = claims;
   return {
     id: claim("id-claim"),
     role: claim("role-claim"),
     name: claim("name-claim"),
-    expiresMs: typeof exp === "number" ? exp * 1000 : Infinity,
+    expiresMs: tokenExpiryMs(token),
   };
 }
 

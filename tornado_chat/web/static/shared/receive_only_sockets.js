@@ -73,6 +73,7 @@ class ReceiveOnlySocket {
       path: (token) => `${path}?${new URLSearchParams({ token, ...query })}`,
       onOpen: () => sendProbe(true),
       sendProbe: () => sendProbe(false),
+      sendToken: (token) => this.#connection.send({ token }),
       onAccepted: () => listener.onAccepted?.(),
       onStatus: listener.onStatus,
       onFrame: (frame) => {
@@ -108,7 +109,7 @@ export class NotifySocket extends ReceiveOnlySocket {
    * @param {NotifyListener} listener
    */
   constructor(token, listener) {
-    super(token, "/notify", { features: "seq,alive" }, listener, (frame) => {
+    super(token, "/notify", { features: "seq,alive,token" }, listener, (frame) => {
       if (frame.id !== undefined) {
         listener.onNotification(frame);
       }
@@ -120,11 +121,11 @@ export class NotifySocket extends ReceiveOnlySocket {
 export class ObserveSocket extends ReceiveOnlySocket {
   /**
    * @param {TokenSource} token
-   * @param {number} session
+   * @param {string} session
    * @param {ObserveListener} listener
    */
   constructor(token, session, listener) {
-    const query = { sessionId: String(session), features: "seq,presence,alive" };
+    const query = { sessionId: session, features: "seq,presence,alive,token" };
     super(token, "/observe", query, listener, (frame) => {
       if (frame.presence) {
         listener.onPresence(frame.presence);

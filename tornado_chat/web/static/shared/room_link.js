@@ -10,12 +10,14 @@
  * @module
  */
 
+import { parseNumber } from "./numbers.js";
+
 /**
  * @typedef {object} RoomLink
  * @property {string} token empty if the URL has none
  * @property {(refused?: string) => Promise<string>} [renew] the token source of `signin.js`
  * @property {boolean} [hasAccount] whether the browser is signed in, so that URLs need no token
- * @property {number} session the number of the session, or of the supervision record
+ * @property {string} session the digits of the session's number, or of the supervision record's
  * @property {0 | 1} type 0: a session, 1: a supervision record
  * @property {Role} role the role of the token's owner
  * @property {string} supervisor the supervisor whom the consultant calls with one click; empty: the
@@ -40,14 +42,14 @@ export function takeRoomLink(roleClaim) {
   }
   const parameters = new URLSearchParams(fragment || sessionStorage.getItem(KEY) || "");
   const token = parameters.get("token") ?? "";
-  const session = parameters.get("session") ?? "";
+  const session = parseNumber(parameters.get("session"));
   const type = parameters.get("type") || "0";
-  if (!/^\d{1,15}$/.test(session) || !/^[01]$/.test(type)) {
+  if (session === undefined || !/^[01]$/.test(type)) {
     return null;
   }
   const kind = type === "1" ? 1 : 0;
   const supervisor = parameters.get("supervisor")?.trim() ?? "";
-  return { token, session: Number(session), type: kind, role: roleOf(token, roleClaim, kind), supervisor };
+  return { token, session, type: kind, role: roleOf(token, roleClaim, kind), supervisor };
 }
 
 /**
@@ -62,11 +64,11 @@ export function reloadOnNewLink() {
  * The URL of another room for the same person.
  *
  * @param {RoomLink} link
- * @param {number} session
+ * @param {string} session
  * @param {0 | 1} type
  */
 export async function roomAddress(link, session, type) {
-  const room = { session: String(session), type: String(type) };
+  const room = { session, type: String(type) };
   const token = link.renew ? await link.renew() : link.token;
   return `${location.pathname}#${new URLSearchParams(link.hasAccount ? room : { token, ...room })}`;
 }

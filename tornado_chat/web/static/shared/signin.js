@@ -21,8 +21,9 @@ import { metaContent, readToken, SignInExpired } from "./identity.js";
  * @property {string} id
  * @property {string} role
  * @property {string} name the name that others see; may be empty
- * @property {(refused?: string) => Promise<string>} token resolves to a token with enough remaining lifetime,
- *   renewed if necessary. `refused`: a token that the server refused (4401, 401); it is not returned again.
+ * @property {(refused?: string, isRenewal?: boolean) => Promise<string>} token resolves to a token with enough
+ *   remaining lifetime, renewed if necessary. `refused`: a token that the server refused (4401, 401); it is not
+ *   returned again. `isRenewal`: never leave the page, and rather return the same token, or throw.
  *   Throws `SignInExpired` if there is no way to get a token. If the account is signed out, the promise stays
  *   pending while the page leaves for `/signin` and comes back. Any other error: the server cannot be
  *   reached, try again.
@@ -116,7 +117,7 @@ function checkRole(roles, source, token) {
     role: role || roles[0], // not a JWT: a plugin may use its own token format
     name,
     by: source.by,
-    token: (refused) => source.token(refused),
+    token: (refused, isRenewal) => source.token(refused, isRenewal),
     ...(source instanceof AccountToken ? { signOut: () => source.signOut() } : {}),
   };
 }
@@ -155,16 +156,23 @@ class FragmentToken {
   #given;
   #host;
 
-  /** @param {string} [refused] */
-  async token(refused) {
+  /**
+   * @param {string} [refused]
+   * @param {boolean} [isRenewal]
+   */
+  async token(refused, isRenewal) {
     if (this.#host?.current) {
       return orExpired(await this.#host.token(refused, MIN_VALID_MS)); // the host has posted a newer token
     }
-    if (this.#given !== refused && readToken(this.#given).expiresMs > Date.now()) {
+    const isValid = this.#given !== refused && readToken(this.#given).expiresMs > Date.now();
+    if (isValid && !(isRenewal && this.#host)) {
       return this.#given;
     }
     if (this.#host) {
       return orExpired(await this.#host.token(refused, MIN_VALID_MS));
+    }
+    if (isRenewal) {
+      return this.#given;
     }
     sessionStorage.removeItem(TOKEN_KEY);
     return hasAccounts && !isFramed ? goToSignIn() : orExpired("");
@@ -210,21 +218,31 @@ class AccountToken {
   /** The pending request; concurrent callers share it. @type {Promise<string> | undefined} */
   #renewal;
 
-  /** @param {string} [refused] */
-  async token(refused) {
+  /**
+   * @param {string} [refused]
+   * @param {boolean} [isRenewal]
+   */
+  async token(refused, isRenewal = false) {
     if (this.#issued.token !== refused && this.#expiresMs - Date.now() > MIN_VALID_MS) {
       return this.#issued.token;
     }
-    this.#renewal ??= this.#renew().finally(() => {
+    if (isRenewal) {
+      return this.#renew(true);
+    }
+    this.#renewal ??= this.#renew(false).finally(() => {
       this.#renewal = undefined;
     });
     return this.#renewal;
   }
 
-  async #renew() {
+  /** @param {boolean} isRenewal */
+  async #renew(isRenewal) {
     const issued = await requestToken();
     if (!issued) {
-      return goToSignIn();
+      return isRenewal ? orExpired("") : goToSignIn();
+    }
+    if (isRenewal && (issued.role !== this.#issued.role || issued.id !== this.#issued.id)) {
+      return orExpired("");
     }
     if (issued.role !== this.#issued.role || issued.id !== this.#issued.id) {
       location.reload(); // another person has signed in in another tab

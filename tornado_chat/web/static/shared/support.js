@@ -60,6 +60,7 @@ export class SupportSocket {
       onStatus,
       onFrame: (frame) => this.#dispatch(frame),
       onAccepted: () => this.onAccepted(),
+      sendToken: (token) => this.request("auth", { token, features: this.#features }),
       sendProbe: () => this.request("get_history", { limit: 1 }), // an error is an answer, too
       oldestPendingMs: () =>
         Math.min(...this.conversations().map((conversation) => conversation.oldestInFlightMs)),
@@ -173,7 +174,9 @@ export class SupportSocket {
       this.address = frame.to;
       this.request("auth", { token: this.#token, features: this.#features });
     } else if (type === "auth_success") {
-      this.connection.markAccepted();
+      if (!this.connection.open) {
+        this.connection.markAccepted(); // else it answers a newer token
+      }
     } else if (type === "message_text_success") {
       this.#conversationOf(requestId)?.acknowledge(requestId, payload.seq, payload.time);
     } else if (type === "message_history") {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { parseJson } from "../shared/numbers.js";
 import { text } from "../shared/strings.js";
 
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
@@ -12,7 +13,7 @@ import { text } from "../shared/strings.js";
 
 /**
  * @typedef {object} Session
- * @property {number} session_id
+ * @property {string | number} session_id a text above 2^53
  * @property {string | number} user_id
  * @property {string | number} consultant_id
  * @property {string | null} user_name
@@ -68,7 +69,7 @@ export class SupervisionApi {
   #token;
 
   /**
-   * @param {number} session
+   * @param {string} session
    * @returns {Promise<Session>}
    */
   getSession(session) {
@@ -78,7 +79,7 @@ export class SupervisionApi {
   /**
    * Return the messages after a sequence number.
    *
-   * @param {number} session
+   * @param {string} session
    * @param {number} after a sequence number
    * @returns {Promise<ObservedMessage[]>}
    */
@@ -105,14 +106,13 @@ export class SupervisionApi {
   }
 
   /**
-   * Call a supervisor to a session, as an administrator. Return the number of the supervision record.
+   * Call a supervisor to a session, as an administrator.
    *
-   * @param {number} session
+   * @param {string} session
    * @param {string} supervisor
-   * @returns {Promise<number>}
    */
   async callSupervisor(session, supervisor) {
-    return (await this.#request(`/sessions/${session}/supervision`, { supervisor_id: supervisor })).record_id;
+    await this.#request(`/sessions/${session}/supervision`, { supervisor_id: supervisor });
   }
 
   /**
@@ -154,9 +154,10 @@ export class SupervisionApi {
       const reason = problem.detail || problem.title || response.status;
       throw new ApiError(text("failed", { reason }), response.status);
     }
-    return response.json().catch(() => {
+    const answer = await response.text().catch(() => {
       throw new ApiError(text("failed_network")); // the connection was lost during the answer
     });
+    return parseJson(answer);
   }
 }
 

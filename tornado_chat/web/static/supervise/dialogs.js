@@ -6,6 +6,7 @@
  */
 
 import { find, icon } from "../shared/elements.js";
+import { parseNumber } from "../shared/numbers.js";
 import { text } from "../shared/strings.js";
 
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
@@ -45,13 +46,18 @@ export function askToClose(pane) {
   });
 }
 
-/** @param {(session: number) => void} open */
+/** @param {(session: string) => void} open */
 export function prepareOpenByNumber(open) {
   const form = find("#by-number", HTMLFormElement);
   const input = find("#number", HTMLInputElement);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    open(Number(input.value));
+    const session = parseNumber(input.value);
+    if (session === undefined) {
+      input.select();
+      return;
+    }
+    open(session);
     input.value = "";
   });
 }

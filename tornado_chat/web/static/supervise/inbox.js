@@ -5,6 +5,8 @@
  * @module
  */
 
+import { parseNumber } from "../shared/numbers.js";
+
 /** @typedef {import("../shared/receive_only_sockets.js").NotifyFrame} NotifyFrame */
 /** @typedef {import("./api.js").NotificationItem} NotificationItem */
 
@@ -24,8 +26,8 @@
  * @property {NoticeKind} kind
  * @property {string} msg the text of the server or the host
  * @property {string} time server time
- * @property {number} [session] the session to observe
- * @property {number} [record] the supervision record with the consultant
+ * @property {string} [session] the session to observe
+ * @property {string} [record] the supervision record with the consultant
  * @property {string} [appointment]
  * @property {boolean} read
  * @property {string | null} readAt
@@ -115,14 +117,18 @@ export class Inbox {
   }
 
   /**
-   * The latest supervision record of a session, as far as it is known from notices; 0 if none is.
+   * The latest supervision record of a session: that of the last call. Hosts choose numbers in any order.
    *
-   * @param {number} session
+   * @param {string} session
+   * @param {string} record the record to use if no notice names it: then it is newer; empty: unknown
+   * @returns {string} empty if none is known
    */
-  latestRecordOf(session) {
-    return this.notices
-      .filter((notice) => notice.session === session && notice.record !== undefined)
-      .reduce((latest, notice) => Math.max(latest, notice.record ?? 0), 0);
+  latestRecordOf(session, record) {
+    const calls = [...this.#byId.values()].filter((notice) => notice.session === session && notice.record);
+    if (record && !calls.some((call) => call.record === record)) {
+      return record;
+    }
+    return calls.sort((one, other) => other.seq - one.seq)[0]?.record ?? "";
   }
 
   /** Add a notification from the socket. @param {NotifyFrame} frame */
@@ -191,13 +197,4 @@ function toKind(type, data, conversation) {
     return "alert";
   }
   return conversation ? "call" : type === TYPE_APPOINTMENT ? "appointment" : "note";
-}
-
-/**
- * Parse a number, which hosts may write as a string.
- *
- * @param {unknown} value
- */
-function parseNumber(value) {
-  return /^\d{1,15}$/.test(String(value ?? "")) ? Number(value) : undefined;
 }

@@ -12,7 +12,7 @@ import { ApiError } from "./api.js";
 /** @typedef {import("./pane.js").PaneContext} PaneContext */
 
 /**
- * @param {number} session
+ * @param {string} session
  * @param {PaneContext} context
  */
 export function makeMissingRecord(session, { me, api }) {

@@ -214,7 +214,7 @@ export class NoticeList {
 
   /**
    * @param {Notice} notice
-   * @param {number} session
+   * @param {string} session
    * @param {string} className
    */
   #makeOpenButton(notice, session, className) {

@@ -33,7 +33,7 @@ const END_POLL_MAX_ATTEMPTS = 20;
 
 export class ObservedSession {
   /**
-   * @param {number} session
+   * @param {string} session
    * @param {TokenSource} token
    * @param {SupervisionApi} api
    * @param {ObservedSessionListener & SessionMessagesListener} listener

@@ -30,8 +30,8 @@ import { makeMissingRecord } from "./missing_record.js";
  * What the tab stores of a pane for a reload: numbers, never texts.
  *
  * @typedef {object} StoredPane
- * @property {number} session
- * @property {number} record 0: none
+ * @property {string} session
+ * @property {string} record empty: none
  * @property {boolean} pinned
  * @property {boolean} aside whether it is minimized
  * @property {boolean} folded
@@ -118,7 +118,7 @@ export class SessionPane extends EventTarget {
   get stored() {
     const { session, pinned, minimized: aside } = this;
     const seen = this.#seenSeq;
-    return { session, record: this.record?.record ?? 0, pinned, aside, folded: this.#folded, seen };
+    return { session, record: this.record?.record ?? "", pinned, aside, folded: this.#folded, seen };
   }
 
   /** @returns {Unread} */
@@ -181,9 +181,9 @@ export class SessionPane extends EventTarget {
     this.record?.retry();
   }
 
-  /** Use a record if it is newer: of several records, the latest counts. @param {number} record */
+  /** Use a newer record: of several records, the latest counts. @param {string} record empty: none is newer */
   setNewerRecord(record) {
-    if (record > (this.record?.record ?? 0)) {
+    if (record && record !== this.record?.record) {
       this.#setRecord(record);
       this.#emit("changed");
     }
@@ -193,10 +193,10 @@ export class SessionPane extends EventTarget {
     this.header.focus();
   }
 
-  /** @param {number} record 0: none */
+  /** @param {string} record empty: none */
   #setRecord(record) {
     this.record?.stop();
-    if (record === 0) {
+    if (!record) {
       this.record = undefined;
       this.#recordArea.replaceChildren(makeMissingRecord(this.session, this.#context));
       return;

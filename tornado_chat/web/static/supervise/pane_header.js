@@ -23,7 +23,7 @@ import { text } from "../shared/strings.js";
 
 export class PaneHeader {
   /**
-   * @param {number} session
+   * @param {string} session
    * @param {HeaderActions} actions
    */
   constructor(session, actions) {
@@ -133,7 +133,7 @@ export class PaneHeader {
   }
 
   /**
-   * @param {number} session
+   * @param {string} session
    * @param {HeaderActions} actions
    */
   #makeMenu(session, actions) {

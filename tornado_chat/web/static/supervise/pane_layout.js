@@ -65,11 +65,13 @@ export class PaneLayout {
 
   /** Restore the panes that this tab had before a reload. */
   restore() {
-    /** @type {{ places: StoredPane[], current: number }} */
+    /** @type {{ places: StoredPane[], current: string }} */
     const { places, current } = JSON.parse(sessionStorage.getItem(KEY) ?? '{ "places": [] }');
     for (const stored of places) {
-      const pane = this.#add(stored);
-      if (stored.session === current) {
+      // an earlier version of this page stored JavaScript numbers, and 0 for no record
+      const { session, record } = stored;
+      const pane = this.#add({ ...stored, session: String(session), record: String(record || "") });
+      if (pane.session === String(current)) {
         this.current = pane;
       }
     }
@@ -79,8 +81,8 @@ export class PaneLayout {
   /**
    * Open a session, or bring its pane to the front.
    *
-   * @param {number} session
-   * @param {number} record 0: unknown
+   * @param {string} session
+   * @param {string} record empty: unknown
    */
   open(session, record) {
     let pane = this.panes.find((each) => each.session === session);

@@ -22,7 +22,7 @@ const ENDED_CLOSE_CODES = new Set([1000, 4000, 4409]);
 
 export class RecordChat extends EventTarget {
   /**
-   * @param {number} record
+   * @param {string} record
    * @param {TokenSource} token
    * @param {boolean} folded
    */

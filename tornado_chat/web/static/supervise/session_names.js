@@ -25,11 +25,11 @@ export class SessionNames {
 
   #api;
   #onChange;
-  /** Null: unknown, or not loaded yet. @type {Map<number, Names | null>} */
+  /** Null: unknown, or not loaded yet. @type {Map<string, Names | null>} */
   #names = new Map();
 
   /**
-   * @param {number} session
+   * @param {string} session
    * @returns {Names | null}
    */
   get(session) {
@@ -46,9 +46,10 @@ export class SessionNames {
   /** @param {Session} session */
   update(session) {
     const names = namesOf(session);
-    const before = this.#names.get(session.session_id);
+    const number = String(session.session_id);
+    const before = this.#names.get(number);
     if (before?.visitor !== names.visitor || before?.consultant !== names.consultant) {
-      this.#names.set(session.session_id, names);
+      this.#names.set(number, names);
       this.#onChange();
     }
   }

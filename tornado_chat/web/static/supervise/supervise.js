@@ -11,6 +11,7 @@ import { showCard, showSignInCard, signInOrShowCard } from "../shared/card.js";
 import { find } from "../shared/elements.js";
 import { NotifySocket } from "../shared/receive_only_sockets.js";
 import { SignInExpired } from "../shared/identity.js";
+import { parseNumber } from "../shared/numbers.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { fillTexts, language, text } from "../shared/strings.js";
 import { SupervisionApi, ApiError } from "./api.js";
@@ -83,7 +84,7 @@ class SupervisePage {
   #isRenderScheduled = false;
   #isClosed = false;
   /** The session of a link that was opened before the inbox was loaded. */
-  #linkedSession = 0;
+  #linkedSession = "";
 
   start() {
     find("#page").hidden = false;
@@ -93,7 +94,7 @@ class SupervisePage {
     find("#placeholder-id").textContent =
       this.#me.role === "admin" ? "" : text("placeholder_id", { id: this.#me.id });
     prepareSettings(this.#me, this.#signals, () => this.#layout.panes.some((pane) => pane.record?.hasUnsent));
-    prepareOpenByNumber((session) => this.#openSession(session, 0));
+    prepareOpenByNumber((session) => this.#openSession(session, ""));
     this.#signals.onBlocked = (blocked) => (find("#sound-blocked").hidden = !blocked);
     this.#statusBar.addEventListener("retry", () => {
       this.#socket.retry();
@@ -126,7 +127,7 @@ class SupervisePage {
         this.#refreshAgain = false;
         this.#inbox.addItems(await this.#api.getNotifications(this.#inbox.resumeSeq));
         this.#markCallsRead(this.#linkedSession);
-        this.#linkedSession = 0;
+        this.#linkedSession = "";
         this.#noticeList.loadError = "";
       }
     } catch (error) {
@@ -151,7 +152,8 @@ class SupervisePage {
       }
       const pane = this.#layout.panes.find((each) => each.session === notice.session);
       if (pane && notice.record && !pane.record?.isWritable) {
-        pane.setNewerRecord(notice.record); // the consultant has asked again
+        // the consultant has asked again
+        pane.setNewerRecord(this.#inbox.latestRecordOf(pane.session, ""));
       }
     }
     const mostUrgent = arrived.find((notice) => notice.kind === "alert") ?? arrived.at(-1);
@@ -179,13 +181,13 @@ class SupervisePage {
     if (notice.session === undefined) {
       this.#showInbox();
     } else {
-      this.#openSession(notice.session, notice.record ?? 0);
+      this.#openSession(notice.session, notice.record ?? "");
     }
   }
 
   /**
-   * @param {number} session
-   * @param {number} record 0: unknown
+   * @param {string} session
+   * @param {string} record empty: unknown
    */
   #openSession(session, record) {
     const isOpen = this.#layout.panes.some((pane) => pane.session === session);
@@ -193,14 +195,14 @@ class SupervisePage {
       this.#showNotice(text("desk_full"));
       return;
     }
-    this.#layout.open(session, Math.max(record, this.#inbox.latestRecordOf(session)));
+    this.#layout.open(session, this.#inbox.latestRecordOf(session, record));
     this.#markCallsRead(session);
   }
 
   /**
    * Mark the calls of an open session as read; an alert waits for its acknowledgement.
    *
-   * @param {number} session
+   * @param {string} session
    */
   #markCallsRead(session) {
     const calls = this.#inbox.unread.filter((each) => each.kind === "call" && each.session === session);
@@ -222,12 +224,12 @@ class SupervisePage {
   /** Follow a link of the host: `#session=12&record=5`. */
   #followLink() {
     const link = new URLSearchParams(location.hash.slice(1));
-    const session = link.get("session") ?? "";
-    const record = link.get("record") || "0";
-    if (/^\d{1,15}$/.test(session) && /^\d{1,15}$/.test(record)) {
+    const session = parseNumber(link.get("session"));
+    const record = ["0", ""].includes(link.get("record") ?? "") ? "" : parseNumber(link.get("record"));
+    if (session !== undefined && record !== undefined) {
       history.replaceState(history.state, "", location.pathname + location.search);
-      this.#openSession(Number(session), Number(record));
-      this.#linkedSession = Number(session);
+      this.#openSession(session, record);
+      this.#linkedSession = session;
     }
   }
 

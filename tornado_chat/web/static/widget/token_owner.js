@@ -5,6 +5,8 @@
  * @module
  */
 
+import { parseJson } from "../shared/numbers.js";
+
 /**
  * Return a key for the owner of a token: the same key for each token of one person.
  *
@@ -15,7 +17,7 @@ export function ownerOf(token, claim) {
   try {
     const part = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(part), (character) => character.charCodeAt(0));
-    const id = JSON.parse(new TextDecoder().decode(bytes))[claim];
+    const id = parseJson(new TextDecoder().decode(bytes))[claim];
     if (id !== undefined) {
       return `user:${id}`;
     }

@@ -214,11 +214,13 @@ class Widget {
       return this.#asGuest(false);
     }
     const owner = ownerOf(first, this.#idClaim);
-    const token = async () => {
+    const token = async (/** @type {string} */ _refused = "", isRenewal = false) => {
       const next = first ?? (await this.#host?.token()) ?? null;
       first = null;
       if (next === null || ownerOf(next, this.#idClaim) !== owner) {
-        void this.#onIdentity(next !== null, false);
+        if (!isRenewal) {
+          void this.#onIdentity(next !== null, false);
+        }
         throw new IdentityChanged();
       }
       return next;
@@ -245,9 +247,11 @@ class Widget {
     await this.#guest.token();
     this.#scheduleRenewal();
     const id = this.#guest.id;
-    const token = async () => {
+    const token = async (/** @type {string} */ _refused = "", isRenewal = false) => {
       if (this.#guest.id !== id) {
-        void this.#onIdentity(false, false); // the guest's token has expired meanwhile
+        if (!isRenewal) {
+          void this.#onIdentity(false, false); // the guest's token has expired meanwhile
+        }
         throw new IdentityChanged();
       }
       return this.#guest.token();
