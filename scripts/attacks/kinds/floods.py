@@ -156,7 +156,7 @@ async def run_guests(trial: Trial) -> None:
 
 MAX_SESSIONS = 100
 MAX_NOTIFICATIONS = 50
-"""Sessions of one person, and its notifications in one inbox, in one process; the default limits are lower."""
+"""Sessions and notifications of one person in one process; the default limits are lower."""
 
 
 async def run_sessions(trial: Trial) -> None:
