@@ -63,7 +63,7 @@ def main() -> int:
         parser.error(str(error))
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     _raise_descriptor_limit()
-    print(f"seed {seed}, {len(chosen)} attacks")
+    print(f"seed {seed}; attacks: {len(chosen)}")
     for line in report.heading():
         print(line)
     started = time.monotonic()

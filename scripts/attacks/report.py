@@ -42,7 +42,7 @@ def remarks(outcomes: Sequence[Outcome], seconds: float) -> Iterator[str]:
         yield f"not carried out: {', '.join(failed)}"
     busy = sum(1 for outcome in outcomes if outcome.is_machine_busy)
     if busy:
-        yield f"the machine was too busy with other programs to judge the delays of {busy} attacks"
+        yield f"delays of {busy} attacks not judged: other programs kept the machine busy"
 
 
 def last_line(outcomes: Sequence[Outcome]) -> str:

@@ -77,13 +77,20 @@ class TargetServer:
                 env={name: value for name, value in os.environ.items() if name not in OUTER_VARIABLES},
                 preexec_fn=self._limit_descriptors if self._descriptors else None,
             )
-        several = any(each.startswith("server.processes=") for each in self.options)
         async with asyncio.timeout(START_TIMEOUT_SECONDS):
-            while (found := (ALL_READY if several else READY).search(self.log)) is None:
+            while (found := (ALL_READY if self.processes > 1 else READY).search(self.log)) is None:
                 if self._process.poll() is not None:
                     raise RuntimeError(f"the server did not start:\n{self.log}")
                 await asyncio.sleep(0.02)
         self.port = int(found[1])
+
+    @property
+    def processes(self) -> int:
+        """The number of processes. Each counts for itself what it limits."""
+        counts = [
+            int(each.partition("=")[2]) for each in self.options if each.startswith("server.processes=")
+        ]
+        return counts[-1] if counts else 1
 
     def command(self, *words: str) -> str:
         """Run a command of ``tornado-chat`` with the configuration of the server; return its output.

@@ -212,8 +212,8 @@ class SocketHandler(FastWebSocketHandler):
         self.on_disconnected(self.close_code)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if isinstance(value, HTTPError):
-            return  # an invalid request; the answer states the error
+        if isinstance(value, HTTPError | asyncio.CancelledError):
+            return  # an invalid request, whose answer states the error; or the server stops
         # Tornado's log line would quote the whole request, with the token in its URL.
         log.error("internal error", exc_info=(typ, value, tb), extra=self._log_fields())
 
