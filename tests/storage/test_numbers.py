@@ -9,6 +9,7 @@ import peewee as pw
 import pytest
 
 from tests.helpers.mariadb import MariaDB
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.storage.conftest import NOW, new_session, on_mariadb, open_url, transact
 from tests.storage.test_retention import LATER, remove_all
 from tornado_chat.core.errors import Conflict, Malformed
@@ -140,17 +141,19 @@ def test_processes_never_give_the_same_number(database: pw.Database, database_ur
         runner.close()
         own_connection.close()
 
+    for number in range(10, 60, 10):  # numbers that a host has chosen
+        open_session(database, number)
     processes = [threading.Thread(target=open_some) for _ in range(4)]
     for process in processes:
         process.start()
-    for number in range(10, 100, 10):  # a host chooses meanwhile
+    for number in range(1000, 1040, 10):  # and chooses meanwhile
         open_session(database, number)
     for process in processes:
-        process.join(60)
+        process.join(WAIT_TIMEOUT_SECONDS)
     sessions = models.ConsultationSession.select(models.ConsultationSession.id).tuples().execute(database)
     ids = sorted(id for (id,) in sessions)
     assert len(ids) == len(set(ids)) == 109
-    assert set(given) | set(range(10, 100, 10)) == set(ids)
+    assert set(given) | {*range(10, 60, 10), *range(1000, 1040, 10)} == set(ids)
 
 
 # --- a database of an earlier version ---

@@ -42,12 +42,13 @@ def revoke(config_arguments: ConfigArguments, id: str, role: str, seconds: float
     from tornado_chat.cli.formatting import format_time
     from tornado_chat.data_management.operation_log import current_operator
     from tornado_chat.storage import revocations, staff
+    from tornado_chat.storage.exclusive_lock import write_transaction
 
     person = Person(Role(role), id)
     with current_database(config_arguments) as (config, database):
         now = now_microseconds()
         until = now + int(seconds * 1_000_000)
-        with database.atomic():
+        with write_transaction(database):
             added = revocations.add(database, person, now, until, all_tokens, current_operator())
         account = staff.account_name_of(database, person)
     if added is None:
@@ -69,8 +70,9 @@ def revoke(config_arguments: ConfigArguments, id: str, role: str, seconds: float
 def unrevoke(config_arguments: ConfigArguments, id: str, role: str) -> None:
     """Accept the tokens of a person again."""
     from tornado_chat.storage import revocations
+    from tornado_chat.storage.exclusive_lock import write_transaction
 
-    with current_database(config_arguments) as (_, database), database.atomic():
+    with current_database(config_arguments) as (_, database), write_transaction(database):
         if not revocations.remove(database, Person(Role(role), id)):
             raise click.ClickException(f"there is no revocation of {role} {id}")
     click.echo(f"the tokens of {role} {id} are accepted again")

@@ -82,12 +82,13 @@ def add(
     """
     with current_database(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
+        from tornado_chat.storage.exclusive_lock import write_transaction
 
         person = Person(Role(role), id or ID_PREFIX + name)
         _require_no_account(database, name, person, chosen=id is not None)
         password = _read_password(name, display_name, password_stdin, generate)
         account = StaffAccount(name, display_name, person, now_microseconds())
-        with database.atomic():
+        with write_transaction(database):
             _require_no_account(database, name, person, chosen=id is not None)
             accounts.add(database, account, _hash(password))
         click.echo(f"{name} is a {role} with the id {person.id}")
@@ -135,12 +136,13 @@ def password(config_arguments: ConfigArguments, name: str, password_stdin: bool,
     """Set a new password, and sign the account out everywhere."""
     with current_database(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
+        from tornado_chat.storage.exclusive_lock import write_transaction
 
         found = accounts.find_account(database, name)
         if found is None:
             raise _unknown_account(name)
         new = _read_password(name, found[0].display_name, password_stdin, generate)
-        with database.atomic():
+        with write_transaction(database):
             _require_account(accounts.set_password(database, name, _hash(new)), name)
     click.echo(f"{name} has a new password, and is signed out")
     _print_generated(new, generate)
@@ -172,11 +174,12 @@ def remove(config_arguments: ConfigArguments, name: str, yes: bool) -> None:
     """Remove an account. The person's messages are kept."""
     with current_database(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
+        from tornado_chat.storage.exclusive_lock import write_transaction
 
         _require_account(accounts.find_account(database, name) is not None, name)
         if not yes:
             click.confirm(f"Remove the account {name}?", abort=True)
-        with database.atomic():
+        with write_transaction(database):
             _require_account(accounts.remove(database, name, now_microseconds()), name)
     click.echo(f"{name} is removed, and signed out")
 
@@ -184,8 +187,9 @@ def remove(config_arguments: ConfigArguments, name: str, yes: bool) -> None:
 def _set_disabled(config_arguments: ConfigArguments, name: str, disabled: bool) -> None:
     with current_database(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
+        from tornado_chat.storage.exclusive_lock import write_transaction
 
-        with database.atomic():
+        with write_transaction(database):
             _require_account(accounts.set_disabled(database, name, disabled), name)
 
 
