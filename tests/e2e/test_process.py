@@ -39,14 +39,22 @@ async def _frames(client: RawClient) -> AsyncIterator[dict[str, Any]]:
 
 
 @pytest.mark.gen_test
-async def test_sigterm_closes_all_sockets_with_1012_and_exits_with_0(process: Process) -> None:
+async def test_sigterm_closes_sockets_with_1012_cuts_plain_ones_and_exits_with_0(process: Process) -> None:
+    """Deployed front ends, which ask for no feature, connect again only after an unclean close."""
     harness = (await process.start()).harness
     session = await harness.session()
-    visitor = await harness.chat(VISITOR, session)
-    pops = await harness.connect(f"/notify?token={COUNSELLOR}")
+    plain, with_features = [
+        [
+            await harness.chat(VISITOR, session, features=features),
+            await harness.connect(f"/notify?token={COUNSELLOR}&features={features}"),
+            (await harness.user(5, connect=False, features=[features])).client,
+        ]
+        for features in ("", "seq")
+    ]
+    await plain[0].send_json({"msg": "the last words"})
     assert await process.stop() == 0
-    assert (await visitor.wait_closed()).code == 1012
-    assert (await pops.wait_closed()).code == 1012
+    assert [(await client.wait_closed()).code for client in plain] == [1006] * 3
+    assert [(await client.wait_closed()).code for client in with_features] == [1012] * 3
 
 
 @pytest.mark.slow

@@ -393,7 +393,7 @@ async def test_a_socket_that_is_dropped_while_it_enters_leaves_once(
 
     monkeypatch.setattr(PluginManager, "emit", noting_emit)
     monkeypatch.setattr(Hub, "follow", dropping_follow)
-    client = await harness.chat(VISITOR, await harness.session())
+    client = await harness.chat(VISITOR, await harness.session(), features="seq")
     assert (await client.wait_closed()).code == 4408
     await until(lambda: "participant_left" in events)
     for _ in range(20):

@@ -102,7 +102,7 @@ async def test_the_socket_limit_of_one_person(harness: Harness) -> None:
 
 @pytest.mark.gen_test
 async def test_pings_also_of_open_sockets(harness: Harness) -> None:
-    reader, writer = await mute(harness, f"/notify?token={VISITOR}")
+    reader, writer = await mute(harness, f"/notify?token={VISITOR}&features=seq")
     await reload(harness, "limits", ping_interval=0.1, ping_timeout=0.2)
     received = await reader.read(2)
     assert received[0] == 0x89  # a ping

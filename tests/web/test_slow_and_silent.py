@@ -64,7 +64,7 @@ class TestSilent:
     @pytest.mark.gen_test
     async def test_a_client_without_pongs_is_dropped_with_4408(self, harness: Harness) -> None:
         lively = await harness.connect(f"/notify?token={VISITOR}")
-        reader, writer = await mute(harness, f"/notify?token={VISITOR}")
+        reader, writer = await mute(harness, f"/notify?token={VISITOR}&features=seq")
         received = await reader.read(2)
         assert received[0] == 0x89  # a ping
         rest = await reader.read(200)

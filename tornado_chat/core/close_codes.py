@@ -34,3 +34,9 @@ CLOSE_REASON_NAMES: Mapping[CloseReason, str] = {
     REPLACED: "signed_in_elsewhere",
 }
 """The names of the close reasons in the log and in the metrics."""
+
+RECONNECT_CODES = frozenset({RESTARTING[0], NOT_READ_BACK[0], SLOW[0]})
+"""Close codes after which a client should connect again.
+
+Deployed clients of the published protocols do so only after an unclean close, so their sockets are cut.
+"""

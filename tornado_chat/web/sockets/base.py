@@ -31,7 +31,7 @@ from tornado.websocket import WebSocketClosedError
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.deferred import Deferred
-from tornado_chat.core.close_codes import CLOSE_REASON_NAMES, SLOW
+from tornado_chat.core.close_codes import CLOSE_REASON_NAMES, RECONNECT_CODES, RESTARTING, SLOW
 from tornado_chat.core.errors import (
     ChatError,
     Conflict,
@@ -108,6 +108,11 @@ class SocketHandler(FastWebSocketHandler):
         self._frame_limits = FrameLimits(services, self.client_address, self._loop.time())
 
     # --- methods that subclasses define ---
+
+    @property
+    def is_plain(self) -> bool:
+        """True if the client has asked for no feature: it knows its published protocol only."""
+        raise NotImplementedError
 
     async def admit(self) -> None:
         """Admit the socket.
@@ -316,6 +321,9 @@ class SocketHandler(FastWebSocketHandler):
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         if code is not None and reason is not None:
             self._record_close(code, CLOSE_REASON_NAMES.get((code, reason), "closed"))
+        if code in RECONNECT_CODES and self.is_plain and (self.admitted or code == RESTARTING[0]):
+            self.cut()
+            return
         if reason is not None:
             reason = reason.encode()[:MAX_CLOSE_REASON_BYTES].decode(errors="ignore")
         super().close(code, reason)

@@ -23,6 +23,10 @@ class CounsellingHandler(SocketHandler):
     token_in_query = True
     features: frozenset[str] = frozenset()
 
+    @property
+    def is_plain(self) -> bool:
+        return not self.features
+
     async def authenticate(
         self,
         query: frames.ChatQuery | frames.NotifyQuery | frames.ObserveQuery,

@@ -24,6 +24,10 @@ class SupportHandler(SocketHandler):
     connection: SupportConnection | None = None
     _auth_timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        return not (self.admitted and self.frames.features)
+
     async def admit(self) -> None:
         self.frames = wire.SupportEncoder(
             str(uuid.uuid4()), self.role, self.services.language, self.services.times

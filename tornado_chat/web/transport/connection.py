@@ -329,7 +329,27 @@ class WebSocketConnection(OutgoingProtocol):
         transport = self._transport
         if transport is None or self._eof or transport.get_write_buffer_size():
             self._close_transport()
+        else:
+            self._end_sending(transport)
+
+    def cut(self) -> None:
+        """End the connection without a close frame when the unsent bytes are written; the peer sees 1006.
+
+        For clients that connect again only after an unclean close.
+        """
+        if self.server_terminated:
             return
+        self._flush()
+        self.server_terminated = True
+        if self._transport is None or self._eof:
+            self._close_transport()
+            return
+        self._end_sending(self._transport)
+        if self._write_paused:  # as in close()
+            self._loop.call_soon(self._continue)
+
+    def _end_sending(self, transport: asyncio.Transport) -> None:
+        """Close the sending side after the unsent bytes, and the connection when the peer closes, too."""
         self._start_close_timer()
         try:
             transport.write_eof()

@@ -64,6 +64,11 @@ class FastWebSocketHandler(FrameHandler):
         if self.ws_connection is not None:
             self.ws_connection.fail(code, reason)
 
+    def cut(self) -> None:
+        """End the connection without a close frame, see ``WebSocketConnection.cut``."""
+        if self.ws_connection is not None:
+            self.ws_connection.cut()
+
     def send_text(self, payload: bytes) -> None:
         """Send UTF-8 as a text message, without a future; do nothing if the socket is closed."""
         self.send_frame(encode_frame(TEXT, payload))
