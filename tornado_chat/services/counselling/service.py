@@ -21,6 +21,7 @@ from tornado_chat.core.events import Event as Published
 from tornado_chat.core.events import PresenceChanged, ReadAdvanced, RoomEnded, SystemNotice, TypingChanged
 from tornado_chat.core.types import (
     Action,
+    Activity,
     AppendResult,
     Identity,
     Kind,
@@ -238,6 +239,7 @@ class Counselling:
         await self._room_lookup.get(thread)
         allowed = await self._access_control.is_allowed_by_plugin(identity, Action.OBSERVE, thread)
         if not allowed and not await self._may_observe(identity, session_id):
+            self._plugins.report_action(Activity(identity.person.key, "refused to observe", thread))
             raise Forbidden("not_your_session")
         received = await self._receipts.get(thread, identity.person)
         if received is None:
@@ -370,7 +372,12 @@ class Counselling:
     async def _end_with_retry(self, connection: RoomConnection, event: Event) -> None:
         """End the room, if the state table says so. A failed write is tried again later."""
         try:
-            await self._store.write(lambda tx: _end_room(tx, connection.thread, event), connection.thread)
+            ended = await self._store.write(
+                lambda tx: _end_room(tx, connection.thread, event), connection.thread
+            )
+            if ended:
+                person = connection.person
+                self._plugins.report_action(Activity(person.key, "ended", connection.thread))
         except ChatError as error:
             named = connection.thread.named
             log.warning("an end could not be stored, trying again: %s", error, extra=fields(**named))
@@ -381,12 +388,15 @@ class Counselling:
             self._tasks.spawn(self._end_with_retry(connection, event))
 
 
-def _end_room(tx: Transaction, thread: Thread, event: Event) -> None:
+def _end_room(tx: Transaction, thread: Thread, event: Event) -> bool:
+    """End the room, if the state table says so. Return True if this call has ended it."""
     room = rooms.lock(tx, thread)
     state, effects = transition(room.state, event, is_other_present=False)
     if RoomEffect.FINISH in effects:
         rooms.finish(tx, thread, state, expected=room.state)
         log.info("ending", extra=fields(**thread.named, why=event.value))
+        return True
+    return False
 
 
 def _display_name(room: Room, person: Person) -> str:

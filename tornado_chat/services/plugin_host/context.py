@@ -99,6 +99,9 @@ class PluginContext(Context):
     ) -> Notification:
         return await self._services.notifications.notify(recipient, type, msg, data)
 
+    def problem(self, text: str | None) -> None:
+        self._plugins.report_problem(self._plugin, text)
+
     def now(self) -> int:
         return now_microseconds()
 
