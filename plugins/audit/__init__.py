@@ -31,6 +31,7 @@ from .key_file import KEY_FILE
 from .startup import open_key
 from .verification import REMEDY, find_problem, has_data
 
+READ_ACTIONS = {"messages": "read", "export": "exported", "observe": "observes"}
 CHECK_SECONDS = 15.0  # seconds between two checks of the end of the chain
 
 
@@ -79,7 +80,7 @@ class Audit(Plugin):
     @hookimpl
     async def transcript_requested(self, thread: Thread, identity: Identity, how: str) -> None:
         """Record that a transcript is read. If this fails, the transcript is not sent."""
-        action, key = "exported" if how == "export" else "read", self._key
+        action, key = READ_ACTIONS[how], self._key
         entry = chain.AuditEntry(identity.person.key, action, thread.kind.value, thread.id)
         await self._context.write(lambda tx: chain.append_about(tx.database, key, entry, tx.now))
 
@@ -96,10 +97,6 @@ class Audit(Plugin):
     @hookimpl
     async def participant_left(self, thread: Thread, person: Person) -> None:
         await self._record(person, "left", thread)
-
-    @hookimpl
-    async def observer_joined(self, thread: Thread, identity: Identity) -> None:
-        await self._record(identity.person, "observes", thread)
 
     @hookimpl
     async def observer_left(self, thread: Thread, identity: Identity) -> None:

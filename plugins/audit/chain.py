@@ -175,25 +175,19 @@ def is_empty(database: pw.Database) -> bool:
     return not (AuditRecord.select().exists(database) or AuditHead.select().exists(database))
 
 
-def has_key(database: pw.Database, key: bytes) -> bool:
-    """Return True if the head was written with ``key``, or if there is none."""
-    row = _head_row(database)
-    return row is None or _is_head_valid(row, key)
-
-
 def read_end(database: pw.Database, key: bytes) -> ChainEnd:
     """Return the end of the chain. May be called outside of a transaction, while other processes append."""
     while True:
         row = _head_row(database)
         number, code = head(database)
-        of_head = code_of(database, row["number"]) if row else None
+        of_head = code if row is None or row["number"] == number else code_of(database, row["number"])
         if row == _head_row(database):  # each new record changes the head
             break
     if row is None:
         fault = "the head is missing" if number else "there is no record"
         return ChainEnd(number + 1, number, code, fault)
     if not _is_head_valid(row, key):
-        return ChainEnd(number + 1, number, code, "the head was changed")
+        return ChainEnd(number + 1, number, code, "the head was changed, or the key is another one")
     next_number = max(row["number"], number) + 1
     if of_head != row["last"]:
         trusted = _last_before(database, row["number"])

@@ -27,7 +27,14 @@ class AuditKeeper(Keeper):
             .where(table.actor == person.key)
             .order_by(table.number)
         )
-        return {"audit_record": list(query.dicts().execute(database))}
+        detail = chain.AuditDetail
+        named = detail.select().where(detail.text.contains(person.key)).order_by(detail.number)
+        return {
+            "audit_record": list(query.dicts().execute(database)),
+            "audit_detail": [
+                row for row in named.dicts().execute(database) if person.key in row["text"].split(" ")
+            ],
+        }
 
     def record(self, tx: Transaction, operation: Operation) -> None:
         """Append a record about the operation. :raises ValueError: the key is missing or cannot be read."""

@@ -63,6 +63,11 @@ async def test_every_kind_of_action_is_recorded(harness: Harness, settings: conf
     path = f"/api/v1/sessions/{session}"
     await harness.api("POST", f"{path}/supervision", COUNSELLOR, {"supervisor_id": 3})
     assert (await harness.api("GET", f"{path}/messages", STRANGER)).code == 403
+    for socket in (
+        await harness.chat(token("user", 66), session),
+        await harness.connect(f"/observe?token={STRANGER}&sessionId={session}"),
+    ):
+        assert (await socket.wait_closed()).code == 4403
     assert (await harness.api("POST", f"{path}/end", COUNSELLOR)).code == 200
     assert (await harness.api("POST", f"{path}/rating", VISITOR, {"rate": 4})).code == 200
     person = {"role": "consultant", "id": 77}
@@ -77,6 +82,8 @@ async def test_every_kind_of_action_is_recorded(harness: Harness, settings: conf
         ("-", "begins", None),
         ("consultant:2", "asked for supervision", "record 1 with supervisor:3"),
         ("supervisor:8", "refused to read", None),
+        ("supervisor:8", "refused to observe", None),
+        ("user:66", "refused to enter", None),
         ("consultant:2", "ended", None),
         ("user:1", "rated", "4 of 5"),
         ("admin:9", "revoked", "consultant:77"),
@@ -109,6 +116,8 @@ async def test_a_read_that_cannot_be_recorded_is_refused(harness: Harness, expec
     assert "cannot be read" in await problem(harness, there=True)
     for how in ("messages", "export"):
         assert (await harness.api("GET", f"{path}/{how}", ADMIN)).code == 503
+    observer = await harness.connect(f"/observe?token={ADMIN}&sessionId={session}&features=seq")
+    assert (await observer.wait_closed()).code == 1013
 
 
 @on_both

@@ -324,9 +324,10 @@ class Action(enum.StrEnum):
 class Activity(msgspec.Struct, frozen=True):
     """An action for the hook ``action_taken``.
 
-    ``actor`` is a ``Person.key``, or ``-`` for the operator of the server. ``thread`` is the session, record
-    or conversation that the action was about; None for an action of another kind. ``detail`` names what else
-    it was about, for example the person that was revoked; it has no message texts.
+    ``actor`` is a ``Person.key``, ``plugin`` with its name, or ``-`` for the operator of the server.
+    ``thread`` is the session, record or conversation that the action was about; None for an action of another
+    kind. ``detail`` names what else it was about, for example the person that was revoked; it has no message
+    texts.
     """
 
     actor: str

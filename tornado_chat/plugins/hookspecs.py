@@ -189,9 +189,10 @@ class Hooks:
 
     @hookspec
     def transcript_requested(self, thread: Thread, identity: Identity, how: str) -> None:
-        """A person who may read a transcript is about to get it: ``how`` is ``messages`` or ``export``.
+        """A person who may read a transcript is about to get it.
 
-        The answer is sent after the hook has returned. May be async.
+        ``how`` is ``messages`` (a page of it), ``export``, or ``observe``: the messages of a session that an
+        observer gets live. They are sent after the hook has returned. May be async.
         """
 
     # --- chains ---
@@ -245,8 +246,8 @@ class Hooks:
 
         ``opened session``, ``asked for supervision``, ``ended`` (a session or record), ``rated``,
         ``refused to read`` (a transcript that the person may not read), ``refused to observe``,
-        ``signed in``, ``revoked``, ``undid revocation`` and ``reloaded`` (the configuration). There may be
-        more in later versions.
+        ``refused to enter`` (a session or record of other people), ``signed in``, ``revoked``,
+        ``undid revocation`` and ``reloaded`` (the configuration). There may be more in later versions.
         """
 
     @hookspec

@@ -241,6 +241,7 @@ class Counselling:
         if not allowed and not await self._may_observe(identity, session_id):
             self._plugins.report_action(Activity(identity.person.key, "refused to observe", thread))
             raise Forbidden("not_your_session")
+        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
         received = await self._receipts.get(thread, identity.person)
         if received is None:
             received = await self._store.read(messages.last_before, thread, since)
@@ -333,6 +334,7 @@ class Counselling:
         try:
             room, missed = await self._room_lookup.get_with_missed(thread, person)
             if person not in (room.asker, room.helper):
+                self._plugins.report_action(Activity(person.key, "refused to enter", thread))
                 raise Forbidden("not_your_session")
         except ChatError:
             self._hub.unfollow(socket_stream, thread)
