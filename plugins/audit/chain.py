@@ -121,8 +121,9 @@ def append(database: pw.Database, key: bytes, entry: AuditEntry, now: int, detai
     """
     if entry.message is not None and _is_recorded(database, entry):
         return
-    # On a MySQL server other processes may append too: this update locks the head's row until the commit.
-    AuditHead.update(id=1).where(AuditHead.id == 1).execute(database)
+    if isinstance(database, pw.MySQLDatabase):
+        # Other processes may append too: this update locks the head's row until the commit.
+        AuditHead.update(id=1).where(AuditHead.id == 1).execute(database)
     end = read_end(database, key)
     if end.fault:
         end = write_break(database, key, now)
@@ -177,23 +178,20 @@ def is_empty(database: pw.Database) -> bool:
 
 def read_end(database: pw.Database, key: bytes) -> ChainEnd:
     """Return the end of the chain. May be called outside of a transaction, while other processes append."""
-    while True:
-        row = _head_row(database)
-        number, code = head(database)
-        of_head = code if row is None or row["number"] == number else code_of(database, row["number"])
-        if row == _head_row(database):  # each new record changes the head
-            break
+    row = _head_row(database)
     if row is None:
-        fault = "the head is missing" if number else "there is no record"
-        return ChainEnd(number + 1, number, code, fault)
-    if not _is_head_valid(row, key):
+        number, code = head(database)
+        return ChainEnd(number + 1, number, code, "the head is missing" if number else "there is no record")
+    if record_code(key, [row.number], row.last) != row.code:
+        number, code = head(database)
         return ChainEnd(number + 1, number, code, "the head was changed, or the key is another one")
-    next_number = max(row["number"], number) + 1
-    if of_head != row["last"]:
-        trusted = _last_before(database, row["number"])
-        return ChainEnd(next_number, *trusted, f"record {row['number']} is missing, or was changed")
-    extra = f"record {number} did not exist when the head was written" if number > row["number"] else ""
-    return ChainEnd(next_number, row["number"], row["last"], extra)
+    highest = row.highest or 0
+    next_number = max(row.number, highest) + 1
+    if row.of_record != row.last:
+        trusted = _last_before(database, row.number)
+        return ChainEnd(next_number, *trusted, f"record {row.number} is missing, or was changed")
+    extra = f"record {highest} did not exist when the head was written" if highest > row.number else ""
+    return ChainEnd(next_number, row.number, row.last, extra)
 
 
 def head(database: pw.Database) -> tuple[int, str]:
@@ -294,10 +292,24 @@ def _last_before(database: pw.Database, number: int | None) -> tuple[int, str]:
     return (last[0], last[1]) if last else (0, GENESIS_CODE)
 
 
-def _head_row(database: pw.Database) -> dict[str, Any] | None:
-    row: dict[str, Any] | None = AuditHead.select().where(AuditHead.id == 1).dicts().first(database)
-    return row
+class _HeadRow(NamedTuple):
+    """The head, with the code of the record that it names and the highest number of a record, if any."""
+
+    number: int
+    last: str
+    code: str
+    of_record: str | None
+    highest: int | None
 
 
-def _is_head_valid(row: dict[str, Any], key: bytes) -> bool:
-    return hmac.compare_digest(record_code(key, [row["number"]], row["last"]).encode(), row["code"].encode())
+def _head_row(database: pw.Database) -> _HeadRow | None:
+    """Return the head. One statement reads all of it, so no other process can append in between."""
+    record, every = AuditRecord, AuditRecord.alias()
+    highest = every.select(pw.fn.MAX(every.number))
+    query = (
+        AuditHead.select(AuditHead.number, AuditHead.last, AuditHead.code, record.code, highest)
+        .left_outer_join(record, on=(record.number == AuditHead.number))
+        .where(AuditHead.id == 1)
+    )
+    row = query.tuples().first(database)
+    return None if row is None else _HeadRow(*row)

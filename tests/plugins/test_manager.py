@@ -425,16 +425,16 @@ def test_a_problem_is_shown_until_it_is_cleared(
     expected_logs.append("plugin recorder reports a problem")
 
     async def test() -> None:
-        plugins, metrics = made(Adds(), Recorder())
+        plugins, metrics = made(Recorder(), SecondRecorder())
         find = plugins.problems()
         assert {part: function() for part, function in find.items()} == {
-            "plugin adds": "",
+            "plugin secondrecorder": "",
             "plugin recorder": "",
         }
         for _ in range(3):
             plugins.report_problem("recorder", "the disk is full: free space")
         assert find["plugin recorder"]() == "the disk is full: free space"
-        assert find["plugin adds"]() == ""
+        assert find["plugin secondrecorder"]() == ""
         assert count(metrics, "problem", plugin="recorder") == 1
         assert [record.getMessage() for record in caplog.records] == [
             "plugin recorder reports a problem: the disk is full: free space"
