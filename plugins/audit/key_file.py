@@ -11,7 +11,8 @@ KEY_FILE = "audit.key"
 
 KEY_BYTES = 32
 REMEDY = (
-    "restore it from its backup; if there is none, `tornado-chat audit new-key` makes a new key, and the "
+    "restore it from its backup, or copy it from another machine of the cluster; if there is none, "
+    "`tornado-chat audit new-key` makes a new key, and the "
     "earlier records can no longer be verified"
 )
 
