@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
+import peewee
 
 from tornado_chat.plugin_api import MAX_NUMBER, CommandContext, Kind, escape_controls
 
@@ -87,7 +88,7 @@ def acknowledge(context: CommandContext, yes: bool) -> None:
         click.echo(f"{row['action']} {row['state']} of {row['operator']} was not recorded")
     if not yes:
         click.confirm("Acknowledge?", abort=True)
-    with database.atomic():
+    with _transaction(database):
         now = _now()
         for number in breaks:
             entry = chain.AuditEntry(context.operator, chain.ACKNOWLEDGED, chain.CHAIN_KIND, 0, number)
@@ -124,7 +125,7 @@ def new_key(context: CommandContext, yes: bool) -> None:
         key_file.create_key(path)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
-    with database.atomic():
+    with _transaction(database):
         chain.begin_with_new_key(database, key_file.load_key(path), _now())
     click.echo(f"{path} has a new key" + (f"; the former file is {aside}" if aside else ""))
     click.echo("`tornado-chat audit acknowledge` closes the break that the log has now")
@@ -185,6 +186,11 @@ def _action_text(row: dict[str, Any]) -> str:
     if kind != chain.SERVER_KIND:
         action += f", {KIND_NAMES.get(kind, '?')} {row['thread_id']}"
     return action + (f": {escape_controls(row['text'])}" if row["text"] else "")
+
+
+def _transaction(database: peewee.Database) -> Any:
+    """Return a transaction that waits for SQLite's write lock at its beginning; later it could only fail."""
+    return database.atomic(*(("IMMEDIATE",) if isinstance(database, peewee.SqliteDatabase) else ()))
 
 
 def _now() -> int:

@@ -121,6 +121,16 @@ def test_the_audit_keeps_its_records_and_chains_the_operations(
     assert records[2].actor == recorder.operator
 
 
+def test_the_export_has_audit_records_that_name_the_person(
+    database: pw.Database, keepers: DataKeepers, key: bytes
+) -> None:
+    for detail in (f"{LIN.key} with {CHEN.key}", f"{LIN.key}9 with {CHEN.key}"):
+        entry = chain.AuditEntry("admin:9", "opened session", 1, 4)
+        chain.append(database, key, entry, NOW, detail)
+    found = keepers.of_person(database, LIN)["audit"]["audit_detail"]
+    assert [row["text"] for row in found] == [f"{LIN.key} with {CHEN.key}"]
+
+
 @pytest.mark.parametrize(
     "tampering",
     [
