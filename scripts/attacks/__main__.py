@@ -63,7 +63,7 @@ def main() -> int:
         parser.error(str(error))
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     _raise_descriptor_limit()
-    print(f"seed {seed}, {len(chosen)} attacks")
+    print(f"seed {seed}; attacks: {len(chosen)}")
     for line in report.heading():
         print(line)
     started = time.monotonic()
@@ -75,11 +75,8 @@ def main() -> int:
         _show_progress("")
         for line in report.lines(outcomes[-1], None if arguments.verbose else report.MAX_SENTENCES):
             print(line, flush=True)
-    failed = [outcome.attack.name for outcome in outcomes if outcome.failure]
-    print(
-        f"{time.monotonic() - started:.0f} seconds"
-        + (f"; not carried out: {', '.join(failed)}" if failed else "")
-    )
+    for line in report.remarks(outcomes, time.monotonic() - started):
+        print(line)
     print(report.last_line(outcomes))
     return 0 if all(outcome.is_good for outcome in outcomes) else 1
 
@@ -97,4 +94,7 @@ def _show_progress(text: str) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -18,7 +18,7 @@ ATTACKER_ADDRESS = "127.0.0.2"
 """The address of the attackers: no proxy and no operator, unlike 127.0.0.1."""
 
 CLOSE_TIMEOUT_SECONDS = 3.0  # for the server to close a socket that it refuses
-MAX_CONCURRENT_TRIES = 8
+MAX_CONCURRENT_TRIES = 3  # no flood: attacks that are one pour or gather by themselves
 
 
 class AttackFailed(Exception):
@@ -48,6 +48,7 @@ class Trial:
 
     :ivar random: the source of all that is random in the attack.
     :ivar quick: whether few tries suffice.
+    :ivar prepared: what ``Attack.prepare`` has returned.
     """
 
     def __init__(self, server: TargetServer, world: World, source: random.Random, *, quick: bool) -> None:
@@ -56,6 +57,7 @@ class Trial:
         self.random = source
         self.quick = quick
         self.tally = Tally()
+        self.prepared: Any = None
         self._sockets: list[RawSocket] = []
 
     # --- the tally ---
@@ -164,6 +166,7 @@ class Attack:
 
     :ivar name: unique, for ``--only`` and the table.
     :ivar text: what is tried, for ``--list``.
+    :ivar prepare: makes what the attack needs, for ``Trial.prepared``, before the measurement.
     :ivar options: options of the server beyond those of every attack.
     :ivar expected_logs: patterns of the errors that the server may log during it.
     :ivar descriptors: the limit of file descriptors of the server; None: as in this process.
@@ -174,6 +177,7 @@ class Attack:
     name: str
     text: str
     run: Callable[[Trial], Awaitable[None]]
+    prepare: Callable[[Trial], Awaitable[Any]] | None = None
     options: Sequence[str] = ()
     expected_logs: Sequence[str] = ()
     descriptors: int | None = None

@@ -65,7 +65,7 @@ def callers(guest: str) -> Mapping[str, Caller]:
 
     :arg guest: the token of a guest.
     """
-    everyone = [
+    all_callers = [
         Caller("no token", "", 0, owns=False),
         Caller("a guest", "", 0, owns=False),
         Caller("the user", "user", VICTIM, owns=True),
@@ -82,8 +82,8 @@ def callers(guest: str) -> Mapping[str, Caller]:
         Caller("a consultant with the user's id", "consultant", VICTIM, owns=False),
         Caller("a user with the consultant's id", "user", COUNSELLOR, owns=False),
     ]
-    everyone[1].role, everyone[1].token = "user", guest
-    return {each.name: each for each in everyone}
+    all_callers[1].role, all_callers[1].token = "user", guest
+    return {each.name: each for each in all_callers}
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ MAX_SENTENCE_CHARACTERS = 200
 
 
 def heading() -> Iterator[str]:
-    yield f"{'':<18} {'':>9}  {'':<36} {'neighbour p99, ms':>17}  {'memory, MiB':>15}  machine"
-    titles = f"{'before':>8} {'during':>8}  {'before':>7} {'after':>7}  slower"
+    yield f"{'':<18} {'':>9}  {'':<36} {'neighbour p99, ms':>17}  {'memory, MiB':>15}   other"
+    titles = f"{'before':>8} {'during':>8}  {'before':>7} {'after':>7}    load"
     yield f"{'attack':<18} {'tries':>9}  {'refused by':<36} {titles}"
 
 
@@ -22,15 +22,27 @@ def lines(outcome: Outcome, max_sentences: int | None) -> Iterator[str]:
     :arg max_sentences: at most so many of each kind; None: all.
     """
     tally, (before, _, after) = outcome.tally, outcome.memory
+    busy = ", busy" if outcome.is_machine_busy else ""
     yield (
         f"{outcome.attack.name:<18} {tally.tries:>9,}  {_refusals(tally.refused):<36} "
         f"{outcome.before.p99 * 1e3:>8,.0f} {outcome.during.p99 * 1e3:>8,.0f}  "
-        f"{before / 2**20:>7,.0f} {after / 2**20:>7,.0f}  ×{outcome.during.slowdown:.1f}"
+        f"{before / 2**20:>7,.0f} {after / 2**20:>7,.0f}  {outcome.during.load:>6.0%}{busy}"
     )
     yield from _sentences("got in", tally.got_in, max_sentences)
     yield from _sentences("harm", outcome.harm, max_sentences)
     if outcome.failure:
         yield f"    could not be carried out: {outcome.failure}"
+
+
+def remarks(outcomes: Sequence[Outcome], seconds: float) -> Iterator[str]:
+    """Yield what the last line does not say."""
+    yield f"{seconds:.0f} seconds"
+    failed = [outcome.attack.name for outcome in outcomes if outcome.failure]
+    if failed:
+        yield f"not carried out: {', '.join(failed)}"
+    busy = sum(1 for outcome in outcomes if outcome.is_machine_busy)
+    if busy:
+        yield f"delays of {busy} attacks not judged: other programs kept the machine busy"
 
 
 def last_line(outcomes: Sequence[Outcome]) -> str:
@@ -51,6 +63,7 @@ def _refusals(refused: Counter[str]) -> str:
 def _sentences(label: str, sentences: Sequence[str], max_sentences: int | None) -> Iterator[str]:
     for sentence in sentences[:max_sentences]:
         printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in sentence)
-        yield f"    {label}: {printable[:MAX_SENTENCE_CHARACTERS]}"
+        shown = printable if max_sentences is None else printable[:MAX_SENTENCE_CHARACTERS]
+        yield f"    {label}: {shown}"
     if max_sentences is not None and len(sentences) > max_sentences:
         yield f"    {label}: and {len(sentences) - max_sentences} more (-v shows all)"

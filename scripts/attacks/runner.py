@@ -1,10 +1,10 @@
 """Runs one attack against a server of its own, beside neighbours, and judges the harm.
 
 Strategy: a pause that another program of the machine causes must not count. So the delays during an attack
-are compared with those just before it. Both are scaled to a machine of the server's own: the time by which
-an idle process is woken too late is subtracted, and the rest is divided by how much slower the server runs
-because it waits for a processor. An attack that seems to have caused delays is repeated with a new server;
-the delays count as harm only if they come back in each of ``SAMPLES`` runs.
+are compared with those just before it, without the time by which the machine wakes an idle process too late.
+They are not judged at all while other programs take more than ``MAX_LOAD`` of the processors. An attack that
+seems to have caused delays is repeated with a new server; the delays count as harm only if they come back in
+each of ``SAMPLES`` runs.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.attacks.attack import Attack, AttackFailed, Tally, Trial
+from scripts.attacks.machine import LoadMeter
 from scripts.attacks.neighbour import NeighbourProcess, Pair, Plan, Report
 from scripts.attacks.people import HOST_ADDRESS, PEOPLE_ADDRESS, World, open_session, token
 from scripts.attacks.server import TargetServer
@@ -29,8 +30,9 @@ SETTLE_SECONDS = 1.0  # after an attack, still part of it: the server works off 
 ATTACK_TIMEOUT_SECONDS = 150.0
 
 MAX_P99_FACTOR, MAX_P99_GROWTH_SECONDS = 2.0, 0.05
+MAX_LOAD = 0.25  # of the processors, that other programs may take if delays are to be judged
 MAX_HEALTH_FACTOR, MAX_HEALTH_GROWTH_SECONDS = 2.0, 0.5
-MAX_KEPT_BYTES = 48 * 2**20  # that the memory may have grown at the end of an attack
+MAX_KEPT_BYTES = 64 * 2**20  # that the memory may have grown at the end of an attack
 MAX_PEAK_BYTES = 160 * 2**20  # that the memory may grow meanwhile
 MEMORY_TIMEOUT_SECONDS = 10.0  # for the memory to shrink
 MEMORY_INTERVAL_SECONDS = 0.1
@@ -41,27 +43,21 @@ NEIGHBOUR_USER, NEIGHBOUR_CONSULTANT = 1001, 2001
 
 @dataclass(frozen=True)
 class Delays:
-    """The delays of the neighbours in a time, scaled to a machine of the server's own.
+    """The delays of the neighbours in a time.
 
-    :ivar p99: seconds of the messages.
-    :ivar health: seconds of the longest request of ``/healthz``.
-    :ivar slowdown: how much slower the server ran because it waited for a processor.
+    :ivar p99: seconds of the messages, without the lateness of the machine.
+    :ivar health: seconds of the longest request of ``/healthz``, without it.
+    :ivar load: the share of the processors that other programs took.
     """
 
     p99: float = 0.0
     health: float = 0.0
-    slowdown: float = 1.0
+    load: float = 0.0
 
     @classmethod
-    def of(cls, report: Report, running: int, waiting: int) -> "Delays":
-        """:arg running, waiting: nanoseconds of the server's loop."""
-        slowdown = 1 + waiting / max(1, running)
+    def of(cls, report: Report, load: float) -> "Delays":
         late = report.wake_p99
-        return cls(
-            max(0.0, report.p99 - late) / slowdown,
-            max(0.0, report.longest_health_delay - late) / slowdown,
-            slowdown,
-        )
+        return cls(max(0.0, report.p99 - late), max(0.0, report.longest_health_delay - late), load)
 
 
 @dataclass
@@ -81,6 +77,11 @@ class Outcome:
     memory: tuple[int, int, int] = (0, 0, 0)
     harm: list[str] = field(default_factory=list)
     failure: str = ""
+
+    @property
+    def is_machine_busy(self) -> bool:
+        """Return True if the delays say nothing about the server."""
+        return max(self.before.load, self.during.load) > MAX_LOAD
 
     @property
     def is_good(self) -> bool:
@@ -104,13 +105,13 @@ class Runner:
     async def run(self, attack: Attack) -> Outcome:
         """Run an attack until its harm is certain."""
         outcome = await self._run_once(attack)
-        delays = _delays(outcome)
+        delays = delay_harm(outcome)
         for _ in range(SAMPLES - 1):
             if not delays:
                 break
             again = await self._run_once(attack)
             outcome.harm = outcome.harm or again.harm
-            delays = _delays(again) if not again.failure else delays
+            delays = delay_harm(again) if not again.failure else delays
             if delays:
                 outcome.before, outcome.during = again.before, again.during
         outcome.harm += delays
@@ -126,33 +127,28 @@ class Runner:
             try:
                 await server.start()
                 return await self._attack(attack, server)
+            except (AttackFailed, OSError, RuntimeError, TimeoutError) as error:
+                return Outcome(attack, failure=f"not prepared: {type(error).__name__}: {error}")
             finally:
                 await server.stop()
 
     async def _attack(self, attack: Attack, server: TargetServer) -> Outcome:
         outcome = Outcome(attack)
         world = await World.set_up(server)
-        neighbours = await self._start_neighbours(server)
-        source = random.Random(f"{self._seed} {attack.name}")
-        trial = Trial(server, world, source, quick=self._quick)
+        trial = Trial(server, world, random.Random(f"{self._seed} {attack.name}"), quick=self._quick)
         outcome.tally = trial.tally
+        if attack.prepare is not None:
+            trial.prepared = await attack.prepare(trial)
+        neighbours = await self._start_neighbours(server)
+        measure = _DelayMeter(neighbours)
         try:
-            measure = _DelayMeter(server, neighbours)
             await asyncio.sleep(SETTLE_SECONDS)
             await measure()
             await asyncio.sleep(QUICK_BASELINE_SECONDS if self._quick else BASELINE_SECONDS)
             outcome.before = await measure()
             memory = _MemoryWatch(server)
-            try:
-                async with asyncio.timeout(ATTACK_TIMEOUT_SECONDS):
-                    await attack.run(trial)
-                await asyncio.sleep(SETTLE_SECONDS)
-            except AttackFailed as error:
-                outcome.failure = str(error)
-            except TimeoutError:
-                outcome.failure = f"it took more than {ATTACK_TIMEOUT_SECONDS:g} seconds"
-            except Exception as error:  # a fault of the attack, or a server that answers nothing sensible
-                outcome.failure = f"{type(error).__name__}: {error}"
+            outcome.failure = await _carry_out(attack, trial)
+            await asyncio.sleep(SETTLE_SECONDS)
             outcome.during = await measure()
             trial.drop_sockets()
             outcome.memory = await memory.stop()
@@ -162,14 +158,14 @@ class Runner:
             world.leave()
             await neighbours.kill()
         faults = [*measure.faults, *last.faults]
-        outcome.harm = [*trial.tally.harm, *dict.fromkeys(faults), *_memory_harm(outcome.memory)]
+        outcome.harm = [*trial.tally.harm, *dict.fromkeys(faults), *memory_harm(outcome.memory)]
         if not server.runs:
             outcome.harm.append("the server has ended")
         elif await server.stop() != 0:
             outcome.harm.append("the server did not stop in order")
         problems = server.problems(attack.expected_logs)
         if problems:
-            outcome.harm.append(f"{len(problems)} errors in the log, the first: {problems[0][:300]}")
+            outcome.harm.append(f"{len(problems)} errors in the log, the first: {problems[0]}")
         if server.warnings > MAX_WARNINGS:
             outcome.harm.append(f"{server.warnings} warnings in the log")
         return outcome
@@ -183,23 +179,36 @@ class Runner:
         return await NeighbourProcess.start(Plan(server.port, pairs, PEOPLE_ADDRESS, HOST_ADDRESS))
 
 
+async def _carry_out(attack: Attack, trial: Trial) -> str:
+    """Run the attack. Returns the reason why it could not be carried out; else an empty text."""
+    limit = asyncio.timeout(ATTACK_TIMEOUT_SECONDS)
+    try:
+        async with limit:
+            await attack.run(trial)
+    except AttackFailed as error:
+        return str(error)
+    except Exception as error:  # a fault of the attack, or a server that answers nothing sensible
+        if limit.expired():
+            return f"it took more than {ATTACK_TIMEOUT_SECONDS:g} seconds"
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
 class _DelayMeter:
     """Measures the delays since the last call.
 
     :ivar faults: those of all reports.
     """
 
-    def __init__(self, server: TargetServer, neighbours: NeighbourProcess) -> None:
-        self._server = server
+    def __init__(self, neighbours: NeighbourProcess) -> None:
         self._neighbours = neighbours
-        self._times = server.processor_times
+        self._load = LoadMeter()
         self.faults: list[str] = []
 
     async def __call__(self) -> Delays:
         report = await self._neighbours.report()
         self.faults += report.faults
-        before, self._times = self._times, self._server.processor_times if self._server.runs else self._times
-        return Delays.of(report, self._times[0] - before[0], self._times[1] - before[1])
+        return Delays.of(report, self._load())
 
 
 class _MemoryWatch:
@@ -227,10 +236,12 @@ class _MemoryWatch:
         return self._before, self._peak, after
 
 
-def _delays(outcome: Outcome) -> list[str]:
+def delay_harm(outcome: Outcome) -> list[str]:
     """Return a sentence for each delay that is longer than the attack may cause."""
     before, during = outcome.before, outcome.during
-    found = []
+    found: list[str] = []
+    if outcome.is_machine_busy:
+        return found
     if during.p99 > MAX_P99_FACTOR * before.p99 + MAX_P99_GROWTH_SECONDS:
         found.append(
             f"the neighbour's p99 was {during.p99 * 1e3:,.0f} ms, "
@@ -242,7 +253,7 @@ def _delays(outcome: Outcome) -> list[str]:
     return found
 
 
-def _memory_harm(memory: tuple[int, int, int]) -> list[str]:
+def memory_harm(memory: tuple[int, int, int]) -> list[str]:
     before, peak, after = memory
     found = []
     if peak > before + MAX_PEAK_BYTES:

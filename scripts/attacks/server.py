@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from scripts.attacks.machine import family
 from tornado_chat import config
 
 READY = re.compile(r"\b(?:all processes are ready|ready) .*url=http://127\.0\.0\.1:(\d+)")
@@ -76,13 +77,20 @@ class TargetServer:
                 env={name: value for name, value in os.environ.items() if name not in OUTER_VARIABLES},
                 preexec_fn=self._limit_descriptors if self._descriptors else None,
             )
-        several = any(each.startswith("server.processes=") for each in self.options)
         async with asyncio.timeout(START_TIMEOUT_SECONDS):
-            while (found := (ALL_READY if several else READY).search(self.log)) is None:
+            while (found := (ALL_READY if self.processes > 1 else READY).search(self.log)) is None:
                 if self._process.poll() is not None:
                     raise RuntimeError(f"the server did not start:\n{self.log}")
                 await asyncio.sleep(0.02)
         self.port = int(found[1])
+
+    @property
+    def processes(self) -> int:
+        """The number of processes. Each counts for itself what it limits."""
+        counts = [
+            int(each.partition("=")[2]) for each in self.options if each.startswith("server.processes=")
+        ]
+        return counts[-1] if counts else 1
 
     def command(self, *words: str) -> str:
         """Run a command of ``tornado-chat`` with the configuration of the server; return its output.
@@ -145,17 +153,10 @@ class TargetServer:
         return sum(1 for line in self.log.splitlines() if WARNING.search(line))
 
     @property
-    def processor_times(self) -> tuple[int, int]:
-        """The nanoseconds for which the loops have run, and have waited for a processor (schedstat)."""
-        assert self._process is not None
-        times = [_processor_times(pid) for pid in (self._process.pid, *_children(self._process.pid))]
-        return sum(each[0] for each in times), sum(each[1] for each in times)
-
-    @property
     def memory_bytes(self) -> int:
         """The resident memory of the process and its workers."""
         assert self._process is not None
-        return sum(_resident_bytes(pid) for pid in (self._process.pid, *_children(self._process.pid)))
+        return sum(_resident_bytes(pid) for pid in family(self._process.pid))
 
 
 def _is_known(option: str) -> bool:
@@ -164,22 +165,9 @@ def _is_known(option: str) -> bool:
     return section.startswith("plugin:") or hasattr(getattr(config.Config(), section), name)
 
 
-def _processor_times(pid: int) -> tuple[int, int]:
-    with contextlib.suppress(OSError):
-        running, waiting, _ = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()
-        return int(running), int(waiting)
-    return 0, 0
-
-
 def _resident_bytes(pid: int) -> int:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
     return 0
-
-
-def _children(pid: int) -> list[int]:
-    with contextlib.suppress(OSError):
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []

@@ -19,6 +19,7 @@ from tests.helpers.chaos import NAME, SILENT, WARNING, Cluster
 from tests.helpers.mariadb import MariaDB
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
+from tornado_chat.cluster.leader_election import ElectionTimings
 from tornado_chat.core.types import ConversationState
 
 pytestmark = pytest.mark.slow
@@ -133,3 +134,21 @@ async def test_a_coordinator_that_was_suspended_assigns_no_active_conversation_a
         "waiter:7": CAPACITY,
         "waiter:8": CAPACITY,
     }
+
+
+@pytest.mark.gen_test(timeout=300)
+async def test_no_user_is_matched_after_the_lease_until_redis_is_back(line: Line) -> None:
+    waiter = await line.here.waiter(7)
+    before = await line.here.user(1)
+    await before.until("connect_success")
+    async with line.paused("redis", 0.0):
+        await line.coordinator.wait_for_log("receive no events of each other")
+        await asyncio.sleep(ElectionTimings().ttl_seconds)  # since the last renewal, at the latest
+        user = await line.here.user(2)
+        await line.until(lambda: len(line.rows()) == 2)
+        await asyncio.sleep(TRANSITION_SECONDS)
+        assert [state for _, state, _, _ in line.rows()] == [ACTIVE, WAITING]
+        await before.send_frame("message_text", {"message": "still here"})
+        assert (await waiter.until("message_text"))["payload"]["message"] == "still here"
+    await user.until("connect_success")
+    assert [(state, changes) for _, state, _, changes in line.rows()] == [(ACTIVE, 1)] * 2

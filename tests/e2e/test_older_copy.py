@@ -27,6 +27,7 @@ from tornado_chat.client import (
 )
 
 VISITOR, COUNSELLOR = token("user", 1), token("consultant", 2)
+HOST = token("service", "host")
 USER, WAITER = token("user", 3), token("waiter", 4)
 GONE_BACK = "the database has gone back by"
 AFRESH = "the server starts afresh"
@@ -152,10 +153,17 @@ async def test_sockets_are_closed_with_1012_and_nothing_is_stored_in_a_file_with
     session = await harness.session(user=1, consultant=2)
     visitor = await harness.chat(VISITOR, session, features="ack")
     await visitor.send_json({"msg": "stored", "id": "1"})
+    while (await visitor.recv_json(WAIT_TIMEOUT_SECONDS)).get("ack") != "1":
+        pass
     database, away = process.directory / "state" / "tornado-chat.sqlite3", tmp_path / "away"
     copy = tmp_path / "copy"
     await off_loop(copy_database, database, copy)
     database.rename(away)
+    # A thread that opens its first connection now makes no empty file.
+    page = f"/api/v1/sessions/{session}/messages"
+    answers = await asyncio.gather(*(harness.api("GET", page, HOST) for _ in range(8)))
+    assert {answer.code for answer in answers} <= {200, 503}
+    assert not database.exists()
     await visitor.send_json({"msg": "refused", "id": "2"})
     answer = await until_system(visitor, "错误")
     assert answer["msg"] == "错误: 消息未能保存, 请重新发送"

@@ -20,7 +20,7 @@ from tornado_chat.core.types import Kind, Message, SessionState, Thread
 from tornado_chat.storage import messages, models, mysql, notifications, rooms
 from tornado_chat.storage.database import ReaderPool
 from tornado_chat.storage.messages import AppendRequest
-from tornado_chat.storage.transactions import MysqlTransactionRunner
+from tornado_chat.storage.mysql_transactions import MysqlTransactionRunner
 from tornado_chat.storage.writer import Transaction, Writer
 
 pytestmark = on_mariadb
@@ -344,6 +344,32 @@ async def test_a_locked_conversation_is_set_aside_and_goes_on_in_order(
     warnings = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
     assert len(warnings) == 1
     assert warnings[0].exc_info is None
+
+
+@pytest.mark.gen_test
+async def test_a_batch_for_most_conversations_of_a_small_table_does_not_wait_for_a_locked_one(
+    mariadb: MariaDB,
+    database: pw.Database,
+    database_url: str,
+    open_harness: OpenHarness,
+    expected_logs: list[str],
+) -> None:
+    expected_logs.append(SET_ASIDE)
+    threads = [Thread(Kind.SESSION, id) for id in range(9, 29)]
+    for thread in threads:
+        transact(database, lambda tx, thread=thread: new_session(tx, thread.id))
+    harness = open_harness()
+    with mariadb.session(name_of(database_url)) as other:
+        other.execute("SELECT * FROM consultation_session WHERE id = 7 FOR UPDATE")
+        for n in range(3):
+            with harness.held():
+                locked = harness.writer.append(new_message(f"l{n}"))
+                futures = [harness.writer.append(new_message("free", thread)) for thread in threads]
+            await asyncio.gather(*futures)
+        # Each time the one that held the writer, and the free rest; once the batch with the locked one.
+        assert harness.transactions == 3 * 2 + 1
+    await locked
+    assert stored(database) == ["l0", "l1", "l2"]
 
 
 @pytest.mark.gen_test

@@ -9,6 +9,7 @@ import peewee as pw
 import pytest
 
 from tests.helpers.mariadb import MariaDB
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.storage.conftest import NOW, new_session, on_mariadb, open_url, transact
 from tests.storage.test_retention import LATER, remove_all
 from tornado_chat.core.errors import Conflict, Malformed
@@ -16,8 +17,7 @@ from tornado_chat.core.numbers import MAX_NUMBER, MAX_OWN_NUMBER
 from tornado_chat.core.types import Kind, Room, SessionState, Thread
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage import models, numbers, retention, rooms, schema
-from tornado_chat.storage.transactions import transaction_runner_for
-from tornado_chat.storage.writer import Transaction
+from tornado_chat.storage.writer import Transaction, transaction_runner_for
 
 PUSHED = 2**62  # the number by which a visitor ended all new sessions
 
@@ -135,23 +135,25 @@ def test_processes_never_give_the_same_number(database: pw.Database, database_ur
 
     def open_some() -> None:
         own_connection = open_url(database_url)
-        runner = transaction_runner_for(own_connection, 20, StorageMeter())
+        runner = transaction_runner_for(own_connection, 20, StorageMeter(), lambda: None)
         for _ in range(25):
             runner.commit(lambda: given.append(new_session(Transaction(own_connection, NOW)).thread.id))
         runner.close()
         own_connection.close()
 
+    for number in range(10, 60, 10):  # numbers that a host has chosen
+        open_session(database, number)
     processes = [threading.Thread(target=open_some) for _ in range(4)]
     for process in processes:
         process.start()
-    for number in range(10, 100, 10):  # a host chooses meanwhile
+    for number in range(1000, 1040, 10):  # and chooses meanwhile
         open_session(database, number)
     for process in processes:
-        process.join(60)
+        process.join(WAIT_TIMEOUT_SECONDS)
     sessions = models.ConsultationSession.select(models.ConsultationSession.id).tuples().execute(database)
     ids = sorted(id for (id,) in sessions)
     assert len(ids) == len(set(ids)) == 109
-    assert set(given) | set(range(10, 100, 10)) == set(ids)
+    assert set(given) | {*range(10, 60, 10), *range(1000, 1040, 10)} == set(ids)
 
 
 # --- a database of an earlier version ---

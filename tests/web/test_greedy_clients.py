@@ -341,14 +341,14 @@ class TestAuthTimeout:
         good = await harness.waiter(5, features=["kickout", "ready", "ack"])
         await good.until("ready_success")
         access_control = harness.server._services.access_control
-        verify, checking, checked = access_control.verify, asyncio.Event(), asyncio.Event()
+        authenticate, checking, checked = access_control.authenticate, asyncio.Event(), asyncio.Event()
 
-        async def slow_verify(text: str | None) -> Any:
+        async def slow_check(text: str | None) -> Any:
             checking.set()
             await checked.wait()
-            return await verify(text)
+            return await authenticate(text)
 
-        monkeypatch.setattr(access_control, "verify", slow_verify)
+        monkeypatch.setattr(access_control, "authenticate", slow_check)
         closed = asyncio.Event()
         on_disconnected = WaiterHandler.on_disconnected
 
@@ -369,7 +369,7 @@ class TestAuthTimeout:
             await asyncio.sleep(0.1)
         checked.set()
         await closed.wait()
-        monkeypatch.setattr(access_control, "verify", verify)
+        monkeypatch.setattr(access_control, "authenticate", authenticate)
         await good.send_frame("ready")
         await good.get("ready_success")  # nothing else came: it was not kicked out
 

@@ -149,11 +149,14 @@ def current_database(
     config_arguments: ConfigArguments,
 ) -> "Iterator[tuple[configuration.Config, peewee.Database]]":
     """Yield the configuration and the database. :raises ClickException: missing, or not up to date."""
+    from tornado_chat.storage.exclusive_lock import raise_lock_timeout
+
     config = config_arguments.load()
     missing = missing_database_text(config)
     if missing:
         raise click.ClickException(missing)
     with database_session(config) as (database, schema):
+        raise_lock_timeout(database)
         if not all(applied for _, applied in schema.migration_status(database)):
             raise click.ClickException(
                 f"the database {config.storage.url} has an older schema: make a backup, then run "

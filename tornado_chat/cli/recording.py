@@ -54,12 +54,14 @@ def record_if_possible(
     """
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.plugins.data_keepers import DataKeepers
+    from tornado_chat.storage.exclusive_lock import raise_lock_timeout
 
     if missing_database_text(config):
         return
     refusal: click.ClickException | None = None
     try:
         with database_session(config) as (database, schema):
+            raise_lock_timeout(database)
             if not all(applied for _, applied in schema.migration_status(database)):
                 raise click.ClickException("the database has another schema")
             try:

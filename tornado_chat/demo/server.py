@@ -42,6 +42,7 @@ from tornado_chat.services.auth.secret import load_secret
 from tornado_chat.services.auth.tokens import mint_token
 from tornado_chat.storage import staff
 from tornado_chat.storage.database import open_database
+from tornado_chat.storage.exclusive_lock import write_transaction
 
 log = logging.getLogger(__name__)
 
@@ -242,7 +243,7 @@ class DemoHost:
         hash = Passwords().hash_blocking(password)
         database = open_database(self._config.storage, without_timeout=True)
         try:
-            with database.atomic():
+            with write_transaction(database):
                 if not staff.set_password(database, ACCOUNT_NAME, hash):
                     person = Person(ADMIN.role, str(ADMIN.id))
                     account = StaffAccount(ACCOUNT_NAME, ADMIN.name, person, now_microseconds())

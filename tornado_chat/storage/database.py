@@ -6,6 +6,7 @@ thread-local).
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,21 @@ CACHE_KIB = 16 * 1024  # size of a connection's page cache
 CHECKPOINT_PAGES = 4000  # pages of the write-ahead log after which it is written into the database
 
 
+class SqliteFile(pw.SqliteDatabase):
+    """A SQLite file.
+
+    :ivar may_create: True if a connection may create the file. A running server sets it to False: a thread
+        that opens its first connection after the file was removed would make an empty database in its place.
+    """
+
+    may_create = True
+
+    def _connect(self) -> Any:
+        if not self.may_create and not os.path.exists(self.database):
+            raise pw.OperationalError("the database file has been removed")
+        return super()._connect()  # type: ignore[misc]  # absent from the stubs
+
+
 def open_database(
     storage: config.Storage, *, state_dir: Path | None = None, without_timeout: bool = False
 ) -> pw.Database:
@@ -54,7 +70,7 @@ def open_database(
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     elif missing := missing_folder_text(path):
         raise OSError(missing)
-    return pw.SqliteDatabase(
+    return SqliteFile(
         str(path),
         pragmas={
             "journal_mode": "wal",

@@ -1,7 +1,8 @@
 """Transactions of a command, which runs in its own process beside the server."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import peewee as pw
 
@@ -19,6 +20,17 @@ def raise_lock_timeout(database: pw.Database) -> None:
         database.execute_sql(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_SECONDS * 1000}")  # type: ignore[no-untyped-call]
 
 
+def write_transaction(database: pw.Database) -> AbstractContextManager[Any]:
+    """Return a transaction that may change the database beside a running server.
+
+    On SQLite it waits for the write lock at its beginning, as the writer does: a transaction that reads first
+    fails at its first change, without a wait, if the server has committed in between.
+    """
+    begin = ("IMMEDIATE",) if isinstance(database, pw.SqliteDatabase) else ()
+    transaction: AbstractContextManager[Any] = database.atomic(*begin)
+    return transaction
+
+
 def run_transaction(
     database: pw.Database,
     work: Callable[[Transaction], T],
@@ -30,9 +42,7 @@ def run_transaction(
 
     :arg dry_run: roll the transaction back at the end.
     """
-    # IMMEDIATE as in the writer: waiting for SQLite's write lock later in the transaction could fail.
-    begin = ("IMMEDIATE",) if isinstance(database, pw.SqliteDatabase) else ()
-    with database.atomic(*begin) as transaction:
+    with write_transaction(database) as transaction:
         result = work(Transaction(database, clock()))
         if dry_run:
             transaction.rollback()

@@ -73,6 +73,8 @@ class MessageAppender:
         self._database = database
         self._mark = mark = database.param
         self._for_update = " FOR UPDATE" if database.for_update else ""
+        # MySQL reads a small table as a whole, and would wait for the locks of rows that it does not need.
+        self._by_key = " FORCE INDEX (PRIMARY)" if database.for_update else ""
         message = _table_name(models.Message)
         self._insert = (
             f"INSERT INTO {message} (kind, thread_id, seq, sender, client_id, media, text, time) "  # noqa: S608 - names of our own tables
@@ -141,7 +143,7 @@ class MessageAppender:
             table, condition = _THREAD_TABLES[kind]
             marks = ", ".join([self._mark] * len(ids))
             cursor.execute(
-                f"SELECT id, last_seq FROM {_table_name(table)} "  # noqa: S608
+                f"SELECT id, last_seq FROM {_table_name(table)}{self._by_key} "  # noqa: S608
                 f"WHERE id IN ({marks}) AND {condition}{self._for_update}",
                 ids,
             )
@@ -155,7 +157,7 @@ class MessageAppender:
             for kind, ids in _by_kind(thread for thread, got in new_messages.items() if got == count):
                 marks = ", ".join([self._mark] * len(ids))
                 cursor.execute(
-                    f"UPDATE {_table_name(_THREAD_TABLES[kind][0])} "  # noqa: S608
+                    f"UPDATE {_table_name(_THREAD_TABLES[kind][0])}{self._by_key} "  # noqa: S608
                     f"SET last_seq = last_seq + {self._mark} WHERE id IN ({marks})",
                     [count, *ids],
                 )

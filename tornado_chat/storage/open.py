@@ -9,7 +9,7 @@ import peewee as pw
 
 from tornado_chat import config
 from tornado_chat.storage import mysql_checks, schema
-from tornado_chat.storage.database import open_database
+from tornado_chat.storage.database import SqliteFile, open_database
 from tornado_chat.storage.mysql import ErrorKind, MysqlDatabase, classify_error
 from tornado_chat.storage.transactions import retry_pauses
 
@@ -41,6 +41,8 @@ def open_and_check(storage: config.Storage, state_dir: Path, frame_bytes: int) -
         with schema.exclusive_schema_access(database):
             _bring_up_to_date(database, storage.url, own=_default_url(state_dir) == storage.url)
         database.close()
+        if isinstance(database, SqliteFile):
+            database.may_create = False
     except (pw.PeeweeException, OSError) as error:
         raise DatabaseOpenError(
             f"cannot open the database {storage.url}: {explain_error(database, error)}"

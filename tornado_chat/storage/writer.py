@@ -43,7 +43,10 @@ from tornado_chat.observability.logs import safe_error_text
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage.locked_threads import LockedThreads
 from tornado_chat.storage.messages import AppendRequest, MessageAppender
-from tornado_chat.storage.transactions import CommitFailed, is_permanent, transaction_runner_for
+from tornado_chat.storage.mysql import MysqlDatabase
+from tornado_chat.storage.mysql_transactions import MysqlTransactionRunner
+from tornado_chat.storage.sqlite_transactions import SqliteTransactionRunner
+from tornado_chat.storage.transactions import CommitFailed, TransactionRunner, is_permanent
 
 T = TypeVar("T")
 
@@ -415,3 +418,16 @@ class Writer:
 
     def _measure(self, received: list[float]) -> None:
         self._meter.delivery.observe_since(received, self._loop.time())
+
+
+def transaction_runner_for(
+    database: pw.Database, timeout_seconds: float, meter: StorageMeter, on_went_back: Callable[[], None]
+) -> TransactionRunner:
+    """Return the runner for this kind of database.
+
+    :arg timeout_seconds: how long a MySQL server that is unavailable is tried again.
+    :arg on_went_back: called once, on the writer thread, when the database turns out to have gone back.
+    """
+    if isinstance(database, MysqlDatabase):
+        return MysqlTransactionRunner(database, timeout_seconds, meter, on_went_back)
+    return SqliteTransactionRunner(database, on_went_back)

@@ -13,8 +13,8 @@ HOLD_SECONDS = 4.0  # for which a client does not read
 USER, CONSULTANT = 21, 22
 
 
-async def _fill_session(trial: Trial) -> int:
-    """Open a session of the attackers, with a page of large messages of each participant."""
+async def prepare_session(trial: Trial) -> int:
+    """Open a session with a page of large messages of each participant. Returns its number."""
     session = await open_session(trial.server, USER, CONSULTANT)
     for role, id in (("user", USER), ("consultant", CONSULTANT)):
         bearer = token(role, id)
@@ -28,27 +28,32 @@ async def _fill_session(trial: Trial) -> int:
     return session
 
 
-async def run_history(trial: Trial) -> None:
-    """Ask for pages of the history by one socket, and read none."""
-    session = await _fill_session(trial)
-    socket = await trial.socket(
-        f"/chat?token={token('user', USER)}&sessionId={session}&type=0&features=history"
-    )
-    await _ask(trial, socket, b'{"history":null}', trial.number(250, 60))
-
-
-async def run_support_history(trial: Trial) -> None:
-    user = await trial.support("user", token("user", USER))
-    await user.send_json(
-        {"id": "c", "type": "connect", "payload": None}
-    )  # the victims' waiter has free places
+async def prepare_conversation(trial: Trial) -> RawSocket:
+    """Open a support conversation with a page of large messages. Returns the user's socket."""
+    user = await trial.support("user", token("user", USER), "ack")
+    # The victims' waiter has free places.
+    await user.send_json({"id": "c", "type": "connect", "payload": None})
     while (await user.receive_json())["type"] != "connect_success":
         pass
     for number in range(PAGE_MESSAGES):
         payload = {"message": "x" * MESSAGE_BYTES}
         await user.send_json({"id": f"{number}", "type": "message_text", "payload": payload})
+    stored = 0
+    while stored < PAGE_MESSAGES:
+        stored += (await user.receive_json())["type"] == "message_text_success"
+    return user
+
+
+async def run_history(trial: Trial) -> None:
+    """Ask for pages of the history by one socket, and read none."""
+    path = f"/chat?token={token('user', USER)}&sessionId={trial.prepared}&type=0&features=history"
+    socket = await trial.socket(path)
+    await _ask(trial, socket, b'{"history":null}', trial.number(250, 60))
+
+
+async def run_support_history(trial: Trial) -> None:
     text = b'{"id":"h","type":"get_history","payload":{"limit":100}}'
-    await _ask(trial, user, text, trial.number(250, 60))
+    await _ask(trial, trial.prepared, text, trial.number(250, 60))
 
 
 async def _ask(trial: Trial, socket: RawSocket, text: bytes, times: int) -> None:
@@ -61,16 +66,13 @@ async def _ask(trial: Trial, socket: RawSocket, text: bytes, times: int) -> None
 
 async def run_exports(trial: Trial) -> None:
     """Ask for transcripts, and read none."""
-    session = await _fill_session(trial)
-    await _ask_by_http(
-        trial, [f"/api/v1/sessions/{session}/export?format={each}" for each in ("txt", "json", "html")] * 5
-    )
+    path = f"/api/v1/sessions/{trial.prepared}/export?format="
+    await _ask_by_http(trial, [path + each for each in ("txt", "json", "html")] * 5)
 
 
 async def run_pages(trial: Trial) -> None:
     """Ask for pages of messages, many on one connection, and read none."""
-    session = await _fill_session(trial)
-    path = f"/api/v1/sessions/{session}/messages?limit=500"
+    path = f"/api/v1/sessions/{trial.prepared}/messages?limit=500"
     await _ask_by_http(trial, [path] * 15, per_connection=4)
 
 
@@ -90,7 +92,7 @@ async def _ask_by_http(trial: Trial, paths: list[str], per_connection: int = 1) 
         writer.transport.abort()
 
 
-async def run_unread_conversation(trial: Trial) -> None:
+async def run_unread(trial: Trial) -> None:
     """A participant does not read, while the other writes as much as it may."""
     session = await open_session(trial.server, USER, CONSULTANT)
     reader = await trial.socket(f"/chat?token={token('user', USER)}&sessionId={session}&type=0")
@@ -112,11 +114,14 @@ async def run_unread_conversation(trial: Trial) -> None:
 
 
 ATTACKS = [
-    Attack("greedy-history", "pages of the history that one socket asks for and does not read", run_history),
-    Attack("greedy-support", "the same of a support conversation", run_support_history),
-    Attack("greedy-exports", "transcripts that are asked for and not read", run_exports),
-    Attack("greedy-pages", "pages of messages that are asked for and not read", run_pages),
     Attack(
-        "greedy-reader", "a participant that does not read what the other writes", run_unread_conversation
+        "greedy-history",
+        "pages of the history that one socket asks for and does not read",
+        run_history,
+        prepare_session,
     ),
+    Attack("greedy-support", "the same of a support conversation", run_support_history, prepare_conversation),
+    Attack("greedy-exports", "transcripts that are asked for and not read", run_exports, prepare_session),
+    Attack("greedy-pages", "pages of messages that are asked for and not read", run_pages, prepare_session),
+    Attack("greedy-reader", "a participant that does not read what the other writes", run_unread),
 ]

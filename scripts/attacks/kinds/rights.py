@@ -25,7 +25,7 @@ from scripts.attacks.raw_http import Answer
 
 VERBS = ("get", "post", "put", "patch", "delete")
 HOSTS = frozenset({"an admin", "the host"})
-EVERYONE = frozenset({"everyone"})
+ALL_CALLERS = frozenset({"all callers"})
 SIGNED_IN = frozenset({"signed in"})
 OWNERS = frozenset({"the user", "the consultant", "the supervisor", "the waiter"})
 READERS = HOSTS | {"the user", "the consultant", "the supervisor"}
@@ -89,7 +89,7 @@ class Call(NamedTuple):
 
     def allows(self, caller: Caller) -> bool:
         return (
-            self.allowed == EVERYONE
+            self.allowed == ALL_CALLERS
             or (self.allowed == SIGNED_IN and caller.token is not None)
             or caller.name in self.allowed
         )
@@ -119,7 +119,7 @@ def calls(
 def _default_rights(described: Mapping[str, Any], all_callers: Mapping[str, Caller]) -> frozenset[str]:
     """Return who may use a call that ``RIGHTS`` does not list."""
     if not described.get("security"):
-        return EVERYONE
+        return ALL_CALLERS
     roles = described.get("x-roles")
     if roles:
         return frozenset(name for name, caller in all_callers.items() if caller.role in roles)
@@ -129,7 +129,7 @@ def _default_rights(described: Mapping[str, Any], all_callers: Mapping[str, Call
 async def run(trial: Trial) -> None:
     document = (await trial.http("GET", "/api/v1/openapi.json")).json()
     guest = (await trial.http("POST", "/api/v1/guest")).json()["token"]
-    everyone = callers(guest)
+    all_callers = callers(guest)
     world = trial.world
     numbers = {
         "session_id": world.session,
@@ -137,17 +137,17 @@ async def run(trial: Trial) -> None:
         "conversation_id": world.conversation,
         "notification_id": world.notification,
     }
-    found = sorted(calls(document, numbers, everyone), key=lambda call: call.id in DESTRUCTIVE)
+    found = sorted(calls(document, numbers, all_callers), key=lambda call: call.id in DESTRUCTIVE)
     trial.require(len(found) > 20, f"the server describes {len(found)} calls only")
     await trial.together(
         partial(_try, trial, call, caller)
         for call in found
-        for caller in everyone.values()
+        for caller in all_callers.values()
         if not call.allows(caller)
     )
     for call in found:
-        await _check_allowed(trial, call, everyone)
-    await _other_verbs(trial, document, numbers, everyone["another user"])
+        await _check_allowed(trial, call, all_callers)
+    await _other_verbs(trial, document, numbers, all_callers["another user"])
 
 
 async def _try(trial: Trial, call: Call, caller: Caller) -> None:
@@ -158,19 +158,19 @@ async def _try(trial: Trial, call: Call, caller: Caller) -> None:
         trial.harmed(f"{call.id} by {caller.name}: {answer.status}")
 
 
-async def _check_allowed(trial: Trial, call: Call, everyone: Mapping[str, Caller]) -> None:
+async def _check_allowed(trial: Trial, call: Call, all_callers: Mapping[str, Caller]) -> None:
     """Check that a caller that may use a call is served, so that the request of the others was complete."""
     if call.allowed == SIGNED_IN:
-        for caller in everyone.values():
+        for caller in all_callers.values():
             if caller.token is not None and not caller.owns and caller.name not in HOSTS:
                 own = await trial.http(call.method, call.path, caller.token, call.body)
                 trial.judge(CANARY.encode() in own.body, f"{own.status}, own", f"{call.id} by {caller.name}")
         return
-    names = [name for name in everyone if name in call.allowed]
+    names = [name for name in all_callers if name in call.allowed]
     if not names or not call.described:
         return
     # The last one: of the hosts and the people themselves, the host changes the least.
-    answer: Answer = await trial.http(call.method, call.path, everyone[names[-1]].token, call.body)
+    answer: Answer = await trial.http(call.method, call.path, all_callers[names[-1]].token, call.body)
     trial.require(answer.status < 400, f"{call.id} by {names[-1]}: {answer.status} {answer.body[:200]!r}")
 
 

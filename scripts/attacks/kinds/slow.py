@@ -141,7 +141,7 @@ async def _open_many(
 
 
 def _judge_many(trial: Trial, count: int, held: int, what: str) -> None:
-    if held > MAX_PER_ADDRESS:
+    if held > MAX_PER_ADDRESS * trial.server.processes:
         trial.refused("not at all", count)
         trial.harmed(f"one address holds {held} of {count} {what}")
     else:

@@ -26,7 +26,7 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "/v1/ws/connect/user": USERS,
     "/v1/ws/connect/waiter": WAITERS,
 }
-"""The callers that may connect, by address. ``/notify`` is everyone's own."""
+"""The callers that may connect, by address. ``/notify`` shows each caller its own notifications."""
 
 MISSING_ENDPOINTS = ("/v1/ws/connect/user", "/v1/ws/connect/waiter")
 """Further names of endpoints, which a server may lack."""
@@ -35,25 +35,25 @@ MISSING_ENDPOINTS = ("/v1/ws/connect/user", "/v1/ws/connect/waiter")
 async def run(trial: Trial) -> None:
     document = (await trial.http("GET", "/asyncapi.json")).json()
     guest = (await trial.http("POST", "/api/v1/guest")).json()["token"]
-    everyone = callers(guest)
+    all_callers = callers(guest)
     known = {address.partition("?")[0] for address in RIGHTS} | {"/notify"}
     rights = dict(RIGHTS)
     for channel in document["channels"].values():
-        if channel["address"] not in known:  # a new endpoint: nobody may until RIGHTS says who
+        if channel["address"] not in known:  # a new endpoint is refused to all callers until RIGHTS lists it
             rights[channel["address"]] = frozenset()
     await trial.together(
         partial(_try, trial, address, caller)
         for address, allowed in rights.items()
-        for caller in everyone.values()
+        for caller in all_callers.values()
         if caller.name not in allowed
     )
     for address, allowed in RIGHTS.items():
         for name in sorted(allowed)[:1]:
-            refusal = await _connect(trial, address, everyone[name])
+            refusal = await _connect(trial, address, all_callers[name])
             trial.require(
                 refusal is None or address in MISSING_ENDPOINTS, f"{address} refuses {name}: {refusal}"
             )
-    await _numbers(trial, everyone)
+    await _numbers(trial, all_callers)
     await _origins(trial)
 
 
@@ -96,9 +96,9 @@ async def _refusal(socket: RawSocket) -> str | None:
         socket.abort()
 
 
-async def _numbers(trial: Trial, everyone: Mapping[str, Caller]) -> None:
+async def _numbers(trial: Trial, all_callers: Mapping[str, Caller]) -> None:
     """Try other ways to write the number of the victims' session."""
-    stranger = everyone["another user"].token
+    stranger = all_callers["another user"].token
     session = trial.world.session
     for text in (
         *(f"+{session}", f"{session}.0", f"%20{session}", f"{session}%20", f"0{session}", f"{session}%00"),

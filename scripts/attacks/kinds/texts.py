@@ -155,8 +155,8 @@ async def run_transcripts(trial: Trial) -> None:
     path = f"/api/v1/sessions/{session}/export?format="
     bearer = token("consultant", CONSULTANT)
     text = (await trial.http("GET", f"{path}txt", bearer)).body.decode()
-    # A line of the transcript begins with a time and a name: the forged ones have the wrong sender.
-    forged = [line for line in text.splitlines() if re.match(r"[\d\-T: ]{0,24}FORGED", line)]
+    # A line of the transcript begins with a time and a name. Further lines of a message are indented.
+    forged = [line for line in text.splitlines() if re.match(r"(\d[\d\-T: ]*)?FORGED", line)]
     for number in range(len(messages)):
         trial.judge(number < len(forged), "indented", f"a forged line: {forged[number : number + 1]!a}")
     hidden = hidden_characters(text, allowed="\n\t")

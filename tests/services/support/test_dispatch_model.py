@@ -376,6 +376,12 @@ class DispatchMachine(RuleBasedStateMachine):
         world.flush()  # the coordinator reads
         world.flush()  # and receives the reports
         world.run(2.0)
+        for user in USERS[:2]:
+            world.join(user)
+        world.flush(world.processes[1])
+        for report in world.processes[0].reports:
+            report()
+        world.processes[0].reports.clear()
 
     def _choose(self, data: st.DataObject, items: Sequence[Any]) -> Any:
         return data.draw(st.sampled_from(list(items)))
@@ -564,6 +570,5 @@ class DispatchMachine(RuleBasedStateMachine):
 @pytest.mark.slow
 def test_no_order_of_events_breaks_a_promise(expected_logs: list[str]) -> None:
     expected_logs += ["could not be stored", "could not be read", "could not be requeued"]
-    run_state_machine_as_test(
-        DispatchMachine, settings=settings(max_examples=200, stateful_step_count=50, deadline=None)
-    )
+    options = settings(max_examples=200, stateful_step_count=50, deadline=None, derandomize=True)
+    run_state_machine_as_test(DispatchMachine, settings=options)

@@ -529,3 +529,19 @@ async def test_the_end_of_a_grace_does_not_end_a_conversation_that_has_changed(b
     assert books.change(lambda tx: conversations.leave(tx, row.id, row.user)) == (ended, [])
     with pytest.raises(Conflict):
         books.change(lambda tx: conversations.end_abandoned(tx, ended))
+
+
+@pytest.mark.gen_test
+async def test_a_late_event_of_a_conversation_that_ended_before_the_term_does_not_bring_it_back(
+    books: Books,
+) -> None:
+    row = join(books, 1)
+    _, late = books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+    books.change(lambda tx: conversations.end(tx, row.id, row.user))
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    for event in late:  # its process was suspended between the commit and the publication
+        dispatcher.on_event(event)
+    await until(lambda: not dispatcher.cases)
+    assert load(dispatcher, LI) == 0
+    dispatcher.end()

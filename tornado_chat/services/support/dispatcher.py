@@ -133,7 +133,7 @@ class Dispatcher:
                 # Without a pause, a coordinator with many conversations would be declared dead.
                 await asyncio.sleep(0)
         for row in buffered:
-            self._take(row)
+            self._take_published(row)
         if self._term.has_settled:  # immediately: there is no other process to report
             self._on_settled()
 
@@ -272,9 +272,20 @@ class Dispatcher:
         if not isinstance(event, ConversationAssigned | ConversationEnded | ConversationRequeued):
             return
         if self._term.is_running:
-            self._take(event.conversation)
+            self._take_published(event.conversation)
         else:
             self._term.buffer(event.conversation)
+
+    def _take_published(self, row: Conversation) -> None:
+        """Apply a version from an event. The event of a conversation that is unknown here may be late.
+
+        So its place is held at once, and the row is read: the conversation may have ended before this term.
+        """
+        is_known = row.id in self._state.cases
+        self._take(row)
+        case = self._state.cases.get(row.id)
+        if case is not None and not is_known:
+            self._tasks.spawn(self._reread(case))
 
     def _take(self, row: Conversation) -> None:
         """Apply a version of a conversation that may be unknown here. An end is remembered in any case."""

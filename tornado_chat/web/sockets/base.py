@@ -20,9 +20,7 @@ contains texts of messages, at any level.
 
 import asyncio
 import logging
-import math
 import os
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -48,18 +46,18 @@ from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import AppendResult, Grant, Identity
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROP_REASONS
-from tornado_chat.services.auth.client_limits import MAX_PAUSE_SECONDS, Activity
+from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.auth.connection_limits import AnonymousConnection
 from tornado_chat.services.container import Services
-from tornado_chat.services.messaging.connections import Encoder, SocketStream, TokenBucket
+from tornado_chat.services.messaging.connections import Encoder, SocketStream
 from tornado_chat.web.http.open_connections import connection_of
 from tornado_chat.web.http.origins import AllowedOrigins
+from tornado_chat.web.sockets.frame_limits import FrameLimits
 from tornado_chat.web.transport.handler import FastWebSocketHandler
 
 log = logging.getLogger(__name__)
 
 MAX_PENDING_MESSAGES = 64  # messages of one socket that wait for their commit
-MALFORMED_WINDOW_SECONDS = 60.0  # in which malformed frames are counted
 TOKEN_INTERVAL_SECONDS = 1.0  # seconds between two newer tokens of a socket, as a check costs time
 MAX_CLOSE_REASON_BYTES = 123  # RFC 6455 section 5.5
 PAGE_SHARE = 8  # the largest page of history is this part of ``[limits] outgoing_bytes``: an eighth
@@ -81,8 +79,8 @@ class SocketHandler(FastWebSocketHandler):
 
     :cvar endpoint: the name of this kind of socket in the log and the metrics.
     :cvar token_in_query: whether the client proves its identity by the request, not by a frame.
-    :cvar max_malformed_frames: the number of malformed frames within ``MALFORMED_WINDOW_SECONDS`` that
-        closes the socket; None: no limit.
+    :cvar max_malformed_frames: the number of malformed frames that closes the socket, if they come within
+        ``frame_limits.MALFORMED_WINDOW_SECONDS``; None: no limit.
     """
 
     endpoint: ClassVar[str]
@@ -96,7 +94,6 @@ class SocketHandler(FastWebSocketHandler):
     _pending_messages = 0
     _renewable_at = 0.0  # by the loop's clock
     _slot_free: asyncio.Future[None] | None = None
-    _malformed_at: deque[float] | None = None  # times of the last malformed frames, by the loop's clock
     _local_close: tuple[int, str] | None = None  # if the server closes: the close code and the reason's name
 
     def initialize(self, services: Services, origins: AllowedOrigins) -> None:
@@ -107,9 +104,8 @@ class SocketHandler(FastWebSocketHandler):
         self.tracing = log.isEnabledFor(logging.DEBUG)
         self._origins = origins
         self._loop = asyncio.get_running_loop()
-        self._token_bucket = TokenBucket(services.limits.burst, self._loop.time())
         self.client_address = self.request.remote_ip or ""
-        self._written_bytes = services.client_limits.written_bytes(None, self.client_address)
+        self._frame_limits = FrameLimits(services, self.client_address, self._loop.time())
 
     # --- methods that subclasses define ---
 
@@ -162,9 +158,8 @@ class SocketHandler(FastWebSocketHandler):
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         now = self._loop.time()
-        limits = self.services.limits
         self.meters.frames += 1
-        if not self._token_bucket.take(now, limits.messages_per_second, limits.burst):
+        if not self._frame_limits.take(now):
             self._on_too_fast()
             return None
         if self.refused:  # the client sent this frame before it received the close frame
@@ -172,9 +167,7 @@ class SocketHandler(FastWebSocketHandler):
         if self.socket_stream is not None:
             self.socket_stream.last_received_at = now
         try:
-            if len(message) * 4 > limits.frame_bytes:  # in UTF-8 a character has up to four bytes
-                self._check_size(message, limits.frame_bytes)
-            pause_seconds = self._count_bytes(message, now)
+            pause_seconds = self._frame_limits.count_bytes(message, now)
             awaitable = self.receive(message)
         except ChatError as error:
             self._on_error(error, message)
@@ -219,8 +212,8 @@ class SocketHandler(FastWebSocketHandler):
         self.on_disconnected(self.close_code)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if isinstance(value, HTTPError):
-            return  # an invalid request; the answer states the error
+        if isinstance(value, HTTPError | asyncio.CancelledError):
+            return  # an invalid request, whose answer states the error; or the server stops
         # Tornado's log line would quote the whole request, with the token in its URL.
         log.error("internal error", exc_info=(typ, value, tb), extra=self._log_fields())
 
@@ -259,9 +252,8 @@ class SocketHandler(FastWebSocketHandler):
         :raises TooFast: the person has too many open sockets, or opens them too fast.
         :raises Restarting: the server is about to stop.
         """
-        limits = self.services.client_limits
-        limits.require(Activity.SOCKET, grant.identity, self.client_address)
-        self._written_bytes = limits.written_bytes(grant.identity, self.client_address)
+        self.services.client_limits.require(Activity.SOCKET, grant.identity, self.client_address)
+        self._frame_limits.identify(grant.identity)
         self.socket_stream = self.services.connections.open(
             grant, self, encoder, self.meters, self.connection_id
         )
@@ -401,9 +393,8 @@ class SocketHandler(FastWebSocketHandler):
         log.info("left", extra=self._log_fields(code=code, **reason_field, seconds=seconds))
 
     def _count_frame(self) -> None:
-        """Take a token for a frame that is not a message."""
-        limits = self.services.limits
-        if not self._token_bucket.take(self._loop.time(), limits.messages_per_second, limits.burst):
+        """Count a frame that is not a message."""
+        if not self._frame_limits.take(self._loop.time()):
             self._on_too_fast()
 
     def _on_too_fast(self) -> None:
@@ -414,21 +405,6 @@ class SocketHandler(FastWebSocketHandler):
             self._record_close(error.close_code, error.code)
         self.fail(error.close_code, error_text("en", error))
 
-    def _check_size(self, data: str | bytes, limit: int) -> None:
-        if len(data.encode() if isinstance(data, str) else data) > limit:
-            raise TooBig("too_big", limit=limit)
-
-    def _count_bytes(self, data: str | bytes, now: float) -> float:
-        """Count a frame towards the bytes of the client. Return the seconds until the next frame is read.
-
-        :raises TooFast: the client has sent so much, on several sockets, that the pause would be too long.
-        """
-        size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
-        pause = self._written_bytes.spend(size, now)
-        if pause > MAX_PAUSE_SECONDS:
-            raise TooFast("too_fast", retry_after=math.ceil(pause))
-        return pause
-
     def _on_error(self, error: ChatError, data: str | bytes) -> None:
         """Answer an error, or close the socket if the error does not allow to continue."""
         if isinstance(error, TooBig | TooFast | Unauthenticated):
@@ -438,16 +414,12 @@ class SocketHandler(FastWebSocketHandler):
         if self.tracing:  # without the details of the error, which may quote the frame
             log.debug("frame refused", extra=self._log_fields(reason=error.code, size=len(data)))
         self.reply_error(error, data)
-        if isinstance(error, Malformed) and self.max_malformed_frames is not None:
-            now = self._loop.time()
-            if self._malformed_at is None:
-                self._malformed_at = deque(maxlen=self.max_malformed_frames)
-            self._malformed_at.append(now)
-            if (
-                len(self._malformed_at) == self.max_malformed_frames
-                and now - self._malformed_at[0] < MALFORMED_WINDOW_SECONDS
-            ):
-                self.refuse(Malformed("too_many_errors"))
+        if (
+            isinstance(error, Malformed)
+            and self.max_malformed_frames is not None
+            and self._frame_limits.count_malformed(self._loop.time(), self.max_malformed_frames)
+        ):
+            self.refuse(Malformed("too_many_errors"))
 
     def _on_stored(
         self,
