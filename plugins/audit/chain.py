@@ -24,6 +24,7 @@ from tornado_chat.plugin_api import models
 PAGE_RECORDS = 5000  # records that are read at a time
 PERSON_CHARS = 80
 DETAIL_CHARS = 255
+ACTION_CHARS = 24
 
 OPERATION_KIND = 0
 """The ``kind`` of a record about an operator's command.
@@ -58,7 +59,7 @@ class AuditRecord(Table):
     number = pw.BigIntegerField(primary_key=True)
     time = pw.BigIntegerField()
     actor = pw.CharField(PERSON_CHARS)
-    action = pw.CharField(24)
+    action = pw.CharField(ACTION_CHARS)
     kind = pw.SmallIntegerField()
     thread_id = pw.BigIntegerField()
     message = pw.BigIntegerField(null=True)

@@ -94,7 +94,7 @@ def acknowledge(context: CommandContext, yes: bool) -> None:
             entry = chain.AuditEntry(context.operator, chain.ACKNOWLEDGED, chain.CHAIN_KIND, 0, number)
             chain.append(database, key, entry, now)
         for row in unrecorded:
-            action = f"late {row['action']} {row['state']}"
+            action = f"late {row['action']} {row['state']}"[: chain.ACTION_CHARS]
             entry = chain.AuditEntry(context.operator, action, chain.OPERATION_KIND, row["id"])
             chain.append(database, key, entry, now, f"of {row['operator']}")
     click.echo("acknowledged and recorded")
