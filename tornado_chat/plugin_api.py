@@ -12,8 +12,10 @@ from tornado_chat.core.errors import (
 )
 from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.plain_text import escape_controls
+from tornado_chat.core.private_file import create_private_file
 from tornado_chat.core.types import (
     Action,
+    Activity,
     Conversation,
     ConversationState,
     Draft,
@@ -51,6 +53,7 @@ from tornado_chat.storage.writer import Transaction
 __all__ = [
     "MAX_NUMBER",
     "Action",
+    "Activity",
     "ChatError",
     "Choice",
     "CommandContext",
@@ -87,6 +90,7 @@ __all__ = [
     "Waiter",
     "WaiterPool",
     "WriteBehind",
+    "create_private_file",
     "described",
     "escape_controls",
     "hookimpl",

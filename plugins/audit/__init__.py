@@ -1,6 +1,7 @@
 """An append-only audit log of the actions of people in sessions and conversations."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import click
 import peewee
 
 from tornado_chat.plugin_api import (
+    Activity,
+    ChatError,
     Context,
     Conversation,
     Identity,
@@ -22,8 +25,14 @@ from tornado_chat.plugin_api import (
 )
 
 from . import chain
-from .commands import KEY_FILE, audit
+from .commands import audit
 from .data_keeper import AuditKeeper
+from .key_file import KEY_FILE
+from .startup import open_key
+from .verification import REMEDY, find_problem, has_data
+
+READ_ACTIONS = {"messages": "read", "export": "exported", "observe": "observes"}
+CHECK_SECONDS = 15.0  # seconds between two checks of the end of the chain
 
 
 class Audit(Plugin):
@@ -43,19 +52,43 @@ class Audit(Plugin):
 
     @hookimpl
     async def startup(self, context: Context) -> None:
+        self._context = context
         self._write_behind = WriteBehind(context)
-        # Creating the key waits for the disk, so this runs in a thread.
-        self._key = await asyncio.to_thread(chain.load_key, context.state_dir / KEY_FILE, create=True)
+        self._key = await open_key(context)
+        context.spawn(self._watch())
 
     @hookimpl
     async def shutdown(self) -> None:
         await self._write_behind.finish()
 
+    async def _watch(self) -> None:
+        """Report the problem of the chain, if it has one, again and again."""
+        while True:
+            with contextlib.suppress(ChatError):  # the database is away, which the server reports
+                self._context.problem(await self._find_problem())
+            await asyncio.sleep(CHECK_SECONDS)
+
+    async def _find_problem(self) -> str | None:
+        try:
+            return await self._context.read(lambda database: find_problem(database, self._key))
+        except ChatError as error:
+            await self._context.read(has_data)  # raises, too, if the database is away
+            return f"the tables of the audit log cannot be read ({error.__cause__ or error}); {REMEDY}"
+
+    # --- before an action ---
+
+    @hookimpl
+    async def transcript_requested(self, thread: Thread, identity: Identity, how: str) -> None:
+        """Record that a transcript is read. If this fails, the transcript is not sent."""
+        action, key = READ_ACTIONS[how], self._key
+        entry = chain.AuditEntry(identity.person.key, action, thread.kind.value, thread.id)
+        await self._context.write(lambda tx: chain.append_about(tx.database, key, entry, tx.now))
+
     # --- events that are recorded ---
 
     @hookimpl
     async def message_posted(self, message: Message) -> None:
-        await self._record(message.sender, "posted", message.thread, message.seq)
+        await self._record(message.sender, chain.POSTED, message.thread, message.seq)
 
     @hookimpl
     async def participant_joined(self, thread: Thread, identity: Identity) -> None:
@@ -66,16 +99,12 @@ class Audit(Plugin):
         await self._record(person, "left", thread)
 
     @hookimpl
-    async def observer_joined(self, thread: Thread, identity: Identity) -> None:
-        await self._record(identity.person, "observes", thread)
-
-    @hookimpl
     async def observer_left(self, thread: Thread, identity: Identity) -> None:
         await self._record(identity.person, "stops observing", thread)
 
     @hookimpl
-    async def transcript_read(self, thread: Thread, identity: Identity, how: str) -> None:
-        await self._record(identity.person, "exported" if how == "export" else "read", thread)
+    async def action_taken(self, activity: Activity) -> None:
+        await self._record(activity.actor, activity.action, activity.thread, detail=activity.detail)
 
     @hookimpl
     async def session_started(self, room: Room) -> None:
@@ -99,8 +128,15 @@ class Audit(Plugin):
         await self._record(gone, "parted", conversation.thread)
 
     async def _record(
-        self, actor: Person | str, action: str, thread: Thread, message: int | None = None
+        self,
+        actor: Person | str,
+        action: str,
+        thread: Thread | None,
+        message: int | None = None,
+        detail: str | None = None,
     ) -> None:
         name = actor if isinstance(actor, str) else actor.key
-        entry, key = chain.AuditEntry(name, action, thread.kind.value, thread.id, message), self._key
-        await self._write_behind.add(lambda tx: chain.append(tx.database, key, entry, tx.now))
+        kind, id = (thread.kind.value, thread.id) if thread else (chain.SERVER_KIND, 0)
+        entry, key = chain.AuditEntry(name, action, kind, id, message), self._key
+        append = chain.append_about if thread and message is None else chain.append
+        await self._write_behind.add(lambda tx: append(tx.database, key, entry, tx.now, detail))

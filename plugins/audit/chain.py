@@ -5,28 +5,43 @@ record before. So an edited record does not match its code, and a missing, added
 sequence of numbers or the next record's code. One more row, the head, has a code over the last number and
 code, so that records missing at the end are detected too. The key is in a file beside the database, not in
 it: an attacker who can only write to the database cannot compute codes.
+
+A new record continues the chain only if the head and its record are there. Else the server first writes a
+record "break" behind everything that is there, which names the last record that can be trusted: so records
+that were deleted at the end are not covered up by the next event.
 """
 
 import hashlib
 import hmac
 import json
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import peewee as pw
 
 from tornado_chat.plugin_api import models
 
-KEY_BYTES = 32
-PERSON_CHARS = 80
 PAGE_RECORDS = 5000  # records that are read at a time
+PERSON_CHARS = 80
+DETAIL_CHARS = 255
+ACTION_CHARS = 24
+
 OPERATION_KIND = 0
-"""The ``kind`` of a record about an operator's operation on personal data.
+"""The ``kind`` of a record about an operator's command.
 
 Its ``thread_id`` is the id of the row in ``data_operation``; the code covers that row too.
 """
+
+SERVER_KIND = -1
+"""The ``kind`` of a record that is about no thread, for example a sign-in; ``thread_id`` is 0."""
+
+CHAIN_KIND = -2
+"""The ``kind`` of a record about the chain itself; ``thread_id`` is 0."""
+
+POSTED = "posted"
+BEGINS = "begins"
+BREAK = "break"  # ``message`` is the number of the last record that can be trusted
+ACKNOWLEDGED = "acknowledges break"  # ``message`` is the number of the break
 
 
 class Table(pw.Model):
@@ -44,7 +59,7 @@ class AuditRecord(Table):
     number = pw.BigIntegerField(primary_key=True)
     time = pw.BigIntegerField()
     actor = pw.CharField(PERSON_CHARS)
-    action = pw.CharField(24)
+    action = pw.CharField(ACTION_CHARS)
     kind = pw.SmallIntegerField()
     thread_id = pw.BigIntegerField()
     message = pw.BigIntegerField(null=True)
@@ -52,6 +67,13 @@ class AuditRecord(Table):
 
     class Meta:
         indexes = ((("kind", "thread_id", "message"), False), (("actor",), False))
+
+
+class AuditDetail(Table):
+    """More about the record ``number``, for example the person that was revoked; its code covers the text."""
+
+    number = pw.BigIntegerField(primary_key=True)
+    text = pw.CharField(DETAIL_CHARS)
 
 
 class AuditHead(Table):
@@ -63,7 +85,7 @@ class AuditHead(Table):
     code = pw.CharField(64)
 
 
-TABLES = (AuditRecord, AuditHead)
+TABLES = (AuditRecord, AuditDetail, AuditHead)
 GENESIS_CODE = "0" * 64
 """The previous code of the first record."""
 
@@ -78,101 +100,104 @@ class AuditEntry(NamedTuple):
     message: int | None = None
 
 
-class ChainFault(NamedTuple):
-    """The first fault in the chain.
+class ChainEnd(NamedTuple):
+    """The end of the chain, for the next record.
 
-    :ivar number: the number of the first record that cannot be trusted; 0 for the head.
-    :ivar text: a sentence without a full stop, for example "record 3 is missing".
+    :ivar next: the number of the next record.
+    :ivar trusted: the number of the last record that can be trusted, as far as the end shows; 0: none.
+    :ivar code: the code of that record.
+    :ivar fault: the fault at the end, a sentence without a full stop; empty if there is none.
     """
 
-    number: int
-    text: str
+    next: int
+    trusted: int
+    code: str
+    fault: str
 
 
-def load_key(path: Path, *, create: bool) -> bytes:
-    """Return the key of the chain.
+def append(database: pw.Database, key: bytes, entry: AuditEntry, now: int, detail: str | None = None) -> None:
+    """Append a record, inside the caller's transaction. A message is recorded only once.
 
-    :arg create: create a missing key file.
-    :raises FileNotFoundError: the file is missing.
-    :raises ValueError: the file has no valid key.
+    If the end of the chain is not as it was written, a record "break" is written before.
     """
-    if create:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(os.urandom(KEY_BYTES).hex())
-                file.flush()
-                os.fsync(file.fileno())
-    key = bytes.fromhex(path.read_text().strip())
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"{path} has no key of {KEY_BYTES} bytes")
-    return key
+    if entry.message is not None and _is_recorded(database, entry):
+        return
+    if isinstance(database, pw.MySQLDatabase):
+        # Other processes may append too: this update locks the head's row until the commit.
+        AuditHead.update(id=1).where(AuditHead.id == 1).execute(database)
+    end = read_end(database, key)
+    if end.fault:
+        end = write_break(database, key, now)
+    _insert(database, key, end.next, entry, now, end.code, detail)
 
 
-def append(database: pw.Database, key: bytes, entry: AuditEntry, now: int) -> None:
-    """Append a record, inside the caller's transaction. A message is recorded only once."""
-    record = AuditRecord
-    if entry.message is not None:
-        of_message = (
-            (record.kind == entry.kind)
-            & (record.thread_id == entry.thread_id)
-            & (record.message == entry.message)
-        )
-        if record.select(record.number).where(of_message).exists(database):
-            return
-    # On a MySQL server other processes may append too: this update locks the head's row until the commit.
-    AuditHead.update(id=1).where(AuditHead.id == 1).execute(database)
-    last = record.select(record.number, record.code).order_by(record.number.desc()).tuples().first(database)
-    number, previous_code = (last[0] + 1, last[1]) if last else (1, GENESIS_CODE)
-    code = _record_code(
-        key, [number, now, *entry, *_operation(database, entry.kind, entry.thread_id)], previous_code
+def append_about(
+    database: pw.Database, key: bytes, entry: AuditEntry, now: int, detail: str | None = None
+) -> None:
+    """Append a record about a thread, after its messages that are stored and not recorded yet.
+
+    The server delivers messages to plugins later than other events; so a person is not recorded to have left
+    before it posted. Messages that are older than the chain are not recorded.
+    """
+    record, message = AuditRecord, models.Message
+    of_thread = (record.kind == entry.kind) & (record.thread_id == entry.thread_id)
+    last = record.select(pw.fn.MAX(record.message)).where(of_thread).scalar(database) or 0
+    began = record.select(record.time).order_by(record.number).limit(1).scalar(database) or 0
+    query = message.select(message.sender, message.seq).where(
+        (message.kind == entry.kind)
+        & (message.thread_id == entry.thread_id)
+        & (message.seq > last)
+        & (message.time >= began)
     )
-    record.insert(number=number, time=now, **entry._asdict(), code=code).execute(database)
-    AuditHead.insert(
-        id=1, number=number, last=code, code=_record_code(key, [number], code)
-    ).on_conflict_replace().execute(database)
+    for sender, seq in list(query.order_by(message.seq).tuples().execute(database)):
+        append(database, key, AuditEntry(sender, POSTED, entry.kind, entry.thread_id, seq), now)
+    append(database, key, entry, now, detail)
 
 
-def verify(
-    database: pw.Database, key: bytes, progress: Callable[[int], object] = lambda count: None
-) -> ChainFault | None:
-    """Verify the whole chain. Returns the first fault, or None.
+def write_break(database: pw.Database, key: bytes, now: int) -> ChainEnd:
+    """Write a record "break" at the end, inside the caller's transaction. Return the new end."""
+    end = read_end(database, key)
+    code = _insert(database, key, end.next, _break_entry(end.trusted), now, end.code)
+    return ChainEnd(end.next + 1, end.next, code, "")
 
-    :arg progress: called with the number of records that were verified since the last call.
-    """
-    expected, previous_code = 1, GENESIS_CODE
-    for record in _records(database):
-        if record["number"] != expected:
-            return ChainFault(expected, f"record {expected} is missing")
-        values = [record[field] for field in ("number", "time", *AuditEntry._fields)]
-        values += _operation(database, record["kind"], record["thread_id"])
-        if _record_code(key, values, previous_code) != record["code"]:
-            return ChainFault(
-                expected, f"record {expected} was changed, or the record before it was removed or moved"
-            )
-        expected, previous_code = expected + 1, record["code"]
-        progress(1)
-    head = AuditHead.select().where(AuditHead.id == 1).dicts().first(database)
-    if head is None:
-        return None if expected == 1 else ChainFault(0, "the head is missing")
-    if _record_code(key, [head["number"]], head["last"]) != head["code"]:
-        return ChainFault(0, "the head was changed")
-    if head["number"] >= expected:
-        return ChainFault(expected, f"record {expected} and all records after it are missing")
-    if (head["number"], head["last"]) != (expected - 1, previous_code):
-        number = head["number"] + 1
-        return ChainFault(number, f"record {number} did not exist when the head was written")
-    return None
+
+def begin(database: pw.Database, key: bytes, now: int) -> None:
+    """Write the first record of a new chain into the empty tables, inside the caller's transaction."""
+    _insert(database, key, 1, AuditEntry("-", BEGINS, CHAIN_KIND, 0), now, GENESIS_CODE)
+
+
+def begin_with_new_key(database: pw.Database, key: bytes, now: int) -> None:
+    """Begin anew behind the records of a lost key: a "break" that trusts none of them."""
+    number = head(database)[0] + 1
+    _insert(database, key, number, _break_entry(0), now, GENESIS_CODE)
+
+
+def is_empty(database: pw.Database) -> bool:
+    """Return True if there is neither a record nor a head."""
+    return not (AuditRecord.select().exists(database) or AuditHead.select().exists(database))
+
+
+def read_end(database: pw.Database, key: bytes) -> ChainEnd:
+    """Return the end of the chain. May be called outside of a transaction, while other processes append."""
+    row = _head_row(database)
+    if row is None:
+        number, code = head(database)
+        return ChainEnd(number + 1, number, code, "the head is missing" if number else "there is no record")
+    if record_code(key, [row.number], row.last) != row.code:
+        number, code = head(database)
+        return ChainEnd(number + 1, number, code, "the head was changed, or the key is another one")
+    highest = row.highest or 0
+    next_number = max(row.number, highest) + 1
+    if row.of_record != row.last:
+        trusted = _last_before(database, row.number)
+        return ChainEnd(next_number, *trusted, f"record {row.number} is missing, or was changed")
+    extra = f"record {highest} did not exist when the head was written" if highest > row.number else ""
+    return ChainEnd(next_number, row.number, row.last, extra)
 
 
 def head(database: pw.Database) -> tuple[int, str]:
     """Return the last record's number and code, to be stored elsewhere; (0, …) if there is no record."""
-    record = AuditRecord
-    last = record.select(record.number, record.code).order_by(record.number.desc()).tuples().first(database)
-    return (last[0], last[1]) if last else (0, GENESIS_CODE)
+    return _last_before(database, None)
 
 
 def code_of(database: pw.Database, number: int) -> str | None:
@@ -185,18 +210,70 @@ def code_of(database: pw.Database, number: int) -> str | None:
     return code
 
 
-def _records(database: pw.Database) -> Iterator[dict[str, Any]]:
-    """Yield all records by number. They are read in pages, so that a long chain needs little memory."""
-    last = None
+def records_from(database: pw.Database, number: int) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """Yield the records from ``number`` on, each with the values that its code covers.
+
+    They are read in pages, so that a long chain needs little memory.
+    """
     while True:
-        query = AuditRecord.select().order_by(AuditRecord.number).limit(PAGE_RECORDS)
-        if last is not None:
-            query = query.where(AuditRecord.number > last)
-        page = list(query.dicts().execute(database))
-        yield from page
-        if len(page) < PAGE_RECORDS:
+        query = AuditRecord.select().where(AuditRecord.number >= number)
+        page = list(query.order_by(AuditRecord.number).limit(PAGE_RECORDS).dicts().execute(database))
+        if not page:
             return
         last = page[-1]["number"]
+        texts = AuditDetail.select().where(AuditDetail.number.between(page[0]["number"], last))
+        details = {row["number"]: row["text"] for row in texts.dicts().execute(database)}
+        for record in page:
+            yield record, _values(database, record, details.get(record["number"]))
+        if len(page) < PAGE_RECORDS:
+            return
+        number = last + 1
+
+
+def record_code(key: bytes, values: list[Any], previous_code: str) -> str:
+    """Return the code of a record with these values, or of the head with its number."""
+    text = json.dumps([*values, previous_code], ensure_ascii=True, separators=(",", ":"))
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _is_recorded(database: pw.Database, entry: AuditEntry) -> bool:
+    table = AuditRecord
+    of_message = (
+        (table.kind == entry.kind) & (table.thread_id == entry.thread_id) & (table.message == entry.message)
+    )
+    return table.select(table.number).where(of_message).exists(database)
+
+
+def _break_entry(trusted: int) -> AuditEntry:
+    return AuditEntry("-", BREAK, CHAIN_KIND, 0, trusted)
+
+
+def _insert(
+    database: pw.Database,
+    key: bytes,
+    number: int,
+    entry: AuditEntry,
+    now: int,
+    previous_code: str,
+    detail: str | None = None,
+) -> str:
+    """Insert a record and move the head to it. Return the record's code."""
+    record = {"number": number, "time": now, **entry._asdict()}
+    detail = detail and detail[:DETAIL_CHARS]
+    code = record_code(key, _values(database, record, detail), previous_code)
+    AuditRecord.insert(**record, code=code).execute(database)
+    if detail:
+        AuditDetail.insert(number=number, text=detail).on_conflict_replace().execute(database)
+    AuditHead.insert(
+        id=1, number=number, last=code, code=record_code(key, [number], code)
+    ).on_conflict_replace().execute(database)
+    return code
+
+
+def _values(database: pw.Database, record: dict[str, Any], detail: str | None) -> list[Any]:
+    values = [record[field] for field in ("number", "time", *AuditEntry._fields)]
+    values += _operation(database, record["kind"], record["thread_id"])
+    return values if not detail else [*values, detail]
 
 
 def _operation(database: pw.Database, kind: int, id: int) -> list[Any]:
@@ -208,6 +285,32 @@ def _operation(database: pw.Database, kind: int, id: int) -> list[Any]:
     return [] if row is None else list(row.values())
 
 
-def _record_code(key: bytes, values: list[Any], previous_code: str) -> str:
-    text = json.dumps([*values, previous_code], ensure_ascii=True, separators=(",", ":"))
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+def _last_before(database: pw.Database, number: int | None) -> tuple[int, str]:
+    query = AuditRecord.select(AuditRecord.number, AuditRecord.code).order_by(AuditRecord.number.desc())
+    if number is not None:
+        query = query.where(AuditRecord.number < number)
+    last = query.tuples().first(database)
+    return (last[0], last[1]) if last else (0, GENESIS_CODE)
+
+
+class _HeadRow(NamedTuple):
+    """The head, with the code of the record that it names and the highest number of a record, if any."""
+
+    number: int
+    last: str
+    code: str
+    of_record: str | None
+    highest: int | None
+
+
+def _head_row(database: pw.Database) -> _HeadRow | None:
+    """Return the head. One statement reads all of it, so no other process can append in between."""
+    record, every = AuditRecord, AuditRecord.alias()
+    highest = every.select(pw.fn.MAX(every.number))
+    query = (
+        AuditHead.select(AuditHead.number, AuditHead.last, AuditHead.code, record.code, highest)
+        .left_outer_join(record, on=(record.number == AuditHead.number))
+        .where(AuditHead.id == 1)
+    )
+    row = query.tuples().first(database)
+    return None if row is None else _HeadRow(*row)

@@ -2,19 +2,17 @@
 
 import re
 import sys
+import time
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
+import peewee
 
-from tornado_chat.plugin_api import MAX_NUMBER, CommandContext, Kind
+from tornado_chat.plugin_api import MAX_NUMBER, CommandContext, Kind, escape_controls
 
-from . import chain
-
-KEY_FILE = "audit.key"
-"""The file with the key, in the server's state directory."""
+from . import chain, key_file, verification
 
 MICROSECONDS_PER_SECOND = 1_000_000
 NUMBER = click.IntRange(1, MAX_NUMBER)
@@ -40,26 +38,97 @@ def audit() -> None:
 @click.pass_obj
 def verify(context: CommandContext, head: str | None) -> None:
     """Check the records for edits, deletions and reordering. Exit code 1 if there are any."""
-    key = _load_key(context.state_dir)
-    total = chain.AuditRecord.select().count(context.database)
+    database = context.database
+    key = _load_key(context)
+    total = chain.AuditRecord.select().count(database)
     with click.progressbar(
         length=total, label="verifying", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
-        fault = chain.verify(context.database, key, bar.update)
+        fault = verification.verify(database, key, bar.update) or verification.missing_chain(database)
     if fault is not None:
-        raise click.ClickException(
-            f"the audit log is broken: {fault.text}. All records before it are unchanged"
-        )
+        before = "" if fault.number < 2 else ". All records before it are unchanged"
+        raise click.ClickException(f"the audit log is broken: {fault.text}{before}")
     if head is not None:
         number, _, code = head.partition(":")
-        if not _is_number(number) or chain.code_of(context.database, int(number)) != code:
+        if not _is_number(number) or chain.code_of(database, int(number)) != code:
             raise click.ClickException(
                 f"the audit log is consistent, but the head {head} is not in it: it is another log, or an "
                 "older copy"
             )
-    last, code = chain.head(context.database)
+    unrecorded = verification.unrecorded_operations(database)
+    if unrecorded:
+        raise click.ClickException(
+            f"the audit log is incomplete: {verification.unrecorded_text(unrecorded)} not in it, so the "
+            "plugin was switched off there. `tornado-chat db operations` shows the commands; find out who "
+            "ran them, then `tornado-chat audit acknowledge` records them"
+        )
+    last, code = chain.head(database)
     click.echo(f"{last} records, all as they were written")
     click.echo(f"head {last}:{code}")
+
+
+@audit.command()
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.pass_obj
+def acknowledge(context: CommandContext, yes: bool) -> None:
+    """Record that you know of breaks of the chain, and of commands that are not in it.
+
+    The break stays in the log, with your name and the time. Afterwards the server and `verify` no longer
+    report it.
+    """
+    database, key = context.database, _load_key(context)
+    breaks = verification.unacknowledged_breaks(database)
+    unrecorded = verification.unrecorded_operations(database)
+    if not breaks and not unrecorded:
+        click.echo("there is nothing to acknowledge")
+        return
+    for number in breaks:
+        click.echo(f"the chain was broken before record {number}")
+    for row in unrecorded:
+        click.echo(f"{row['action']} {row['state']} of {row['operator']} was not recorded")
+    if not yes:
+        click.confirm("Acknowledge?", abort=True)
+    with _transaction(database):
+        now = _now()
+        for number in breaks:
+            entry = chain.AuditEntry(context.operator, chain.ACKNOWLEDGED, chain.CHAIN_KIND, 0, number)
+            chain.append(database, key, entry, now)
+        for row in unrecorded:
+            action = f"late {row['action']} {row['state']}"[: chain.ACTION_CHARS]
+            entry = chain.AuditEntry(context.operator, action, chain.OPERATION_KIND, row["id"])
+            chain.append(database, key, entry, now, f"of {row['operator']}")
+    click.echo("acknowledged and recorded")
+
+
+@audit.command("new-key")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.pass_obj
+def new_key(context: CommandContext, yes: bool) -> None:
+    """Begin the chain anew after the loss of the key. Stop the server first.
+
+    The earlier records stay, but cannot be verified any more: the log records a break, which `acknowledge`
+    closes.
+    """
+    path, database = context.state_dir / key_file.KEY_FILE, context.database
+    try:
+        key_file.load_key(path)
+    except (FileNotFoundError, ValueError):
+        pass
+    except OSError as error:
+        raise click.ClickException(f"the key {path} cannot be read: {error.strerror}") from error
+    else:
+        raise click.ClickException(f"{path} has a valid key: nothing was changed")
+    if not yes:
+        click.confirm("The earlier records can then no longer be verified. Make a new key?", abort=True)
+    try:
+        aside = key_file.set_aside(path)
+        key_file.create_key(path)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+    with _transaction(database):
+        chain.begin_with_new_key(database, key_file.load_key(path), _now())
+    click.echo(f"{path} has a new key" + (f"; the former file is {aside}" if aside else ""))
+    click.echo("`tornado-chat audit acknowledge` closes the break that the log has now")
 
 
 @audit.command()
@@ -78,8 +147,13 @@ def show(
     last: int,
 ) -> None:
     """Show audit records, the oldest first."""
-    table = chain.AuditRecord
-    query = table.select().order_by(table.number.desc()).limit(last)
+    table, detail = chain.AuditRecord, chain.AuditDetail
+    query = (
+        table.select(table, detail.text)
+        .left_outer_join(detail, on=(table.number == detail.number))
+        .order_by(table.number.desc())
+        .limit(last)
+    )
     for kind, thread_id in (
         (Kind.SESSION, session),
         (Kind.RECORD, record),
@@ -95,22 +169,50 @@ def show(
         click.echo("there is no such record")
     width = max((len(row["actor"]) for row in rows), default=0)
     for row in rows:
-        time = datetime.fromtimestamp(row["time"] / MICROSECONDS_PER_SECOND, zone)
-        action = row["action"] + (f" message {row['message']}" if row["message"] else "")
-        thread = f"{KIND_NAMES.get(row['kind'], '?')} {row['thread_id']}"
+        when = datetime.fromtimestamp(row["time"] / MICROSECONDS_PER_SECOND, zone)
         click.echo(
-            f"{row['number']:>7}  {time:%Y-%m-%d %H:%M:%S}  {row['actor']:<{width}}  {action}, {thread}"
+            f"{row['number']:>7}  {when:%Y-%m-%d %H:%M:%S}  {row['actor']:<{width}}  {_action_text(row)}"
         )
+
+
+def _action_text(row: dict[str, Any]) -> str:
+    """Describe the action of a record, for example ``posted message 1, session 4``."""
+    kind, message = row["kind"], row["message"]
+    action: str = row["action"]
+    if kind == chain.CHAIN_KIND:
+        return action if message is None else f"{action}, record {message}"
+    if message:
+        action += f" message {message}"
+    if kind != chain.SERVER_KIND:
+        action += f", {KIND_NAMES.get(kind, '?')} {row['thread_id']}"
+    return action + (f": {escape_controls(row['text'])}" if row["text"] else "")
+
+
+def _transaction(database: peewee.Database) -> Any:
+    """Return a transaction that waits for SQLite's write lock at its beginning; later it could only fail."""
+    return database.atomic(*(("IMMEDIATE",) if isinstance(database, peewee.SqliteDatabase) else ()))
+
+
+def _now() -> int:
+    return int(time.time() * MICROSECONDS_PER_SECOND)
 
 
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[0-9]{1,19}", text) is not None and int(text) <= MAX_NUMBER
 
 
-def _load_key(state_dir: Path) -> bytes:
+def _load_key(context: CommandContext) -> bytes:
+    """Return the key. :raises ClickException: there is none; the message says what to do."""
+    path = context.state_dir / key_file.KEY_FILE
     try:
-        return chain.load_key(state_dir / KEY_FILE, create=False)
-    except (OSError, ValueError) as error:
-        raise click.ClickException(
-            f"the key {state_dir / KEY_FILE} cannot be read ({error}); without it nothing can be verified"
-        ) from error
+        return key_file.load_key(path)
+    except FileNotFoundError as error:
+        if chain.is_empty(context.database):
+            text = f"the audit log has no key {path} yet: start the server with the plugin once"
+        else:
+            text = key_file.lost_text(path)
+        raise click.ClickException(text) from error
+    except OSError as error:
+        raise click.ClickException(f"the key {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error

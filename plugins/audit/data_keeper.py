@@ -8,7 +8,7 @@ import peewee as pw
 
 from tornado_chat.plugin_api import Keeper, Operation, Person, Transaction
 
-from . import chain
+from . import chain, key_file
 
 
 class AuditKeeper(Keeper):
@@ -27,14 +27,23 @@ class AuditKeeper(Keeper):
             .where(table.actor == person.key)
             .order_by(table.number)
         )
-        return {"audit_record": list(query.dicts().execute(database))}
+        detail = chain.AuditDetail
+        named = detail.select().where(detail.text.contains(person.key)).order_by(detail.number)
+        return {
+            "audit_record": list(query.dicts().execute(database)),
+            "audit_detail": [
+                row for row in named.dicts().execute(database) if person.key in row["text"].split(" ")
+            ],
+        }
 
     def record(self, tx: Transaction, operation: Operation) -> None:
         """Append a record about the operation. :raises ValueError: the key is missing or cannot be read."""
         try:
-            # The key is not created here: a command may run as root, and the server could not read its file.
-            key = chain.load_key(self._key_path, create=False)
+            # The key is not created here: only the server knows whether the chain begins.
+            key = key_file.load_key(self._key_path)
         except FileNotFoundError as error:
+            if not chain.is_empty(tx.database):
+                raise ValueError(key_file.lost_text(self._key_path)) from error
             raise ValueError(
                 f"the audit log has no key {self._key_path} yet: start the server with the plugin once"
             ) from error

@@ -15,11 +15,15 @@ from tornado.ioloop import IOLoop
 from tests.conftest import token
 from tests.e2e.conftest import Process
 from tests.e2e.service_manager import ServiceManager, listening_socket, stuck_plugin
+from tests.e2e.test_data_management import command
 from tests.e2e.test_service import Activated
 from tests.helpers.mariadb import MariaDB
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
+from tornado_chat import config
 from tornado_chat.client import ChatClient
+from tornado_chat.storage.database import open_database
+from tornado_chat.storage.models import DataOperation
 
 COUNT = 2
 SILENT = "has been silent for"
@@ -391,3 +395,27 @@ async def test_socket_activation_and_full_restarts_refuse_no_connection(
     await asyncio.gather(*knocking)
     assert len(answers) > 20
     assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)
+
+
+@pytest.mark.gen_test
+async def test_the_workers_begin_one_audit_log_on_a_database_with_data(
+    process: Process, manager: ServiceManager
+) -> None:
+    url = next(option for option in process.options if option.startswith("storage.url=")).partition("=")[2]
+    database = open_database(config.Storage(url=url))
+    DataOperation.insert(time=1, operator="root", action="erase", state="done").execute(database)
+    process.options += ["plugins.enabled=audit", "server.processes=4"]
+    await manager.listen()
+    harness = (await process.start()).harness
+    await process.wait_for_log("all processes are ready")
+    await asyncio.gather(*(harness.session(100 + n, 200 + n) for n in range(20)))
+    os.kill(process.pid, signal.SIGHUP)
+    await process.wait_for_log(" reloaded ", 4)
+    shown = ""
+    while "reloaded" not in shown:  # it is recorded right after the log line
+        shown = (await command(process, "audit", "show"))[1]
+    code, said = await command(process, "audit", "verify")
+    assert (code, "all as they were written" in said) == (0, True), said
+    assert (shown.count("  begins"), shown.count("  reloaded")) == (1, 1)
+    assert "break" not in shown
+    database.close()

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from tornado.ioloop import IOLoop
-from tornado_chat_plugins.audit import chain
+from tornado_chat_plugins.audit import chain, verification
 from tornado_chat_plugins.audit.chain import AuditEntry, AuditHead, AuditRecord
 
 from tests.conftest import Harness, on_both, token
@@ -39,10 +39,11 @@ def database(tmp_path: Path) -> Iterator[pw.Database]:
 
 
 def fill(database: pw.Database) -> None:
-    tables = [*chain.TABLES, models.DataOperation]
+    tables = [*chain.TABLES, models.DataOperation, *verification.DATA_TABLES]
     with database.bind_ctx(tables):
         database.create_tables(tables)
-    for n in range(1, 13):
+    chain.begin(database, KEY, 1000)
+    for n in range(2, 13):
         chain.append(database, KEY, AuditEntry(f"user:{n}", "posted", 1, n % 3, n), 1000 + n)
 
 
@@ -100,7 +101,7 @@ TAMPERINGS: dict[str, tuple[Callable[[pw.Database], Any], int]] = {
 
 
 def test_an_unchanged_chain_is_valid(database: pw.Database) -> None:
-    assert chain.verify(database, KEY) is None
+    assert verification.verify(database, KEY) is None
     assert chain.head(database)[0] == 12
 
 
@@ -108,7 +109,7 @@ def test_an_unchanged_chain_is_valid(database: pw.Database) -> None:
 def test_tampering_is_found_and_named(database: pw.Database, name: str) -> None:
     tamper, number = TAMPERINGS[name]
     tamper(database)
-    fault = chain.verify(database, KEY)
+    fault = verification.verify(database, KEY)
     assert fault is not None
     assert fault.number == number
 
@@ -124,7 +125,7 @@ def test_any_edit_of_any_field_is_found(number: int, field: str, data: st.DataOb
     values = st.text(max_size=70) if isinstance(before, str) else st.integers(0, 2**15)
     after = data.draw(values.filter(lambda value: value != before))
     AuditRecord.update({field: after}).where(record(number)).execute(database)
-    fault = chain.verify(database, KEY)
+    fault = verification.verify(database, KEY)
     assert fault is not None
     assert fault.number == number
     database.close()
@@ -143,6 +144,7 @@ async def test_several_processes_append_to_one_chain(io_loop: IOLoop, mariadb: M
     with mariadb.database(migrated=True) as name:
         databases = [open_database(config.Storage(url=mariadb.url(name))) for _ in range(3)]
         create_missing_tables(databases[0], chain.TABLES)
+        chain.begin(databases[0], KEY, 1)
         writers = [Writer(each, lambda event: None, asyncio.get_running_loop()) for each in databases]
 
         async def record(writer: Writer, n: int) -> None:
@@ -153,8 +155,8 @@ async def test_several_processes_append_to_one_chain(io_loop: IOLoop, mariadb: M
             writer.close()
 
         await asyncio.gather(*(record(writer, n) for n, writer in enumerate(writers)))
-        assert chain.verify(databases[0], KEY) is None
-        assert chain.head(databases[0])[0] == 60
+        assert verification.verify(databases[0], KEY) is None
+        assert chain.head(databases[0])[0] == 61
         databases[0].close()
 
 

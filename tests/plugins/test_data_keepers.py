@@ -5,8 +5,8 @@ from pathlib import Path
 
 import peewee as pw
 import pytest
-from tornado_chat_plugins.audit import chain
-from tornado_chat_plugins.audit.commands import KEY_FILE
+from tornado_chat_plugins.audit import chain, key_file, verification
+from tornado_chat_plugins.audit.key_file import KEY_FILE
 from tornado_chat_plugins.keyword_filter.alert_queries import KeywordFilterAlert, KeywordFilterNotified
 from tornado_chat_plugins.notify.outbox import DEAD, WAITING, NotifyDelivery
 
@@ -39,8 +39,11 @@ def keepers(database: pw.Database, tmp_path: Path) -> Iterator[DataKeepers]:
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> bytes:
-    return chain.load_key(tmp_path / KEY_FILE, create=True)
+def key(tmp_path: Path, database: pw.Database, keepers: DataKeepers) -> bytes:
+    key_file.create_key(tmp_path / KEY_FILE)
+    key = key_file.load_key(tmp_path / KEY_FILE)
+    chain.begin(database, key, NOW)
+    return key
 
 
 def erase(database: pw.Database, keepers: DataKeepers, person: object) -> Erasure:
@@ -112,10 +115,20 @@ def test_the_audit_keeps_its_records_and_chains_the_operations(
     erasure = erase(database, keepers, LIN)
     assert erasure.kept == {"audit_record": 1}
     recorder.record_state("done", {"message": 3})
-    assert chain.verify(database, key) is None
+    assert verification.verify(database, key) is None
     records = list(chain.AuditRecord.select().order_by(chain.AuditRecord.number).execute(database))
-    assert [record.action for record in records] == ["joined", "erase begun", "erase done"]
-    assert records[1].actor == recorder.operator
+    assert [record.action for record in records[1:]] == ["joined", "erase begun", "erase done"]
+    assert records[2].actor == recorder.operator
+
+
+def test_the_export_has_audit_records_that_name_the_person(
+    database: pw.Database, keepers: DataKeepers, key: bytes
+) -> None:
+    for detail in (f"{LIN.key} with {CHEN.key}", f"{LIN.key}9 with {CHEN.key}"):
+        entry = chain.AuditEntry("admin:9", "opened session", 1, 4)
+        chain.append(database, key, entry, NOW, detail)
+    found = keepers.of_person(database, LIN)["audit"]["audit_detail"]
+    assert [row["text"] for row in found] == [f"{LIN.key} with {CHEN.key}"]
 
 
 @pytest.mark.parametrize(
@@ -132,9 +145,9 @@ def test_an_operation_cannot_be_changed_unnoticed(
     recorder = OperationRecorder(database, keepers, "export", LIN)
     recorder.record_state("begun")
     recorder.record_state("done", {"sessions": 1})
-    assert chain.verify(database, key) is None
+    assert verification.verify(database, key) is None
     database.execute_sql(tampering)
-    assert chain.verify(database, key) is not None
+    assert verification.verify(database, key) is not None
 
 
 def test_an_operation_that_cannot_be_recorded_is_not_done(

@@ -362,3 +362,85 @@ def test_messages_of_one_socket_stay_in_order_and_others_do_not_wait(run: Run) -
         assert stored == ["b of another", "a", "b"]
 
     run(test())
+
+
+# Checks, and problems that plugins report
+
+
+class Recorder(Plugin):
+    settings = settings()
+    error: Exception | None = None
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    @hookimpl
+    async def transcript_requested(self, thread: Thread, identity: Identity, how: str) -> bool:
+        self.calls.append(how)
+        if self.error:
+            raise self.error
+        return True
+
+
+class SecondRecorder(Recorder):
+    pass
+
+
+REQUEST = {"thread": DRAFT.thread, "identity": WHO, "how": "export"}
+
+
+def test_a_check_calls_all_plugins_and_waits(run: Run) -> None:
+    async def test() -> None:
+        first, second = Recorder(), SecondRecorder()
+        plugins, _ = made(first, second)
+        await plugins.check("transcript_requested", **REQUEST)
+        assert first.calls == second.calls == ["export"], "an answer must not end a check"
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(ValueError("broken"), Unavailable), (Forbidden("not_your_session"), Forbidden)]
+)
+def test_a_check_that_fails_or_refuses_prevents_the_action(
+    run: Run, error: Exception, raised: type[Exception], expected_logs: list[str]
+) -> None:
+    expected_logs.append("plugin recorder failed in transcript_requested")
+
+    async def test() -> None:
+        recorder = Recorder()
+        recorder.error = error
+        plugins, _ = made(recorder)
+        for _ in range(7):  # a check is never suspended: without it nothing may be read
+            with pytest.raises(raised):
+                await plugins.check("transcript_requested", **REQUEST)
+        assert len(recorder.calls) == 7
+
+    run(test())
+
+
+def test_a_problem_is_shown_until_it_is_cleared(
+    run: Run, caplog: pytest.LogCaptureFixture, expected_logs: list[str]
+) -> None:
+    expected_logs.append("plugin recorder reports a problem")
+
+    async def test() -> None:
+        plugins, metrics = made(Recorder(), SecondRecorder())
+        find = plugins.problems()
+        assert {part: function() for part, function in find.items()} == {
+            "plugin secondrecorder": "",
+            "plugin recorder": "",
+        }
+        for _ in range(3):
+            plugins.report_problem("recorder", "the disk is full: free space")
+        assert find["plugin recorder"]() == "the disk is full: free space"
+        assert find["plugin secondrecorder"]() == ""
+        assert count(metrics, "problem", plugin="recorder") == 1
+        assert [record.getMessage() for record in caplog.records] == [
+            "plugin recorder reports a problem: the disk is full: free space"
+        ]
+        plugins.report_problem("recorder", None)
+        assert find["plugin recorder"]() == ""
+        assert count(metrics, "problem", plugin="recorder") == 0
+
+    run(test())

@@ -16,6 +16,7 @@ from tornado_chat import config as configuration
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
 from tornado_chat.cli.person_data import confirm, mysql_arguments, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
+from tornado_chat.cli.recording import record_if_possible
 from tornado_chat.core.plain_text import escape_controls
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def backup(
     with sigterm_as_interrupt(), _temporary_path(target) as new:
         _copy_database(database, new, "copying")
         info = verify_backup(new, shown_path=database)
+        record_if_possible(config, "backup", required=False)  # before the copy gets its name
         if force:
             new.replace(target)
         else:
@@ -144,6 +146,7 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
         except OSError as error:
             raise click.ClickException(f"{database} cannot be replaced: {error.strerror}") from error
     click.echo(f"{database} is restored")
+    record_if_possible(config, "restore", required=False)
     if replaced:
         click.echo(f"the former database is kept as {kept_path}; remove it when the server runs well")
     if info.missing:

@@ -10,8 +10,9 @@ import click
 from tornado_chat.aio import descriptors
 from tornado_chat.cli.database import check_mysql_server
 from tornado_chat.cli.options import ConfigArguments, Misconfigured, parse_duration_option, with_config
+from tornado_chat.cli.recording import record_if_possible
 from tornado_chat.core.numbers import MAX_NUMBER
-from tornado_chat.core.types import Role
+from tornado_chat.core.types import Person, Role
 
 MIN_DESCRIPTORS = 1024  # below it, check-config warns
 OWN_DESCRIPTORS = 40  # of a server without connections, roughly
@@ -61,6 +62,7 @@ def token(config_arguments: ConfigArguments, id: str, role: str, name: str | Non
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    record_if_possible(config, "token", Person(Role(role), id), required=True)
     click.echo(text)
 
 

@@ -127,7 +127,7 @@ def compact(config_arguments: ConfigArguments) -> None:
 )
 @with_config
 def operations(config_arguments: ConfigArguments, last: int) -> None:
-    """List the recorded exports, erasures and prunings, oldest first."""
+    """List the recorded commands that concern data, accounts or access, oldest first."""
     from tornado_chat.cli.formatting import format_time, table
     from tornado_chat.storage.operations import latest
 

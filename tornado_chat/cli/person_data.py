@@ -26,7 +26,6 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
     :raises ClickException: the database does not exist, or its schema is not up to date.
     """
     from tornado_chat.observability import logs
-    from tornado_chat.plugins.data_keepers import collect_keepers
     from tornado_chat.storage.exclusive_lock import raise_lock_timeout
 
     missing = missing_database_text(config)
@@ -34,7 +33,7 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
         raise click.ClickException(missing)
     if not sys.stderr.isatty():  # started by a timer: record the operation in its log
         logs.configure(config.logging)
-    loaded = load_plugins(config)
+    load_plugins(config)  # their mistakes are reported before the database is opened
     with database_session(config) as (database, schema):
         missing_migrations = [name for name, applied in schema.migration_status(database) if not applied]
         if missing_migrations:
@@ -43,10 +42,19 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
                 "`tornado-chat db upgrade`"
             )
         raise_lock_timeout(database)
-        for each in loaded:
-            register = getattr(each.plugin, "register_models", None)
-            schema.create_missing_tables(database, list(register()) if register is not None else [])
-        yield database, collect_keepers(loaded, config.state_dir)
+        yield database, open_keepers(config, database)
+
+
+def open_keepers(config: configuration.Config, database: "peewee.Database") -> "DataKeepers":
+    """Return the data keepers of the enabled plugins, whose missing tables are created."""
+    from tornado_chat.plugins.data_keepers import collect_keepers
+    from tornado_chat.storage import schema
+
+    loaded = load_plugins(config)
+    for each in loaded:
+        register = getattr(each.plugin, "register_models", None)
+        schema.create_missing_tables(database, list(register()) if register is not None else [])
+    return collect_keepers(loaded, config.state_dir)
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -185,8 +185,14 @@ def _with_common_options(
 
 
 def _context(loaded: "LoadedPlugin", config: configuration.Config, database: "peewee.Database") -> Any:
+    from tornado_chat.data_management.operation_log import current_operator
     from tornado_chat.plugins.context import CommandContext
 
     return CommandContext(
-        loaded.plugin.settings, database, config.server.language, config.server.timezone, config.state_dir
+        loaded.plugin.settings,
+        database,
+        config.server.language,
+        config.server.timezone,
+        config.state_dir,
+        current_operator(),
     )

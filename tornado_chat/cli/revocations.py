@@ -1,12 +1,17 @@
 """The commands ``revoke``, ``unrevoke`` and ``revocations``: shut a person out, with open sockets."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.options import ConfigArguments, current_database, parse_duration_option, with_config
+from tornado_chat.cli.recording import run_recorded
 from tornado_chat.core.types import Person, Role
+
+if TYPE_CHECKING:
+    from tornado_chat.storage.writer import Transaction
 
 
 def person_of_token(command: Callable[..., None]) -> Callable[..., None]:
@@ -42,19 +47,21 @@ def revoke(config_arguments: ConfigArguments, id: str, role: str, seconds: float
     from tornado_chat.cli.formatting import format_time
     from tornado_chat.data_management.operation_log import current_operator
     from tornado_chat.storage import revocations, staff
-    from tornado_chat.storage.exclusive_lock import write_transaction
 
     person = Person(Role(role), id)
     with current_database(config_arguments) as (config, database):
         now = now_microseconds()
         until = now + int(seconds * 1_000_000)
-        with write_transaction(database):
-            added = revocations.add(database, person, now, until, all_tokens, current_operator())
+
+        def work(tx: "Transaction") -> None:
+            added = revocations.add(tx.database, person, now, until, all_tokens, current_operator())
+            if added is None:
+                raise click.ClickException(
+                    f"there are {revocations.MAX_REVOCATIONS} revocations already: undo some with `unrevoke`"
+                )
+
+        run_recorded(config, database, "revoke", person, work)
         account = staff.account_name_of(database, person)
-    if added is None:
-        raise click.ClickException(
-            f"there are {revocations.MAX_REVOCATIONS} revocations already: undo some with `unrevoke`"
-        )
     which = "all tokens" if all_tokens else "the tokens issued before now"
     click.echo(f"{which} of {role} {id} are refused until {format_time(until, config.server.timezone)}")
     if account is not None and not all_tokens:
@@ -70,11 +77,15 @@ def revoke(config_arguments: ConfigArguments, id: str, role: str, seconds: float
 def unrevoke(config_arguments: ConfigArguments, id: str, role: str) -> None:
     """Accept the tokens of a person again."""
     from tornado_chat.storage import revocations
-    from tornado_chat.storage.exclusive_lock import write_transaction
 
-    with current_database(config_arguments) as (_, database), write_transaction(database):
-        if not revocations.remove(database, Person(Role(role), id)):
+    person = Person(Role(role), id)
+
+    def work(tx: "Transaction") -> None:
+        if not revocations.remove(tx.database, person):
             raise click.ClickException(f"there is no revocation of {role} {id}")
+
+    with current_database(config_arguments) as (config, database):
+        run_recorded(config, database, "unrevoke", person, work)
     click.echo(f"the tokens of {role} {id} are accepted again")
 
 

@@ -10,10 +10,16 @@ import click
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.options import ConfigArguments, current_database, with_config
+from tornado_chat.cli.recording import run_recorded
 from tornado_chat.core.types import Person, Role, StaffAccount
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import peewee
+
+    from tornado_chat.config import Config
+    from tornado_chat.storage.writer import Transaction
 
 ROLES = (Role.CONSULTANT, Role.SUPERVISOR, Role.WAITER, Role.ADMIN)
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,57}")
@@ -82,15 +88,18 @@ def add(
     """
     with current_database(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
-        from tornado_chat.storage.exclusive_lock import write_transaction
 
         person = Person(Role(role), id or ID_PREFIX + name)
         _require_no_account(database, name, person, chosen=id is not None)
         password = _read_password(name, display_name, password_stdin, generate)
         account = StaffAccount(name, display_name, person, now_microseconds())
-        with write_transaction(database):
-            _require_no_account(database, name, person, chosen=id is not None)
-            accounts.add(database, account, _hash(password))
+        hash = _hash(password)
+
+        def work(tx: "Transaction") -> None:
+            _require_no_account(tx.database, name, person, chosen=id is not None)
+            accounts.add(tx.database, account, hash)
+
+        run_recorded(config, database, "staff add", person, work)
         click.echo(f"{name} is a {role} with the id {person.id}")
         _print_generated(password, generate)
         if not config.staff.enabled:
@@ -134,16 +143,17 @@ def list_(config_arguments: ConfigArguments) -> None:
 @with_config
 def password(config_arguments: ConfigArguments, name: str, password_stdin: bool, generate: bool) -> None:
     """Set a new password, and sign the account out everywhere."""
-    with current_database(config_arguments) as (_, database):
+    with current_database(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
-        from tornado_chat.storage.exclusive_lock import write_transaction
 
         found = accounts.find_account(database, name)
         if found is None:
             raise _unknown_account(name)
         new = _read_password(name, found[0].display_name, password_stdin, generate)
-        with write_transaction(database):
-            _require_account(accounts.set_password(database, name, _hash(new)), name)
+        hash = _hash(new)
+        _change(
+            config, database, name, "staff passwd", lambda tx: accounts.set_password(tx.database, name, hash)
+        )
     click.echo(f"{name} has a new password, and is signed out")
     _print_generated(new, generate)
 
@@ -172,25 +182,42 @@ def enable(config_arguments: ConfigArguments, name: str) -> None:
 @with_config
 def remove(config_arguments: ConfigArguments, name: str, yes: bool) -> None:
     """Remove an account. The person's messages are kept."""
-    with current_database(config_arguments) as (_, database):
+    with current_database(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
-        from tornado_chat.storage.exclusive_lock import write_transaction
 
         _require_account(accounts.find_account(database, name) is not None, name)
         if not yes:
             click.confirm(f"Remove the account {name}?", abort=True)
-        with write_transaction(database):
-            _require_account(accounts.remove(database, name, now_microseconds()), name)
+        _change(config, database, name, "staff remove", lambda tx: accounts.remove(tx.database, name, tx.now))
     click.echo(f"{name} is removed, and signed out")
 
 
 def _set_disabled(config_arguments: ConfigArguments, name: str, disabled: bool) -> None:
-    with current_database(config_arguments) as (_, database):
+    with current_database(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
-        from tornado_chat.storage.exclusive_lock import write_transaction
 
-        with write_transaction(database):
-            _require_account(accounts.set_disabled(database, name, disabled), name)
+        action = "staff off" if disabled else "staff on"
+        _change(config, database, name, action, lambda tx: accounts.set_disabled(tx.database, name, disabled))
+
+
+def _change(
+    config: "Config",
+    database: "peewee.Database",
+    name: str,
+    action: str,
+    change: "Callable[[Transaction], bool]",
+) -> None:
+    """Change an account, and record that.
+
+    :arg change: returns False if there is no such account.
+    :raises ClickException: there is no such account, or the change cannot be recorded.
+    """
+    from tornado_chat.storage import staff as accounts
+
+    found = accounts.find_account(database, name)
+    if found is None:
+        raise _unknown_account(name)
+    run_recorded(config, database, action, found[0].person, lambda tx: _require_account(change(tx), name))
 
 
 def _require_no_account(database: "peewee.Database", name: str, person: Person, *, chosen: bool) -> None:

@@ -287,10 +287,12 @@ class Conversation(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """An operator's export, erasure or pruning of personal data: a row of ``data_operation``.
+    """An operator's command on personal data, accounts or access: a row of ``data_operation``.
 
-    ``action`` is ``export``, ``erase`` or ``prune``; ``state`` is ``begun``, ``done`` or ``stopped``;
-    ``person`` is a ``Person.key``; ``counts`` is a JSON text, the number of rows by table.
+    ``action`` is ``export``, ``erase``, ``prune``, ``backup``, ``restore``, ``token``, ``revoke``,
+    ``unrevoke``, ``staff add``, ``staff passwd``, ``staff off``, ``staff on`` or ``staff remove``; ``state``
+    is ``begun``, ``done`` or ``stopped``; ``person`` is a ``Person.key``; ``counts`` is a JSON text, the
+    number of rows by table.
     """
 
     id: int
@@ -317,6 +319,21 @@ class Action(enum.StrEnum):
     NOTIFY = "notify"
     QUEUE = "queue"
     SERVE = "serve"
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """An action for the hook ``action_taken``.
+
+    ``actor`` is a ``Person.key``, ``plugin`` with its name, or ``-`` for the operator of the server.
+    ``thread`` is the session, record or conversation that the action was about; None for an action of another
+    kind. ``detail`` names what else it was about, for example the person that was revoked; it has no message
+    texts.
+    """
+
+    actor: str
+    action: str
+    thread: Thread | None = None
+    detail: str | None = None
 
 
 class Draft(msgspec.Struct, frozen=True):

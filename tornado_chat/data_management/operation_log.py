@@ -1,9 +1,10 @@
-"""The record of exports, erasures and prunes: in the database, the log, and the plugins that record them."""
+"""The record of operators' commands: in the database, the log, and the plugins that record them."""
 
 import getpass
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import peewee as pw
 
@@ -13,6 +14,8 @@ from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import operations
 from tornado_chat.storage.exclusive_lock import run_transaction
 from tornado_chat.storage.writer import Transaction
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +48,32 @@ class OperationRecorder:
         An exception of a plugin's keeper is raised: then the operation must not be done.
         """
 
-        def work(tx: Transaction) -> Operation:
-            added = operations.add(tx, self.operator, self._action, state, self._person, counts)
-            self._keepers.record(tx, added)
-            return added
+        self._log(run_transaction(self._database, lambda tx: self._add(tx, state, counts)), counts)
 
-        added = run_transaction(self._database, work)
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work``, and record it as ``done`` in the same transaction. Returns its result.
+
+        An exception of ``work`` or of a plugin's keeper is raised: then nothing is changed or recorded.
+        """
+
+        def work_and_record(tx: Transaction) -> tuple[T, Operation]:
+            return work(tx), self._add(tx, "done")
+
+        result, added = run_transaction(self._database, work_and_record)
+        self._log(added)
+        return result
+
+    def _add(self, tx: Transaction, state: str, counts: Mapping[str, int] | None = None) -> Operation:
+        added = operations.add(tx, self.operator, self._action, state, self._person, counts)
+        self._keepers.record(tx, added)
+        return added
+
+    def _log(self, added: Operation, counts: Mapping[str, int] | None = None) -> None:
         rows = sum((counts or {}).values())
         log.info(
             "%s %s",
-            self._action,
-            state,
+            added.action,
+            added.state,
             extra=fields(operation=added.id, by=self.operator, person=added.person or "-", rows=rows),
         )
 

@@ -93,6 +93,18 @@ class Context(ABC):
         acknowledged.
         """
 
+    # --- the plugin's own state ---
+
+    @abstractmethod
+    def problem(self, text: str | None) -> None:
+        """Report a lasting problem of the plugin; None: it has none any more.
+
+        ``text`` is a sentence for operators that says what to do. The server goes on. The problem is shown as
+        ``plugin NAME`` by ``tornado-chat status`` and among the parts of ``/readyz`` that are degraded, is
+        logged, and is 1 in the metric ``tornado_chat_plugin_problem``, for which there is an alert. Each
+        process has the problems that its own plugins report.
+        """
+
     # --- time and tasks ---
 
     @abstractmethod
@@ -113,6 +125,7 @@ class CommandContext:
     :ivar language: as ``[server] language``.
     :ivar timezone: as ``[server] timezone``; empty for the machine's.
     :ivar state_dir: the folder of the server's state.
+    :ivar operator: the user of the machine who runs the command.
     """
 
     settings: Any
@@ -120,3 +133,4 @@ class CommandContext:
     language: str
     timezone: str
     state_dir: Path
+    operator: str = ""

@@ -53,7 +53,7 @@ class Keeper:
         return {}
 
     def record(self, tx: "Transaction", operation: Operation) -> None:
-        """Record an operation: an export, an erasure or a prune.
+        """Record an operator's command, see ``Operation.action``.
 
         If this raises, the operation is not done.
         """

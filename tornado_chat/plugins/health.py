@@ -23,6 +23,7 @@ class PluginHealth:
 
     :arg clock: returns monotonic seconds.
     :arg pause: seconds of the first suspension.
+    :ivar problem: the lasting problem that the plugin reports; empty if there is none.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class PluginHealth:
         self._logged_failures: set[tuple[str, str]] = set()
         self._suspended_until = 0.0
         self._suspended = False
+        self.problem = ""
 
     @property
     def suspended_for(self) -> float:
@@ -113,6 +115,15 @@ class PluginHealth:
                 hook,
             )
             self._next_suspension = min(2 * self._next_suspension, MAX_SUSPENSION_SECONDS)
+
+    def report_problem(self, text: str | None) -> None:
+        """Set the lasting problem that the plugin reports, and log its begin and its end."""
+        before, self.problem = self.problem, text or ""
+        self._meter.problem = bool(text)
+        if text and text != before:
+            log.error("plugin %s reports a problem: %s", self._plugin, text)
+        elif before and not text:
+            log.info("plugin %s has no problem any more", self._plugin)
 
     def _is_new(self, hook: str, kind: str) -> bool:
         if (hook, kind) in self._logged_failures:

@@ -20,6 +20,7 @@ import pluggy
 
 from tornado_chat.core.types import (
     Action,
+    Activity,
     Conversation,
     Draft,
     HostRecord,
@@ -59,6 +60,10 @@ class HookKind(enum.Enum):
         "The plugins are asked in order, until one returns something other than None. A plugin that fails "
         "refuses: a request that could not be checked is not allowed."
     )
+    CHECK = (
+        "All plugins are called in order, before the action, which waits for them. A plugin that raises an "
+        "error of the plugin API refuses the action, and so does a plugin that fails."
+    )
     CHAIN = (
         "The plugins are called in order, each with the draft that the plugin before it returned. None "
         "leaves the draft as it is; `Refused` ends the chain. A plugin that fails is skipped, or refuses "
@@ -76,7 +81,7 @@ class HookKind(enum.Enum):
 
 
 class Hooks:
-    """All hooks: lifecycle, registration, decisions, chains, events."""
+    """All hooks: lifecycle, registration, decisions, checks, chains, events."""
 
     # --- lifecycle ---
 
@@ -180,6 +185,16 @@ class Hooks:
     def find_record(self, record_id: int) -> HostRecord | None:
         """Look up a supervision record in the same way; its session is looked up too. May be async."""
 
+    # --- checks ---
+
+    @hookspec
+    def transcript_requested(self, thread: Thread, identity: Identity, how: str) -> None:
+        """A person who may read a transcript is about to get it.
+
+        ``how`` is ``messages`` (a page of it), ``export``, or ``observe``: the messages of a session that an
+        observer gets live. They are sent after the hook has returned. May be async.
+        """
+
     # --- chains ---
 
     @hookspec
@@ -224,6 +239,16 @@ class Hooks:
     @hookspec
     def transcript_read(self, thread: Thread, identity: Identity, how: str) -> None:
         """A person read a transcript: ``how`` is ``messages`` (a page of it) or ``export``."""
+
+    @hookspec
+    def action_taken(self, activity: Activity) -> None:
+        """A person did something that no other hook reports; ``activity.action`` is one of these texts.
+
+        ``opened session``, ``asked for supervision``, ``ended`` (a session or record), ``rated``,
+        ``refused to read`` (a transcript that the person may not read), ``refused to observe``,
+        ``refused to enter`` (a session or record of other people), ``signed in``, ``revoked``,
+        ``undid revocation`` and ``reloaded`` (the configuration). There may be more in later versions.
+        """
 
     @hookspec
     def observer_joined(self, thread: Thread, identity: Identity) -> None:
@@ -275,6 +300,7 @@ HOOK_KINDS: Mapping[str, HookKind] = {
     "authorize": HookKind.DECISION,
     "find_session": HookKind.DECISION,
     "find_record": HookKind.DECISION,
+    "transcript_requested": HookKind.CHECK,
     "filter_message": HookKind.CHAIN,
     "filter_notification": HookKind.CHAIN,
     "message_posted": HookKind.STORED_EVENT,
@@ -283,6 +309,7 @@ HOOK_KINDS: Mapping[str, HookKind] = {
     "participant_joined": HookKind.EVENT,
     "participant_left": HookKind.EVENT,
     "transcript_read": HookKind.EVENT,
+    "action_taken": HookKind.EVENT,
     "observer_joined": HookKind.EVENT,
     "observer_left": HookKind.EVENT,
     "conversation_queued": HookKind.EVENT,

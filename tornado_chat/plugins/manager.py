@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import pluggy
@@ -12,6 +12,7 @@ import pluggy
 from tornado_chat.config.ini import ConfigError, Problem
 from tornado_chat.config.sections import Config
 from tornado_chat.core.errors import Unavailable
+from tornado_chat.core.types import Activity
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.discovery import LoadedPlugin, read_settings
@@ -172,6 +173,17 @@ class PluginManager:
                 return answer
         return None
 
+    async def check(self, hook: str, **values: Any) -> None:
+        """Call all plugins in order, before an action.
+
+        :raises ChatError: a plugin refuses the action; ``Unavailable`` if a plugin failed.
+        """
+        for runner, call in self._calls[hook]:
+            try:
+                await runner.call(call, values, suspend=False)
+            except HookCallFailed as error:
+                raise Unavailable("not_checked") from error
+
     def filter(self, hook: str, draft: D) -> D | Awaitable[D]:
         """Pass ``draft`` through the chain of plugins.
 
@@ -235,6 +247,10 @@ class PluginManager:
         for runner, call in self._calls[hook]:
             runner.enqueue(call, values)
 
+    def report_action(self, activity: Activity) -> None:
+        """Queue the event ``action_taken``."""
+        self.emit("action_taken", activity=activity)
+
     def plugins_with_hooks(self, *hooks: str) -> list[str]:
         """The names of the plugins that implement any of ``hooks``."""
         return [
@@ -252,6 +268,18 @@ class PluginManager:
         for runner, call in self._calls[hook]:
             if runner.loaded.name == name:
                 await runner.deliver(call, values)
+
+    def report_problem(self, name: str, text: str | None) -> None:
+        """Set the problem that a plugin reports; None: it has none any more."""
+        self._runners[name].health.report_problem(text)
+
+    def problems(self) -> dict[str, Callable[[], str]]:
+        """Return a function for each plugin, by the name of the part, that returns the problem it reports."""
+
+        def find(runner: PluginRunner) -> Callable[[], str]:
+            return lambda: runner.health.problem
+
+        return {f"plugin {name}": find(runner) for name, runner in self._runners.items()}
 
     def record_failure(self, name: str, what: str, error: BaseException) -> None:
         """Record the failure of a plugin's own activity ``what``, for example a background task."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from tornado_chat.core.types import (
     Action,
+    Activity,
     Conversation,
     ConversationState,
     Draft,
@@ -101,6 +102,7 @@ VALUES: Sequence[type] = (
     HostRecord,
     Conversation,
     Operation,
+    Activity,
     Ticket,
     Waiter,
     Choice,

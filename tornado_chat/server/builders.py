@@ -179,8 +179,9 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         delivery.connections,
         Passwords(),
         login_throttle,
+        report_action=base.plugins.report_action,
     )
-    revocations = Revocations(storage.store, delivery.connections)
+    revocations = Revocations(storage.store, delivery.connections, report_action=base.plugins.report_action)
     access_control = AccessControl(
         keys.authenticator, base.plugins, accounts.require_session, revocations.check
     )
@@ -308,7 +309,14 @@ def build_conversations(
         coordination.client,
     )
     base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
-    support = Support(local_conversations, coordination.client, store, base.bus.publish, messaging.filtering)
+    support = Support(
+        local_conversations,
+        coordination.client,
+        store,
+        base.bus.publish,
+        messaging.filtering,
+        base.plugins.report_action,
+    )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins)
     return Conversations(counselling, sessions, local_conversations, support, support_history)
 
@@ -378,7 +386,10 @@ def build_monitoring(
         return "about to stop" if connections.draining else ""
 
     readiness = Readiness(
-        storage.store, base.loop, {"server": find_server_problem}, base.cluster_mode.problems
+        storage.store,
+        base.loop,
+        {"server": find_server_problem},
+        {**base.cluster_mode.problems, **base.plugins.problems()},
     )
     history = MetricsHistory(metrics, base.loop, time.time)
     reporter = StatusReporter(

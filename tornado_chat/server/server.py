@@ -13,6 +13,7 @@ from tornado_chat.config.reload import ConfigChange, merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.core.close_codes import RESTARTING, STARTING_AFRESH
 from tornado_chat.core.errors import ChatError
+from tornado_chat.core.types import Activity
 from tornado_chat.domain.queue import QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Metrics
@@ -280,12 +281,15 @@ class Server:
             self._switch(before)
             raise
         self._socket_expiry.sweep()
-        return replace(
+        change = replace(
             change,
             plugins=plugins.changed,
             failed_plugins=failed,
             keys=keys.authenticator.has_different_keys(authenticator),
         )
+        if self._process <= 1:  # all workers of a machine reload
+            self._plugins.report_action(Activity("-", "reloaded", detail=_describe_change(change)))
+        return change
 
     def _prepare_queue_policy(self, failed: list[str]) -> QueuePolicy:
         """Return the queue policy for a reload: the present one if the new one fails.
@@ -352,3 +356,13 @@ class Server:
     def drain_seconds(self) -> float:
         """The seconds over which ``stop`` spreads the closing of the sockets."""
         return self._config.server.drain_seconds
+
+
+def _describe_change(change: ConfigChange) -> str:
+    """Name the options and plugins that a reload has changed."""
+    names = [
+        *change.options,
+        *(f"plugin {name}" for name in change.plugins),
+        *(["keys"] if change.keys else []),
+    ]
+    return ", ".join(names) or "nothing changed"

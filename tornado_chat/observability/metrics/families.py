@@ -369,6 +369,13 @@ def _plugins(source: InstrumentSource) -> Iterator[Metric]:
         ("plugin",),
         [((name,), float(each.suspended)) for name, each in plugins.items()],
     )
+    yield _gauge(
+        "tornado_chat_plugin_problem",
+        "1 while a plugin reports a lasting problem, for example a broken audit log: `tornado-chat status` "
+        "and the log have its text.",
+        ("plugin",),
+        [((name,), float(each.problem)) for name, each in plugins.items()],
+    )
 
 
 def _counter(name: str, help_text: str, labels: tuple[str, ...], values: LabelledValues) -> Metric:

@@ -153,11 +153,12 @@ class PluginMeter:
     :ivar failures: calls that raised an error or timed out.
     :ivar seconds: the sum of the durations of all calls, including the time that they waited.
     :ivar suspended: True while the plugin is not called because it kept failing.
+    :ivar problem: True while the plugin reports a problem.
     """
 
-    __slots__ = ("calls", "failures", "seconds", "suspended")
+    __slots__ = ("calls", "failures", "problem", "seconds", "suspended")
 
     def __init__(self) -> None:
         self.calls = self.failures = 0
-        self.suspended = False
+        self.suspended = self.problem = False
         self.seconds = 0.0

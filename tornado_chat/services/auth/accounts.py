@@ -20,7 +20,7 @@ from typing import NamedTuple
 from tornado_chat import config
 from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.errors import ChatError, Forbidden, Unauthenticated
-from tornado_chat.core.types import Identity, StaffAccount
+from tornado_chat.core.types import Activity, Identity, StaffAccount
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
@@ -66,6 +66,7 @@ class Accounts:
 
     :arg key: from ``derive_account_key``; None: accounts are switched off.
     :arg clock: seconds since 1970-01-01 UTC.
+    :arg report_action: reports an action to the plugins.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Accounts:
         passwords: Passwords,
         login_throttle: LoginThrottle,
         clock: Callable[[], float] = time.time,
+        report_action: Callable[[Activity], None] = lambda activity: None,
     ) -> None:
         self._settings = settings
         self._auth = auth
@@ -87,6 +89,7 @@ class Accounts:
         self._passwords = passwords
         self._login_throttle = login_throttle
         self._clock = clock
+        self._report_action = report_action
         self._touched_at = 0.0
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -134,6 +137,7 @@ class Accounts:
         secret = secrets.token_urlsafe(32)
         if not await self._open_session(name, hash, secret):
             raise Unauthenticated("wrong_password")  # the account has changed in this moment
+        self._report_action(Activity(account.person.key, "signed in", detail=f"account {name}"))
         log.info("signed in", extra=fields(name=name, role=account.person.role, address=address))
         return SignInResult(account, secret, make_device_cookie(name, hash))
 

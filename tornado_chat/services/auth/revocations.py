@@ -16,7 +16,7 @@ from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.close_codes import TOKEN_REVOKED
 from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unauthenticated
 from tornado_chat.core.events import Event, TokensRevoked
-from tornado_chat.core.types import Grant, Person, Revocation
+from tornado_chat.core.types import Activity, Grant, Person, Revocation
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.messaging.connections import Connections
 from tornado_chat.services.messaging.store import Store
@@ -32,16 +32,22 @@ class Revocations:
     """The revocations that this process knows.
 
     :arg clock: seconds since 1970-01-01 UTC.
+    :arg report_action: reports an action to the plugins.
     """
 
     events = (TokensRevoked,)
 
     def __init__(
-        self, store: Store, connections: Connections, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        connections: Connections,
+        clock: Callable[[], float] = time.time,
+        report_action: Callable[[Activity], None] = lambda activity: None,
     ) -> None:
         self._store = store
         self._connections = connections
         self._clock = clock
+        self._report_action = report_action
         self._by_person: dict[Person, Revocation] = {}
         self._changes = 0  # of _by_person by this process and by events: a read that began before is outdated
         self._reader: asyncio.Task[None] | None = None
@@ -134,6 +140,7 @@ class Revocations:
         added = await self._store.write(add)
         if added is None:
             raise Conflict("too_many_revocations", limit=revocations.MAX_REVOCATIONS)
+        self._report_action(Activity(by.key, "revoked", detail=person.key))
         return added
 
     async def undo(self, person: Person, by: Person) -> Revocation:
@@ -152,6 +159,7 @@ class Revocations:
             raise NotFound("no_such_revocation", role=person.role.value, id=person.id)
         self._changes += 1
         self._by_person.pop(person, None)
+        self._report_action(Activity(by.key, "undid revocation", detail=person.key))
         log.info("revocation undone", extra=fields(role=person.role.value, id=person.id, by=by.key))
         return removed
 

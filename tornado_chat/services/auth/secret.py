@@ -4,7 +4,6 @@ import logging
 import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import jwt
 from jwt.algorithms import HMACAlgorithm
 
 from tornado_chat import config
+from tornado_chat.core.private_file import create_private_file
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def load_secret(auth: config.Auth, state_dir: Path) -> bytes:
     path = state_dir / "secret" if is_generated else Path(auth.secret_file)
     try:
         if is_generated and not path.exists():
-            _make_secret(path)
+            create_private_file(path, secrets.token_urlsafe(48) + "\n")
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             secret = file.read().rstrip(b"\r\n")
@@ -48,29 +48,6 @@ def load_secret(auth: config.Auth, state_dir: Path) -> bytes:
     require_strong(secret, f"the secret file {path}")
     _warn_if_short(secret, auth, path)
     return secret
-
-
-def _make_secret(path: Path) -> None:
-    """Write a new secret to ``path``, unless another process does so first.
-
-    The secret is written to a temporary file, which is then linked: so ``path`` is never seen incomplete, and
-    the first process that links wins.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # O_EXCL, mode 0600
-    try:
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(48) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-            if os.geteuid() == 0:  # root, perhaps in a command: the server's user must be able to read it
-                owner = path.parent.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(temporary)
 
 
 def require_strong(secret: bytes, source: str) -> None:

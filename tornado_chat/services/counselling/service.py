@@ -21,6 +21,7 @@ from tornado_chat.core.events import Event as Published
 from tornado_chat.core.events import PresenceChanged, ReadAdvanced, RoomEnded, SystemNotice, TypingChanged
 from tornado_chat.core.types import (
     Action,
+    Activity,
     AppendResult,
     Identity,
     Kind,
@@ -238,7 +239,9 @@ class Counselling:
         await self._room_lookup.get(thread)
         allowed = await self._access_control.is_allowed_by_plugin(identity, Action.OBSERVE, thread)
         if not allowed and not await self._may_observe(identity, session_id):
+            self._plugins.report_action(Activity(identity.person.key, "refused to observe", thread))
             raise Forbidden("not_your_session")
+        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
         received = await self._receipts.get(thread, identity.person)
         if received is None:
             received = await self._store.read(messages.last_before, thread, since)
@@ -331,6 +334,7 @@ class Counselling:
         try:
             room, missed = await self._room_lookup.get_with_missed(thread, person)
             if person not in (room.asker, room.helper):
+                self._plugins.report_action(Activity(person.key, "refused to enter", thread))
                 raise Forbidden("not_your_session")
         except ChatError:
             self._hub.unfollow(socket_stream, thread)
@@ -370,7 +374,12 @@ class Counselling:
     async def _end_with_retry(self, connection: RoomConnection, event: Event) -> None:
         """End the room, if the state table says so. A failed write is tried again later."""
         try:
-            await self._store.write(lambda tx: _end_room(tx, connection.thread, event), connection.thread)
+            ended = await self._store.write(
+                lambda tx: _end_room(tx, connection.thread, event), connection.thread
+            )
+            if ended:
+                person = connection.person
+                self._plugins.report_action(Activity(person.key, "ended", connection.thread))
         except ChatError as error:
             named = connection.thread.named
             log.warning("an end could not be stored, trying again: %s", error, extra=fields(**named))
@@ -381,12 +390,15 @@ class Counselling:
             self._tasks.spawn(self._end_with_retry(connection, event))
 
 
-def _end_room(tx: Transaction, thread: Thread, event: Event) -> None:
+def _end_room(tx: Transaction, thread: Thread, event: Event) -> bool:
+    """End the room, if the state table says so. Return True if this call has ended it."""
     room = rooms.lock(tx, thread)
     state, effects = transition(room.state, event, is_other_present=False)
     if RoomEffect.FINISH in effects:
         rooms.finish(tx, thread, state, expected=room.state)
         log.info("ending", extra=fields(**thread.named, why=event.value))
+        return True
+    return False
 
 
 def _display_name(room: Room, person: Person) -> str:

@@ -5,7 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 import peewee as pw
 
 from tornado_chat.core.errors import Forbidden, NotFound
-from tornado_chat.core.types import Action, Identity, Kind, Message, Page, Person, Role, Room, Thread
+from tornado_chat.core.types import (
+    Action,
+    Activity,
+    Identity,
+    Kind,
+    Message,
+    Page,
+    Person,
+    Role,
+    Room,
+    Thread,
+)
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
@@ -83,7 +94,10 @@ class Sessions:
                 self._notifications.announce(tx, room.helper, msg, room)
             return room, created
 
-        return await self._store.write(work)
+        room, created = await self._store.write(work)
+        if created:
+            self._report(caller, "opened session", room.thread, f"{room.asker.key} with {room.helper.key}")
+        return room, created
 
     async def call_supervisor(
         self,
@@ -118,7 +132,15 @@ class Sessions:
                 self._notifications.announce(tx, room.helper, msg, room, observe=True)
             return room, created
 
-        return await self._store.write(work)
+        room, created = await self._store.write(work)
+        if created:
+            self._report(
+                identity.person,
+                "asked for supervision",
+                session.thread,
+                f"record {room.thread.id} with {room.helper.key}",
+            )
+        return room, created
 
     async def read(self, identity: Identity, thread: Thread) -> Room:
         """Return a session or record.
@@ -141,6 +163,7 @@ class Sessions:
             and await self._store.look_up(rooms.is_supervisor_of, thread.id, caller)
         ):
             return
+        self._report(caller, "refused to read", thread)
         raise Forbidden("not_your_session")
 
     async def page(self, identity: Identity, thread: Thread, after: int, limit: int) -> Page[Message]:
@@ -154,6 +177,7 @@ class Sessions:
             room = await self._room_lookup.get(thread)
             found = await self._store.read(messages.page_after, thread, after, limit, MAX_PAGE_BYTES)
         await self._require_reader(identity, room)
+        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="messages")
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
         return found
 
@@ -168,6 +192,7 @@ class Sessions:
         :raises NotFound: from the iterator: the messages were removed meanwhile.
         """
         room = await self.read(identity, thread)
+        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="export")
         last_seq = await self._store.read(messages.last_seq, thread)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
         return room, self._chunks(thread, last_seq)
@@ -189,14 +214,22 @@ class Sessions:
             identity.person not in (room.asker, room.helper) and identity.person.role not in HOST_ROLES
         ):
             raise Forbidden("not_your_session")
-        return await self._counselling.end(room.thread, identity.person)
+        ended = await self._counselling.end(room.thread, identity.person)
+        if room.open:
+            self._report(identity.person, "ended", room.thread)
+        return ended
 
     async def rate(self, identity: Identity, session_id: int, stars: int, feedback: str | None) -> Room:
         """Store the visitor's rating, which replaces an earlier one."""
         room = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if identity.person != room.asker:
             raise Forbidden("not_your_session")
-        return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback), room.thread)
+        rated = await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback), room.thread)
+        self._report(identity.person, "rated", room.thread, f"{stars} of 5")
+        return rated
+
+    def _report(self, actor: Person, action: str, thread: Thread, detail: str | None = None) -> None:
+        self._plugins.report_action(Activity(actor.key, action, thread, detail))
 
 
 def _require_host_number(caller: Person, name: str, number: int | None) -> None:

@@ -9,7 +9,17 @@ import peewee as pw
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import NotFound
-from tornado_chat.core.types import Conversation, Identity, Kind, Notification, Person, Role, Room, Thread
+from tornado_chat.core.types import (
+    Activity,
+    Conversation,
+    Identity,
+    Kind,
+    Notification,
+    Person,
+    Role,
+    Room,
+    Thread,
+)
 from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import AccessControl
@@ -89,15 +99,22 @@ class PluginContext(Context):
             if record.helper == supervisor:
                 return record
         session = await self._services.room_lookup.get(Thread(Kind.SESSION, session_id))
-        room, _ = await self._services.store.write(
+        room, created = await self._services.store.write(
             lambda tx: rooms.create_record(tx, session, supervisor_id=supervisor.id, supervisor_name=None)
         )
+        if created:
+            detail = f"record {room.thread.id} with {supervisor.key}"
+            activity = Activity(f"plugin {self._plugin}", "asked for supervision", session.thread, detail)
+            self._plugins.report_action(activity)
         return room
 
     async def notify(
         self, recipient: Person, msg: str, *, type: int = 0, data: Mapping[str, Any] | None = None
     ) -> Notification:
         return await self._services.notifications.notify(recipient, type, msg, data)
+
+    def problem(self, text: str | None) -> None:
+        self._plugins.report_problem(self._plugin, text)
 
     def now(self) -> int:
         return now_microseconds()

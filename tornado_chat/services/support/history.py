@@ -1,7 +1,18 @@
 """The earlier support conversations of a user, with the rights to read them."""
 
 from tornado_chat.core.errors import Forbidden, NotFound
-from tornado_chat.core.types import Action, Conversation, Identity, Kind, Message, Page, Person, Role, Thread
+from tornado_chat.core.types import (
+    Action,
+    Activity,
+    Conversation,
+    Identity,
+    Kind,
+    Message,
+    Page,
+    Person,
+    Role,
+    Thread,
+)
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.messaging.store import MAX_PAGE_BYTES, Store
@@ -35,6 +46,8 @@ class SupportHistory:
         if not await self._access_control.is_allowed_by_plugin(
             identity, Action.READ
         ) and not await self._serves(identity, user):
+            activity = Activity(identity.person.key, "refused to read", detail=f"conversations of {user.key}")
+            self._plugins.report_action(activity)
             raise Forbidden("not_your_user", to=user_id)
         found = await self._store.read(conversations.ended_of, user, before, limit + 1)
         return found[:limit], len(found) > limit
@@ -57,9 +70,12 @@ class SupportHistory:
             and not own
             and not await self._serves(identity, conversation.user)
         ):
+            self._plugins.report_action(Activity(identity.person.key, "refused to read", thread))
             raise Forbidden("not_your_user", to=conversation.user.id)
+        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="messages")
+        found = await self._store.read(messages.page_after, thread, after, limit, MAX_PAGE_BYTES)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
-        return await self._store.read(messages.page_after, thread, after, limit, MAX_PAGE_BYTES)
+        return found
 
     async def _serves(self, identity: Identity, user: Person) -> bool:
         return identity.person.role in HOST_ROLES or await self._support.serves(identity.person, user)

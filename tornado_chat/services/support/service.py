@@ -10,7 +10,16 @@ from tornado_chat.aio.deferred import Deferred
 from tornado_chat.cluster.facts import CoordinatorClient, SupportStatusRequest, TransferRequest
 from tornado_chat.core.errors import Conflict
 from tornado_chat.core.events import Event, TypingChanged
-from tornado_chat.core.types import AppendResult, Conversation, ConversationState, Message, Page, Person, Role
+from tornado_chat.core.types import (
+    Activity,
+    AppendResult,
+    Conversation,
+    ConversationState,
+    Message,
+    Page,
+    Person,
+    Role,
+)
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.store import Store, retrieve_exception
 from tornado_chat.services.support.connections import SupportConnection
@@ -23,6 +32,7 @@ class Support:
     """The use cases of the support dialect.
 
     :arg publish: publishes events that are not stored.
+    :arg report_action: reports an action to the plugins.
     """
 
     def __init__(
@@ -32,12 +42,14 @@ class Support:
         store: Store,
         publish: Callable[[Event], None],
         filtering: MessageFilter,
+        report_action: Callable[[Activity], None],
     ) -> None:
         self._local_conversations = local_conversations
         self._coordinator_client = coordinator_client
         self._store = store
         self._publish = publish
         self._filtering = filtering
+        self._report_action = report_action
 
     # --- leaving ---
 
@@ -134,6 +146,7 @@ class Support:
         await self._store.write(
             lambda tx: conversations.rate(tx, conversation_id, stars, feedback), conversation.thread
         )
+        self._report_action(Activity(connection.person.key, "rated", conversation.thread, f"{stars} of 5"))
 
     # --- status ---
 
