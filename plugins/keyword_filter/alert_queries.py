@@ -98,6 +98,7 @@ class Alert(NamedTuple):
     seq: int
     list: str
     stage: Stage
+    due: int
 
 
 def add(tx: Transaction, found: Finding, severe: Collection[str], stage: Stage) -> bool:
@@ -153,10 +154,10 @@ def _find_open(tx: Transaction, found: Finding, list_name: str) -> int | None:
     """Return the alert of this conversation, list and sender that is escalated and that no recipient read."""
     table, record = KeywordFilterAlert, KeywordFilterRecord
     notified_table, notification = KeywordFilterNotified, models.Notification
-    read_alerts = (
-        notified_table.select(notified_table.alert)
+    readings = (
+        notified_table.select(notified_table.id)
         .join(notification, on=(notification.id == notified_table.notification))
-        .where(notification.read.is_null(False))
+        .where((notified_table.alert == table.id) & notification.read.is_null(False))
     )
     alert: int | None = (
         table.select(table.id)
@@ -168,7 +169,7 @@ def _find_open(tx: Transaction, found: Finding, list_name: str) -> int | None:
             & table.acknowledged.is_null()
             & (record.list == list_name)
             & (record.sender == found.sender.key)
-            & table.id.not_in(read_alerts)
+            & ~pw.fn.EXISTS(readings)
         )
         .order_by(table.id.desc())
         .limit(1)
@@ -184,18 +185,26 @@ def set_stage(tx: Transaction, alert: Alert, stage: Stage, delay_microseconds: i
     table.update(stage=stage.value, due=due).where(table.id == alert.id).execute(tx.database)
 
 
+def claim(tx: Transaction, alert: Alert, delay_microseconds: int) -> bool:
+    """Postpone a due alert for its next step. Returns False if another process has taken the step."""
+    table = KeywordFilterAlert
+    mine = (table.id == alert.id) & (table.due == alert.due) & (table.stage == alert.stage.value)
+    postponed = table.update(due=tx.now + delay_microseconds).where(mine).execute(tx.database)
+    return bool(postponed)
+
+
 def find_due(database: pw.Database, now: int) -> list[Alert]:
     """Return the open alerts whose next stage is due, in the order of their due times."""
     table = KeywordFilterAlert
     query = (
-        table.select(table.id, table.kind, table.thread_id, table.seq, table.list, table.stage)
+        table.select(table.id, table.kind, table.thread_id, table.seq, table.list, table.stage, table.due)
         .where(table.acknowledged.is_null() & (table.due <= now))
         .order_by(table.due, table.id)
         .tuples()
     )
     return [
-        Alert(id, Thread(Kind(kind), thread_id), seq, list_name, Stage(stage))
-        for id, kind, thread_id, seq, list_name, stage in query.execute(database)
+        Alert(id, Thread(Kind(kind), thread_id), seq, list_name, Stage(stage), due)
+        for id, kind, thread_id, seq, list_name, stage, due in query.execute(database)
     ]
 
 

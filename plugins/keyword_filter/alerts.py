@@ -4,6 +4,7 @@ Strategy: all state is in the database. An alert is a row with its next stage an
 is due; one task sleeps until the next alert is due, notifies the people of the stage and stores the next
 stage. So a restarted server continues, and raising an alert only adds a row and wakes the task. The next
 stage is stored after the notifications: a crash in between leads to a second notification, not to a lost one.
+Of several processes that find an alert due, one claims the step by postponing it for ``CLAIM_SECONDS``.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ PLAIN_TYPE, CONVERSATION_TYPE = 0, 2  # types of notifications, as in the seed
 
 MICROSECONDS_PER_SECOND = 1_000_000
 RETRY_SECONDS = 5.0  # pause before a failed step is tried again
+CLAIM_SECONDS = 30.0  # for one step; then another process takes it
 
 TEXTS = {
     # kind: (zh_CN, en)
@@ -138,7 +140,8 @@ class AlertService:
         now = self._context.now()
         for alert in await self._context.read(lambda database: alert_queries.find_due(database, now)):
             try:
-                await self._escalate(await self._load_context(alert))
+                if await self._claim(alert):
+                    await self._escalate(await self._load_context(alert))
             except Unavailable:
                 raise
             except Exception:  # a failure of this alert must not delay the others
@@ -280,6 +283,10 @@ class AlertService:
             if await self._context.online(person):
                 return True
         return False
+
+    async def _claim(self, alert: Alert) -> bool:
+        delay = round(CLAIM_SECONDS * MICROSECONDS_PER_SECOND)
+        return await self._context.write(lambda tx: alert_queries.claim(tx, alert, delay))
 
     async def _set_stage(self, alert: Alert, stage: Stage, delay_seconds: float | None) -> None:
         """Store the next stage of an alert, due after ``delay_seconds``; None: there is no further stage."""

@@ -12,8 +12,9 @@ import peewee as pw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tornado_chat_plugins.keyword_filter import KeywordFilter, matching, word_lists
+from tornado_chat_plugins.keyword_filter import KeywordFilter, alert_queries, matching, word_lists
 from tornado_chat_plugins.keyword_filter.alert_queries import (
+    Alert,
     KeywordFilterAlert,
     KeywordFilterNotified,
     KeywordFilterRecord,
@@ -941,6 +942,22 @@ async def test_supervisors_who_are_offline_come_after_the_administrators(
     await until(harness, lambda alert: alert.stage == Stage.EXHAUSTED)
     people = ["supervisor:5", "admin:8", "supervisor:3", "supervisor:4", "supervisor:6"]
     assert await told(harness, 5) == people
+
+
+@pytest.mark.gen_test
+async def test_of_two_processes_one_takes_the_step_of_an_alert(harness: Harness) -> None:
+    _, visitor, _ = await pair(harness)
+    supervisor = await listen(harness, "supervisor", 3)
+    await visitor.send_json({"msg": "自杀"})
+    await supervisor.recv_json()
+    row = await until(harness, lambda alert: alert.stage == Stage.SUPERVISOR)
+    thread = Thread(Kind(row.kind), row.thread_id)
+    alert = Alert(row.id, thread, row.seq, row.list, Stage(row.stage), row.due)
+
+    def claim(tx: Any) -> bool:
+        return alert_queries.claim(tx, alert, 1_000_000)
+
+    assert [await harness.server._store.write(claim) for _ in range(2)] == [True, False]
 
 
 async def add_account(harness: Harness, name: str, role: Role, id: str, *, disabled: bool = False) -> None:
