@@ -49,6 +49,10 @@ TEXTS = {
 }
 
 
+URGENT = ("紧急: ", "Urgent: ")
+"""The beginning of the text of an alert of a severe list."""
+
+
 class AlertSettings(Protocol):
     """The settings of the plugin that concern alerts."""
 
@@ -232,9 +236,10 @@ class AlertService:
         return notified
 
     async def _notify(self, alert_context: AlertContext, person: Person) -> int:
-        context = self._context
+        context, alert = self._context, alert_context.alert
+        is_urgent = alert.list in self._settings().severe_lists
         if alert_context.session_id is None:
-            text = _text(context.language, Kind.SUPPORT, alert_context.alert.thread.id)
+            text = _text(context.language, Kind.SUPPORT, alert.thread.id, is_urgent)
             return (await context.notify(person, text, type=PLAIN_TYPE, data={"alert": True})).id
         opened_id = alert_context.session_id
         if person.role is Role.SUPERVISOR:
@@ -242,7 +247,7 @@ class AlertService:
             opened_id = (await context.supervise(alert_context.session_id, person)).thread.id
         notification = await context.notify(
             person,
-            _text(context.language, Kind.SESSION, alert_context.session_id),
+            _text(context.language, Kind.SESSION, alert_context.session_id, is_urgent),
             type=CONVERSATION_TYPE,
             data={"sessionId": opened_id, "observeSessionId": alert_context.session_id, "alert": True},
         )
@@ -294,8 +299,9 @@ class AlertService:
         await self._context.write(lambda tx: alert_queries.set_stage(tx, alert, stage, delay))
 
 
-def _text(language: str, kind: Kind, id: int) -> str:
-    return TEXTS[kind][0 if language == "zh_CN" else 1].format(id=id)
+def _text(language: str, kind: Kind, id: int, is_urgent: bool) -> str:
+    index = 0 if language == "zh_CN" else 1
+    return (URGENT[index] if is_urgent else "") + TEXTS[kind][index].format(id=id)
 
 
 def _name(thread: Thread) -> str:

@@ -861,8 +861,9 @@ async def test_every_alert_is_recorded_and_only_those_of_one_list_and_sender_are
         other = counsellor if client is visitor else visitor
         assert await said(other) == text
         if calls_more:
-            calls.append((await supervisor.recv_json())["data"]["observeSessionId"])
-    assert calls == [session] * 5
+            calls.append((await supervisor.recv_json())["msg"])
+    text = f"会话 {session} 触发了关键词提醒, 请尽快查看"
+    assert calls == [text] * 2 + [f"紧急: {text}"] * 3
     mild, bad = "alert-words.txt", "severe-words.txt"
     found_records = [(row.alert, row.seq, row.list, row.sender) for row in await records(harness, 7)]
     assert found_records == [
