@@ -315,6 +315,7 @@ class Receiver:
         self.requests: asyncio.Queue[Any] = asyncio.Queue()
         self.answers: list[int | None] = []
         self.then: int | None = 204
+        self.at_last = 204  # the answer of those without one, when the receiver opens
         self.headers: dict[str, str] = {}
         self.hanging: set[str] = set()  # paths without an answer
         self.open = asyncio.Event()
@@ -333,7 +334,7 @@ class Receiver:
                 try:
                     if status is None:
                         await receiver.open.wait()
-                        status = 204
+                        status = receiver.at_last
                 finally:
                     receiver.at_once -= 1
                 for name, value in receiver.headers.items():
@@ -713,7 +714,7 @@ async def test_an_ailing_target_has_one_place_and_gets_new_deliveries_first(
     new = await notify(harness, 99)  # all others of the target are due, and one attempt waits for an answer
     await until(harness, lambda rows: len(rows) == 10)
     assert receiver.at_once == 1
-    receiver.then = 500
+    receiver.then = receiver.at_last = 500
     receiver.open.set()
     assert json.loads((await receiver.get()).body)["notification"]["id"] == new
     receiver.then = 204
