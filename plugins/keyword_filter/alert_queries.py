@@ -1,27 +1,31 @@
 """Tables and queries of alerts: the messages, the next escalation stage, and the notified people."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 import peewee as pw
 
-from tornado_chat.plugin_api import Kind, Message, Person, Thread, Transaction, models
+from tornado_chat.plugin_api import Kind, Person, Thread, Transaction, models
+
+LIST_CHARS = 255
 
 
 class Stage(StrEnum):
     """The next stage of an alert's escalation: the next recipients. The values are stored."""
 
     ASSIGNED = "assigned"  # all supervisors of the session
-    SUPERVISOR = "supervisor"  # the next supervisor, one at a time
+    SUPERVISOR = "supervisor"  # the next supervisor who is online, one at a time
     ADMIN = "admin"  # all administrators
+    OFFLINE = "offline"  # the next supervisor who is not online, one at a time
     EXHAUSTED = "exhausted"  # all recipients were notified
     NO_RECIPIENT = "unheard"  # there was no recipient: begin again at the first stage
 
 
 class KeywordFilterAlert(pw.Model):
-    """An alert: a message with a word of an alert list. Neither the word nor the message's text is stored.
+    """An alert that is escalated, with its first message. Neither the word nor the message's text is stored.
 
+    ``seq`` is negative if the message was refused: it has no number then. ``list`` is the most severe list.
     ``due`` is the time of ``stage``, null after the last stage. ``acknowledged`` is the time at which a
     notification of the alert was read.
     """
@@ -30,7 +34,7 @@ class KeywordFilterAlert(pw.Model):
     kind = pw.SmallIntegerField()
     thread_id = pw.BigIntegerField()
     seq = pw.BigIntegerField()
-    list = pw.CharField(255)
+    list = pw.CharField(LIST_CHARS)
     created = pw.BigIntegerField()
     stage = pw.CharField(12)
     due = pw.BigIntegerField(null=True, index=True)
@@ -39,6 +43,26 @@ class KeywordFilterAlert(pw.Model):
     class Meta:
         table_name = "keyword_filter_alert"
         indexes = ((("kind", "thread_id", "seq"), True),)
+
+
+class KeywordFilterRecord(pw.Model):
+    """A list with a word in a message: every one is recorded, also if no further alert is raised for it.
+
+    ``alert`` is the alert that people are notified of. ``sender`` is a ``Person.key``, empty after erasure.
+    """
+
+    id = pw.BigAutoField()
+    alert = pw.BigIntegerField(index=True)
+    kind = pw.SmallIntegerField()
+    thread_id = pw.BigIntegerField()
+    seq = pw.BigIntegerField()
+    list = pw.CharField(LIST_CHARS)
+    sender = pw.CharField(80, index=True)
+    created = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "keyword_filter_record"
+        indexes = ((("kind", "thread_id", "seq", "list"), True),)
 
 
 class KeywordFilterNotified(pw.Model):
@@ -53,6 +77,19 @@ class KeywordFilterNotified(pw.Model):
         table_name = "keyword_filter_notified"
 
 
+class Finding(NamedTuple):
+    """A message with words of alert lists.
+
+    :ivar seq: None if the message was refused.
+    :ivar lists: the names of the lists.
+    """
+
+    thread: Thread
+    seq: int | None
+    sender: Person
+    lists: Sequence[str]
+
+
 class Alert(NamedTuple):
     """An open alert."""
 
@@ -61,21 +98,84 @@ class Alert(NamedTuple):
     seq: int
     list: str
     stage: Stage
+    due: int
 
 
-def add(tx: Transaction, message: Message, list_name: str, stage: Stage) -> bool:
-    """Add an alert that is due now.
+def add(tx: Transaction, found: Finding, severe: Collection[str], stage: Stage) -> bool:
+    """Record the alert lists with a word in a message, and raise an alert that is due now.
 
-    Returns False without adding an alert if the message has an alert already, or while an alert of the same
-    conversation is being escalated.
+    No alert is raised for a list that an open alert of the same conversation, list and sender has, unless the
+    list is one of ``severe``. Returns True if an alert was raised. A message that was recorded already is not
+    recorded again.
     """
-    table = KeywordFilterAlert
-    message_key = {"kind": message.thread.kind, "thread_id": message.thread.id, "seq": message.seq}
-    if table.select().filter(**message_key).exists(tx.database) or is_escalating(tx, message.thread):
+    seq = _refused_number(tx, found.thread) if found.seq is None else found.seq
+    message_key = {"kind": found.thread.kind.value, "thread_id": found.thread.id, "seq": seq}
+    records = KeywordFilterRecord.select(KeywordFilterRecord.list).filter(**message_key).tuples()
+    recorded = {name for (name,) in records.execute(tx.database)}
+    unmerged: list[str] = []
+    for name in (each[:LIST_CHARS] for each in found.lists):
+        if name in recorded:
+            continue
+        alert = None if name in severe else _find_open(tx, found, name)
+        if alert is None:
+            unmerged.append(name)
+        else:
+            _record(tx, message_key, found, name, alert)
+    if not unmerged:
         return False
-    row = {**message_key, "list": list_name[:255], "created": tx.now, "stage": stage.value, "due": tx.now}
-    table.insert(**row).execute(tx.database)
-    return True
+    table = KeywordFilterAlert
+    alert = table.select(table.id).filter(**message_key).scalar(tx.database)
+    raised = alert is None
+    if alert is None:
+        name = next((each for each in unmerged if each in severe), unmerged[0])
+        row = {**message_key, "list": name, "created": tx.now, "stage": stage.value, "due": tx.now}
+        alert = table.insert(**row).execute(tx.database)
+    for name in unmerged:
+        _record(tx, message_key, found, name, alert)
+    return raised
+
+
+def _record(
+    tx: Transaction, message_key: Mapping[str, int], found: Finding, list_name: str, alert: int
+) -> None:
+    row = {**message_key, "alert": alert, "list": list_name, "sender": found.sender.key, "created": tx.now}
+    KeywordFilterRecord.insert(**row).execute(tx.database)
+
+
+def _refused_number(tx: Transaction, thread: Thread) -> int:
+    """Return a negative number for a refused message, which has no number of its own."""
+    table = KeywordFilterRecord
+    mine = (table.kind == thread.kind.value) & (table.thread_id == thread.id)
+    lowest: int | None = table.select(pw.fn.MIN(table.seq)).where(mine).scalar(tx.database)
+    return min(lowest or 0, 0) - 1
+
+
+def _find_open(tx: Transaction, found: Finding, list_name: str) -> int | None:
+    """Return the alert of this conversation, list and sender that is escalated and that no recipient read."""
+    table, record = KeywordFilterAlert, KeywordFilterRecord
+    notified_table, notification = KeywordFilterNotified, models.Notification
+    readings = (
+        notified_table.select(notified_table.id)
+        .join(notification, on=(notification.id == notified_table.notification))
+        .where((notified_table.alert == table.id) & notification.read.is_null(False))
+    )
+    alert: int | None = (
+        table.select(table.id)
+        .join(record, on=(record.alert == table.id))
+        .where(
+            (table.kind == found.thread.kind.value)
+            & (table.thread_id == found.thread.id)
+            & table.due.is_null(False)
+            & table.acknowledged.is_null()
+            & (record.list == list_name)
+            & (record.sender == found.sender.key)
+            & ~pw.fn.EXISTS(readings)
+        )
+        .order_by(table.id.desc())
+        .limit(1)
+        .scalar(tx.database)
+    )
+    return alert
 
 
 def set_stage(tx: Transaction, alert: Alert, stage: Stage, delay_microseconds: int | None) -> None:
@@ -85,18 +185,26 @@ def set_stage(tx: Transaction, alert: Alert, stage: Stage, delay_microseconds: i
     table.update(stage=stage.value, due=due).where(table.id == alert.id).execute(tx.database)
 
 
+def claim(tx: Transaction, alert: Alert, delay_microseconds: int) -> bool:
+    """Postpone a due alert for its next step. Returns False if another process has taken the step."""
+    table = KeywordFilterAlert
+    mine = (table.id == alert.id) & (table.due == alert.due) & (table.stage == alert.stage.value)
+    postponed = table.update(due=tx.now + delay_microseconds).where(mine).execute(tx.database)
+    return bool(postponed)
+
+
 def find_due(database: pw.Database, now: int) -> list[Alert]:
     """Return the open alerts whose next stage is due, in the order of their due times."""
     table = KeywordFilterAlert
     query = (
-        table.select(table.id, table.kind, table.thread_id, table.seq, table.list, table.stage)
+        table.select(table.id, table.kind, table.thread_id, table.seq, table.list, table.stage, table.due)
         .where(table.acknowledged.is_null() & (table.due <= now))
         .order_by(table.due, table.id)
         .tuples()
     )
     return [
-        Alert(id, Thread(Kind(kind), thread_id), seq, list_name, Stage(stage))
-        for id, kind, thread_id, seq, list_name, stage in query.execute(database)
+        Alert(id, Thread(Kind(kind), thread_id), seq, list_name, Stage(stage), due)
+        for id, kind, thread_id, seq, list_name, stage, due in query.execute(database)
     ]
 
 
@@ -120,26 +228,6 @@ def find_read(database: pw.Database) -> list[tuple[int, int]]:
         .tuples()
     )
     return list(query.execute(database))
-
-
-def is_escalating(tx: Transaction, thread: Thread) -> bool:
-    """Return True if an alert of this conversation is being escalated, and no recipient has read it."""
-    table, notified_table, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
-    read_alerts = (
-        notified_table.select(notified_table.alert)
-        .join(notification, on=(notification.id == notified_table.notification))
-        .where(notification.read.is_null(False))
-    )
-    return bool(
-        table.select(table.id)
-        .where(
-            (table.kind == thread.kind)
-            & (table.thread_id == thread.id)
-            & table.due.is_null(False)
-            & table.id.not_in(read_alerts)
-        )
-        .exists(tx.database)
-    )
 
 
 def acknowledge(tx: Transaction, alerts: Sequence[tuple[int, int]]) -> None:
@@ -167,6 +255,11 @@ def find_sender(database: pw.Database, alert: Alert) -> list[Person]:
 
     The sender is not notified: an alert about a supervisor's own message in a record is for other people.
     """
+    record = KeywordFilterRecord
+    senders = record.select(record.sender).where((record.alert == alert.id) & (record.sender != ""))
+    if found := {sender for (sender,) in senders.tuples().execute(database)}:
+        return [Person.from_key(sender) for sender in found]
+    # An alert of an earlier version has no record.
     table = models.Message
     query = table.select(table.sender).where(
         (table.kind == alert.thread.kind) & (table.thread_id == alert.thread.id) & (table.seq == alert.seq)

@@ -4,11 +4,12 @@ Strategy: all state is in the database. An alert is a row with its next stage an
 is due; one task sleeps until the next alert is due, notifies the people of the stage and stores the next
 stage. So a restarted server continues, and raising an alert only adds a row and wakes the task. The next
 stage is stored after the notifications: a crash in between leads to a second notification, not to a lost one.
+Of several processes that find an alert due, one claims the step by postponing it for ``CLAIM_SECONDS``.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -16,16 +17,16 @@ from tornado_chat.plugin_api import (
     ChatError,
     Context,
     Kind,
-    Message,
     Person,
     Role,
     Thread,
     Unavailable,
+    WriteBehind,
     described,
 )
 
 from . import alert_queries
-from .alert_queries import Alert, Stage
+from .alert_queries import Alert, Finding, Stage
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ PLAIN_TYPE, CONVERSATION_TYPE = 0, 2  # types of notifications, as in the seed
 
 MICROSECONDS_PER_SECOND = 1_000_000
 RETRY_SECONDS = 5.0  # pause before a failed step is tried again
+CLAIM_SECONDS = 30.0  # for one step; then another process takes it
 
 TEXTS = {
     # kind: (zh_CN, en)
@@ -47,6 +49,10 @@ TEXTS = {
 }
 
 
+URGENT = ("紧急: ", "Urgent: ")
+"""The beginning of the text of an alert of a severe list."""
+
+
 class AlertSettings(Protocol):
     """The settings of the plugin that concern alerts."""
 
@@ -55,6 +61,9 @@ class AlertSettings(Protocol):
 
     @property
     def escalate_after(self) -> float: ...
+
+    @property
+    def severe_lists(self) -> Collection[str]: ...
 
 
 class AlertContext(NamedTuple):
@@ -81,17 +90,31 @@ class AlertService:
         self._context = context
         self._settings = settings
         self._wakeup = asyncio.Event()
+        self._write_behind = WriteBehind(context)
 
-    async def add(self, message: Message, list_name: str) -> None:
-        """Raise an alert, unless another alert of the same conversation is being escalated.
+    async def add(self, found: Finding) -> None:
+        """Record the words of a stored message, and raise an alert, see ``alert_queries.add``."""
+        severe, stage = self._settings().severe_lists, self._first_stage(found.thread)
+        if await self._context.write(lambda tx: alert_queries.add(tx, found, severe, stage)):
+            self._on_raised(found)
 
-        People who were notified once need not be notified of each word. An alert is escalated until a
-        notification of it is read, or all recipients were notified. A message gets only one alert.
-        """
-        stage = self._first_stage(message.thread)
-        if await self._context.write(lambda tx: alert_queries.add(tx, message, list_name, stage)):
-            log.info("keyword alert: %s, message %d, list %s", _name(message.thread), message.seq, list_name)
-            self._wakeup.set()
+    def add_refused(self, found: Finding) -> None:
+        """Record the words of a message that is refused, in the next commit, and raise an alert."""
+        severe, stage = self._settings().severe_lists, self._first_stage(found.thread)
+        self._write_behind.add_nowait(
+            lambda tx: alert_queries.add(tx, found, severe, stage),
+            done=lambda: self._on_raised(found),
+            failed=lambda error: log.warning("a keyword alert is not stored yet: %s", described(error)),
+        )
+
+    async def finish(self) -> None:
+        """Wait until the alerts of refused messages are stored."""
+        await self._write_behind.finish()
+
+    def _on_raised(self, found: Finding) -> None:
+        number = "refused message" if found.seq is None else f"message {found.seq}"
+        log.info("keyword alert: %s, %s, lists %s", _name(found.thread), number, ", ".join(found.lists))
+        self._wakeup.set()
 
     async def run(self) -> None:
         """Escalate due alerts until the task is cancelled."""
@@ -121,7 +144,8 @@ class AlertService:
         now = self._context.now()
         for alert in await self._context.read(lambda database: alert_queries.find_due(database, now)):
             try:
-                await self._escalate(await self._load_context(alert))
+                if await self._claim(alert):
+                    await self._escalate(await self._load_context(alert))
             except Unavailable:
                 raise
             except Exception:  # a failure of this alert must not delay the others
@@ -139,22 +163,25 @@ class AlertService:
         alert = alert_context.alert
         stage = self._first_stage(alert.thread) if alert.stage is Stage.NO_RECIPIENT else alert.stage
         has_notified = False
-        while not has_notified and stage is not Stage.EXHAUSTED:
-            if stage is Stage.ASSIGNED:
-                has_notified = await self._notify_people(
-                    alert_context, await self._assigned_supervisors(alert_context)
-                )
-                stage = Stage.SUPERVISOR
-            elif stage is Stage.SUPERVISOR:
-                has_notified = await self._notify_people(
-                    alert_context, await self._people_with_role(alert_context, Role.SUPERVISOR), limit=1
-                )
-                stage = Stage.SUPERVISOR if has_notified else Stage.ADMIN
-            else:
-                has_notified = await self._notify_people(
-                    alert_context, await self._people_with_role(alert_context, Role.ADMIN)
-                )
-                stage = Stage.EXHAUSTED
+        has_heard = False  # a person who is online was notified, or all administrators
+        while not has_heard and stage is not Stage.EXHAUSTED:
+            people, limit = await self._recipients(alert_context, stage)
+            notified = await self._notify_people(alert_context, people, limit)
+            has_notified = has_notified or bool(notified)
+            match stage:
+                case Stage.ASSIGNED:
+                    has_heard = await self._is_any_online(notified)
+                    stage = Stage.SUPERVISOR
+                case Stage.SUPERVISOR:
+                    has_heard = bool(notified)
+                    stage = Stage.SUPERVISOR if notified else Stage.ADMIN
+                case Stage.ADMIN:
+                    has_heard = bool(notified)
+                    is_last = self._settings().alert_role == "admin" or alert_context.session_id is None
+                    stage = Stage.EXHAUSTED if is_last else Stage.OFFLINE
+                case _:
+                    has_heard = bool(notified)
+                    stage = Stage.OFFLINE if notified else Stage.EXHAUSTED
         delay_seconds = self._settings().escalate_after
         if has_notified:
             await self._set_stage(alert, stage, delay_seconds)
@@ -175,12 +202,12 @@ class AlertService:
                 )
 
     async def _notify_people(
-        self, alert_context: AlertContext, people: Iterable[Person], limit: int | None = None
-    ) -> bool:
-        """Notify at most ``limit`` of ``people``, except those excluded. Return True if one was notified."""
-        notified_count = 0
+        self, alert_context: AlertContext, people: Iterable[Person], limit: int | None
+    ) -> Sequence[Person]:
+        """Notify at most ``limit`` of ``people``, except those excluded. Return the notified people."""
+        notified: list[Person] = []
         for person in people:
-            if notified_count == limit:
+            if len(notified) == limit:
                 break
             if person in alert_context.excluded:
                 continue
@@ -205,13 +232,14 @@ class AlertService:
                     person=person,
                 )
             )
-            notified_count += 1
-        return notified_count > 0
+            notified.append(person)
+        return notified
 
     async def _notify(self, alert_context: AlertContext, person: Person) -> int:
-        context = self._context
+        context, alert = self._context, alert_context.alert
+        is_urgent = alert.list in self._settings().severe_lists
         if alert_context.session_id is None:
-            text = _text(context.language, Kind.SUPPORT, alert_context.alert.thread.id)
+            text = _text(context.language, Kind.SUPPORT, alert.thread.id, is_urgent)
             return (await context.notify(person, text, type=PLAIN_TYPE, data={"alert": True})).id
         opened_id = alert_context.session_id
         if person.role is Role.SUPERVISOR:
@@ -219,7 +247,7 @@ class AlertService:
             opened_id = (await context.supervise(alert_context.session_id, person)).thread.id
         notification = await context.notify(
             person,
-            _text(context.language, Kind.SESSION, alert_context.session_id),
+            _text(context.language, Kind.SESSION, alert_context.session_id, is_urgent),
             type=CONVERSATION_TYPE,
             data={"sessionId": opened_id, "observeSessionId": alert_context.session_id, "alert": True},
         )
@@ -239,15 +267,31 @@ class AlertService:
         sender = await self._context.read(lambda database: alert_queries.find_sender(database, alert))
         return AlertContext(alert, session_id, {*notified, *sender}, bool(notified))
 
-    async def _assigned_supervisors(self, alert_context: AlertContext) -> Sequence[Person]:
+    async def _recipients(
+        self, alert_context: AlertContext, stage: Stage
+    ) -> tuple[Sequence[Person], int | None]:
+        """Return the people of a stage, and how many of them are notified at once (None: all)."""
+        if stage is Stage.ADMIN:
+            return await self._context.people(Role.ADMIN), None
         if alert_context.session_id is None:
-            return ()
-        return [record.helper for record in await self._context.supervision(alert_context.session_id)]
+            return (), None
+        if stage is Stage.ASSIGNED:
+            records = await self._context.supervision(alert_context.session_id)
+            return await self._context.reachable([record.helper for record in records]), None
+        supervisors = await self._context.people(Role.SUPERVISOR)
+        if stage is Stage.SUPERVISOR:
+            return [each for each in supervisors if await self._context.online(each)], 1
+        return supervisors, 1
 
-    async def _people_with_role(self, alert_context: AlertContext, role: Role) -> Sequence[Person]:
-        if alert_context.session_id is None and role is Role.SUPERVISOR:
-            return ()
-        return await self._context.people(role)
+    async def _is_any_online(self, people: Iterable[Person]) -> bool:
+        for person in people:
+            if await self._context.online(person):
+                return True
+        return False
+
+    async def _claim(self, alert: Alert) -> bool:
+        delay = round(CLAIM_SECONDS * MICROSECONDS_PER_SECOND)
+        return await self._context.write(lambda tx: alert_queries.claim(tx, alert, delay))
 
     async def _set_stage(self, alert: Alert, stage: Stage, delay_seconds: float | None) -> None:
         """Store the next stage of an alert, due after ``delay_seconds``; None: there is no further stage."""
@@ -255,8 +299,9 @@ class AlertService:
         await self._context.write(lambda tx: alert_queries.set_stage(tx, alert, stage, delay))
 
 
-def _text(language: str, kind: Kind, id: int) -> str:
-    return TEXTS[kind][0 if language == "zh_CN" else 1].format(id=id)
+def _text(language: str, kind: Kind, id: int, is_urgent: bool) -> str:
+    index = 0 if language == "zh_CN" else 1
+    return (URGENT[index] if is_urgent else "") + TEXTS[kind][index].format(id=id)
 
 
 def _name(thread: Thread) -> str:

@@ -1,54 +1,41 @@
-"""Word lists, and a matcher that finds their words in a text in any spelling.
+"""A matcher that finds the words of lists in a text in any spelling.
 
-Strategy: one automaton (Aho-Corasick) has the words of all lists and scans the normalised text once. A match
+Strategy: an automaton (Aho-Corasick) has the words of all lists and scans the normalised text once. A match
 costs little: no object is made for it, the actions of its word are plain attributes, and positions in the
 original text are computed once for the whole text, and only if something is masked. So the time grows with
 the length of the text and not with the square of it, also for a text that consists of matches.
+
+The construction of an automaton is one call, during which no other thread runs. So more than ``MAX_WORDS``
+words are divided among several automata, and a message is scanned by those that have a word with one of its
+characters at the beginning.
 
 Words that consist of other words of the same list and actions (``\u54c8\u54c8`` beside ``\u54c8``) add
 matches but change nothing, so they are left out of the automaton. A long text is scanned in chunks, so that
 the matches of the whole text are never in memory.
 """
 
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum, auto
 from itertools import compress
-from pathlib import Path
 from typing import NamedTuple
 
 from ahocorasick_rs import AhoCorasick
 
+from .clusters import long_clusters
 from .lookalikes import lookalike_views
-from .normalising import Normaliser, View, is_spaced_script, without_keycaps
+from .normalising import Normaliser, View, without_keycaps
+from .word_lists import PAUSE_SECONDS, SPACED_LETTERS, WordAction, WordGroups, WordKind
 
-COMMENT_PREFIX = "#"
 MASK = "*"
 ONE = b"\1"
 CHUNK_CHARS = 4096
+MAX_WORDS = 20_000  # of one automaton
 
+_INFLECTION = re.compile("(?:s|es|d|ed|ing|er|ers)?[0-9]*")
+_MAX_INFLECTION_CHARS = 8
 
-class WordAction(Enum):
-    """The actions of a word list."""
-
-    MASK = auto()
-    BLOCK = auto()
-    ALERT = auto()
-
-
-class Word(NamedTuple):
-    """A normalised word with the actions of all lists that have it.
-
-    :ivar list: the name of the first alert list with this word, else of the first list.
-    :ivar is_whole_word: True if the word matches only as a whole word, not inside a longer word.
-    """
-
-    text: str
-    list: str
-    is_whole_word: bool
-    is_masked: bool = False
-    is_blocked: bool = False
-    is_alert: bool = False
-    is_only_masked: bool = False
+Words = dict[str, WordKind]
 
 
 class Verdict(NamedTuple):
@@ -62,107 +49,109 @@ class Verdict(NamedTuple):
     text: str
 
 
-SPACED_LETTERS = frozenset(filter(is_spaced_script, map(chr, range(0x2000))))
-"""The letters and digits for which ``is_spaced_script`` is true: a lookup costs less than a call."""
-
-
-class ListError(ValueError):
-    """A word list cannot be used. The argument is a sentence with the reason and what to do."""
-
-
-def read_list(path: Path, normaliser: Normaliser) -> list[str]:
-    """Return the normalised words of a file.
-
-    :raises ListError: the file is missing, not UTF-8 or without words, or a line has no letters.
-    """
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except OSError as error:
-        raise ListError(
-            f"{path} cannot be read ({error.strerror}); correct the path or the file's permissions"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ListError(f"{path} is not UTF-8, see byte {error.start + 1}; save it as UTF-8") from error
-    words = []
-    for number, line in enumerate(lines, 1):
-        entry = line.strip()
-        if not entry or entry.startswith(COMMENT_PREFIX):
-            continue
-        kind = Normaliser.with_emoji() if normaliser.has_emoji(entry) else normaliser
-        word = kind.normalise(entry)
-        if not word:
-            raise ListError(
-                f"line {number} of {path} has only spaces, punctuation or symbols, which are ignored in "
-                "messages; remove it"
-            )
-        words.append(word)
-    if not words:
-        raise ListError(f"{path} has no words; write one a line, or remove the file from this option")
-    return words
-
-
 class Automaton:
     """Finds some words in texts that one normaliser has normalised."""
 
-    def __init__(self, words: Sequence[Word], normaliser: Normaliser) -> None:
+    def __init__(self, words: Words, normaliser: Normaliser) -> None:
         self.normaliser = normaliser
-        self.words = _without_repetitions(words)
-        self._longest = max((len(word.text) for word in self.words), default=1)
-        # The texts are in ``words`` already; without them the automaton is smaller.
-        self._automaton = AhoCorasick([word.text for word in self.words], store_patterns=False)
+        texts = _without_repetitions(words)
+        self.firsts = frozenset(text[0] for text in texts)
+        self._kinds = [words[text] for text in texts]
+        self._longest = max(map(len, texts), default=1)
+        # Without the texts the automaton is smaller.
+        self._automaton = AhoCorasick(texts, store_patterns=False)
 
-    def find(self, view: View) -> Iterator[tuple[Word, int, int]]:
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def find(self, view: View) -> Iterator[tuple[WordKind, int, int]]:
         """Yield the matches of all words, also overlapping ones, in the order of their ends.
 
-        Each is a word and its range in ``view.normal``. Of the words with the same end that are only masked,
-        the longest is sufficient.
+        Each is the word's kind and its range in ``view.normal``. Of the words with the same end that are only
+        masked, the longest is sufficient.
         """
-        normal, words, breaks, masked_end = view.normal, self.words, None, 0
+        normal, kinds, breaks, masked_end = view.normal, self._kinds, None, 0
         length, step = len(normal), max(CHUNK_CHARS, self._longest)
         for chunk in range(0, length, step):
             first = max(0, chunk - self._longest + 1)
             text = normal if length <= step else normal[first : chunk + step]
             for index, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
-                word = words[index]
+                kind = kinds[index]
+                is_only_masked = not (kind.is_blocked or kind.lists)
                 start += first
                 end += first
-                if end <= chunk or (end == masked_end and word.is_only_masked):
+                if end <= chunk or (end == masked_end and is_only_masked):
                     continue  # found in the chunk before, or as a part of a longer word
-                if word.is_whole_word:
+                if kind.is_whole_word:
                     if breaks is None:
                         breaks = view.breaks()
-                    if (start and start not in breaks and normal[start - 1] in SPACED_LETTERS) or (
-                        end < length and end not in breaks and normal[end] in SPACED_LETTERS
+                    if start and start not in breaks and normal[start - 1] in SPACED_LETTERS:
+                        continue
+                    if (
+                        end < length
+                        and end not in breaks
+                        and normal[end] in SPACED_LETTERS
+                        and (kind.is_blocked or not kind.lists or not _is_inflected(normal, end, breaks))
                     ):
                         continue
-                if word.is_only_masked:  # the automaton reports the longest of the same end first
+                if is_only_masked:  # the automaton reports the longest of the same end first
                     masked_end = end
-                yield word, start, end
+                yield kind, start, end
 
 
 class WordSet:
-    """Some words: those without and those with emoji, which need texts of another form."""
+    """Some words: those without and those with emoji, which need texts of another form.
 
-    def __init__(self, words: Sequence[Word], normaliser: Normaliser) -> None:
-        self._plain = Automaton([word for word in words if not normaliser.has_emoji(word.text)], normaliser)
-        with_emoji = [word for word in words if normaliser.has_emoji(word.text)]
+    :arg groups: the words by their first characters; they are removed from it.
+    """
+
+    def __init__(self, groups: dict[str, Words], normaliser: Normaliser) -> None:
+        self._normaliser = normaliser
+        self.automata: list[Automaton] = []
+        with_emoji: Words = {}
+        words: Words = {}
+        while groups:
+            _, group = groups.popitem()
+            for text in [text for text in group if normaliser.has_emoji(text)]:
+                with_emoji[text] = group.pop(text)
+            for text, kind in group.items():
+                words[text] = kind
+                if len(words) == MAX_WORDS:
+                    self._add(words)
+                    words = {}
+        if words or not self.automata:
+            self._add(words)
         self._with_emoji = Automaton(with_emoji, Normaliser.with_emoji()) if with_emoji else None
 
+    def _add(self, words: Words) -> None:
+        self.automata.append(Automaton(words, self._normaliser))
+        time.sleep(PAUSE_SECONDS)
+
     def views(self, text: str) -> Iterator[tuple[Automaton, View]]:
-        """Yield the forms of ``text`` in which words are searched: usually one."""
-        plain = self._plain
-        exact = View(text, plain.normaliser)
-        yield plain, exact
+        """Yield the forms of ``text`` in which words are searched, with the automata that search."""
+        normaliser = self._normaliser
+        exact = View(text, normaliser)
+        for automaton in self._relevant(exact):
+            yield automaton, exact
         if text.isascii():
             return
         if self._with_emoji is not None:
             yield self._with_emoji, View(text, self._with_emoji.normaliser)
         other = without_keycaps(text)
         if other is not text:
-            exact = View(other, plain.normaliser)
-            yield plain, exact
-        for view in lookalike_views(other, exact, plain.normaliser):
-            yield plain, view
+            exact = View(other, normaliser)
+            for automaton in self._relevant(exact):
+                yield automaton, exact
+        for view in lookalike_views(other, exact, normaliser):
+            for automaton in self._relevant(view):
+                yield automaton, view
+
+    def _relevant(self, view: View) -> Sequence[Automaton]:
+        """Return the automata that have a word which begins with a character of the text."""
+        if len(self.automata) == 1:
+            return self.automata
+        characters = set(view.normal)
+        return [each for each in self.automata if not each.firsts.isdisjoint(characters)]
 
 
 class Matcher:
@@ -170,20 +159,26 @@ class Matcher:
 
     :arg lists: the paths of the lists, by action.
     :ivar words: the words of all lists.
+    :ivar warnings: sentences about lines of the lists that are probably mistakes.
     :raises ListError: a list cannot be used.
     """
 
     def __init__(self, normaliser: Normaliser, lists: Mapping[WordAction, Sequence[str]]) -> None:
-        words: dict[str, Word] = {}
-        for action, paths in lists.items():
-            for path in map(Path, paths):
-                for text in read_list(path, normaliser):
-                    words[text] = _with_action(words.get(text), text, action, path.name)
-        for text, word in words.items():
-            words[text] = word._replace(is_only_masked=not (word.is_blocked or word.is_alert))
-        self._count = len(words)
-        self.words = WordSet(list(words.values()), normaliser)
-        alerts = [word for word in words.values() if word.is_alert]
+        found = WordGroups(normaliser, lists)
+        self.warnings = found.warnings
+        self._normaliser = normaliser
+        self._count = len(found)
+        alerts: dict[str, Words] = {}
+        if lists.get(WordAction.ALERT):
+            for first, group in found.groups.items():
+                # A word that is blocked, too, has no inflections in ``check``, but here.
+                own = {text: kind._replace(is_blocked=False) for text, kind in group.items() if kind.lists}
+                if own:
+                    alerts[first] = own
+        self._list_count = len(
+            {name for group in alerts.values() for kind in group.values() for name in kind.lists}
+        )
+        self.words = WordSet(found.groups, normaliser)
         self._alerts = WordSet(alerts, normaliser) if alerts else None
 
     def __len__(self) -> int:
@@ -199,12 +194,12 @@ class Matcher:
         for automaton, view in self.words.views(text):
             stars = alert_stars = bytearray()
             run_start = run_end = 0  # of overlapping words that are masked
-            for word, start, end in automaton.find(view):
-                if word.is_blocked:
+            for kind, start, end in automaton.find(view):
+                if kind.is_blocked:
                     return Verdict(True, text)
                 if not stars:
                     stars, alert_stars = bytearray(len(view.normal)), bytearray(len(view.normal))
-                if word.is_alert:
+                if kind.lists:
                     alert_stars[start:end] = ONE * (end - start)
                 elif start > run_end:
                     stars[run_start:run_end] = ONE * (run_end - run_start)
@@ -218,52 +213,69 @@ class Matcher:
                 for index in compress(sources, stars):
                     masked[index] = 1
                 alerts += compress(sources, alert_stars)
-        if not masked:
-            return None
-        for index in alerts:
-            masked[index] = 0
-        characters = [MASK if is_masked else each for each, is_masked in zip(text, masked, strict=True)]
-        return Verdict(False, "".join(characters))
+        return Verdict(False, _with_stars(text, masked, alerts)) if masked else None
 
-    def find_alert(self, text: str) -> str | None:
-        """Return the name of the list of the first alert word in ``text``; None if it has no alert word."""
+    def find_alerts(self, text: str, before: str = "") -> list[str]:
+        """Return the names of the alert lists with a word in ``text``, in the order of their matches.
+
+        :arg before: what the sender wrote before; a word may begin there and end in ``text``.
+        """
+        lists: dict[str, None] = {}
         if self._alerts is None:
-            return None
-        for automaton, view in self._alerts.views(text):
-            for word, _, _ in automaton.find(view):
-                return word.list
-        return None
+            return []
+        for automaton, view in self._alerts.views(f"{before}\n{text}" if before else text):
+            text_start = len(automaton.normaliser.normalise(before)) if before else 0
+            for kind, _, end in automaton.find(view):
+                if end > text_start:
+                    lists.update(dict.fromkeys(kind.lists))
+                    if len(lists) == self._list_count:
+                        return list(lists)
+        return list(lists)
 
 
-def _with_action(word: Word | None, text: str, action: WordAction, name: str) -> Word:
-    """Return ``word`` with the action and the name of one more list."""
-    if word is None:
-        word = Word(text, name, all(map(is_spaced_script, text)))
-    match action:
-        case WordAction.MASK:
-            return word._replace(is_masked=True)
-        case WordAction.BLOCK:
-            return word._replace(is_blocked=True)
-        case WordAction.ALERT:
-            return word if word.is_alert else word._replace(is_alert=True, list=name)
+def _with_stars(text: str, masked: bytearray, alerts: Sequence[int]) -> str:
+    """Return ``text`` with a star for each masked character that is not of an alert word.
+
+    A character is a grapheme cluster: it is masked if a part of it is, and not if a part is of an alert word.
+    """
+    kept = set(alerts)
+    for index in kept:
+        masked[index] = 0
+    characters = [MASK if is_masked else each for each, is_masked in zip(text, masked, strict=True)]
+    for start, end in long_clusters(text):
+        if not any(masked[start:end]):
+            continue
+        is_kept = not kept.isdisjoint(range(start, end))
+        characters[start:end] = text[start:end] if is_kept else [MASK, *[""] * (end - start - 1)]
+    return "".join(characters)
 
 
-def _without_repetitions(words: Sequence[Word]) -> list[Word]:
-    """Return ``words`` without those whose every character is found as shorter words of the same kind."""
-    groups: dict[Word, list[Word]] = {}
-    for word in words:
-        groups.setdefault(word._replace(text=""), []).append(word)
-    kept: list[Word] = []
+def _is_inflected(normal: str, end: int, breaks: set[int]) -> bool:
+    """Return True if the word that ends at ``end`` is followed only by an ending or digits: ``suicide2``."""
+    last = end + 1
+    while last < len(normal) and last not in breaks and normal[last] in SPACED_LETTERS:
+        last += 1
+        if last - end > _MAX_INFLECTION_CHARS:
+            return False
+    return _INFLECTION.fullmatch(normal, end, last) is not None
+
+
+def _without_repetitions(words: Words) -> list[str]:
+    """Return the words without those whose every character is found as shorter words of the same kind."""
+    groups: dict[WordKind, list[str]] = {}
+    for text, kind in words.items():
+        groups.setdefault(kind, []).append(text)
+    kept: list[str] = []
     for kind, group in groups.items():
         if kind.is_whole_word:  # a part of a word in the text is not a whole word
             kept += group
             continue
-        automaton = AhoCorasick([word.text for word in group], store_patterns=False)
-        for word in group:
-            covered = bytearray(len(word.text))
-            for _, start, end in automaton.find_matches_as_indexes(word.text, overlapping=True):
-                if end - start < len(word.text):
+        automaton = AhoCorasick(group, store_patterns=False)
+        for text in group:
+            covered = bytearray(len(text))
+            for _, start, end in automaton.find_matches_as_indexes(text, overlapping=True):
+                if end - start < len(text):
                     covered[start:end] = b"\1" * (end - start)
             if not all(covered):
-                kept.append(word)
+                kept.append(text)
     return kept

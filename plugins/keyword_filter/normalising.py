@@ -82,6 +82,10 @@ class Normaliser:
         shared = Normaliser.shared()
         return Normaliser({**shared.table, **{ord(each): ord(each) for each in shared.emoji}}, frozenset())
 
+    def table_keeping(self, character: str) -> Table:
+        """Return the table with a character that stays as it is."""
+        return _Table({**self.table, ord(character): ord(character)})
+
     def normalise(self, text: str) -> str:
         """Return ``text`` in the form in which words are compared."""
         return text.translate(self.table).replace(SEPARATOR, "")
@@ -112,16 +116,22 @@ class View:
     def __init__(self, source: str, normaliser: Normaliser, shape: str | None = None) -> None:
         self._source = source
         self._normaliser = normaliser
+        self._breaks: set[int] | None = None
+        self._source_indexes: list[int] | None = None
         self.shape = source.translate(normaliser.table) if shape is None else shape
         self.normal = self.shape.replace(SEPARATOR, "")
 
     def breaks(self) -> set[int]:
         """Return the indexes of ``normal`` with a visible separator before them."""
-        return set(accumulate(map(len, self.shape.split(SEPARATOR)[:-1])))
+        if self._breaks is None:
+            self._breaks = set(accumulate(map(len, self.shape.split(SEPARATOR)[:-1])))
+        return self._breaks
 
     def source_indexes(self) -> list[int]:
         """Return for every character of ``normal`` the index of its source character in the text."""
-        return self._normaliser.source_indexes(self._source, self.normal)
+        if self._source_indexes is None:
+            self._source_indexes = self._normaliser.source_indexes(self._source, self.normal)
+        return self._source_indexes
 
 
 def without_keycaps(text: str) -> str:

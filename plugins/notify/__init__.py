@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -153,7 +153,15 @@ def _apprise_targets(settings: NotifySettings) -> Iterator[tuple[Rule, str, str]
                     f"apprise: line {number} of {path} is no Apprise URL (https://appriseit.com lists them; "
                     "the line is not repeated here, as it may contain a password)"
                 )
-            yield rule, address, f"{path} line {number} ({service_name})"
+            shown = f"{path} line {number} ({service_name})"
+            recipients = sending.split_recipients(address)
+            if len(recipients) == 1:
+                yield rule, address, shown
+                continue
+            # The whole line stays a target without rules: for deliveries that were stored as one.
+            yield replace(rule, is_retired=True), address, shown
+            for position, recipient in enumerate(recipients, 1):
+                yield rule, recipient, f"{shown}, recipient {position}"
 
 
 def _parse_rules(channel: Channel, name: str, lines: Sequence[str]) -> Iterator[Rule]:

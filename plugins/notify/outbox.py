@@ -17,6 +17,9 @@ DELIVERED = "delivered"
 DEAD = "dead"
 
 MAX_ERROR_CHARS = 500
+MAX_ID_CHARS = 64
+ID_KEYS = ("sessionId", "observeSessionId", "apointmentId", "consultantId")
+"""The keys of a notification's data that a webhook gets: those of the published frames."""
 
 
 class NotifyDelivery(pw.Model):
@@ -73,14 +76,14 @@ def body(event_id: str, notification: Notification) -> str:
 
 
 def _ids(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the ids in ``data`` (``sessionId``, ``apointmentId``); other values may be texts of the host."""
-    ids = {
-        key: value
-        for key, value in (data or {}).items()
-        if key.lower().endswith("id")
-        and (type(value) is int or (isinstance(value, str) and len(value) <= 64))
-    }
+    """Return the ids in ``data``, see ``ID_KEYS``; other values may be texts of the host."""
+    given = data or {}
+    ids = {key: given[key] for key in ID_KEYS if key in given and _is_id(given[key])}
     return ids or None
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) is int or (isinstance(value, str) and len(value) <= MAX_ID_CHARS)
 
 
 # Queries of the server
@@ -111,7 +114,7 @@ def insert(database: pw.Database, notification: Notification, targets: Sequence[
 def upcoming(
     database: pw.Database, excluded_ids: Collection[int], excluded_targets: Collection[str], limit: int
 ) -> list[NotifyDelivery]:
-    """Return waiting deliveries in the order of their times.
+    """Return waiting deliveries: those without an attempt first, then the others by their times.
 
     :arg excluded_ids: ids of deliveries to leave out.
     :arg excluded_targets: keys of targets to leave out.
@@ -123,7 +126,7 @@ def upcoming(
             & NotifyDelivery.id.not_in(list(excluded_ids))
             & NotifyDelivery.target.not_in(list(excluded_targets))
         )
-        .order_by(NotifyDelivery.next_at)
+        .order_by(NotifyDelivery.attempts > 0, NotifyDelivery.next_at)
         .limit(limit)
     )
     return list(query.execute(database))

@@ -34,6 +34,7 @@ class Rule:
     :ivar address: a URL or, for Apprise, a file.
     :ivar roles: roles of recipients; empty for all.
     :ivar types: types of notifications; empty for all.
+    :ivar is_retired: True if the rule applies to no notification: only stored deliveries are sent.
     """
 
     channel: Channel
@@ -41,10 +42,12 @@ class Rule:
     roles: frozenset[Role] = frozenset()
     types: frozenset[int] = frozenset()
     only_offline: bool = False
+    is_retired: bool = False
 
     def applies(self, notification: Notification, online: bool) -> bool:
         return (
-            (not self.roles or notification.recipient.role in self.roles)
+            not self.is_retired
+            and (not self.roles or notification.recipient.role in self.roles)
             and (not self.types or notification.type in self.types)
             and not (self.only_offline and online)
         )

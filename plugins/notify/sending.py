@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
@@ -24,8 +24,16 @@ from .rules import Channel, Target
 if TYPE_CHECKING:
     import apprise
 
-MAX_CONCURRENT_ATTEMPTS = 8
-"""Largest number of attempts at the same time."""
+MAX_CONCURRENT_TARGETS = 64
+"""Largest number of targets that have an attempt at the same time. Each has a place of its own for it."""
+
+MAX_EXTRA_ATTEMPTS = 8
+"""Largest number of further attempts at the same time, of all targets together."""
+
+MAX_CONCURRENT_ATTEMPTS = MAX_CONCURRENT_TARGETS + MAX_EXTRA_ATTEMPTS
+
+GROUP_SERVICES = frozenset({"dingtalk"})
+"""Services of Apprise whose recipients are the people mentioned in one message to a group."""
 
 APPRISE_TIMEOUT_SECONDS = 60.0
 """Time for one message by Apprise. Its services have time-outs of their own, mostly 4 seconds."""
@@ -169,7 +177,32 @@ def service_name(address: str) -> str | None:
     :raises ModuleNotFoundError: Apprise is not installed.
     """
     service = _instantiate(address)
-    return None if service is None else address.partition(":")[0].lower()
+    return None if service is None else _scheme(address)
+
+
+def split_recipients(address: str) -> list[str]:
+    """Return an Apprise address for each recipient of ``address``: a mail address, a chat, a number.
+
+    An address is not split if its service sends one message to all recipients, or keeps them elsewhere than
+    in ``targets``.
+    """
+    service: Any = _instantiate(address)
+    recipients = list(getattr(service, "targets", None) or ())
+    if len(recipients) < 2 or _scheme(address) in GROUP_SERVICES:
+        return [address]
+    split = []
+    for recipient in recipients:
+        service.targets = [recipient]
+        own = service.url(privacy=False)
+        parsed: Any = _instantiate(own)
+        if parsed is None or list(parsed.targets) != [recipient]:
+            return [address]
+        split.append(own)
+    return split
+
+
+def _scheme(address: str) -> str:
+    return address.partition(":")[0].lower()
 
 
 def _instantiate(address: str) -> "apprise.NotifyBase | None":

@@ -3,11 +3,16 @@
 Strategy: the database knows the due deliveries, this process only its running attempts, so a crash loses
 no delivery. A confirmed delivery is not tried again: recording it is repeated until it succeeds. Only a crash
 in between repeats a delivery, with the same event id.
+
+Each target has a place of its own for one attempt, so a target that does not answer delays no other target.
+Further attempts of a target share a few places, and only targets whose last attempt succeeded get them. New
+deliveries come before those that are tried again, so a target that fails gets a new alert before its backlog.
 """
 
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +22,7 @@ from tornado_chat.plugin_api import ChatError, Context, described
 from . import outbox
 from .outbox import DEAD, DELIVERED, WAITING, NotifyDelivery
 from .rules import Target
-from .sending import MAX_CONCURRENT_ATTEMPTS, Outcome, Sender
+from .sending import MAX_CONCURRENT_TARGETS, MAX_EXTRA_ATTEMPTS, Outcome, Sender
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +32,8 @@ MAX_DELAY_SECONDS = 3600.0
 POLL_INTERVAL_SECONDS = 5.0
 ERROR_RETRY_SECONDS = 5.0  # pause after an error of the database
 STOP_TIMEOUT_SECONDS = 1.0  # for the running attempts when the server stops
-MAX_ATTEMPTS_PER_TARGET = MAX_CONCURRENT_ATTEMPTS // 2  # so that a slow target does not block all others
+MAX_ATTEMPTS_PER_TARGET = 4
+READ_ROWS = 16  # deliveries that are read at once
 RETENTION_MICROSECONDS = 7 * 86400 * MICROSECONDS_PER_SECOND  # of delivered rows
 HOUSEKEEPING_INTERVAL_SECONDS = 3600.0
 CHUNK_ROWS = 1000  # rows in one transaction, for which all other writes wait
@@ -91,12 +97,14 @@ class Worker:
         self._random_fraction = random_fraction
         self._wakeup = asyncio.Event()
         self._in_progress: dict[int, str] = {}  # target keys by delivery id
+        self._ailing: set[str] = set()  # keys of targets whose last attempt failed
         self._tasks: set[asyncio.Task[None]] = set()
         self.apply_settings(setup)
 
     def apply_settings(self, setup: DeliverySettings) -> None:
         """Use these settings for all following attempts."""
         self._setup = setup
+        self._ailing.intersection_update(setup.targets)
         self._must_fail_orphans = True
         self.wake()
 
@@ -149,26 +157,40 @@ class Worker:
         """Start the attempts that are due. Returns the seconds until the outbox has to be read again."""
         if self._must_fail_orphans:
             await self._fail_orphans()
-        while (free := MAX_CONCURRENT_ATTEMPTS - len(self._in_progress)) > 0:
-            in_progress = list(self._in_progress.values())
-            busy = {target for target in in_progress if in_progress.count(target) >= MAX_ATTEMPTS_PER_TARGET}
+        while len(set(self._in_progress.values())) < MAX_CONCURRENT_TARGETS:
+            running = set(self._in_progress.values())
             waiting = await self._context.read(
                 partial(
-                    outbox.upcoming, excluded_ids=list(self._in_progress), excluded_targets=busy, limit=free
+                    outbox.upcoming,
+                    excluded_ids=list(self._in_progress),
+                    excluded_targets=[target for target in running if not self._has_place(target)],
+                    limit=READ_ROWS,
                 )
             )
             now = self._context.now()
             due = [each for each in waiting if each.next_at <= now]
             for delivery in due:
-                if list(self._in_progress.values()).count(delivery.target) < MAX_ATTEMPTS_PER_TARGET:
+                if self._has_place(delivery.target):
                     self._begin(delivery)
             if not due:
+                next_at = min((each.next_at for each in waiting), default=None)
                 return (
-                    min(POLL_INTERVAL_SECONDS, (waiting[0].next_at - now) / MICROSECONDS_PER_SECOND)
-                    if waiting
-                    else POLL_INTERVAL_SECONDS
+                    POLL_INTERVAL_SECONDS
+                    if next_at is None
+                    else min(POLL_INTERVAL_SECONDS, (next_at - now) / MICROSECONDS_PER_SECOND)
                 )
         return POLL_INTERVAL_SECONDS
+
+    def _has_place(self, target: str) -> bool:
+        """Return True if an attempt of the target can begin: its first one, or one of the shared places."""
+        running = Counter(self._in_progress.values())
+        if target not in running:
+            return len(running) < MAX_CONCURRENT_TARGETS
+        return (
+            target not in self._ailing
+            and running[target] < MAX_ATTEMPTS_PER_TARGET
+            and running.total() - len(running) < MAX_EXTRA_ATTEMPTS
+        )
 
     def _begin(self, delivery: NotifyDelivery) -> None:
         self._in_progress[delivery.id] = delivery.target
@@ -199,6 +221,10 @@ class Worker:
                 await self._record_outcome(delivery, Outcome(False, NO_RULE, final=True), delivery.attempts)
                 return
             outcome = await self._sender.send(delivery, target, secret=setup.secret, timeout=setup.timeout)
+            if outcome.delivered:
+                self._ailing.discard(delivery.target)
+            else:
+                self._ailing.add(delivery.target)
             await self._record_outcome(delivery, outcome, delivery.attempts + 1)
         finally:
             del self._in_progress[delivery.id]

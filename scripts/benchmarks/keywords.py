@@ -1,15 +1,20 @@
 """The speed of the keyword filter, compared with a loop of ``word in text``, and its worst cases.
 
-A worst case is a message of the largest size that consists of matches, or of words in mixed scripts.
+A worst case is a message of the largest size that consists of matches, or of words in mixed scripts. The stop
+of the event loop is measured while the plugin reads large lists, as at SIGHUP.
 """
 
+import asyncio
 import random
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tornado_chat_plugins.keyword_filter.matching import Matcher, WordAction
+from tornado_chat_plugins.keyword_filter import KeywordFilter
+from tornado_chat_plugins.keyword_filter.matching import Matcher
 from tornado_chat_plugins.keyword_filter.normalising import Normaliser
+from tornado_chat_plugins.keyword_filter.word_lists import WordAction
 
 from tornado_chat.bench.comparison import Candidate, compare_times
 
@@ -17,6 +22,8 @@ WORD_COUNT = 10_000
 TEXT_CHARACTERS = 200
 WORST_BYTES = 60_000
 NESTED_WORDS = 50
+LARGE_LISTS = (10_000, 200_000, 1_000_000)
+LAG_INTERVAL_SECONDS = 0.002
 
 WORST_CASES = {
     # name: (words of the mask list, the text that is repeated)
@@ -48,18 +55,60 @@ def prepare_worst() -> Sequence[Sequence[Candidate]]:
         candidates.append(
             [
                 Candidate(f"{name}: filter", lambda m=matcher, text=text: m.check(text), 1),
-                Candidate(f"{name}: alert", lambda m=matcher, text=text: m.find_alert(text), 1),
+                Candidate(f"{name}: alert", lambda m=matcher, text=text: m.find_alerts(text), 1),
             ]
         )
     return candidates
 
 
+IDEOGRAPHS = [chr(code) for code in range(0x4E00, 0x9FA5)]
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def random_words(chance: random.Random, count: int) -> set[str]:
+    words = {"".join(chance.choices(IDEOGRAPHS, k=chance.randint(2, 4))) for _ in range(count // 2)}
+    return words | {"".join(chance.choices(LETTERS, k=chance.randint(6, 10))) for _ in range(count // 2)}
+
+
+async def measure_lag(path: Path) -> tuple[float, float]:
+    """Return the seconds that the plugin takes to read a list, and the longest stop of the loop meanwhile."""
+    settings = KeywordFilter.Settings(mask=(str(path),))
+    plugin = KeywordFilter(settings)
+    lags = [0.0]
+
+    async def watch() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(LAG_INTERVAL_SECONDS)
+            now = time.perf_counter()
+            lags.append(now - last - LAG_INTERVAL_SECONDS)
+            last = now
+
+    watcher = asyncio.create_task(watch())
+    started = time.perf_counter()
+    await asyncio.to_thread(KeywordFilter.check, settings)  # as the server does before a reload
+    await plugin.reload()
+    taken = time.perf_counter() - started
+    watcher.cancel()
+    return taken, max(lags)
+
+
+def measure_large_lists() -> Iterator[str]:
+    yield "keywords: reading a list, and the longest stop of the event loop meanwhile"
+    chance = random.Random(1)
+    Normaliser.with_emoji()
+    for count in LARGE_LISTS:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "words.txt"
+            path.write_text("\n".join(random_words(chance, count)), "utf-8")
+            taken, lag = asyncio.run(measure_lag(path))
+        yield f"  {count:>9,} words   {taken:6.2f} s   {lag * 1000:5.0f} ms"
+
+
 def prepare() -> Sequence[Sequence[Candidate]]:
     chance = random.Random(1)
-    ideographs = [chr(code) for code in range(0x4E00, 0x9FA5)]
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    words = {"".join(chance.choices(ideographs, k=chance.randint(2, 4))) for _ in range(WORD_COUNT // 2)}
-    words |= {"".join(chance.choices(letters, k=chance.randint(6, 10))) for _ in range(WORD_COUNT // 2)}
+    ideographs, letters = IDEOGRAPHS, LETTERS
+    words = random_words(chance, WORD_COUNT)
     matcher = make_matcher(words)
     plain = sorted(words)
     normal = Normaliser.shared().normalise
@@ -88,3 +137,4 @@ def measure(rounds: int) -> Iterator[str]:
     yield from compare_times(
         f"keywords: a message of {WORST_BYTES:,} bytes that consists of matches", prepare_worst(), rounds
     )
+    yield from measure_large_lists()

@@ -128,6 +128,36 @@ def test_a_folder_that_is_not_mounted_stops_every_command(home: Path, state: Pat
     assert not state.exists()
 
 
+def test_check_config_prints_the_warnings_of_plugins(run: Run, home: Path) -> None:
+    words = home / "words.txt"
+    words.write_text("suicide, kill myself\n")
+    (home / "x.ini").write_text(
+        f"[plugins]\nenabled = keyword_filter\n[plugin:keyword_filter]\nalert = {words}\n"
+    )
+    arguments = ("--config", str(home / "x.ini"))
+
+    def warnings() -> list[str]:
+        result = run("check-config", *arguments)
+        assert (result.exit_code, result.stderr) == (0, "")
+        return [line for line in result.stdout.splitlines() if line.startswith("warning: [plugin:")]
+
+    list_warning = f"warning: [plugin:keyword_filter] line 1 of {words}: a line with commas"
+    [found] = warnings()  # there is no database, and none is created
+    assert found.startswith(list_warning)
+    assert run("db", "upgrade", *arguments).exit_code == 0
+    assert [line.split("; ")[0] for line in warnings()][1:] == [
+        "warning: [plugin:keyword_filter] no alert reaches a person: there is no supervisor or administrator "
+        "with an account or a former /notify connection"
+    ]
+    add = ("staff", "add", *arguments, "--password-stdin")
+    for name, role, more in (("ann", "supervisor", 1), ("bob", "admin", 0)):
+        result = CliRunner().invoke(main, [*add, name, "--role", role], input="a long enough password\n")
+        assert result.exit_code == 0, result.output
+        assert len(warnings()) == 1 + more
+    assert run("staff", "disable", "bob", *arguments).exit_code == 0
+    assert "there is no administrator" in warnings()[1]
+
+
 def test_check_config_says_how_many_connections_there_may_be(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

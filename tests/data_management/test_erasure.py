@@ -127,7 +127,7 @@ def test_an_erased_inbox_has_no_owner_and_its_id_is_not_used_again(database: pw.
     transact(database, lambda tx: notifications.create(tx, WU, 0, "hello", None))
     inbox = notifications.find_inbox(database, WU)
     erase(database, WU)
-    assert notifications.people(database, Role.SUPERVISOR) == [], (
+    assert notifications.people(database, Role.SUPERVISOR, 0) == [], (
         "an erased inbox has no recipient who could read"
     )
     made = transact(database, lambda tx: notifications.create(tx, WU, 0, "hello again", None))[0]

@@ -1,5 +1,6 @@
 """The bundled plugin ``keyword_filter``: matches, masks and alerts."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -11,22 +12,29 @@ import peewee as pw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tornado_chat_plugins.keyword_filter import KeywordFilter
+from tornado_chat_plugins.keyword_filter import KeywordFilter, alert_queries, matching, word_lists
 from tornado_chat_plugins.keyword_filter.alert_queries import (
+    Alert,
     KeywordFilterAlert,
     KeywordFilterNotified,
+    KeywordFilterRecord,
     Stage,
 )
-from tornado_chat_plugins.keyword_filter.matching import CHUNK_CHARS, Matcher, Word, WordAction
+from tornado_chat_plugins.keyword_filter.clusters import long_clusters
+from tornado_chat_plugins.keyword_filter.data_keeper import AlertKeeper
+from tornado_chat_plugins.keyword_filter.matching import CHUNK_CHARS, Matcher
 from tornado_chat_plugins.keyword_filter.normalising import Normaliser
+from tornado_chat_plugins.keyword_filter.recent_texts import MAX_CHARS, RecentTexts
+from tornado_chat_plugins.keyword_filter.word_lists import WordAction, WordKind
 
 from tests.conftest import Harness, token
 from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.config import ini
-from tornado_chat.core.types import Kind, Message, Person, Role, Thread
+from tornado_chat.core.types import Kind, Message, Person, Role, StaffAccount, Thread
 from tornado_chat.plugins.discovery import load_plugins
 from tornado_chat.server.server import Server
+from tornado_chat.storage import revocations, staff
 
 VISITOR = token("user", 1, "V")
 COUNSELLOR = token("consultant", 2, "C")
@@ -64,7 +72,7 @@ def options() -> dict[str, str]:
 
 @pytest.fixture
 def settings(settings: config.Config, lists: dict[str, Path], options: dict[str, str]) -> config.Config:
-    return enabled(settings, **{name: str(path) for name, path in lists.items()}, **options)
+    return enabled(settings, **{name: str(path) for name, path in lists.items()} | options)
 
 
 # --- matching ---
@@ -89,7 +97,7 @@ class Hit(NamedTuple):
 
     start: int
     end: int
-    word: Word
+    kind: WordKind
 
 
 def find_hits(words: Matcher, text: str) -> list[Hit]:
@@ -97,8 +105,8 @@ def find_hits(words: Matcher, text: str) -> list[Hit]:
     hits: dict[Hit, None] = {}
     for automaton, view in words.words.views(text):
         sources = view.source_indexes()
-        for word, start, end in automaton.find(view):
-            hits[Hit(sources[start], sources[end - 1] + 1, word)] = None
+        for kind, start, end in automaton.find(view):
+            hits[Hit(sources[start], sources[end - 1] + 1, kind)] = None
     return list(hits)
 
 
@@ -120,14 +128,14 @@ def masked_text(words: Matcher, text: str) -> str:
         ("so F.u-c_k!", "so *.*-*_*!"),
         ("ｆＵck you", "**** you"),
         ("f\u200bu\u00adck", "*\u200b*\u00ad**"),
-        ("fu\u0301ck fúck", "**\u0301** ****"),  # an accent of its own and within the letter
+        ("fu\u0301ck fúck", "**** ****"),  # an accent of its own and within the letter
         ("𝐟𝐮𝐜𝐤", "****"),
         ("f-u|c~k", "*-*|*~*"),
         ("a ﬁg, a fig", "a **, a ***"),  # the ligature is one character
         ("混 蛋", "* *"),
         ("你混★蛋吗", "你*★*吗"),
         ("混蛋東西南北", "******"),  # overlapping, one within another, traditional
-        ("naive NAÏVE nai\u0308ve", "***** ***** ***\u0308**"),
+        ("naive NAÏVE nai\u0308ve", "***** ***** *****"),
         ("😀混蛋😀 𠮷 ass", "😀**😀 𠮷 ***"),
         ("你ass", "你***"),
         ("混😀蛋", "*😀*"),
@@ -185,8 +193,8 @@ def test_a_word_in_two_lists_has_both_actions_and_the_name_of_the_alert_list(tmp
     both = matcher(tmp_path, mask="Ｘyz\n", alert="x.y.z\n")
     assert len(both) == 1
     (hit,) = find_hits(both, "xYz")
-    assert (hit.word.is_masked, hit.word.is_alert, hit.word.is_blocked) == (True, True, False)
-    assert both.find_alert("xYz") == "alert"
+    assert (hit.kind.is_masked, hit.kind.is_alert, hit.kind.is_blocked) == (True, True, False)
+    assert both.find_alerts("xYz") == ["alert"]
     assert masked_text(both, "xyz") == "xyz"
 
 
@@ -194,7 +202,7 @@ def test_no_lists_find_nothing() -> None:
     none = Matcher(Normaliser.shared(), {})
     assert len(none) == 0
     assert none.check("anything") is None
-    assert none.find_alert("anything") is None
+    assert none.find_alerts("anything") == []
 
 
 def test_line_ends_and_a_byte_order_mark_are_ignored(tmp_path: Path) -> None:
@@ -241,16 +249,197 @@ TEXTS = st.lists(
 def test_masking_changes_only_what_was_found_and_hides_no_alert(words: Matcher, text: str) -> None:
     hits = find_hits(words, text)
     masked = masked_text(words, text)
-    assert len(masked) == len(text)
-    within = {n for hit in hits if hit.word.is_masked for n in range(hit.start, hit.end)}
-    for n, (old, new) in enumerate(zip(text, masked, strict=True)):
-        assert new == old or (new == "*" and n in within)
-    alerts = {hit for hit in hits if hit.word.is_alert}
-    assert alerts <= set(find_hits(words, masked))
-    for hit in hits:
-        touched = any(a.start < hit.end and hit.start < a.end for a in alerts)
-        if hit.word.is_only_masked and not touched:
-            assert Normaliser.shared().normalise(masked[hit.start : hit.end]) == ""
+    within = {n for hit in hits if hit.kind.is_masked for n in range(hit.start, hit.end)}
+    position = 0
+    for start, end in clusters(text):
+        if masked.startswith("*", position) and text[start:end] != "*":
+            assert not within.isdisjoint(range(start, end))
+            position += 1
+        else:
+            assert masked.startswith(text[start:end], position)
+            position += end - start
+    assert position == len(masked)
+    assert words.find_alerts(masked) == words.find_alerts(text)
+    if not any(hit.kind.is_alert for hit in hits):
+        assert not any(hit.kind.is_masked for hit in find_hits(words, masked))
+
+
+def clusters(text: str) -> list[tuple[int, int]]:
+    """Return the ranges of all clusters of a text."""
+    long = list(long_clusters(text))
+    inner = {n for start, end in long for n in range(start, end)}
+    return sorted(long + [(n, n + 1) for n in range(len(text)) if n not in inner])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("plain 文字 é", []),
+        ("e\u0301a\u0308\u0301", ["e\u0301", "a\u0308\u0301"]),
+        ("👍🏽👍", ["👍🏽"]),
+        ("👨\u200d👩\u200d👧👦", ["👨\u200d👩\u200d👧"]),
+        ("a\u200db", ["a\u200d"]),
+        ("🇨🇳🇩🇪🇫", ["🇨🇳", "🇩🇪"]),
+        ("1\ufe0f\u20e3", ["1\ufe0f\u20e3"]),
+        ("🏴\U000e0067\U000e0062", ["🏴\U000e0067\U000e0062"]),
+        ("\u1112\u1161\u11ab\u1100\u1173", ["\u1112\u1161\u11ab", "\u1100\u1173"]),
+        ("한\u11a8글\u1161", ["한\u11a8"]),
+        ("하\u1161\u11a8한\u1161", ["하\u1161\u11a8"]),
+        ("\u200b\u0301\u00ad\u0301\u200d\u0301", ["\u0301\u200d\u0301"]),
+        ("น\u0e33", ["น\u0e33"]),
+        ("\n\u0301a", []),
+        ("\u0301", []),
+    ],
+)
+def test_grapheme_clusters(text: str, expected: list[str]) -> None:
+    assert [text[start:end] for start, end in long_clusters(text)] == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "text", "masked"),
+    [
+        ("👍", "好👍🏽!", "好*!"),
+        ("👩", "👨\u200d👩\u200d👧", "*"),
+        ("ни", "е\u0301ни\u0306", "е\u0301ни\u0306"),
+        ("ни", "ни\u0306", "**"),
+        ("東", "東\ufe00京", "*京"),
+        ("\u1112\u1161", "\u1112\u1161\u11ab글", "*글"),
+    ],
+)
+def test_whole_grapheme_clusters_are_masked(tmp_path: Path, word: str, text: str, masked: str) -> None:
+    assert masked_text(matcher(tmp_path, mask=word), text) == masked
+
+
+def test_a_cluster_with_a_part_of_an_alert_word_is_kept(tmp_path: Path) -> None:
+    few = matcher(tmp_path, mask="👩\n混\n", alert="👨\n")
+    text = "混👨\u200d👩"
+    assert masked_text(few, text) == "*👨\u200d👩"
+    assert few.find_alerts(masked_text(few, text)) == ["alert"]
+
+
+# --- alerts ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "suicide2",
+        "suicides",
+        "Suicided",
+        "suicide123",
+        "suicides2 are",
+        "2 suicides 2",
+        "kill myself2",
+        "su-i-cide2",
+        "suicide's",
+    ],
+)
+def test_simple_inflections_of_alert_words_are_found(tmp_path: Path, text: str) -> None:
+    few = matcher(tmp_path, alert="suicide\nkill myself\n", block="kill myself\n", mask="cide2\nother\n")
+    assert few.find_alerts(text) == ["alert"]
+    verdict = few.check(text)
+    assert verdict is None or not verdict.is_blocked
+    assert few.find_alerts(text if verdict is None else verdict.text) == ["alert"]
+
+
+@pytest.mark.parametrize(
+    "text", ["suicidesque", "suicide2b", "suicideology", "genocide2", "suicide123456789"]
+)
+def test_other_longer_words_are_not_inflections(tmp_path: Path, text: str) -> None:
+    assert matcher(tmp_path, alert="suicide\ncide\n").find_alerts(text) == []
+
+
+def test_masked_and_blocked_words_have_no_inflections(tmp_path: Path) -> None:
+    few = matcher(tmp_path, mask="ass\n", block="pot\n")
+    assert few.check("asses pots ass2 pot2") is None
+
+
+def test_all_lists_of_a_message_are_found(tmp_path: Path) -> None:
+    paths = []
+    for name, text in {"mild": "难过\n死\n", "severe": "自杀\n死\n"}.items():
+        paths.append(str(tmp_path / name))
+        Path(paths[-1]).write_text(text, "utf-8")
+    both = Matcher(Normaliser.shared(), {WordAction.ALERT: paths})
+    assert both.find_alerts("我很难过") == ["mild"]
+    assert both.find_alerts("我很难过, 想自杀, 难过") == ["mild", "severe"]
+    assert both.find_alerts("死") == ["mild", "severe"]
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "found"),
+    [
+        ("我想自", "杀", True),
+        ("I will kill", "myself", True),
+        ("sui", "cide", True),
+        ("自\n杀", "好", False),  # found before
+        ("自杀", "自", False),
+        ("自杀", "自杀", True),
+        ("好", "自杀", True),
+        ("kill", "yourself and me", False),
+    ],
+)
+def test_a_word_over_two_messages_is_found_once(
+    words: Matcher, tmp_path: Path, before: str, text: str, found: bool
+) -> None:
+    few = matcher(tmp_path, alert="自杀\nkill myself\nsuicide\n")
+    assert few.find_alerts(text, before) == (["alert"] if found else [])
+
+
+def message(seq: int, text: str, sender: str = "1", thread: int = 1, seconds: float = 0) -> Message:
+    time = round(seconds * 1_000_000)
+    return Message(Thread(Kind.SESSION, thread), seq, Person(Role.USER, sender), text, time)
+
+
+def test_the_ends_of_the_last_messages_are_kept_by_sender_and_conversation() -> None:
+    recent = RecentTexts()
+    assert recent.add(message(1, "自")) == ""
+    assert recent.add(message(2, "a", sender="2")) == ""
+    assert recent.add(message(2, "a", thread=2)) == ""
+    assert recent.add(message(3, "杀")) == "自"
+    assert recent.add(message(3, "杀")) == ""  # delivered again
+    assert recent.add(message(4, "x" * 100)) == "自\n杀"
+    assert recent.add(message(5, "")) == "x" * MAX_CHARS
+    assert recent.add(message(6, "late", seconds=601)) == ""
+
+
+def test_the_memory_of_recent_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tornado_chat_plugins.keyword_filter.recent_texts.MAX_SENDERS", 2)
+    recent = RecentTexts()
+    for sender in ("1", "2", "3"):
+        recent.add(message(1, "old", sender))
+    assert [recent.add(message(2, "new", sender)) for sender in ("1", "3")] == ["", "old"]
+
+
+# --- large lists ---
+
+
+@given(TEXTS)
+def test_divided_words_are_found_as_in_one_automaton(words: Matcher, divided: Matcher, text: str) -> None:
+    assert len(divided.words.automata) > 3
+    assert sorted(find_hits(divided, text)) == sorted(find_hits(words, text))
+    assert divided.check(text) == words.check(text)
+    assert divided.find_alerts(text) == words.find_alerts(text)
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory: pytest.TempPathFactory) -> Matcher:
+    """The words in automata of two words each, read two lines at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "MAX_WORDS", 2)
+        patch.setattr(word_lists, "PIECE_LINES", 2)
+        return matcher(tmp_path_factory.mktemp("words"), **WORDS)
+
+
+def test_large_lists_are_read_in_pieces_with_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(word_lists.time, "sleep", pauses.append)
+    count = 2 * matching.MAX_WORDS + 1
+    large = matcher(tmp_path, mask="\n".join(f"{chr(0x4E00 + n % 3000)}{n}" for n in range(count)))
+    assert len(large) == count
+    assert [len(each) for each in large.words.automata] == [matching.MAX_WORDS, matching.MAX_WORDS, 1]
+    assert len(pauses) == count // word_lists.PIECE_LINES + 1 + 3
+    assert sorted(found(large, "x一0 丁1")) == ["一0", "丁1"]
 
 
 @given(st.text())
@@ -265,6 +454,9 @@ def test_every_normalised_character_has_its_origin(text: str) -> None:
 
 
 # --- fillers and lookalikes ---
+
+EXTENDING_FILLERS = ("🏿", "\ufe0f", "\U000e0101", "\u0301\u0302", "\u20dd")
+"""Fillers that belong to the character before them, and are masked with it."""
 
 
 @pytest.mark.parametrize(
@@ -300,8 +492,9 @@ def test_fillers_hide_no_word(tmp_path: Path, filler: str) -> None:
     verdict = few.check(f"去赌{filler}博吧")
     assert verdict is not None
     assert verdict.is_blocked
-    assert masked_text(few, f"混{filler}蛋") == f"*{filler}*"
-    assert few.find_alert(f"我想自{filler}杀") == "alert"
+    shown = "" if filler in EXTENDING_FILLERS else filler
+    assert masked_text(few, f"混{filler}蛋") == f"*{shown}*"
+    assert few.find_alerts(f"我想自{filler}杀") == ["alert"]
 
 
 @pytest.mark.parametrize(
@@ -385,8 +578,8 @@ def test_emoji_in_lists_are_characters(tmp_path: Path) -> None:
 
 def test_words_of_repetitions_are_left_out_and_masked_all_the_same(tmp_path: Path) -> None:
     nested = matcher(tmp_path, mask="\n".join("哈" * n for n in range(1, 51)) + "\n东西\n东西南\n")
-    automaton, _ = next(nested.words.views("哈"))
-    assert [word.text for word in automaton.words] == ["哈", "东西", "东西南"]
+    [automaton] = nested.words.automata
+    assert (len(nested), len(automaton)) == (52, 3)  # 哈, 东西, 东西南
     assert masked_text(nested, "哈" * 20_000 + "东西南北") == "*" * 20_003 + "北"
 
 
@@ -434,6 +627,45 @@ def test_options_are_read_and_checked(settings: config.Config) -> None:
         load_plugins(enabled(settings, escalate_after="0"))
 
 
+@pytest.mark.parametrize(
+    ("lines", "warning"),
+    [
+        ("自杀 # 高危", "line 1 of {path}: a comment after a word"),
+        ("ok\nsuicide, kill myself", "line 2 of {path}: a line with commas"),
+        ("自杀、轻生\nok\n自杀，轻生", "lines 1, 3 of {path}: a line with commas"),
+        ("\n".join(["a b;c"] * 7), "lines 1, 2, 3, 4, 5 and 2 more of {path}: a line with commas"),
+    ],
+)
+def test_lines_that_never_match_are_reported(tmp_path: Path, lines: str, warning: str) -> None:
+    path = tmp_path / "list"
+    path.write_text(f"{lines}\n", "utf-8")
+    settings = KeywordFilter.Settings(alert=(str(path),))
+    [found_warning] = KeywordFilter(settings).find_warnings(None)
+    assert found_warning.startswith(warning.format(path=path))
+    assert "自杀" not in found_warning
+
+
+@pytest.mark.parametrize("lines", ["#no, comment\nC#\nkill myself\n#1", "it's, ", "a.b-c"])
+def test_usual_lines_are_not_reported(tmp_path: Path, lines: str) -> None:
+    path = tmp_path / "list"
+    path.write_text(f"{lines}\nok\n", "utf-8")
+    assert KeywordFilter(KeywordFilter.Settings(alert=(str(path),))).find_warnings(None) == []
+
+
+@pytest.mark.parametrize(
+    ("severity", "wrong"),
+    [
+        ("{path}", "has no severity; write FILE=severe"),
+        ("{path}=high", "has no severity; write FILE=severe"),
+        ("{path}x=severe", 'is no file of the option alert; did you mean "{path}"'),
+    ],
+)
+def test_mistakes_in_severities_are_explained(lists: dict[str, Path], severity: str, wrong: str) -> None:
+    path = str(lists["alert"])
+    with pytest.raises(ValueError, match=f"^severity: .*{re.escape(wrong.format(path=path))}"):
+        KeywordFilter.check(KeywordFilter.Settings(alert=(path,), severity=(severity.format(path=path),)))
+
+
 # --- over sockets ---
 
 
@@ -478,6 +710,15 @@ async def alerts(harness: Harness) -> list[KeywordFilterAlert]:
     return list(await read(harness, lambda database: list(KeywordFilterAlert.select().execute(database))))
 
 
+async def records(harness: Harness, count: int = 1) -> list[KeywordFilterRecord]:
+    """Return the records in order, when there are ``count``."""
+    table = KeywordFilterRecord
+    while True:
+        rows = await read(harness, lambda database: list(table.select().order_by(table.id).execute(database)))
+        if len(rows) >= count:
+            return list(rows)
+
+
 async def told(harness: Harness, count: int) -> list[str]:
     """Return the notified people in order, after ``count`` are stored, which is shortly after they got it."""
     table = KeywordFilterNotified
@@ -494,7 +735,10 @@ def plugin(server: Server) -> KeywordFilter:
 
 
 @pytest.mark.gen_test
-async def test_a_blocked_message_is_refused_and_not_delivered(harness: Harness) -> None:
+async def test_a_blocked_message_is_refused_and_not_delivered(
+    harness: Harness, expected_logs: list[str]
+) -> None:
+    expected_logs.append("there is no supervisor or administrator")
     session, visitor, counsellor = await pair(harness)
     await visitor.send_json({"msg": "来 赌-博 fuck 自杀"})  # block takes precedence over the other actions
     frame = await visitor.recv_json()
@@ -505,7 +749,9 @@ async def test_a_blocked_message_is_refused_and_not_delivered(harness: Harness) 
     stored = await history(harness, session)
     assert "fine" in stored
     assert "赌" not in stored
-    assert await alerts(harness) == []
+    await until(harness, lambda alert: alert.seq < 0)  # the message has no number
+    [record] = await records(harness)
+    assert (record.seq, record.list, record.sender) == (-1, "alert-words.txt", "user:1")
 
 
 @pytest.mark.gen_test
@@ -585,6 +831,165 @@ async def test_an_alert_escalates_to_supervisors_then_administrators_then_the_lo
     assert alert.acknowledged is None
     assert await told(harness, 4) == ["supervisor:3", "supervisor:4", "admin:8", "admin:9"]
     await until(harness, lambda alert: "is still unread" in caplog.text)
+
+
+@pytest.fixture
+def severe(tmp_path: Path, lists: dict[str, Path], options: dict[str, str]) -> Path:
+    """A severe alert list beside the other one."""
+    path = tmp_path / "severe-words.txt"
+    path.write_text("吞药\n", "utf-8")
+    options |= {"alert": f"{lists['alert']}, {path}", "severity": f"{path} = severe"}
+    return path
+
+
+@pytest.mark.gen_test
+async def test_every_alert_is_recorded_and_only_those_of_one_list_and_sender_are_merged(
+    severe: Path, harness: Harness
+) -> None:
+    session, visitor, counsellor = await pair(harness)
+    supervisor = await listen(harness, "supervisor", 3)
+    await harness.record(session)
+    await supervisor.recv_json()
+    calls = []
+    for client, text, calls_more in [
+        (visitor, "自杀", True),
+        (visitor, "还是自杀", False),  # the same list and sender
+        (counsellor, "你想自杀吗", True),
+        (visitor, "我想吞药", True),
+        (visitor, "自杀, 吞药", True),  # each message with a severe word
+        (visitor, "吞", False),
+        (visitor, "药", True),
+    ]:
+        await client.send_json({"msg": text})
+        other = counsellor if client is visitor else visitor
+        assert await said(other) == text
+        if calls_more:
+            calls.append((await supervisor.recv_json())["msg"])
+    text = f"会话 {session} 触发了关键词提醒, 请尽快查看"
+    assert calls == [text] * 2 + [f"紧急: {text}"] * 3
+    mild, bad = "alert-words.txt", "severe-words.txt"
+    found_records = [(row.alert, row.seq, row.list, row.sender) for row in await records(harness, 7)]
+    assert found_records == [
+        (1, 1, mild, "user:1"),
+        (1, 2, mild, "user:1"),
+        (2, 3, mild, "consultant:2"),
+        (3, 4, bad, "user:1"),
+        (1, 5, mild, "user:1"),
+        (4, 5, bad, "user:1"),
+        (5, 7, bad, "user:1"),
+    ]
+    assert [row.list for row in await alerts(harness)] == [mild, mild, bad, bad, bad]
+    keeper = AlertKeeper()
+    person = Person(Role.USER, "1")
+    exported = await read(harness, lambda database: keeper.of_person(database, person))
+    assert len(exported["keyword_filter_record"]) == 6
+    erased = await harness.server._store.write(lambda tx: keeper.erase_person(tx, person))
+    assert erased["keyword_filter_record"] == 6
+    exported = await read(harness, lambda database: keeper.of_person(database, person))
+    assert exported["keyword_filter_record"] == []
+    thread = Thread(Kind.SESSION, session)
+    removed = await harness.server._store.write(lambda tx: keeper.conversations_removed(tx, [thread]))
+    assert (removed["keyword_filter_record"], removed["keyword_filter_alert"]) == (7, 5)
+
+
+@pytest.mark.gen_test
+async def test_an_alert_word_in_a_refused_message_raises_an_alert_without_the_text(harness: Harness) -> None:
+    session, visitor, _ = await pair(harness)
+    admin = await listen(harness, "admin", 9)
+    for number in (1, 2):
+        await visitor.send_json({"msg": "赌博 自杀"})
+        assert "不允许" in (await visitor.recv_json())["msg"]
+        if number == 1:
+            frame = await admin.recv_json()
+            assert frame["msg"] == f"会话 {session} 触发了关键词提醒, 请尽快查看"
+    assert [(row.alert, row.seq) for row in await records(harness, 2)] == [(1, -1), (1, -2)]
+    assert "自杀" not in await history(harness, session)
+
+
+@pytest.mark.gen_test
+async def test_people_who_have_gone_are_skipped_and_administrators_hear_at_once(harness: Harness) -> None:
+    """``escalate_after`` is two minutes: no step is waited for."""
+    session, visitor, _ = await pair(harness)
+    for id in (3, 4, 5):
+        away = await listen(harness, "supervisor", id)
+        await away.close()
+    await harness.record(session)
+    admin = await listen(harness, "admin", 8)
+    for name, id, disabled in [("removed", "21", False), ("disabled", "22", True)]:
+        await add_account(harness, name, Role.ADMIN, id, disabled=disabled)
+    await add_account(harness, "gone", Role.SUPERVISOR, "3", disabled=True)  # who has the session's record
+    await harness.server._store.write(lambda tx: staff.remove(tx.database, "removed", tx.now))
+    await until_offline(harness, 3, 4, 5)
+    await visitor.send_json({"msg": "自杀"})
+    assert (await admin.recv_json())["data"]["observeSessionId"] == session
+    assert await told(harness, 1) == ["admin:8"]
+    alert = await until(harness, lambda alert: alert.stage == Stage.OFFLINE)
+    assert alert.due > alert.created
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"escalate_after": "0.05"}])
+async def test_supervisors_who_are_offline_come_after_the_administrators(
+    harness: Harness, expected_logs: list[str]
+) -> None:
+    expected_logs.append("is still unread")
+    _, visitor, _ = await pair(harness)
+    for id in (3, 4):
+        away = await listen(harness, "supervisor", id)
+        await away.close()
+    online = await listen(harness, "supervisor", 5)
+    await listen(harness, "admin", 8)
+    await add_account(harness, "new", Role.SUPERVISOR, "6")  # never signed in
+    await until_offline(harness, 3, 4)
+    await visitor.send_json({"msg": "自杀"})
+    assert (await online.recv_json())["type"] == 2
+    await until(harness, lambda alert: alert.stage == Stage.EXHAUSTED)
+    people = ["supervisor:5", "admin:8", "supervisor:3", "supervisor:4", "supervisor:6"]
+    assert await told(harness, 5) == people
+
+
+@pytest.mark.gen_test
+async def test_of_two_processes_one_takes_the_step_of_an_alert(harness: Harness) -> None:
+    _, visitor, _ = await pair(harness)
+    supervisor = await listen(harness, "supervisor", 3)
+    await visitor.send_json({"msg": "自杀"})
+    await supervisor.recv_json()
+    row = await until(harness, lambda alert: alert.stage == Stage.SUPERVISOR)
+    thread = Thread(Kind(row.kind), row.thread_id)
+    alert = Alert(row.id, thread, row.seq, row.list, Stage(row.stage), row.due)
+
+    def claim(tx: Any) -> bool:
+        return alert_queries.claim(tx, alert, 1_000_000)
+
+    assert [await harness.server._store.write(claim) for _ in range(2)] == [True, False]
+
+
+async def add_account(harness: Harness, name: str, role: Role, id: str, *, disabled: bool = False) -> None:
+    account = StaffAccount(name, None, Person(role, id), 0, disabled)
+    await harness.server._store.write(lambda tx: staff.add(tx.database, account, "hash"))
+
+
+async def until_offline(harness: Harness, *supervisors: int) -> None:
+    context = harness.server._contexts["keyword_filter"]
+    for id in supervisors:
+        while await context.online(Person(Role.SUPERVISOR, str(id))):
+            await harness.api("GET", "/healthz")
+
+
+@pytest.mark.gen_test
+async def test_people_shut_out_by_a_revocation_have_gone(harness: Harness) -> None:
+    await listen(harness, "supervisor", 3)
+    await listen(harness, "supervisor", 4)
+    gone, there = Person(Role.SUPERVISOR, "3"), Person(Role.SUPERVISOR, "4")
+
+    def revoke(tx: Any) -> None:
+        for person, all_tokens in ((gone, True), (there, False)):
+            revocations.add(tx.database, person, tx.now, tx.now + 10**9, all_tokens, "test")
+
+    await harness.server._store.write(revoke)
+    context = harness.server._contexts["keyword_filter"]
+    assert await context.people(Role.SUPERVISOR) == [there]
+    assert await context.reachable([gone, there]) == [there]
 
 
 async def until(harness: Harness, done: Callable[[KeywordFilterAlert], bool]) -> KeywordFilterAlert:
@@ -761,3 +1166,30 @@ async def test_reload_reads_the_lists_again(harness: Harness, lists: dict[str, P
         await harness.server.reload(harness.config)
     await visitor.send_json({"msg": "fuck newword"})
     assert await said(counsellor) == "fuck *******"
+
+
+@pytest.mark.gen_test
+async def test_the_loop_goes_on_while_a_large_list_is_read(harness: Harness, lists: dict[str, Path]) -> None:
+    _, visitor, counsellor = await pair(harness)
+    count = 20_000
+    lists["mask"].write_text("newword\n" + "\n".join(f"字{n}" for n in range(count)), "utf-8")
+    turns = 0
+    reload = asyncio.create_task(harness.server.reload(harness.config))
+    while not reload.done():
+        await asyncio.sleep(0)
+        turns += 1
+    await reload
+    # The list is read twice, by the check and for use, and the loop runs in the pause after each piece.
+    assert turns > 2 * count / word_lists.PIECE_LINES / 2
+    await visitor.send_json({"msg": "newword"})
+    assert await said(counsellor) == "*******"
+
+
+@pytest.mark.gen_test
+async def test_suspicious_lines_are_logged_at_a_reload(
+    harness: Harness, lists: dict[str, Path], expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.append("^lines 1, 2 of .*: a comment after a word")
+    lists["alert"].write_text("自杀 # 高危\n轻生\t#\n", "utf-8")
+    await harness.server.reload(harness.config)
+    assert re.search(expected_logs[0], caplog.messages[-1])

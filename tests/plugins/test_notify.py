@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,7 @@ def test_the_signature() -> None:
 
 def test_an_event_reveals_ids_only() -> None:
     data = {"sessionId": 4, "apointmentId": "a7", "title": WORDS, "noteid": {"a": WORDS}, "longId": "x" * 65}
+    data |= {"said": "secret", "paid": 7, "unlaid": "x", "id": 3, "consultantId": "x" * 65}
     event = json.loads(outbox.body("an id", notification(type=2, data=data)))
     assert event == {
         "id": "an id",
@@ -313,7 +315,9 @@ class Receiver:
         self.requests: asyncio.Queue[Any] = asyncio.Queue()
         self.answers: list[int | None] = []
         self.then: int | None = 204
+        self.at_last = 204  # the answer of those without one, when the receiver opens
         self.headers: dict[str, str] = {}
+        self.hanging: set[str] = set()  # paths without an answer
         self.open = asyncio.Event()
         self.at_once = self.most_at_once = 0
         socket, self.port = bind_unused_port()
@@ -325,10 +329,12 @@ class Receiver:
                 receiver.most_at_once = max(receiver.most_at_once, receiver.at_once)
                 receiver.requests.put_nowait(self.request)
                 status = receiver.answers.pop(0) if receiver.answers else receiver.then
+                if self.request.path in receiver.hanging:
+                    status = None
                 try:
                     if status is None:
                         await receiver.open.wait()
-                        status = 204
+                        status = receiver.at_last
                 finally:
                     receiver.at_once -= 1
                 for name, value in receiver.headers.items():
@@ -646,12 +652,97 @@ async def test_an_attempt_under_way_is_finished_before_the_stop(harness: Harness
 async def test_attempts_are_limited_in_total_and_per_target(harness: Harness, receiver: Receiver) -> None:
     receiver.then = None
     await asyncio.gather(*(notify(harness, id) for id in range(12)))
-    first = [(await receiver.get()).path for _ in range(sending.MAX_CONCURRENT_ATTEMPTS)]
+    first = [(await receiver.get()).path for _ in range(8)]
     assert sorted(first) == ["/a"] * 4 + ["/b"] * 4
     receiver.then = 204
     receiver.open.set()
     await until(harness, lambda rows: len(rows) == 24 and all_in("delivered")(rows))
-    assert receiver.most_at_once == sending.MAX_CONCURRENT_ATTEMPTS == 8
+    assert receiver.most_at_once == 8
+
+
+FIVE_TARGETS = "\n".join(f"{{url}}/{name}" for name in "abcde")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"webhooks": FIVE_TARGETS}])
+async def test_further_attempts_share_few_places(harness: Harness, receiver: Receiver) -> None:
+    receiver.then = None
+    await asyncio.gather(*(notify(harness, id) for id in range(6)))
+    await until(harness, lambda rows: len(rows) == 30)
+    first = Counter([(await receiver.get()).path for _ in range(5 + sending.MAX_EXTRA_ATTEMPTS)])
+    assert min(first.values()) >= 1
+    assert max(first.values()) <= 4
+    receiver.open.set()
+    await until(harness, all_in("delivered"))
+    assert receiver.most_at_once == 5 + sending.MAX_EXTRA_ATTEMPTS
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "options", [{"webhooks": "{url}/hangs-a\n{url}/hangs-b\n{url}/pager", "webhook_timeout": "3600"}]
+)
+async def test_webhooks_that_never_answer_do_not_delay_another_one(
+    harness: Harness, receiver: Receiver
+) -> None:
+    """The worst case: all others hang, with a backlog, and their time-out is an hour."""
+    receiver.hanging = {"/hangs-a", "/hangs-b"}
+    await asyncio.gather(*(notify(harness, id) for id in range(20)))
+    seen = Counter[str]()
+    while seen["/pager"] < 20:
+        seen[(await receiver.get()).path] += 1
+    assert seen["/hangs-a"] <= worker.MAX_ATTEMPTS_PER_TARGET
+    assert seen["/hangs-b"] <= worker.MAX_ATTEMPTS_PER_TARGET
+    await notify(harness, 99)
+    while (request := await receiver.get()).path != "/pager":
+        pass
+    assert json.loads(request.body)["notification"]["person"] == "99"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"retry_after": "0.001"}])
+async def test_an_ailing_target_has_one_place_and_gets_new_deliveries_first(
+    harness: Harness, receiver: Receiver
+) -> None:
+    receiver.then = 500
+    await asyncio.gather(*(notify(harness, id) for id in range(9)))
+    await until(harness, lambda rows: len(rows) == 9 and all(row.attempts for row in rows))
+    receiver.then = None
+    while receiver.at_once != 1:  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0)
+    while not receiver.requests.empty():
+        receiver.requests.get_nowait()
+    new = await notify(harness, 99)  # all others of the target are due, and one attempt waits for an answer
+    await until(harness, lambda rows: len(rows) == 10)
+    assert receiver.at_once == 1
+    receiver.then = receiver.at_last = 500
+    receiver.open.set()
+    assert json.loads((await receiver.get()).body)["notification"]["id"] == new
+    receiver.then = 204
+    await until(harness, all_in("delivered"))
+
+
+def test_each_recipient_of_an_apprise_address_is_a_target(tmp_path: Path) -> None:
+    lines = [
+        "mailtos://user:hidden@example.com?to=a@example.org,b@example.org",
+        "dingtalk://abcdef12345/13800000000/13900000000",
+        "tgram://123456789:abcdefg_hijklmnop/123/456",
+        "json://host.example/",
+    ]
+    file = private(tmp_path / "team.urls", "\n".join(lines))
+    found = list(read_settings(NotifySettings(apprise=(str(file),))).targets.values())
+    wanted = [each for each in found if each.is_wanted(notification(), False)]
+    assert [each.shown for each in wanted] == [
+        f"{file} line 1 (mailtos), recipient 1",
+        f"{file} line 1 (mailtos), recipient 2",
+        f"{file} line 2 (dingtalk)",
+        f"{file} line 3 (tgram), recipient 1",
+        f"{file} line 3 (tgram), recipient 2",
+        f"{file} line 4 (json)",
+    ]
+    assert ["a%40example.org" in wanted[0].address, "b%40example.org" in wanted[0].address] == [True, False]
+    # Deliveries that were stored for the whole lines are still sent.
+    assert [each.address for each in found if each not in wanted] == [lines[0], lines[2]]
+    assert "hidden" not in repr(found)
 
 
 @pytest.mark.gen_test

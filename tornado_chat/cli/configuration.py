@@ -10,6 +10,7 @@ import click
 from tornado_chat.aio import descriptors
 from tornado_chat.cli.database import check_mysql_server
 from tornado_chat.cli.options import ConfigArguments, Misconfigured, parse_duration_option, with_config
+from tornado_chat.cli.plugins import plugin_warnings
 from tornado_chat.cli.recording import record_if_possible
 from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.types import Person, Role
@@ -76,7 +77,7 @@ def check_config(config_arguments: ConfigArguments) -> None:
     if problems:
         raise Misconfigured(problems)
     config = config_arguments.load()
-    warnings = [*config.warnings, *check_mysql_server(config)]
+    warnings = [*config.warnings, *check_mysql_server(config), *plugin_warnings(config)]
     click.echo("configuration OK")
     limit = descriptors.highest_limit()
     room = max(0, limit - descriptors.reserved(limit) - OWN_DESCRIPTORS)

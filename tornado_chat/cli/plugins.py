@@ -3,7 +3,7 @@
 import copy
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from tornado_chat.cli.options import (
 if TYPE_CHECKING:
     import peewee
 
+    from tornado_chat.plugins.context import CommandContext
     from tornado_chat.plugins.discovery import LoadedPlugin
 
 
@@ -182,6 +183,32 @@ def _with_common_options(
 
     command.callback = with_context
     return command
+
+
+def plugin_warnings(config: configuration.Config) -> list[str]:
+    """Return the warnings of the enabled plugins for ``check-config``, with the names of their sections."""
+    from tornado_chat.storage import schema
+
+    loaded = load_plugins(config)
+    try:
+        if missing_database_text(config):
+            return _warnings(loaded, lambda each: None)
+        with database_session(config) as (database, _):
+            if all(applied for _, applied in schema.migration_status(database)):
+                return _warnings(loaded, lambda each: _context(each, config, database))
+    except click.ClickException:  # the database cannot be read: other commands say why
+        pass
+    return _warnings(loaded, lambda each: None)
+
+
+def _warnings(
+    loaded: "Sequence[LoadedPlugin]", make_context: "Callable[[LoadedPlugin], CommandContext | None]"
+) -> list[str]:
+    return [
+        f"[plugin:{each.name}] {warning}"
+        for each in loaded
+        for warning in each.plugin.find_warnings(make_context(each))
+    ]
 
 
 def _context(loaded: "LoadedPlugin", config: configuration.Config, database: "peewee.Database") -> Any:

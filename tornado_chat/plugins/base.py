@@ -1,9 +1,13 @@
 """The base classes of plugins and of their settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tornado_chat.config.sections import PositiveSeconds, option
+
+if TYPE_CHECKING:
+    from tornado_chat.plugins.context import CommandContext
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,15 @@ class Plugin:
     def check(cls, settings: Any) -> None:
         """Check the settings for mistakes that types cannot show: missing files, values that do not fit.
 
-        Called by ``check-config`` and before every start and reload.
+        Called by ``check-config`` and before every start and reload; in a running server in a thread.
 
         :raises ValueError: a setting is wrong. The text begins with the option's name and a colon, and says
             what is wrong and what would be right.
         """
+
+    def find_warnings(self, context: "CommandContext | None") -> Sequence[str]:
+        """Return sentences about settings that are valid but probably mistakes, for ``check-config``.
+
+        :arg context: None if there is no database yet, or if it cannot be read.
+        """
+        return ()

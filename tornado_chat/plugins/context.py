@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.types import Conversation, Identity, Notification, Person, Role, Room, Thread
 
 if TYPE_CHECKING:
@@ -59,7 +60,16 @@ class Context(ABC):
     async def people(self, role: Role) -> Sequence[Person]:
         """Return the people of a role who can be notified, those who are online first.
 
-        A person can be notified after having had a ``/notify`` socket or a notification.
+        A person can be notified who has an account of this server, or has had a ``/notify`` socket or a
+        notification. People who have gone are left out, see ``reachable``.
+        """
+
+    @abstractmethod
+    async def reachable(self, people: Sequence[Person]) -> Sequence[Person]:
+        """Return those of ``people`` who have not gone, in the same order.
+
+        A person has gone whose account is disabled or removed, or who is shut out by a revocation of all
+        tokens. Of people with accounts elsewhere the server knows nothing else.
         """
 
     @abstractmethod
@@ -134,3 +144,9 @@ class CommandContext:
     timezone: str
     state_dir: Path
     operator: str = ""
+
+    def people(self, role: Role) -> Sequence[Person]:
+        """Return the people of a role who can be notified, as ``Context.people``, in any order."""
+        from tornado_chat.storage import notifications
+
+        return notifications.people(self.database, role, now_microseconds())

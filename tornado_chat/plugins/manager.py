@@ -113,10 +113,11 @@ class PluginManager:
             if runner not in self._not_started:
                 await self._call_and_log(runner, call, {}, STOP_TIMEOUT_SECONDS)
 
-    def read_settings(self, config: Config) -> dict[str, Any]:
+    async def read_settings(self, config: Config) -> dict[str, Any]:
         """Return the settings of all plugins in ``config``, by name, for ``reload``.
 
-        A plugin that fails to check its settings has none.
+        A plugin that fails to check its settings has none. The checks run in a thread, as they may read large
+        files.
 
         :raises ConfigError: the settings have mistakes.
         """
@@ -124,7 +125,9 @@ class PluginManager:
         settings = {}
         for each in self.loaded:
             try:
-                settings[each.name] = read_settings(config, each.name, type(each.plugin), problems)
+                settings[each.name] = await asyncio.to_thread(
+                    read_settings, config, each.name, type(each.plugin), problems
+                )
             except Exception as error:
                 self.record_failure(each.name, "check", error)
         if problems:

@@ -46,9 +46,19 @@ class WriteBehind:
         :arg done: called after the commit.
         :arg failed: called with the error of each failed commit; the server has logged it already.
         """
-        self._write(_Write(work, done, failed))
+        self.add_nowait(work, done=done, failed=failed)
         if len(self._uncommitted) >= MAX_UNCOMMITTED_WRITES:
             await asyncio.wait(self._uncommitted, return_when=asyncio.FIRST_COMPLETED)
+
+    def add_nowait(
+        self,
+        work: "Callable[[Transaction], Any]",
+        *,
+        done: Callable[[], object] = lambda: None,
+        failed: Callable[[Exception], object] = lambda error: None,
+    ) -> None:
+        """As ``add``, without waiting: for a ``def`` hook on the loop, whose calls are limited otherwise."""
+        self._write(_Write(work, done, failed))
 
     async def finish(self) -> None:
         """Wait for the running commits, for ``shutdown``."""

@@ -271,7 +271,7 @@ class Server:
             keys = load_keys(new.auth, new.staff, new.state_dir, authenticator)
         except ValueError as error:
             raise ConfigError([make_key_problem(error)]) from error
-        plugins = await self._plugins.reload(self._plugins.read_settings(config))
+        plugins = await self._plugins.reload(await self._plugins.read_settings(config))
         failed = [*plugins.failed]
         policy = self._prepare_queue_policy(failed)
         before = _Switched(self._config, self._keys, self._dispatcher.policy)

@@ -8,7 +8,7 @@ import peewee as pw
 
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import Kind, Notification, Page, Person, Role, Thread
-from tornado_chat.storage import models
+from tornado_chat.storage import models, staff
 from tornado_chat.storage.raw_sql import execute_statement, fetch_page, fetch_rows
 from tornado_chat.storage.writer import Transaction
 
@@ -94,15 +94,25 @@ def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notificat
     return found if found.read else msgspec.structs.replace(found, read=True, read_at=tx.now)
 
 
-def people(database: pw.Database, role: Role) -> list[Person]:
-    """Return all people of a role who have an inbox, in the order of their inboxes' creation."""
+def people(database: pw.Database, role: Role, now: int) -> list[Person]:
+    """Return all people of a role who have an inbox or an account, without those of ``staff.gone_people``.
+
+    They are in the order of their inboxes' creation; people without an inbox come last.
+    """
     query = (
         models.Inbox.select(models.Inbox.owner)
         .where(models.Inbox.owner.startswith(f"{role.value}:"))
         .order_by(models.Inbox.id)
         .tuples()
     )
-    return [Person.from_key(owner) for (owner,) in query.execute(database)]
+    owners = [Person.from_key(owner) for (owner,) in query.execute(database)]
+    account_holders = [
+        account.person
+        for account in staff.accounts(database)
+        if account.person.role is role and not account.disabled
+    ]
+    gone = staff.gone_people(database, now)
+    return [person for person in dict.fromkeys([*owners, *account_holders]) if person not in gone]
 
 
 def with_owner() -> "pw.ModelSelect[models.Notification]":

@@ -66,6 +66,21 @@ def removed_person(database: pw.Database, name: str) -> Person | None:
     return None
 
 
+def gone_people(database: pw.Database, now: int) -> set[Person]:
+    """Return the people who cannot sign in: their accounts are disabled or removed, or all tokens revoked.
+
+    A person who has another account, neither disabled nor removed, is not among them.
+    """
+    gone: set[Person] = set()
+    present: set[Person] = set()
+    query = _ACCOUNT.select(_ACCOUNT.role, _ACCOUNT.person_id, _ACCOUNT.disabled, _ACCOUNT.removed).tuples()
+    for role, id, disabled, removed in query.execute(database):
+        (gone if disabled or removed is not None else present).add(Person(Role(role), id))
+    revocation = models.Revocation
+    revoked = revocation.select(revocation.person).where(revocation.all_tokens & (revocation.until > now))
+    return (gone - present) | {Person.from_key(key) for (key,) in revoked.tuples().execute(database)}
+
+
 def add(database: pw.Database, account: StaffAccount, password: str) -> None:
     """Store a new account; it replaces a removed account of the same name.
 

@@ -27,7 +27,7 @@ from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.storage import conversations, notifications, rooms
+from tornado_chat.storage import conversations, notifications, rooms, staff
 from tornado_chat.storage.writer import Transaction
 
 T = TypeVar("T")
@@ -78,9 +78,13 @@ class PluginContext(Context):
         return await self._services.presence.online(person)
 
     async def people(self, role: Role) -> Sequence[Person]:
-        found = await self._services.store.read(notifications.people, role)
+        found = await self._services.store.read(notifications.people, role, self.now())
         is_online = {person: await self.online(person) for person in found}
         return sorted(found, key=lambda person: not is_online[person])
+
+    async def reachable(self, people: Sequence[Person]) -> Sequence[Person]:
+        gone = await self._services.store.read(staff.gone_people, self.now())
+        return [person for person in people if person not in gone]
 
     async def room(self, thread: Thread) -> Room | None:
         try:
