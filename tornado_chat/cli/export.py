@@ -10,6 +10,7 @@ import click
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.options import ConfigArguments, with_config
+from tornado_chat.cli.output_files import OutputFiles
 from tornado_chat.cli.person_data import (
     open_person_data,
     person_options,
@@ -52,8 +53,9 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
 
     config = config_arguments.load()
     person = Person(Role(role), id)
-    if output.exists() and not (output.is_dir() and output.suffix != ".zip" and not any(output.iterdir())):
-        raise click.UsageError(f"{output} already exists; use another name")
+    outputs = OutputFiles.beside_server(config)
+    is_archive = output.suffix == ".zip"
+    (outputs.check_new if is_archive else outputs.check_new_folder)(output)
     with open_person_data(config) as (database, keepers), sigterm_as_interrupt():
         require_known(database, keepers, person)
         try:
@@ -87,7 +89,11 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
                 raise click.ClickException(
                     f"nothing was exported: the operation cannot be recorded: {error}"
                 ) from error
-            _publish(unfinished, output)
+            if is_archive:
+                outputs.publish_new(_pack(unfinished), output)
+            else:
+                outputs.check_new_folder(output)
+                unfinished.rename(output)
         except OSError as error:
             raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
         finally:
@@ -101,14 +107,11 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
         click.echo(unknown_tables_text(unknown), err=True)
 
 
-def _publish(folder: Path, output: Path) -> None:
-    """Rename the complete folder to ``output``, or pack it into that file."""
-    if output.suffix != ".zip":
-        folder.rename(output)
-        return
+def _pack(folder: Path) -> Path:
+    """Pack the files of a folder into an archive beside it, and return the archive's path."""
     packed = folder.parent / "person.zip"
     descriptor = os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.iterdir()):
             archive.write(path, path.name)
-    packed.rename(output)
+    return packed
