@@ -285,7 +285,7 @@ class NumberSequence(Table):
 
 
 class DataOperation(Table):
-    """An operation on personal data; rows are added and never changed.
+    """An operation on personal data; rows are added and never changed, except the progress of an erasure.
 
     :ivar operator: the user of the machine who ran the command.
     :ivar person: ``Person.key`` of the person whose data it was; NULL if it was not about one person.

@@ -1,4 +1,8 @@
-"""The record of operations on personal data: its rows are added and never changed."""
+"""The record of operations on personal data: its rows are added and never changed.
+
+The exception is the row with the progress of an erasure: each of its transactions updates the row, and the
+end of the erasure removes it, so that an erasure that was killed can be resumed with complete counts.
+"""
 
 from collections.abc import Mapping
 
@@ -8,6 +12,8 @@ import peewee as pw
 from tornado_chat.core.types import Operation, Person
 from tornado_chat.storage.models import DataOperation
 from tornado_chat.storage.writer import Transaction
+
+ERASE, DONE, PROGRESS = "erase", "done", "progress"
 
 
 def add(
@@ -51,9 +57,41 @@ def erasures(database: pw.Database) -> set[tuple[int, Person]]:
     """Return the time (microseconds since 1970) and person of every erasure that was begun."""
     table = DataOperation
     query = table.select(table.time, table.person).where(
-        (table.action == "erase") & table.person.is_null(False)
+        (table.action == ERASE) & table.person.is_null(False)
     )
     return {(time, Person.from_key(key)) for time, key in query.tuples().execute(database)}
+
+
+def unfinished_erasure(database: pw.Database, person: Person) -> Operation | None:
+    """Return the newest record that an erasure of the person was begun, if it has not been completed."""
+    rows = [each for each in for_person(database, person) if each.action == ERASE and each.state != PROGRESS]
+    if not rows or rows[-1].state == DONE:
+        return None
+    return next((each for each in reversed(rows) if each.state == "begun"), rows[-1])
+
+
+def progress(database: pw.Database, person: Person) -> dict[str, int]:
+    """Return the counts that the transactions of an unfinished erasure have stored."""
+    counts = DataOperation.select(DataOperation.counts).where(_is_progress(person)).scalar(database)
+    return {} if counts is None else msgspec.json.decode(counts, type=dict[str, int])
+
+
+def set_progress(tx: Transaction, operator: str, person: Person, counts: Mapping[str, int]) -> None:
+    """Store the counts of an erasure up to and including this transaction."""
+    text = msgspec.json.encode(dict(counts)).decode()
+    changed = DataOperation.update(counts=text).where(_is_progress(person)).execute(tx.database)
+    if not changed and not DataOperation.select().where(_is_progress(person)).exists(tx.database):
+        add(tx, operator, ERASE, PROGRESS, person, counts)
+
+
+def remove_progress(tx: Transaction, person: Person) -> None:
+    """Remove the stored progress: the erasure is complete."""
+    DataOperation.delete().where(_is_progress(person)).execute(tx.database)
+
+
+def _is_progress(person: Person) -> pw.Expression:
+    table = DataOperation
+    return (table.action == ERASE) & (table.state == PROGRESS) & (table.person == person.key)
 
 
 def _operation(row: Mapping[str, object]) -> Operation:
