@@ -298,7 +298,7 @@ def _find_erased_since(before: Path, restored: Path) -> list["Person"]:
 def _quoted(path: Path) -> str:
     from urllib.parse import quote
 
-    return quote(str(path.absolute()))
+    return quote(os.fsencode(path.absolute()))
 
 
 def _print_backup(config: configuration.Config, path: Path, info: "DatabaseInfo") -> None:

@@ -201,9 +201,8 @@ def _merge_wal(path: Path) -> None:
 @contextlib.contextmanager
 def _connect(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     try:
-        database = sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, isolation_level=None, timeout=5
-        )
+        uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
+        database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)
     except sqlite3.OperationalError as error:
         raise CorruptDatabase(f"{path} cannot be opened: {error}") from error
     with contextlib.closing(database):
