@@ -138,3 +138,46 @@ def test_erase_names_the_copies_of_the_database(run: Run, file: Path, home: Path
     with contextlib.closing(sqlite3.connect(file)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert files_with_the_secret(file) == []
+
+
+def test_whole_conversations_of_a_killed_erasure_are_counted_once(
+    run: Run, file: Path, home: Path, server: sqlite3.Connection
+) -> None:
+    run("erase", "--user", "1", "--dry-run", "--whole-conversations", "--report", str(home / "plan.json"))
+    erase_and_die("Erasure._erase_rest", "--whole-conversations")
+    result = run(
+        "erase", "--user", "1", "--yes", "--whole-conversations", "--report", str(home / "report.json")
+    )
+    assert result.exit_code == 0, result.stderr
+    plan, report = (json.loads((home / f"{name}.json").read_text()) for name in ("plan", "report"))
+    assert report["done"] == plan["done"]
+    assert files_with_the_secret(file) == []
+
+
+def test_a_killed_erasure_leaves_the_audit_whole(run: Run, file: Path, server: sqlite3.Connection) -> None:
+    """The stored progress is no command of an operator, and not in the audit."""
+    (file.parent / "audit.key").write_text("ab" * 32)
+    audit = ("--set", "plugins.enabled=audit")
+    erase_and_die("erase._remove_fragments", *audit)
+    result = run("audit", "verify", *audit)
+    assert result.exit_code == 0, result.stderr
+    assert run("erase", "--user", "1", "--yes", *audit).exit_code == 0
+    result = run("audit", "verify", *audit)
+    assert result.exit_code == 0, result.stderr
+
+
+def test_the_copy_of_a_killed_restore_is_named_and_removed(run: Run, file: Path, home: Path) -> None:
+    assert run("backup", str(home / "b")).exit_code == 0
+    code = (
+        "import os, sys; from tornado_chat.cli import main; from tornado_chat.storage import sqlite_files\n"
+        "sqlite_files.replace_database = lambda *arguments: os.kill(os.getpid(), 9)\n"
+        "main(sys.argv[1:])"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, "restore", str(home / "b"), "--yes"])
+    assert killed.returncode == -9
+    (left,) = (path for path in file.parent.iterdir() if path.is_dir())
+    result = run("erase", "--user", "1", "--yes")
+    assert f"these copies of the database still contain all data: {left}; " in result.stdout
+    assert SECRET.encode() in (left / file.name).read_bytes()
+    assert run("restore", "--discard", "--yes").exit_code == 0
+    assert not left.exists()
