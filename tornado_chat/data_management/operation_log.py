@@ -47,8 +47,6 @@ class OperationRecorder:
 
         def work(tx: Transaction) -> Operation:
             added = operations.add(tx, self.operator, self._action, state, self._person, counts)
-            if state == operations.DONE and self._person is not None:
-                operations.remove_progress(tx, self._person)
             self._keepers.record(tx, added)
             return added
 

@@ -26,6 +26,8 @@ def add(
 ) -> Operation:
     """Record that ``operator`` has ``begun``, ``done`` or ``stopped`` (``state``) an operation ``action``.
 
+    An erasure that is ``done`` has no progress any more.
+
     :arg counts: rows by table.
     """
     counts_json = None if counts is None else msgspec.json.encode(dict(counts)).decode()
@@ -37,6 +39,8 @@ def add(
         person=person.key if person else None,
         counts=counts_json,
     ).execute(tx.database)
+    if person is not None and (action, state) == (ERASE, DONE):
+        DataOperation.delete().where(_is_progress(person)).execute(tx.database)
     found = DataOperation.select().where(DataOperation.id == id).dicts().execute(tx.database)
     return _operation(next(iter(found)))
 
@@ -82,11 +86,6 @@ def set_progress(tx: Transaction, operator: str, person: Person, counts: Mapping
     changed = DataOperation.update(counts=text).where(_is_progress(person)).execute(tx.database)
     if not changed and not DataOperation.select().where(_is_progress(person)).exists(tx.database):
         add(tx, operator, ERASE, PROGRESS, person, counts)
-
-
-def remove_progress(tx: Transaction, person: Person) -> None:
-    """Remove the stored progress: the erasure is complete."""
-    DataOperation.delete().where(_is_progress(person)).execute(tx.database)
 
 
 def _is_progress(person: Person) -> pw.Expression:
