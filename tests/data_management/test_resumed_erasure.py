@@ -158,18 +158,6 @@ def test_whole_conversations_of_a_killed_erasure_are_counted_once(
     assert files_with_the_secret(file) == []
 
 
-def test_a_killed_erasure_leaves_the_audit_whole(run: Run, file: Path, server: sqlite3.Connection) -> None:
-    """The stored progress is no command of an operator, and not in the audit."""
-    (file.parent / "audit.key").write_text("ab" * 32)
-    audit = ("--set", "plugins.enabled=audit")
-    erase_and_die("erase._remove_fragments", *audit)
-    result = run("audit", "verify", *audit)
-    assert result.exit_code == 0, result.stderr
-    assert run("erase", "--user", "1", "--yes", *audit).exit_code == 0
-    result = run("audit", "verify", *audit)
-    assert result.exit_code == 0, result.stderr
-
-
 def test_the_copy_of_a_killed_restore_is_named_and_removed(run: Run, file: Path, home: Path) -> None:
     assert run("backup", str(home / "b")).exit_code == 0
     code = (
