@@ -196,7 +196,6 @@ async def test_a_killed_erasure_is_completed_beside_the_server(process: Process)
     )
     assert await killed.wait() == -9
     assert files_with(process, NEEDLE)
-    # The stored progress is no command of an operator, so the audit misses nothing.
     code, said = await command(process, "audit", "verify")
     assert code == 0, said
     code, said = await command(process, "erase", "--user", "1", "--yes")

@@ -138,7 +138,7 @@ def erase(
             person,
             tombstone,
             whole_conversations=whole_conversations,
-            operator=recorder.operator,
+            keeps_progress=True,
         )
         try:
             erasure.end(open_conversations)

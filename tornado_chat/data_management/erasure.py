@@ -42,8 +42,8 @@ class Erasure:
     :arg tombstone: the text that replaces the person's messages.
     :arg whole_conversations: remove the conversations completely, with the messages of the others.
     :arg dry_run: roll each transaction back at its end, so that only the counts remain.
-    :arg operator: store the progress for this user of the machine, and continue with the stored one; None:
-        begin with no counts, and store none.
+    :arg keeps_progress: begin with the counts that are stored for the person, and store them in each
+        transaction.
     :ivar counts: rows that were changed so far, also by the runs that were stopped before.
     :ivar kept: numbers of rows by table that plugins keep nevertheless.
     """
@@ -57,7 +57,7 @@ class Erasure:
         *,
         whole_conversations: bool = False,
         dry_run: bool = False,
-        operator: str | None = None,
+        keeps_progress: bool = False,
     ) -> None:
         self._database = database
         self._keepers = keepers
@@ -65,9 +65,9 @@ class Erasure:
         self._tombstone = tombstone
         self._whole_conversations = whole_conversations
         self._dry_run = dry_run
-        self._operator = operator
+        self._keeps_progress = keeps_progress
         self.counts: ErasureCounts = (
-            Counter() if operator is None else _decode_counts(operations.progress(database, person))
+            _decode_counts(operations.progress(database, person)) if keeps_progress else Counter()
         )
         self.kept: Mapping[str, int] = {}
 
@@ -131,8 +131,8 @@ class Erasure:
         def work_with_progress(tx: Transaction) -> tuple[ErasureCounts, T]:
             counts, result = work(tx)
             total = self.counts + counts
-            if self._operator is not None:
-                operations.set_progress(tx, self._operator, self._person, _encode_counts(total))
+            if self._keeps_progress:
+                operations.set_progress(tx, self._person, _encode_counts(total))
             return total, result
 
         self.counts, result = run_transaction(self._database, work_with_progress, dry_run=self._dry_run)

@@ -285,7 +285,7 @@ class NumberSequence(Table):
 
 
 class DataOperation(Table):
-    """An operation on personal data; rows are added and never changed, except the progress of an erasure.
+    """An operation on personal data; rows are added and never changed.
 
     :ivar operator: the user of the machine who ran the command.
     :ivar person: ``Person.key`` of the person whose data it was; NULL if it was not about one person.
@@ -302,6 +302,16 @@ class DataOperation(Table):
 
     class Meta:
         indexes = ((("person",), False),)
+
+
+class ErasureProgress(Table):
+    """The counts of an erasure that is not completed; its transactions update the row, its end removes it.
+
+    :ivar counts: numbers of rows by table and change, as JSON text.
+    """
+
+    person = pw.CharField(PERSON_KEY_CHARS, primary_key=True)
+    counts = pw.TextField()
 
 
 TABLES = (
@@ -321,4 +331,5 @@ TABLES = (
     Revocation,
     DataOperation,
     NumberSequence,
+    ErasureProgress,
 )

@@ -1,7 +1,7 @@
 """The record of operations on personal data: its rows are added and never changed.
 
-The exception is the row with the progress of an erasure: each of its transactions updates the row, and the
-end of the erasure removes it, so that an erasure that was killed can be resumed with complete counts.
+Beside it, an erasure has a row with its progress: each of its transactions updates the row, and the end of
+the erasure removes it, so that an erasure that was killed can be resumed with complete counts.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ import msgspec
 import peewee as pw
 
 from tornado_chat.core.types import Operation, Person
-from tornado_chat.storage.models import DataOperation
+from tornado_chat.storage.models import DataOperation, ErasureProgress
 from tornado_chat.storage.writer import Transaction
 
-ERASE, DONE, PROGRESS = "erase", "done", "progress"
+ERASE, DONE = "erase", "done"
 
 
 def add(
@@ -40,7 +40,7 @@ def add(
         counts=counts_json,
     ).execute(tx.database)
     if person is not None and (action, state) == (ERASE, DONE):
-        DataOperation.delete().where(_is_progress(person)).execute(tx.database)
+        ErasureProgress.delete().where(ErasureProgress.person == person.key).execute(tx.database)
     found = DataOperation.select().where(DataOperation.id == id).dicts().execute(tx.database)
     return _operation(next(iter(found)))
 
@@ -68,7 +68,7 @@ def erasures(database: pw.Database) -> set[tuple[int, Person]]:
 
 def unfinished_erasure(database: pw.Database, person: Person) -> Operation | None:
     """Return the newest record that an erasure of the person was begun, if it has not been completed."""
-    rows = [each for each in for_person(database, person) if each.action == ERASE and each.state != PROGRESS]
+    rows = [each for each in for_person(database, person) if each.action == ERASE]
     if not rows or rows[-1].state == DONE:
         return None
     return next((each for each in reversed(rows) if each.state == "begun"), rows[-1])
@@ -76,21 +76,15 @@ def unfinished_erasure(database: pw.Database, person: Person) -> Operation | Non
 
 def progress(database: pw.Database, person: Person) -> dict[str, int]:
     """Return the counts that the transactions of an unfinished erasure have stored."""
-    counts = DataOperation.select(DataOperation.counts).where(_is_progress(person)).scalar(database)
+    table = ErasureProgress
+    counts = table.select(table.counts).where(table.person == person.key).scalar(database)
     return {} if counts is None else msgspec.json.decode(counts, type=dict[str, int])
 
 
-def set_progress(tx: Transaction, operator: str, person: Person, counts: Mapping[str, int]) -> None:
+def set_progress(tx: Transaction, person: Person, counts: Mapping[str, int]) -> None:
     """Store the counts of an erasure up to and including this transaction."""
     text = msgspec.json.encode(dict(counts)).decode()
-    changed = DataOperation.update(counts=text).where(_is_progress(person)).execute(tx.database)
-    if not changed and not DataOperation.select().where(_is_progress(person)).exists(tx.database):
-        add(tx, operator, ERASE, PROGRESS, person, counts)
-
-
-def _is_progress(person: Person) -> pw.Expression:
-    table = DataOperation
-    return (table.action == ERASE) & (table.state == PROGRESS) & (table.person == person.key)
+    ErasureProgress.insert(person=person.key, counts=text).on_conflict_replace().execute(tx.database)
 
 
 def _operation(row: Mapping[str, object]) -> Operation:
