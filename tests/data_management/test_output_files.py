@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,6 +208,24 @@ def test_what_a_killed_command_left_is_found_and_removed(run: Run, file: Path, h
     assert [path.name for path in file.parent.iterdir()] == [mine.name, file.name] or not find_copies(file)
     assert run("restore", "--discard", "--yes").stdout == f"there is no replaced database beside {file}\n"
     assert run("restore").exit_code == run("restore", str(home / "b"), "--discard").exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["lin", "lin.zip"])
+def test_what_a_killed_export_left_is_removed(run: Run, file: Path, home: Path, name: str) -> None:
+    code = (
+        "import os, sys; from tornado_chat.cli import main; from tornado_chat.data_management import "
+        "operation_log\n"
+        "operation_log.OperationRecorder.record_state = lambda *arguments: os.kill(os.getpid(), 9)\n"
+        "main(sys.argv[1:])"
+    )
+    words = ("export", "--user", "1", "--output", str(home / name))
+    assert subprocess.run([sys.executable, "-c", code, *words], capture_output=True).returncode == -9
+    (left,) = home.glob(f".{name}.*")
+    assert (left / "person" / "person.json").exists()
+    result = run(*words)
+    assert (result.exit_code, f"removed {left}: " in result.stdout) == (0, True), result.stderr
+    assert list(home.glob(f".{name}.*")) == []
+    assert (home / name).exists()
 
 
 def test_the_names_of_replaced_databases(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Copies of a SQLite database that ``restore`` leaves beside it: replaced databases, unfinished copies.
+"""Copies of a SQLite database that ``restore`` leaves beside it, and temporary folders of all commands.
 
-Both contain the data of people who are erased later, so they are named, and removed after some days.
+Replaced databases and unfinished copies contain the data of people who are erased later, so they are named,
+and removed after some days.
 
 Strategy: a command that copies works in a temporary folder that it has locked. The lock ends with the
 process, also by a kill, so a folder that can be locked has been left behind.
@@ -11,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,9 +75,12 @@ def remove(copy: DatabaseCopy) -> None:
     fsync_path(copy.path.parent)
 
 
-def remove_abandoned(folder: Path, names: re.Pattern[str]) -> list[Path]:
-    """Remove the temporary folders of killed commands in ``folder``, for targets with one of the names."""
-    found = [path for path in _abandoned_folders(folder) if names.fullmatch(_target_of(path))]
+def remove_abandoned(folder: Path, names: re.Pattern[str], contents: Collection[str] = ()) -> list[Path]:
+    """Remove the temporary folders of killed commands in ``folder``, for targets with one of the names.
+
+    :arg contents: names of files and folders that such a folder may have, beside a database.
+    """
+    found = [path for path in _abandoned_folders(folder, contents) if names.fullmatch(_target_of(path))]
     for path in found:
         shutil.rmtree(path)
     return found
@@ -98,12 +102,12 @@ def temporary_folder(target: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _abandoned_folders(parent: Path) -> Iterator[Path]:
-    """Yield the temporary folders that hold a database, and that no command is using."""
+def _abandoned_folders(parent: Path, contents: Collection[str] = ()) -> Iterator[Path]:
+    """Yield the temporary folders that hold a database or ``contents``, and that no command is using."""
     for path in parent.iterdir():
         if TEMPORARY_NAME.fullmatch(path.name) and not path.is_symlink() and path.is_dir():
             target = _target_of(path)
-            own = {target, *(target + end for end in SIDE_FILE_SUFFIXES)}
+            own = {target, *(target + end for end in SIDE_FILE_SUFFIXES), *contents}
             with suppress(OSError):  # removed meanwhile, or of another user
                 if {each.name for each in path.iterdir()} <= own and not _is_locked(path):
                     yield path
