@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -74,6 +76,29 @@ def test_adding_an_account_prompts_for_the_password_twice(operator: Operator) ->
     assert matches(operator, "chen", "correct horse")
     output = operator.run("add", "bob", "--role", "waiter", stdin="correct horse\nanother horse\n", code=1)
     assert "do not match" in output
+
+
+def test_without_a_terminal_the_options_are_named(operator: Operator) -> None:
+    for arguments in (("add", "chen", "--role", "consultant"), ("password", "bob")):
+        if arguments[0] == "password":
+            operator.run("add", "bob", "--role", "waiter", "--generate")
+        command = subprocess.run(
+            [
+                *(sys.executable, "-m", "tornado_chat", "staff", *arguments),
+                *("--set", f"server.state_dir={operator.path.parent}"),
+            ],
+            input="correct horse\ncorrect horse\n",
+            capture_output=True,
+            text=True,
+            start_new_session=True,  # without a controlling terminal
+        )
+        assert command.returncode == 2
+        assert command.stdout == ""
+        usage, hint, _, error = command.stderr.splitlines()
+        assert (usage[:7], hint[:4]) == ("Usage: ", "Try ")
+        assert error == (
+            "Error: there is no terminal to ask for the password on: add --password-stdin or --generate"
+        )
 
 
 def test_a_password_from_standard_input(operator: Operator) -> None:

@@ -233,7 +233,8 @@ def test_a_percent_sign_and_a_bom_are_harmless(ini: Path) -> None:
         (
             "storage",
             "qqq = 1",
-            "qqq: this option is unknown; there are url, password_file, durability, patience, retention_days",
+            "qqq: this option is unknown; there are url, password_file, durability, patience, "
+            "retention_days, keep_replaced",
         ),
     ],
 )

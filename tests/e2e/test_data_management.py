@@ -173,6 +173,38 @@ async def test_a_person_is_erased_under_load_and_no_file_contains_its_messages(
     assert code == 0, said
 
 
+KILLED_ERASURE = """
+import os, sys
+from tornado_chat.cli import main
+sys.modules["tornado_chat.cli.erase"]._remove_fragments = lambda *arguments: os.kill(os.getpid(), 9)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.gen_test
+async def test_a_killed_erasure_is_completed_beside_the_server(process: Process) -> None:
+    await process.start(*LOAD)
+    session = await process.harness.session(user=1, consultant=2)
+    async with ChatClient(process.harness.ws, token("user", 1), session) as visitor:
+        await visitor.send(NEEDLE)
+    ended = await process.harness.api("POST", f"/api/v1/sessions/{session}/end", token("user", 1))
+    assert ended.code == 200
+    arguments = [word for option in (*process.options, *LOAD) for word in ("--set", option)]
+    killed = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", KILLED_ERASURE, "erase", "--user", "1", "--yes", *arguments),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await killed.wait() == -9
+    assert files_with(process, NEEDLE)
+    code, said = await command(process, "audit", "verify")
+    assert code == 0, said
+    code, said = await command(process, "erase", "--user", "1", "--yes")
+    assert (code, "this one completes it" in said) == (0, True), said
+    assert files_with(process, NEEDLE) == []
+    code, said = await command(process, "audit", "verify")
+    assert code == 0, said
+
+
 def files_with(process: Process, text: str) -> list[str]:
     folder = process.directory / "state"
     return [path.name for path in folder.iterdir() if text.encode() in path.read_bytes()]

@@ -28,6 +28,8 @@ from tornado_chat.cli.status_text import duration
 from tornado_chat.server import status_file
 
 RUNNER = CliRunner()
+ASCII_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+"""The environment of a machine whose terminal is not in UTF-8."""
 
 
 async def run_status(process: Process, *arguments: str, **environment: str) -> tuple[int, str, str]:
@@ -222,6 +224,24 @@ async def test_watching_redraws_in_place_until_interrupted(process: Process) -> 
         assert shown.startswith("\x1b[?1049h")
         assert shown.endswith("\x1b[?1049l")
         assert ("\x1b[32m" in shown) is coloured
+
+
+@pytest.mark.gen_test
+async def test_a_locale_without_the_characters_is_no_failure(process: Process) -> None:
+    harness = (await process.start()).harness
+    waiter = await harness.waiter("anna", name="安😀")
+    options = [argument for option in process.options for argument in ("--set", option)]
+    code, out, err = await run_status(process, **ASCII_LOCALE)
+    assert (code, err) == (0, "")
+    assert re.search("^anna +安😀 +ready", out, re.MULTILINE)
+    shown = await asyncio.to_thread(_watch, options, ASCII_LOCALE)
+    assert re.search("anna +安😀 +", shown)
+    code, out, err = await run_status(process, PYTHONIOENCODING="latin-1")
+    assert (code, err) == (0, "")
+    assert re.search(r"^anna +\\u5b89\\U0001f600 +ready", out, re.MULTILINE)
+    shown = await asyncio.to_thread(_watch, options, {"PYTHONIOENCODING": "latin-1"})
+    assert re.search(r"anna +\?\? +", shown)
+    await waiter.close()
 
 
 def _watch(options: list[str], environment: dict[str, str]) -> str:

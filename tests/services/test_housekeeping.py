@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import peewee as pw
@@ -15,6 +17,7 @@ from tornado_chat import config
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.server.server import Server
 from tornado_chat.services import housekeeping
+from tornado_chat.services.housekeeping import ReplacedDatabases
 from tornado_chat.storage import notifications, schema
 
 
@@ -151,3 +154,49 @@ async def test_an_unexpected_error_is_logged_and_the_next_run_follows(
     service._days = 30
     service.start()
     await done.wait()
+
+
+class TestReplacedDatabases:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        self.database = settings.state_dir / "tornado-chat.sqlite3"
+        settings.state_dir.mkdir(exist_ok=True)
+        today = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        self.old, self.log, self.new = (
+            self.database.with_name(self.database.name + end)
+            for end in (".replaced-20250320T033012Z", ".replaced-20250320T033012Z-wal", f".replaced-{today}")
+        )
+        for path in (self.old, self.log, self.new):
+            path.write_text("a database")
+        return settings
+
+    @pytest.mark.gen_test
+    async def test_old_ones_are_removed(self, harness: Harness) -> None:
+        while self.old.exists() or self.log.exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        assert self.new.exists()
+
+
+def test_replaced_databases_are_kept_if_the_days_are_0(settings: config.Config) -> None:
+    loop = asyncio.new_event_loop()
+    kept = ReplacedDatabases(settings.state_dir / "x", 0, loop, clock=lambda: 10**18)
+    kept.start()
+    assert not asyncio.all_tasks(loop)
+    loop.close()
+
+
+def test_copies_that_cannot_be_removed_are_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(copy: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    copy = tmp_path / "chat.replaced-20250320T033012Z"
+    copy.write_text("x")
+    monkeypatch.setattr(housekeeping.database_copies, "remove", fail)
+    loop = asyncio.new_event_loop()
+    ReplacedDatabases(tmp_path / "chat", 30, loop, clock=lambda: 10**18).remove_old(tmp_path / "chat")
+    loop.close()
+    assert "run `tornado-chat restore --discard`" in caplog.text
+    caplog.clear()
+    assert copy.exists()

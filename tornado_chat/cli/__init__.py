@@ -16,6 +16,7 @@ from tornado_chat.cli.erase import erase
 from tornado_chat.cli.export import export
 from tornado_chat.cli.import_sqlite import import_
 from tornado_chat.cli.maintenance import compact, operations, prune
+from tornado_chat.cli.output_encoding import replace_unprintable
 from tornado_chat.cli.plugins import PluginCommandGroup, plugins
 from tornado_chat.cli.revocations import list_revocations, revoke, unrevoke
 from tornado_chat.cli.serving import demo, serve, talk
@@ -32,6 +33,7 @@ def main() -> None:
     $TORNADO_CHAT_CONFIG, else from /etc/tornado-chat/tornado-chat.ini and
     /etc/tornado-chat/conf.d/*.ini.
     """
+    replace_unprintable()
 
 
 for command in (

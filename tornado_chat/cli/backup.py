@@ -3,9 +3,6 @@
 import os
 import re
 import shlex
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +11,7 @@ import click
 
 from tornado_chat import config as configuration
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
+from tornado_chat.cli.output_files import OutputFiles, require_regular, temporary_folder
 from tornado_chat.cli.person_data import confirm, mysql_arguments, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.cli.recording import record_if_possible
@@ -35,7 +33,7 @@ REQUIRED_SPACE_FACTOR = 1.05
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--verify", is_flag=True, help="Make no backup: check the backup FILE, and show its contents.")
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--force", is_flag=True, help="Replace FILE if it is a backup.")
 @click.option(
     "--keep",
     type=click.IntRange(1),
@@ -72,52 +70,67 @@ def backup(
     if keep and not is_folder:
         raise click.UsageError("--keep requires an existing folder as FILE")
     target = file / f"tornado-chat-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sqlite3" if is_folder else file
-    if target.exists() and not force:
-        raise click.ClickException(f"{target} already exists; --force replaces it")
+    outputs = OutputFiles.beside_server(config)
+    outputs.check_backup(target, force=force)
+    _remove_abandoned(target, BACKUP_NAME if is_folder else re.compile(re.escape(target.name)))
     _require_space(database, target.parent)
-    with sigterm_as_interrupt(), _temporary_path(target) as new:
+    with sigterm_as_interrupt(), temporary_folder(target) as folder:
+        new = folder / target.name
         _copy_database(database, new, "copying")
         info = verify_backup(new, shown_path=database)
         record_if_possible(config, "backup", required=False)  # before the copy gets its name
-        if force:
-            new.replace(target)
-        else:
-            _move_without_replacing(new, target)
-    from tornado_chat.storage.sqlite_files import fsync_path
-
-    fsync_path(target.parent)
+        outputs.publish_backup(new, target, force=force)
     _print_backup(config, target, info)
     _print_other_files(config, database)
-    for old in _backups_to_remove(file, keep) if keep else ():
+    for old in _backups_to_remove(file, keep, database) if keep else ():
         old.unlink()
         click.echo(f"removed {old}")
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option(
+    "--discard",
+    is_flag=True,
+    help="Restore nothing: remove the databases that earlier calls have replaced, and unfinished copies.",
+)
 @with_config
-def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
+def restore(config_arguments: ConfigArguments, file: Path | None, yes: bool, discard: bool) -> None:
     """Replace the database by the backup FILE. Stop the server first.
 
-    The present database is kept in the same folder under another name. FILE is not changed.
+    The present database is kept in the same folder under another name, for [storage] keep_replaced days or
+    until --discard. FILE is not changed.
     """
-    from tornado_chat.cli.formatting import database_summary
-    from tornado_chat.storage import sqlite_files
+    from tornado_chat.cli.formatting import count_text, database_summary
+    from tornado_chat.storage import database_copies, sqlite_files
 
     config = config_arguments.load()
+    if discard == (file is not None):
+        raise click.UsageError("use either FILE or --discard")
     database = sqlite_file(
         config,
         "Stop the server and restore a dump with:\n    mariadb "
         f"{mysql_arguments(config.storage.url)} < {file}",
     )
+    if file is None:
+        _discard(database, yes)
+        return
+    if os.path.lexists(database):
+        require_regular(
+            database, f"name the file itself: --set storage.url=sqlite:///{database.resolve().absolute()}"
+        )
+    if not file.is_file():
+        raise click.ClickException(f"{file} is not a file")
     if sqlite_files.is_in_use(database):
         raise click.ClickException(_in_use(database))
     if database.exists() and os.path.samefile(file, database):
         raise click.UsageError(f"{file} is the database itself")
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _remove_abandoned(database, re.compile(re.escape(database.name)))
     _require_space(file, database.parent)
-    with sigterm_as_interrupt(), _temporary_path(database) as new:
+    with sigterm_as_interrupt(), temporary_folder(database) as folder:
+        new = folder / database.name
         _copy_database(file, new, "copying")
         info = verify_backup(new, shown_path=file)
         if info.unknown:
@@ -138,7 +151,7 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
         confirm("Replace the database?", yes)
         erased = _find_erased_since(database, new)
         _take_over_owner(new, database)
-        kept_path = _unused_name(database)
+        kept_path = database_copies.unused_replaced_name(database)
         try:
             replaced = sqlite_files.replace_database(new, database, kept_path)
         except sqlite_files.DatabaseInUse:
@@ -148,7 +161,12 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
     click.echo(f"{database} is restored")
     record_if_possible(config, "restore", required=False)
     if replaced:
-        click.echo(f"the former database is kept as {kept_path}; remove it when the server runs well")
+        days = config.storage.keep_replaced
+        click.echo(
+            f"the former database is kept as {kept_path}"
+            + (f" for {count_text(days, 'day')}" if days else "")
+            + "; remove it by `tornado-chat restore --discard` when the server runs well"
+        )
     if info.missing:
         click.echo(
             f"the database lacks {', '.join(info.missing)}: run `tornado-chat db upgrade` before the start"
@@ -158,6 +176,26 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
         for person in erased:
             id = shlex.quote(escape_controls(person.id))
             click.echo(f"    tornado-chat erase --role {person.role.value} --user {id}")
+
+
+def _discard(database: Path, yes: bool) -> None:
+    """Remove the replaced databases and unfinished copies beside the database."""
+    from tornado_chat.cli.formatting import size
+    from tornado_chat.storage import database_copies
+
+    copies = database_copies.find_copies(database) if database.parent.is_dir() else []
+    if not copies:
+        click.echo(f"there is no replaced database beside {database}")
+        return
+    for copy in copies:
+        click.echo(f"{copy.path}: {size(copy.bytes)}")
+    confirm("Remove these copies permanently?", yes)
+    for copy in copies:
+        try:
+            database_copies.remove(copy)
+        except OSError as error:
+            raise click.ClickException(f"{copy.path} cannot be removed: {error.strerror}") from error
+    click.echo("removed")
 
 
 def _in_use(database: Path) -> str:
@@ -263,7 +301,7 @@ def _find_erased_since(before: Path, restored: Path) -> list["Person"]:
 def _quoted(path: Path) -> str:
     from urllib.parse import quote
 
-    return quote(str(path.absolute()))
+    return quote(os.fsencode(path.absolute()))
 
 
 def _print_backup(config: configuration.Config, path: Path, info: "DatabaseInfo") -> None:
@@ -301,16 +339,25 @@ def _print_other_files(config: configuration.Config, database: Path) -> None:
         click.echo(f"not in the backup; copy these secrets to another place: {', '.join(others)}")
 
 
-def _backups_to_remove(folder: Path, keep: int) -> list[Path]:
-    backups = sorted(path for path in folder.iterdir() if BACKUP_NAME.fullmatch(path.name))
+def _backups_to_remove(folder: Path, keep: int, database: Path) -> list[Path]:
+    backups = sorted(
+        path
+        for path in folder.iterdir()
+        if BACKUP_NAME.fullmatch(path.name)
+        and path.is_file()
+        and not path.is_symlink()
+        and not path.samefile(database)
+    )
     return backups[:-keep]
 
 
-def _unused_name(database: Path) -> Path:
-    """Return an unused name in the database's folder, for the replaced database."""
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    names = (f"{database.name}.replaced-{stamp}{more}" for more in ("", *(f"-{n}" for n in range(1, 100))))
-    return next(path for name in names if not (path := database.with_name(name)).exists())
+def _remove_abandoned(target: Path, names: re.Pattern[str]) -> None:
+    """Remove the unfinished copies beside ``target`` that killed commands have left."""
+    from tornado_chat.storage import database_copies
+
+    folder = target.absolute().parent
+    for left in database_copies.remove_abandoned(folder, names) if folder.is_dir() else ():
+        click.echo(f"removed {left}: a command was killed that made it")
 
 
 def _require_space(source: Path, folder: Path) -> None:
@@ -339,29 +386,3 @@ def _take_over_owner(new: Path, database: Path) -> None:
     owner = (database if database.exists() else database.parent).stat()
     if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
         os.chown(new, owner.st_uid, owner.st_gid)
-
-
-@contextmanager
-def _temporary_path(target: Path) -> Iterator[Path]:
-    """Yield a path in a temporary folder beside ``target``, and remove the remaining files at the end."""
-    try:
-        folder = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise click.ClickException(f"{target.parent} cannot be written to: {error.strerror}") from error
-    new = Path(folder, target.name)
-    try:
-        yield new
-    finally:
-        for left in Path(folder).iterdir():
-            left.unlink()
-        os.rmdir(folder)
-
-
-def _move_without_replacing(new: Path, target: Path) -> None:
-    """Give the file its name. :raises ClickException: the name exists meanwhile."""
-    try:
-        os.link(new, target)
-    except FileExistsError:
-        raise click.ClickException(f"{target} already exists; --force replaces it") from None
-    except OSError:  # a file system without links
-        new.replace(target)

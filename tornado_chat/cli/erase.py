@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tornado_chat.cli.options import ConfigArguments, with_config
+from tornado_chat.cli.output_files import OutputFiles, temporary_folder
 from tornado_chat.cli.person_data import (
     confirm,
     open_person_data,
@@ -25,6 +26,7 @@ from tornado_chat.core.types import Person, Role
 
 if TYPE_CHECKING:
     from tornado_chat.data_management.erasure import Erasure, OpenConversation
+    from tornado_chat.data_management.operation_log import OperationRecorder
 
 COMPACT_LIMIT_BYTES = 64 * 1024 * 1024
 """The size up to which the database is compacted within about a second, also while the server uses it."""
@@ -70,10 +72,12 @@ def erase(
     server may be running. The result is printed and recorded. First revoke the person's access, in the
     system that issues the tokens.
     """
+    from tornado_chat.cli.formatting import format_time
     from tornado_chat.core.texts import system_text
     from tornado_chat.data_management.erasure import Erasure
     from tornado_chat.data_management.operation_log import OperationRecorder
-    from tornado_chat.storage import sqlite_files
+    from tornado_chat.storage import operations, sqlite_files
+    from tornado_chat.storage.exclusive_lock import raise_lock_timeout
 
     config = config_arguments.load()
     person = Person(Role(role), id)
@@ -81,12 +85,20 @@ def erase(
     path = sqlite_file(config, "") if config.storage.url.startswith("sqlite:") else None
     # Before the database is opened here: checking the locks would release those of this process.
     is_in_use = path is None or sqlite_files.is_in_use(path)
-    if report is not None and report.exists():
-        raise click.UsageError(f"{report} already exists; use another file name")
+    outputs = OutputFiles.beside_server(config)
+    if report is not None:
+        outputs.check_new(report)
     if report is not None and not os.access(report.absolute().parent, os.W_OK):
         raise click.UsageError(f"{report} cannot be written; use another folder")
     with open_person_data(config) as (database, keepers), sigterm_as_interrupt():
-        require_known(database, keepers, person)
+        begun = operations.unfinished_erasure(database, person)
+        if begun is None:
+            require_known(database, keepers, person)
+        else:
+            click.echo(
+                f"an erasure of {role} {id} by {begun.operator}, begun "
+                f"{format_time(begun.time, config.server.timezone)}, was not completed: this one completes it"
+            )
         dry_erasure = Erasure(
             database, keepers, person, tombstone, whole_conversations=whole_conversations, dry_run=True
         )
@@ -104,13 +116,13 @@ def erase(
             click.echo(f"{role} {id}, to be erased:")
             _print_counts(dry_erasure)
         unknown = unknown_tables(database, config)
-        remarks = _remarks(whole_conversations, unknown)
+        remarks = [*_copies_text(path), *_remarks(whole_conversations, unknown)]
         if dry_run:
             if blocking:
                 remarks.insert(0, _open_conversations_text(blocking, end_open))
             _print_remarks(remarks)
             click.echo("nothing was changed")
-            _write_report(report, person, dry_erasure, remarks, dry_run=True, operator="")
+            _write_report(outputs, report, person, dry_erasure, remarks, dry_run=True, operator="")
             return
         confirm("Erase these data permanently?", yes)
         recorder = OperationRecorder(database, keepers, "erase", person)
@@ -120,32 +132,55 @@ def erase(
             raise click.ClickException(
                 f"nothing was erased: the operation cannot be recorded: {error}"
             ) from error
-        erasure = Erasure(database, keepers, person, tombstone, whole_conversations=whole_conversations)
+        erasure = Erasure(
+            database,
+            keepers,
+            person,
+            tombstone,
+            whole_conversations=whole_conversations,
+            keeps_progress=True,
+        )
         try:
             erasure.end(open_conversations)
             with progress("erasing", 1) as bar:
                 erasure.run(bar.set_done)
+            complete = erasure.complete
+            is_log_empty = True
+            if path is not None:
+                database.close()  # a read in this connection would keep the files from being rewritten
+                file_remarks, is_log_empty = _remove_fragments(path, is_in_use, compact)
+                remarks += file_remarks
+                database.connect()
+                raise_lock_timeout(database)
         except KeyboardInterrupt:
-            recorder.record_state("stopped", _counts_by_table(erasure))
+            _record(recorder, "stopped", erasure)
             raise click.ClickException(
                 "interrupted: some data are erased; run the same command again to erase the rest"
             ) from None
-        recorder.record_state("done", _counts_by_table(erasure))
-        complete = erasure.complete
-    if path is not None:
-        remarks += _remove_fragments(path, is_in_use, compact)
+        _record(recorder, "done" if is_log_empty else "stopped", erasure)
     if not complete:
         remarks.insert(0, "the person's access was used meanwhile: revoke it, and run the command again")
     if keepers.failed:
         remarks.insert(
             0, f"these plugins failed, and may still hold data: {', '.join(sorted(keepers.failed))}"
         )
-    click.echo(f"{role} {id} is erased:")
+    click.echo(f"{role} {id} is erased:" if is_log_empty else f"{role} {id} is not erased completely:")
     _print_counts(erasure)
     _print_remarks(remarks)
-    _write_report(report, person, erasure, remarks, dry_run=False, operator=recorder.operator)
-    if keepers.failed or not complete:
+    _write_report(outputs, report, person, erasure, remarks, dry_run=False, operator=recorder.operator)
+    if keepers.failed or not complete or not is_log_empty:
         sys.exit(1)
+
+
+def _record(recorder: "OperationRecorder", state: str, erasure: "Erasure") -> None:
+    """Record the end of a run. :raises ClickException: a plugin cannot record it."""
+    try:
+        recorder.record_state(state, _counts_by_table(erasure))
+    except ValueError as error:
+        raise click.ClickException(
+            f"the data are erased, but that cannot be recorded: {error}. Run the same command again when "
+            "that is solved"
+        ) from error
 
 
 def _open_conversations_text(conversations: Sequence["OpenConversation"], end_open: bool) -> str:
@@ -188,13 +223,30 @@ def _remarks(whole_conversations: bool, unknown: Sequence[str]) -> list[str]:
     return [*remarks, *([unknown_tables_text(unknown)] if unknown else [])]
 
 
+def _copies_text(path: Path | None) -> list[str]:
+    """Return a remark about the copies of the database that still contain all data."""
+    from tornado_chat.storage.database_copies import find_copies
+
+    copies = find_copies(path) if path is not None else []
+    if not copies:
+        return []
+    names = ", ".join(str(copy.path) for copy in copies)
+    return [
+        f"these copies of the database still contain all data: {names}; remove them by `tornado-chat restore "
+        "--discard`"
+    ]
+
+
 def _print_remarks(remarks: Sequence[str]) -> None:
     for remark in remarks:
         click.echo(f"- {remark}")
 
 
-def _remove_fragments(path: Path, is_in_use: bool, compact: bool | None) -> list[str]:
-    """Remove the erased data from the free space of the files. Returns remarks about the remaining steps."""
+def _remove_fragments(path: Path, is_in_use: bool, compact: bool | None) -> tuple[list[str], bool]:
+    """Remove the erased data from the free space of the files.
+
+    :return: remarks about the remaining steps, and whether the write-ahead log is empty.
+    """
     from tornado_chat.storage import sqlite_files
 
     remarks = []
@@ -209,15 +261,17 @@ def _remove_fragments(path: Path, is_in_use: bool, compact: bool | None) -> list
             "fragments may remain in the free space of the database: run `tornado-chat db compact` when the "
             "server is stopped the next time"
         )
-    if not sqlite_files.truncate_wal(path, WAL_TIMEOUT_SECONDS):
+    is_log_empty = sqlite_files.truncate_wal(path, WAL_TIMEOUT_SECONDS)
+    if not is_log_empty:
         remarks.append(
-            "the write-ahead log was in use and may still contain the data: it is emptied when the server "
-            "stops"
+            "the write-ahead log was in use and may still contain the data: run the same command again, or "
+            "stop the server, which empties the log, and then run the command again"
         )
-    return remarks
+    return remarks, is_log_empty
 
 
 def _write_report(
+    outputs: OutputFiles,
     path: Path | None,
     person: Person,
     erasure: "Erasure",
@@ -246,7 +300,12 @@ def _write_report(
     }
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text + "\n")
+        with temporary_folder(path) as folder:
+            new = folder / path.name
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            outputs.publish_new(new, path)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error

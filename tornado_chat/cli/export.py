@@ -1,8 +1,7 @@
 """The command ``export``: writes all data of one person into files."""
 
 import os
-import shutil
-import tempfile
+import re
 import zipfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.options import ConfigArguments, with_config
+from tornado_chat.cli.output_files import OutputFiles, temporary_folder
 from tornado_chat.cli.person_data import (
     open_person_data,
     person_options,
@@ -19,6 +19,9 @@ from tornado_chat.cli.person_data import (
 )
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.types import Person, Role
+
+UNPACKED, PACKED = "person", "person.zip"
+"""The names in the temporary folder, until the export is complete."""
 
 SECTION_NOUNS = (
     ("sessions", "session"),
@@ -49,49 +52,56 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
     from tornado_chat.data_management import person_files
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.data_management.person_export import PersonData
+    from tornado_chat.storage.database_copies import remove_abandoned
 
     config = config_arguments.load()
     person = Person(Role(role), id)
-    if output.exists() and not (output.is_dir() and output.suffix != ".zip" and not any(output.iterdir())):
-        raise click.UsageError(f"{output} already exists; use another name")
+    outputs = OutputFiles.beside_server(config)
+    is_archive = output.suffix == ".zip"
+    (outputs.check_new if is_archive else outputs.check_new_folder)(output)
     with open_person_data(config) as (database, keepers), sigterm_as_interrupt():
         require_known(database, keepers, person)
+        parent = output.absolute().parent
         try:
-            output.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.absolute().parent))
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for left in remove_abandoned(parent, re.compile(re.escape(output.name)), (UNPACKED, PACKED)):
+                click.echo(f"removed {left}: a command was killed that made it")
         except OSError as error:
             raise click.ClickException(f"{output} cannot be created: {error.strerror}") from error
         try:
-            unfinished = folder / "person"
-            unfinished.mkdir(mode=0o700)
-            with database.atomic():  # a consistent snapshot
-                person_data = PersonData(database, keepers, person, config.server.timezone)
-                with progress("exporting", person_data.counts.total()) as bar:
-                    person_files.write(
-                        person_data,
-                        unfinished,
-                        config.server.language,
-                        version("tornado_chat"),
-                        now_microseconds(),
-                        bar.add,
+            with temporary_folder(output) as folder:
+                unfinished = folder / UNPACKED
+                unfinished.mkdir(mode=0o700)
+                with database.atomic():  # a consistent snapshot
+                    person_data = PersonData(database, keepers, person, config.server.timezone)
+                    with progress("exporting", person_data.counts.total()) as bar:
+                        person_files.write(
+                            person_data,
+                            unfinished,
+                            config.server.language,
+                            version("tornado_chat"),
+                            now_microseconds(),
+                            bar.add,
+                        )
+                if keepers.failed:
+                    raise click.ClickException(
+                        f"nothing was exported: these plugins failed: {', '.join(sorted(keepers.failed))}"
                     )
-            if keepers.failed:
-                raise click.ClickException(
-                    f"nothing was exported: these plugins failed: {', '.join(sorted(keepers.failed))}"
-                )
-            try:
-                OperationRecorder(database, keepers, "export", person).record_state(
-                    "done", person_data.counts
-                )
-            except ValueError as error:
-                raise click.ClickException(
-                    f"nothing was exported: the operation cannot be recorded: {error}"
-                ) from error
-            _publish(unfinished, output)
+                try:
+                    OperationRecorder(database, keepers, "export", person).record_state(
+                        "done", person_data.counts
+                    )
+                except ValueError as error:
+                    raise click.ClickException(
+                        f"nothing was exported: the operation cannot be recorded: {error}"
+                    ) from error
+                if is_archive:
+                    outputs.publish_new(_pack(unfinished), output)
+                else:
+                    outputs.check_new_folder(output)
+                    unfinished.rename(output)
         except OSError as error:
             raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
-        finally:
-            shutil.rmtree(folder)
         unknown = unknown_tables(database, config)
     summary = ", ".join(
         count_text(person_data.counts[name], noun) for name, noun in SECTION_NOUNS if person_data.counts[name]
@@ -101,14 +111,11 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
         click.echo(unknown_tables_text(unknown), err=True)
 
 
-def _publish(folder: Path, output: Path) -> None:
-    """Rename the complete folder to ``output``, or pack it into that file."""
-    if output.suffix != ".zip":
-        folder.rename(output)
-        return
-    packed = folder.parent / "person.zip"
+def _pack(folder: Path) -> Path:
+    """Pack the files of a folder into an archive beside it, and return the archive's path."""
+    packed = folder.parent / PACKED
     descriptor = os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.iterdir()):
             archive.write(path, path.name)
-    packed.rename(output)
+    return packed

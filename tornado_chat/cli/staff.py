@@ -1,7 +1,9 @@
 """The command ``staff``: accounts of people that sign in at the server itself."""
 
+import getpass
 import re
 import sys
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -250,15 +252,24 @@ def _read_password(name: str, display_name: str | None, stdin: bool, generate: b
         raise click.UsageError("use only one of --password-stdin and --generate")
     if generate:
         return passwords.generate()
-    if stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password")
+    password = sys.stdin.readline().rstrip("\r\n") if stdin else _prompt()
     try:
         passwords.check_strength(password, name, display_name)
     except passwords.WeakPassword as error:
         raise click.ClickException(str(error)) from error
     return str(password)
+
+
+def _prompt() -> str:
+    """Ask for a password twice. :raises UsageError: there is no terminal that can hide the input."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return str(click.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password"))
+        except getpass.GetPassWarning:
+            raise click.UsageError(
+                "there is no terminal to ask for the password on: add --password-stdin or --generate"
+            ) from None
 
 
 def _hash(password: str) -> str:

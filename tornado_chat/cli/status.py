@@ -96,7 +96,8 @@ class _Screen:
 
     @staticmethod
     def _write(text: str) -> None:
-        sys.stdout.write(text)
+        # Not sys.stdout.write, which fails if LANG=C lets Python take the terminal for an ASCII one.
+        click.echo(text, nl=False, color=True)
         sys.stdout.flush()
 
 

@@ -173,6 +173,12 @@ class Storage:
         "Days after the end of a conversation after which the conversation and its messages are removed. "
         "Delivered notifications are removed at the same age. 0 keeps all data.",
     )
+    keep_replaced: Annotated[int, Meta(ge=0, le=36500)] = option(
+        30,
+        "Days after which the server removes the databases that `tornado-chat restore` has replaced: they "
+        "still have the data of people who were erased later. 0 keeps them until "
+        "`tornado-chat restore --discard`.",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Erasure of a person in small transactions, beside a running server.
 
 Each step is a transaction of its own, so other work does not have to wait for long. An erasure that is
-stopped in between leaves a part of the person's data; another run erases the rest.
+stopped or killed in between leaves a part of the person's data. Each transaction also stores the counts so
+far, so another run erases the rest and knows the counts of the whole.
 """
 
 from collections import Counter
@@ -13,7 +14,7 @@ import peewee as pw
 
 from tornado_chat.core.types import Kind, Person, SessionState, Thread
 from tornado_chat.plugins.data_keepers import DataKeepers
-from tornado_chat.storage import conversations, erasure, person_data, retention, rooms
+from tornado_chat.storage import conversations, erasure, operations, person_data, retention, rooms
 from tornado_chat.storage.erasure import ErasureCounts, ErasureEffect
 from tornado_chat.storage.exclusive_lock import run_transaction
 from tornado_chat.storage.writer import Transaction
@@ -41,7 +42,9 @@ class Erasure:
     :arg tombstone: the text that replaces the person's messages.
     :arg whole_conversations: remove the conversations completely, with the messages of the others.
     :arg dry_run: roll each transaction back at its end, so that only the counts remain.
-    :ivar counts: rows that were changed so far.
+    :arg keeps_progress: begin with the counts that are stored for the person, and store them in each
+        transaction.
+    :ivar counts: rows that were changed so far, also by the runs that were stopped before.
     :ivar kept: numbers of rows by table that plugins keep nevertheless.
     """
 
@@ -54,6 +57,7 @@ class Erasure:
         *,
         whole_conversations: bool = False,
         dry_run: bool = False,
+        keeps_progress: bool = False,
     ) -> None:
         self._database = database
         self._keepers = keepers
@@ -61,7 +65,10 @@ class Erasure:
         self._tombstone = tombstone
         self._whole_conversations = whole_conversations
         self._dry_run = dry_run
-        self.counts: ErasureCounts = Counter()
+        self._keeps_progress = keeps_progress
+        self.counts: ErasureCounts = (
+            _decode_counts(operations.progress(database, person)) if keeps_progress else Counter()
+        )
         self.kept: Mapping[str, int] = {}
 
     def open(self) -> list[OpenConversation]:
@@ -121,8 +128,14 @@ class Erasure:
         return sorted(set(threads), key=lambda thread: (order.index(thread.kind), thread.id))
 
     def _transact(self, work: Callable[[Transaction], tuple[ErasureCounts, T]]) -> T:
-        counts, result = run_transaction(self._database, work, dry_run=self._dry_run)
-        self.counts += counts
+        def work_with_progress(tx: Transaction) -> tuple[ErasureCounts, T]:
+            counts, result = work(tx)
+            total = self.counts + counts
+            if self._keeps_progress:
+                operations.set_progress(tx, self._person, _encode_counts(total))
+            return total, result
+
+        self.counts, result = run_transaction(self._database, work_with_progress, dry_run=self._dry_run)
         return result
 
     def _erase_some(self, tx: Transaction, threads: list[Thread]) -> tuple[ErasureCounts, list[Thread]]:
@@ -162,3 +175,11 @@ class Erasure:
 
 def _plugin_counts(counts: Mapping[str, int]) -> ErasureCounts:
     return Counter({ErasureEffect(table, ERASED_BY_PLUGIN): rows for table, rows in counts.items()})
+
+
+def _encode_counts(counts: ErasureCounts) -> dict[str, int]:
+    return {f"{effect.table} {effect.what}": rows for effect, rows in counts.items()}
+
+
+def _decode_counts(counts: Mapping[str, int]) -> ErasureCounts:
+    return Counter({ErasureEffect(*key.split(" ", 1)): rows for key, rows in counts.items()})

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import peewee as pw
@@ -42,7 +43,7 @@ from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
-from tornado_chat.services.housekeeping import Retention
+from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
 from tornado_chat.services.messaging.delivery_check import DeliveryCheck
@@ -62,6 +63,7 @@ from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.service import Support
+from tornado_chat.storage.database import SQLITE_SCHEME
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.pages import Route
 from tornado_chat.wire.counselling import CounsellingEncoders
@@ -332,6 +334,13 @@ def build_retention(base: Foundation, storage: Storage) -> Retention:
         clock=now_microseconds,
         lease=DatabaseLease("retention", storage.store, base.loop, shared=base.is_clustered),
     )
+
+
+def build_replaced_databases(base: Foundation) -> ReplacedDatabases:
+    config = base.config.storage
+    is_file = config.url.startswith(SQLITE_SCHEME)
+    database = Path(config.url.removeprefix(SQLITE_SCHEME)) if is_file else None
+    return ReplacedDatabases(database, config.keep_replaced, base.loop, now_microseconds)
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ class Server:
         coordination = builders.build_coordination(base, storage)
         conversations = builders.build_conversations(base, storage, delivery, auth, messaging, coordination)
         self._retention = builders.build_retention(base, storage)
+        self._replaced_databases = builders.build_replaced_databases(base)
         plugin_host = builders.build_plugin_host(base, storage, delivery, auth, messaging)
         monitoring = builders.build_monitoring(base, storage, delivery, auth, coordination)
         self._services = builders.build_services(base, delivery, auth, messaging, conversations, monitoring)
@@ -191,6 +192,7 @@ class Server:
         self._listen_sockets = sockets
         self._http.add_sockets(sockets)
         self._retention.start()
+        self._replaced_databases.start()
         self._position_check.start()
 
     def _on_went_back(self) -> None:
@@ -219,6 +221,7 @@ class Server:
             await self._cluster_mode.step_down()
         await self._http.wait_for_requests(LATE_REQUEST_SECONDS)
         await self._retention.stop()
+        await self._replaced_databases.stop()
         await self._position_check.stop()
         self._counselling.stop()
         self._local_conversations.stop()

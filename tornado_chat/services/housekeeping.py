@@ -1,4 +1,7 @@
-"""Retention: removing data older than ``[storage] retention_days``, slowly enough to disturb no client.
+"""Removal of old data: retention, and the databases that ``restore`` has replaced.
+
+Retention removes data older than ``[storage] retention_days``, slowly enough to disturb no client.
+Replaced databases are removed after ``[storage] keep_replaced`` days.
 
 Strategy: the generator ``steps`` yields small queries and transactions, and receives their results; its
 caller runs them. The server uses its readers and its writer with pauses in between, once at the start and
@@ -11,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import peewee as pw
@@ -21,7 +25,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.storage import retention
+from tornado_chat.storage import database_copies, retention
 from tornado_chat.storage.retention import RowCounts
 from tornado_chat.storage.writer import Transaction
 
@@ -157,3 +161,52 @@ class Retention:
                 took = round(time.monotonic() - began, 1)
                 log.info("retention", extra=fields(days=self._days, seconds=took, **counts))
             await asyncio.sleep(pause)
+
+
+class ReplacedDatabases:
+    """Removes the databases that ``restore`` has replaced, and unfinished copies, when they are old.
+
+    :arg database: the SQLite file; None if the database is another one.
+    :arg days: the age in days at which a copy is removed; 0 keeps all copies.
+    """
+
+    def __init__(
+        self,
+        database: Path | None,
+        days: int,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._days = days
+        self._loop = loop
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Remove what is old now, and then every day."""
+        if self._days and self._database is not None:
+            self._task = self._loop.create_task(self._run_periodically(self._database))
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run_periodically(self, database: Path) -> None:
+        while True:
+            await asyncio.to_thread(self.remove_old, database)
+            await asyncio.sleep(RUN_INTERVAL_SECONDS)
+
+    def remove_old(self, database: Path) -> None:
+        """Remove the copies beside ``database`` that are too old now; a failure is logged."""
+        before = (self._clock() - self._days * DAY_MICROSECONDS) / 1_000_000
+        try:
+            for copy in database_copies.find_copies(database):
+                if copy.made < before:
+                    database_copies.remove(copy)
+                    log.info("a replaced database is removed", extra=fields(path=copy.path, days=self._days))
+        except OSError as error:
+            log.warning(
+                "replaced databases cannot be removed, run `tornado-chat restore --discard`: %s", error
+            )

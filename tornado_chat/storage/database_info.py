@@ -1,5 +1,6 @@
 """Description of a database: numbers of rows, times of messages, migrations, and size on the disk."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def _kind(database: pw.Database) -> str:
 
 def _file(database: pw.SqliteDatabase) -> SqliteFileInfo:
     # The path is read from the database, since the name by which it was opened may be a URI.
-    path = Path(_first(database, "PRAGMA database_list")[2])
+    # SQLite's text is UTF-8, and the encoding of file names may be another one (LANG=C).
+    path = Path(os.fsdecode(_first(database, "PRAGMA database_list")[2].encode()))
     log = path.with_name(path.name + "-wal")
     free, page = (int(_first(database, f"PRAGMA {name}")[0]) for name in ("freelist_count", "page_size"))
     return SqliteFileInfo(

@@ -304,6 +304,16 @@ class DataOperation(Table):
         indexes = ((("person",), False),)
 
 
+class ErasureProgress(Table):
+    """The counts of an erasure that is not completed; its transactions update the row, its end removes it.
+
+    :ivar counts: numbers of rows by table and change, as JSON text.
+    """
+
+    person = pw.CharField(PERSON_KEY_CHARS, primary_key=True)
+    counts = pw.TextField()
+
+
 TABLES = (
     ConsultationSession,
     SupervisorConsultation,
@@ -321,4 +331,5 @@ TABLES = (
     Revocation,
     DataOperation,
     NumberSequence,
+    ErasureProgress,
 )

@@ -1,4 +1,8 @@
-"""The record of operations on personal data: its rows are added and never changed."""
+"""The record of operations on personal data: its rows are added and never changed.
+
+Beside it, an erasure has a row with its progress: each of its transactions updates the row, and the end of
+the erasure removes it, so that an erasure that was killed can be resumed with complete counts.
+"""
 
 from collections.abc import Mapping
 
@@ -6,8 +10,10 @@ import msgspec
 import peewee as pw
 
 from tornado_chat.core.types import Operation, Person
-from tornado_chat.storage.models import DataOperation
+from tornado_chat.storage.models import DataOperation, ErasureProgress
 from tornado_chat.storage.writer import Transaction
+
+ERASE, DONE = "erase", "done"
 
 
 def add(
@@ -20,6 +26,8 @@ def add(
 ) -> Operation:
     """Record that ``operator`` has ``begun``, ``done`` or ``stopped`` (``state``) an operation ``action``.
 
+    An erasure that is ``done`` has no progress any more.
+
     :arg counts: rows by table.
     """
     counts_json = None if counts is None else msgspec.json.encode(dict(counts)).decode()
@@ -31,6 +39,8 @@ def add(
         person=person.key if person else None,
         counts=counts_json,
     ).execute(tx.database)
+    if person is not None and (action, state) == (ERASE, DONE):
+        ErasureProgress.delete().where(ErasureProgress.person == person.key).execute(tx.database)
     found = DataOperation.select().where(DataOperation.id == id).dicts().execute(tx.database)
     return _operation(next(iter(found)))
 
@@ -51,9 +61,30 @@ def erasures(database: pw.Database) -> set[tuple[int, Person]]:
     """Return the time (microseconds since 1970) and person of every erasure that was begun."""
     table = DataOperation
     query = table.select(table.time, table.person).where(
-        (table.action == "erase") & table.person.is_null(False)
+        (table.action == ERASE) & table.person.is_null(False)
     )
     return {(time, Person.from_key(key)) for time, key in query.tuples().execute(database)}
+
+
+def unfinished_erasure(database: pw.Database, person: Person) -> Operation | None:
+    """Return the newest record that an erasure of the person was begun, if it has not been completed."""
+    rows = [each for each in for_person(database, person) if each.action == ERASE]
+    if not rows or rows[-1].state == DONE:
+        return None
+    return next((each for each in reversed(rows) if each.state == "begun"), rows[-1])
+
+
+def progress(database: pw.Database, person: Person) -> dict[str, int]:
+    """Return the counts that the transactions of an unfinished erasure have stored."""
+    table = ErasureProgress
+    counts = table.select(table.counts).where(table.person == person.key).scalar(database)
+    return {} if counts is None else msgspec.json.decode(counts, type=dict[str, int])
+
+
+def set_progress(tx: Transaction, person: Person, counts: Mapping[str, int]) -> None:
+    """Store the counts of an erasure up to and including this transaction."""
+    text = msgspec.json.encode(dict(counts)).decode()
+    ErasureProgress.insert(person=person.key, counts=text).on_conflict_replace().execute(tx.database)
 
 
 def _operation(row: Mapping[str, object]) -> Operation:

@@ -17,6 +17,10 @@ PROGRESS_INSTRUCTIONS = 100_000  # instructions of SQLite's virtual machine betw
 # lock on one of these bytes.
 SHARED_LOCK_START, SHARED_LOCK_BYTES = 0x40000002, 510
 
+# File format of SQLite, "The Database Header": the first 16 bytes, and the bytes 18 and 19, which are 2 and 2
+# in WAL mode.
+SQLITE_MAGIC, ROLLBACK_MODE_VERSIONS = b"SQLite format 3\0", b"\1\1"
+
 SIDE_FILE_SUFFIXES = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite has beside a database that is in use, or was in use at a crash."""
 
@@ -51,6 +55,25 @@ def is_in_use(path: Path) -> bool:
         except (BlockingIOError, PermissionError):
             return True
     return False
+
+
+def tables_of_closed_database(path: Path) -> set[str]:
+    """Return the tables of a database file that is not in WAL mode, as copies are and a server's is not.
+
+    :return: no table if the file is something else.
+    :raises OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        header = file.read(20)
+    if header[:16] != SQLITE_MAGIC or header[18:20] != ROLLBACK_MODE_VERSIONS:
+        return set()
+    try:
+        with _connect(path, "ro") as database:
+            return {
+                name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            }
+    except (sqlite3.DatabaseError, CorruptDatabase):
+        return set()
 
 
 def copy_database(source: Path, target: Path, on_pages: PageProgress) -> None:
@@ -178,9 +201,8 @@ def _merge_wal(path: Path) -> None:
 @contextlib.contextmanager
 def _connect(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     try:
-        database = sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, isolation_level=None, timeout=5
-        )
+        uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
+        database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)
     except sqlite3.OperationalError as error:
         raise CorruptDatabase(f"{path} cannot be opened: {error}") from error
     with contextlib.closing(database):
