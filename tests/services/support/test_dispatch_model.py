@@ -1,19 +1,13 @@
 """Random orders of the events around decisions: no conversation returns, no place is lost or taken twice.
 
-Strategy: two coordinators with the real dispatcher share one database, and the lease moves between them. Each
-step of a commit is an event of its own: its execution, its answer, and the publication to the other process;
-so is each step of a query, each presence report and each turn of the clock. Hypothesis chooses their order,
-and lets commits fail, or fail in doubt, and events get lost.
+Hypothesis chooses the order of the steps of ``dispatch_world.py``, and lets commits fail, or fail in doubt,
+and events get lost.
 """
 
-import asyncio
-import contextlib
-import functools
-from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import sys
+from collections.abc import Iterable
 from typing import Any
 
-import peewee as pw
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,345 +19,22 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from scripts.simulation.clock import VirtualLoop
-from tornado_chat import config
-from tornado_chat.cluster.facts import TransferRequest, WaiterPresence
-from tornado_chat.core.errors import ChatError, Unavailable
-from tornado_chat.core.events import ConversationAssigned, ConversationQueued, Event
-from tornado_chat.core.types import Conversation, ConversationState, Person, Role, Thread
-from tornado_chat.domain.queue import FifoLeastLoaded
-from tornado_chat.observability.metrics import Metrics
-from tornado_chat.services.support.dispatcher import Dispatcher
-from tornado_chat.services.support.repository import ConversationRepository
-from tornado_chat.storage import conversations, models, schema
-from tornado_chat.storage.writer import Transaction
+from tests.services.support.dispatch_world import (
+    ACTIVE,
+    CAPACITY,
+    ENDED,
+    GRACE_SECONDS,
+    QUIET_SECONDS,
+    USERS,
+    WAITERS,
+    WAITING,
+    Process,
+    World,
+)
+from tornado_chat.cluster.facts import TransferRequest
+from tornado_chat.core.types import Person
 
-WAITING, ACTIVE, ENDED = ConversationState
-
-CAPACITY = 1
-GRACE_SECONDS = 20.0
-QUIET_SECONDS = 5 * GRACE_SECONDS
-USERS = tuple(Person(Role.USER, str(id)) for id in range(1, 5))
-WAITERS = tuple(Person(Role.WAITER, str(id)) for id in range(7, 9))
-
-
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-@functools.cache
-def open_memory() -> pw.Database:
-    database = pw.SqliteDatabase(":memory:")
-    schema.upgrade(database)
-    return database
-
-
-class Job:
-    """A write or a query of a process: it is executed once, then answered.
-
-    :ivar events: the events of a write that is not answered yet.
-    """
-
-    def __init__(self, run: Callable[[], Any], future: "asyncio.Future[Any]") -> None:
-        self._run = run
-        self._future = future
-        self.result: Any = None
-        self.error: Exception | None = None
-        self.events: list[Event] = []
-
-    def execute(self) -> None:
-        try:
-            self.result = self._run()
-        except ChatError as error:
-            self.error = error
-
-    def answer(self) -> None:
-        if self._future.done():  # the caller was cancelled
-            return
-        if self.error is not None:
-            self._future.set_exception(self.error)
-        else:
-            self._future.set_result(self.result)
-
-
-class SlowStore:
-    """The store of one process, whose jobs are executed and answered when the test wants.
-
-    :ivar writes: writes to be executed, in order.
-    :ivar written: executed writes to be answered, in order.
-    :ivar reads: queries to be executed, in any order.
-    :ivar found: executed queries to be answered, in any order.
-    """
-
-    def __init__(self, world: "World") -> None:
-        self._world = world
-        self.writes: deque[Job] = deque()
-        self.written: deque[Job] = deque()
-        self.reads: list[Job] = []
-        self.found: list[Job] = []
-
-    async def read(self, query: Callable[..., Any], *arguments: Any) -> Any:
-        future: asyncio.Future[Any] = self._world.loop.create_future()
-        self.reads.append(Job(lambda: query(self._world.database, *arguments), future))
-        return await future
-
-    def write(
-        self, work: Callable[[Transaction], Any], thread: Thread | None = None
-    ) -> "asyncio.Future[Any]":
-        future: asyncio.Future[Any] = self._world.loop.create_future()
-        self.writes.append(Job(lambda: self._world.transact(work), future))
-        return future
-
-
-class Process:
-    """A process with its coordinator.
-
-    :ivar leads: whether the process believes that it coordinates.
-    :ivar reports: presence reports on their way to this coordinator, in order.
-    :ivar inbox: events of other processes on their way, in order.
-    :ivar in_doubt: events of commits in doubt, which are published before the next write.
-    """
-
-    def __init__(self, world: "World") -> None:
-        self._world = world
-        self.store = SlowStore(world)
-        self.has_lease = self.leads = False
-        self.reports: deque[Callable[[], None]] = deque()
-        self.inbox: deque[Event] = deque()
-        self.in_doubt: list[Event] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.dispatcher = Dispatcher(
-            config.Support(capacity=CAPACITY, rejoin_grace=GRACE_SECONDS),
-            ConversationRepository(self.store),  # type: ignore[arg-type]
-            world.loop,
-            lambda event: None,
-            FifoLeastLoaded(),
-            Metrics().queue_wait,
-            is_certain=self._is_certain,
-            holds_lease=lambda: self.leads and self.has_lease,
-            clock=world.loop.time,
-            settle_seconds=1.0,
-        )
-
-    async def _is_certain(self) -> bool:
-        return self.leads and self.has_lease and not self.reports and not self.inbox
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        async def run() -> None:
-            with contextlib.suppress(ChatError):
-                await work
-
-        task = self._world.loop.create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def begin(self) -> None:
-        """Begin a term; then all processes report."""
-        self.end()
-
-        async def begin() -> None:
-            await self.dispatcher.begin()
-            self.leads = True
-            self._world.report_all(self)
-
-        self.spawn(begin())
-
-    def end(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        self.leads = False
-        self.reports.clear()
-        self.dispatcher.end()
-
-    # --- the steps of a write ---
-
-    def execute_write(self, outcome: str) -> None:
-        """Execute the next write.
-
-        :arg outcome: ``stored``, ``refused``, or ``in doubt``, which is stored and answered as refused.
-        """
-        self.publish_in_doubt()
-        job = self.store.writes.popleft()
-        if outcome == "refused":
-            job.error = Unavailable("not_stored")
-        else:
-            job.execute()
-            if job.error is None:
-                job.result, job.events = job.result
-        if outcome == "in doubt" and job.error is None:
-            self.in_doubt, job.events = job.events, []
-            job.error = Unavailable("not_stored")
-        self.store.written.append(job)
-
-    def take_query_step(self, index: int, *, fails: bool = False) -> None:
-        """Execute a query, or answer one that was executed.
-
-        :arg index: among all queries of both kinds.
-        """
-        queries = self.store.found + self.store.reads
-        job = queries[index % len(queries)]
-        if job in self.store.found:
-            self.store.found.remove(job)
-            job.answer()
-            return
-        self.store.reads.remove(job)
-        self.store.found.append(job)
-        if fails:
-            job.error = Unavailable("database_away")
-        else:
-            job.execute()
-
-    def publish_in_doubt(self) -> None:
-        events, self.in_doubt = self.in_doubt, []
-        self._world.publish(events, self)
-
-    def answer_write(self) -> None:
-        job = self.store.written.popleft()
-        self._world.publish(job.events, self)
-        job.answer()
-
-
-class World:
-    """The database, the processes, and the participants who are present.
-
-    :ivar present: the users with a socket, and their conversations as their processes know them.
-    :ivar on_duty: the waiters with a socket, and whether they are ready.
-    :ivar last_leader: the process that held the lease last.
-    """
-
-    def __init__(self) -> None:
-        self.loop = VirtualLoop()
-        asyncio.set_event_loop(self.loop)
-        self.loop.set_exception_handler(self._on_loop_error)
-        self._errors: list[Mapping[str, Any]] = []
-        self.database = open_memory()
-        models.SupportConversation.delete().execute(self.database)
-        self.stored: dict[int, Conversation] = {}
-        self.processes = (Process(self), Process(self))
-        self.present: dict[Person, Conversation] = {}
-        self.on_duty: dict[Person, bool] = {}
-        self.last_leader: Process | None = None
-
-    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-        self._errors.append(context)
-
-    def run(self, seconds: float = 0.0) -> None:
-        """Let ``seconds`` pass, and run what is ready then."""
-        self.loop.run_until_complete(asyncio.sleep(seconds))
-        self.loop.run_until_complete(turns(8))
-        assert not self._errors, self._errors[0]
-
-    def flush(self, only: Process | None = None) -> None:
-        """Let everything that is under way in all processes, or in one, be stored, be answered and arrive."""
-        for process in self.processes if only is None else (only,):
-            process.publish_in_doubt()
-            store = process.store
-            while process.inbox:
-                process.dispatcher.on_event(process.inbox.popleft())
-            while process.reports:
-                process.reports.popleft()()
-            while store.writes:
-                process.execute_write("stored")
-            while store.written:
-                process.answer_write()
-            while store.reads or store.found:
-                process.take_query_step(0)
-        self.run()
-
-    def close(self) -> None:
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
-        for _ in range(3):
-            self.loop.run_until_complete(asyncio.sleep(0))
-        asyncio.set_event_loop(None)
-        self.loop.close()
-
-    # --- the database ---
-
-    def transact(self, work: Callable[[Transaction], Any]) -> tuple[Any, list[Event]]:
-        tx = Transaction(self.database, int(self.loop.time() * 1e6) + 1)
-        with self.database.atomic():
-            result = work(tx)
-        for event in tx.events:
-            self._check(event)
-        return result, tx.events
-
-    def _check(self, event: Any) -> None:
-        row: Conversation = event.conversation
-        before = self.stored.get(row.id)
-        if before is None:
-            assert isinstance(event, ConversationQueued)
-        else:
-            assert before.state is not ENDED, "an ended conversation has changed"
-            assert row.changes == before.changes + 1, "a change was made on an old version"
-            if isinstance(event, ConversationAssigned) and event.previous is None:
-                assert before.state is WAITING, "an active conversation was assigned again"
-        self.stored[row.id] = row
-
-    def load(self, waiter: Person) -> int:
-        return sum(row.waiter == waiter and row.state is ACTIVE for row in self.stored.values())
-
-    def publish(self, events: Sequence[Event], process: Process | None = None) -> None:
-        """Publish events: at once in ``process``, later in all others."""
-        for event in events:
-            for each in self.processes:
-                if each is process:
-                    each.dispatcher.on_event(event)
-                else:
-                    each.inbox.append(event)
-
-    # --- the lease ---
-
-    def take_lease(self, process: Process) -> None:
-        """Let a process take the free lease. It begins a term, unless its last lease was the last of all."""
-        process.has_lease = True
-        if process is not self.last_leader or not process.leads:
-            process.begin()
-        self.last_leader = process
-
-    def step_down(self) -> None:
-        for process in self.processes:
-            if not process.has_lease:
-                process.end()
-
-    # --- the participants ---
-
-    def report(self, call: Callable[[Dispatcher], None], process: Process | None = None) -> None:
-        """Send a report to all processes that coordinate, or to ``process``."""
-        for each in self.processes if process is None else (process,):
-            if each.leads:
-                each.reports.append(functools.partial(call, each.dispatcher))
-
-    def report_all(self, process: Process) -> None:
-        for row in self.present.values():
-            self.report_user(row, process)
-        for waiter in self.on_duty:
-            self.report_waiter(waiter, process)
-
-    def report_user(self, row: Conversation, process: Process | None = None) -> None:
-        self.report(lambda dispatcher: dispatcher.on_user_present("a", row), process)
-
-    def report_waiter(self, waiter: Person, process: Process | None = None) -> None:
-        fact = WaiterPresence(waiter, self.on_duty[waiter], None, f"waiter-{waiter.id}")
-        self.report(lambda dispatcher: dispatcher.on_waiter_present("b", fact), process)
-
-    def join(self, user: Person) -> None:
-        row, events = self.transact(lambda tx: conversations.join(tx, user, None, f"user-{self.loop.time()}"))
-        self.publish(events)
-        self.present[user] = row
-        self.report_user(row)
-
-    def drop(self, user: Person) -> None:
-        id = self.present.pop(user).id
-        self.report(lambda dispatcher: dispatcher.on_user_absent("a", id))
-
-    def leave(self, id: int, gone: Person) -> None:
-        """End a conversation, committed by a third process."""
-        row, events = self.transact(lambda tx: conversations.leave(tx, id, gone))
-        self.publish(events)
-        if row.user in self.present:
-            self.drop(row.user)
+EXPECTED_LOGS = ("could not be stored", "could not be read", "could not be requeued")
 
 
 class DispatchMachine(RuleBasedStateMachine):
@@ -383,7 +54,7 @@ class DispatchMachine(RuleBasedStateMachine):
             report()
         world.processes[0].reports.clear()
 
-    def _choose(self, data: st.DataObject, items: Sequence[Any]) -> Any:
+    def _choose(self, data: st.DataObject, items: Iterable[Any]) -> Any:
         return data.draw(st.sampled_from(list(items)))
 
     # --- the participants ---
@@ -444,12 +115,19 @@ class DispatchMachine(RuleBasedStateMachine):
 
         :arg is_smooth: let the new holder read everything, get all reports and make its first decisions.
         """
+        process = self.world.processes[index]
+        self._move_lease(process)
+        if is_smooth:
+            self._let_decide(process)
+
+    def _move_lease(self, process: Process) -> None:
         for each in self.world.processes:
             each.has_lease = False
-        process = self.world.processes[index]
         self.world.take_lease(process)
         self.world.run()
-        for seconds in (0.0, 2.0, 0.0) if is_smooth else ():
+
+    def _let_decide(self, process: Process) -> None:
+        for seconds in (0.0, 2.0, 0.0):
             self.world.flush(process)
             self.world.run(seconds)
 
@@ -462,6 +140,88 @@ class DispatchMachine(RuleBasedStateMachine):
     def coordinator_without_lease_steps_down(self) -> None:
         self.world.step_down()
         self.world.run()
+
+    # --- decisions that are held up between decision and commit ---
+
+    @rule(data=st.data(), count=st.integers(1, 3), leads_again=st.booleans())
+    def coordinator_stores_after_another_has_decided(
+        self, data: st.DataObject, count: int, leads_again: bool
+    ) -> None:
+        """Suspend a coordinator while it stores; another decides for the users and waiters that are left.
+
+        :arg leads_again: let the first begin another term before its writes are executed.
+        """
+        world = self.world
+        suspended = self._deciding_process()
+        (other,) = (each for each in world.processes if each is not suspended)
+        self._change_the_queue(data, suspended)
+        self._move_lease(other)
+        self._let_decide(other)
+        if leads_again:
+            self._move_lease(suspended)
+            while suspended.store.reads or suspended.store.found:
+                suspended.take_query_step(0)
+            world.run()
+        for _ in range(min(count, len(suspended.store.writes))):
+            suspended.execute_write("stored")
+        world.run()
+
+    @rule(data=st.data(), is_stored=st.booleans())
+    def commit_is_in_doubt_and_others_are_decided_on(self, data: st.DataObject, is_stored: bool) -> None:
+        """Answer a commit with an error, and let its coordinator decide for the users that are left."""
+        process = self._deciding_process()
+        while process.store.written:
+            process.answer_write()
+        if process.store.writes:
+            process.execute_write("in doubt" if is_stored else "refused")
+        self._change_the_queue(data, process)
+        while process.reports:
+            process.reports.popleft()()
+        while process.store.written:
+            process.answer_write()
+        self.world.run()
+        while process.store.writes:
+            process.execute_write("stored")
+        self.world.run()
+
+    def _deciding_process(self) -> Process:
+        """Return the process with the lease, which has writes that are not executed yet.
+
+        If there are none, two users come and the first waiter gets ready, so that the process decides.
+        """
+        world, (waiter, _) = self.world, WAITERS
+        if not any(each.has_lease for each in world.processes):
+            self._move_lease(world.processes[0])
+        process = next(each for each in world.processes if each.has_lease)
+        if process.store.writes:
+            return process
+        self._let_decide(process)
+        for row in [row for row in world.stored.values() if row.state is ACTIVE and row.waiter == waiter]:
+            world.leave(row.id, waiter)
+        world.on_duty[waiter] = True
+        world.report_waiter(waiter)
+        for user in USERS[:2]:
+            world.join(user)
+        while process.inbox:
+            process.dispatcher.on_event(process.inbox.popleft())
+        while process.reports:
+            process.reports.popleft()()
+        world.run()
+        return process
+
+    def _change_the_queue(self, data: st.DataObject, process: Process) -> None:
+        """Let a user that ``process`` has decided on lose its connection, and another user come.
+
+        So the next decision is on another user, and the version of the row does not refuse the first.
+        """
+        world = self.world
+        decided = [case.row.user for case in process.dispatcher.cases.values() if case.decision is not None]
+        lost = self._choose(data, (None, *(user for user in decided if user in world.present)))
+        come = self._choose(data, (None, *(user for user in USERS if user not in world.present)))
+        if lost is not None:
+            world.drop(lost)
+        if come is not None:
+            world.join(come)
 
     # --- the database ---
 
@@ -503,6 +263,14 @@ class DispatchMachine(RuleBasedStateMachine):
             process.dispatcher.on_event(event)
         self.world.run()
 
+    @precondition(lambda self: self.world.inbox)
+    @rule(is_lost=st.sampled_from((False, False, False, True)))
+    def event_arrives_at_the_participants(self, is_lost: bool) -> None:
+        event = self.world.inbox.popleft()
+        if not is_lost:
+            self.world.show(event)
+        self.world.run()
+
     @precondition(lambda self: any(each.reports for each in self.world.processes))
     @rule(data=st.data())
     def report_arrives(self, data: st.DataObject) -> None:
@@ -520,14 +288,14 @@ class DispatchMachine(RuleBasedStateMachine):
     # --- checks ---
 
     @invariant()
-    def no_waiter_has_more_users_than_its_capacity(self) -> None:
-        for waiter in WAITERS:
-            assert self.world.load(waiter) <= CAPACITY
+    def places_are_kept(self) -> None:
+        self.world.check_places()
 
     def teardown(self) -> None:
         try:
-            self._become_quiet()
-            self._check_the_end()
+            if sys.exception() is None:  # else the end would hide the step that failed
+                self._become_quiet()
+                self._check_the_end()
         finally:
             self.world.close()
 
@@ -540,6 +308,7 @@ class DispatchMachine(RuleBasedStateMachine):
         leader = next(each for each in world.processes if each.has_lease)
         for _ in range(20):
             world.flush()
+            world.resync_participants()
             if not leader.leads:
                 leader.begin()
             else:
@@ -549,26 +318,52 @@ class DispatchMachine(RuleBasedStateMachine):
             world.run(QUIET_SECONDS / 20)
 
     def _check_the_end(self) -> None:
-        world = self.world
-        leader = next(each for each in world.processes if each.leads)
-        dispatcher = leader.dispatcher
+        world, check = self.world, self.world.check
+        dispatcher = next(each for each in world.processes if each.leads).dispatcher
         unfinished = {row.id: row for row in world.stored.values() if row.state is not ENDED}
-        assert {id: case.row.changes for id, case in dispatcher.cases.items()} == {
-            id: row.changes for id, row in unfinished.items()
-        }
-        assert {row.user for row in unfinished.values()} == world.present.keys()
-        assert all(case.decision is None for case in dispatcher.cases.values())
+        versions = {id: row.changes for id, row in unfinished.items()}
+        known = {id: case.row.changes for id, case in dispatcher.cases.items()}
+        check(known == versions, "the coordinator knows other versions than the database", known)
+        users = {row.user for row in unfinished.values()}
+        check(users == world.present.keys(), "a conversation has no user, or a present user has none")
+        undecided = all(case.decision is None for case in dispatcher.cases.values())
+        check(undecided, "a decision is pending for ever")
         for pooled in dispatcher.queue.pool:
-            assert pooled.load == world.load(pooled.person), "a place is lost, or taken twice"
+            check(pooled.load == world.load(pooled.person), "a place is lost, or taken twice", pooled)
         waiting = {row.id for row in unfinished.values() if row.state is WAITING}
-        assert {ticket.number for ticket in dispatcher.queue.in_order()} == waiting
+        queued = {ticket.number for ticket in dispatcher.queue.in_order()}
+        check(queued == waiting, "the queue differs from the waiting users", queued)
         free = [person for person, ready in world.on_duty.items() if ready and world.load(person) < CAPACITY]
-        assert not waiting or not free, "a user waits although a place is free"
-        assert all(row.waiter in world.on_duty for row in unfinished.values() if row.state is ACTIVE)
+        check(not waiting or not free, "a user waits although a place is free", free)
+        served = all(row.waiter in world.on_duty for row in unfinished.values() if row.state is ACTIVE)
+        check(served, "the waiter of an active conversation is lost for good")
 
 
 @pytest.mark.slow
-def test_no_order_of_events_breaks_a_promise(expected_logs: list[str]) -> None:
-    expected_logs += ["could not be stored", "could not be read", "could not be requeued"]
-    options = settings(max_examples=200, stateful_step_count=50, deadline=None, derandomize=True)
+def test_no_order_of_events_breaks_a_promise(pytestconfig: pytest.Config, expected_logs: list[str]) -> None:
+    """Try the same orders each time, or, with ``--hypothesis-seed=NUMBER``, others."""
+    expected_logs += EXPECTED_LOGS
+    options = settings(
+        max_examples=200,
+        stateful_step_count=50,
+        deadline=None,
+        derandomize=pytestconfig.getoption("--hypothesis-seed") is None,
+    )
     run_state_machine_as_test(DispatchMachine, settings=options)
+
+
+def test_a_user_that_returns_while_its_end_is_being_stored_is_shown_the_end() -> None:
+    machine = DispatchMachine()
+    world, coordinator, user = machine.world, machine.world.processes[0], USERS[0]
+    world.run()
+    world.drop(user)
+    world.flush()
+    world.run(GRACE_SECONDS)
+    (id,) = (row.id for row in world.stored.values() if row.user == user)
+    world.join(user)
+    world.run()
+    coordinator.execute_write("stored")
+    assert world.stored[id].state is ENDED
+    assert user in world.present  # the event of the end is on its way
+    machine.teardown()
+    assert user not in world.present
