@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.conftest import SECRET, Harness, changed, token
-from tests.web.test_slow_and_silent import mute
+from tests.web.test_slow_and_silent import mute, read_until
 from tornado_chat import config
 from tornado_chat.client import ConnectionClosed
 from tornado_chat.config.reload import ConfigChange, merge_reloadable
@@ -106,8 +106,7 @@ async def test_pings_also_of_open_sockets(harness: Harness) -> None:
     await reload(harness, "limits", ping_interval=0.1, ping_timeout=0.2)
     received = await reader.read(2)
     assert received[0] == 0x89  # a ping
-    while b"\x11\x38" not in received:  # 4408
-        received += await reader.read(200)
+    assert b"\x11\x38" in await read_until(reader, b"to get what is missing")  # 4408
     writer.close()
 
 
@@ -119,16 +118,14 @@ class TestSlow:
     @pytest.mark.gen_test
     async def test_the_unread_limit_of_open_sockets(self, harness: Harness) -> None:
         session = await harness.session()
-        reader, writer = await mute(harness, f"/chat?token={VISITOR}&sessionId={session}")
+        reader, writer = await mute(harness, f"/chat?token={VISITOR}&sessionId={session}&features=seq")
         await reload(harness, "limits", outgoing_bytes=65_536)
         counsellor = await harness.chat(COUNSELLOR, session, features="ack")
         for n in range(150):  # more than the sockets' buffers can hold
             await counsellor.send_json({"msg": "x" * 60_000, "id": str(n)})
             while "ack" not in await counsellor.recv_json():
                 pass
-        received = b""
-        while b"too slow" not in received:
-            received = received[-10:] + await reader.read(65_536)
+        await read_until(reader, b"too slow")
         writer.close()
 
 
