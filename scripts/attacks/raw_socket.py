@@ -5,18 +5,12 @@ import base64
 import contextlib
 import os
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from scripts.attacks.raw_http import connect
-
-CONTINUATION: Final = 0x0
-TEXT: Final = 0x1
-BINARY: Final = 0x2
-CLOSE: Final = 0x8
-PING: Final = 0x9
-PONG: Final = 0xA
+from tornado_chat.wire.websocket import BINARY, CLOSE, PING, PONG, TEXT
 
 LOST = 1006
 """The close code of a connection that ended without a close frame (RFC 6455 section 7.1.5)."""

@@ -133,7 +133,7 @@ def test_an_erased_inbox_has_no_owner_and_its_id_is_not_used_again(database: pw.
     made = transact(database, lambda tx: notifications.create(tx, WU, 0, "hello again", None))[0]
     assert made.thread != inbox
     assert inbox is not None
-    assert notifications.after(database, inbox, 0, 10) == []
+    assert notifications.page_after(database, inbox, 0, 10, 1000).items == []
 
 
 def test_an_account_is_removed_and_its_id_stays_taken(database: pw.Database) -> None:

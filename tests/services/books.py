@@ -37,16 +37,21 @@ class Books:
         return asyncio.ensure_future(self._write(work))
 
     async def _write(self, work: Callable[[Transaction], Any]) -> Any:
-        result, events = self.change(work)
         if self.doubtful:
             self.doubtful = False
-            self.untold += events
+            self.untold += self.change(work)[1]
             raise Unavailable("not_stored")
+        return self.commit(work)
+
+    def commit(self, work: Callable[[Transaction], Any]) -> Any:
+        """Store a change and publish its events, as another participant of the test does."""
+        result, events = self.change(work)
         for event in events:
             self.publish(event)
         return result
 
     def change(self, work: Callable[[Transaction], Any]) -> tuple[Any, list[Event]]:
+        """Store a change. Return its result and its events, which are not published."""
         tx = Transaction(self.database, 1_700_000_000_000_000)
         with self.database.atomic():
             return work(tx), tx.events

@@ -40,13 +40,13 @@ def test_a_notification_is_published_as_it_is_stored(database: pw.Database) -> N
         NOW,
         False,
     )
-    assert notifications.after(database, made.thread, 0, 10) == [made]
+    assert notifications.page_after(database, made.thread, 0, 10, 1000).items == [made]
 
 
 @pytest.mark.parametrize("data", [None, {}, {"sessionId": 4, "nested": [1, {"a": None, "名": "值"}]}])
 def test_data_comes_back_as_it_was(database: pw.Database, data: dict[str, object] | None) -> None:
     made, _ = transact(database, lambda tx: notifications.create(tx, VISITOR, 2, "m", data))
-    (read,) = notifications.after(database, made.thread, 0, 1)
+    (read,) = notifications.page_after(database, made.thread, 0, 1, 1000).items
     assert read.data == data
 
 
@@ -56,9 +56,9 @@ def test_each_inbox_has_its_own_numbers_and_is_read_in_pages(database: pw.Databa
     inbox = mine[0].thread
     assert [n.seq for n in mine] == [1, 2, 3, 4, 5]
     assert other.seq == 1
-    assert notifications.after(database, inbox, 0, 2) == mine[:2]
-    assert notifications.after(database, inbox, 2, 2) == mine[2:4]
-    assert notifications.after(database, inbox, 5, 2) == []
+    assert notifications.page_after(database, inbox, 0, 2, 1000).items == mine[:2]
+    assert notifications.page_after(database, inbox, 2, 2, 1000).items == mine[2:4]
+    assert notifications.page_after(database, inbox, 5, 2, 1000).items == []
 
 
 def test_reading_marks_the_notification_and_keeps_the_first_time(database: pw.Database) -> None:
@@ -67,7 +67,10 @@ def test_reading_marks_the_notification_and_keeps_the_first_time(database: pw.Da
         read, _ = transact(database, lambda tx: notifications.mark_read(tx, VISITOR, made.id), now)
         assert read.read
         assert (read.id, read.msg, read.data) == (made.id, "a", DATA)
-    assert [n.read for n in notifications.after(database, made.thread, 0, 10)] == [True, False]
+    assert [n.read for n in notifications.page_after(database, made.thread, 0, 10, 1000).items] == [
+        True,
+        False,
+    ]
     assert (
         models.Notification.select().where(models.Notification.id == made.id).first(database).read == NOW + 1
     )
@@ -79,7 +82,7 @@ def test_a_notification_of_another_person_cannot_be_read(database: pw.Database) 
     for owner, id in ((COUNSELLOR, made.id), (VISITOR, made.id + 1)):
         with pytest.raises(NotFound, match="no_such_notification"):
             transact(database, lambda tx, owner=owner, id=id: notifications.mark_read(tx, owner, id))
-    assert not notifications.after(database, made.thread, 0, 1)[0].read
+    assert not notifications.page_after(database, made.thread, 0, 1, 1000).items[0].read
 
 
 # --- receipts ---

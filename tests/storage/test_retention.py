@@ -69,7 +69,7 @@ def test_young_open_and_undelivered_items_stay(database: pw.Database) -> None:
     # Chen has never had a socket, so the notifications for Chen have not arrived.
     inbox = notifications.find_inbox(database, CHEN)
     assert inbox is not None
-    assert len(notifications.after(database, inbox, 0, 10)) == 3
+    assert len(notifications.page_after(database, inbox, 0, 10, 1000).items) == 3
 
 
 def test_a_session_is_removed_after_its_records(database: pw.Database) -> None:
@@ -111,7 +111,7 @@ def test_no_id_is_used_again(database: pw.Database) -> None:
     remove_all(database)
     assert streams.MESSAGES.since(database, 0, 100) == []
     assert notifications.find_inbox(database, LIN) == sample.inbox
-    assert notifications.after(database, sample.inbox, 0, 10) == []
+    assert notifications.page_after(database, sample.inbox, 0, 10, 1000).items == []
 
     again = build_sample(database, LATER)
     assert again.session.id > session.thread.id

@@ -63,11 +63,6 @@ def create(
     return notification
 
 
-def after(database: pw.Database, inbox: Thread, seq: int, limit: int) -> list[Notification]:
-    """Return the first ``limit`` notifications of ``inbox`` after ``seq``, oldest first."""
-    return [notification_of(row) for row in fetch_rows(database, f"{_AFTER} LIMIT ?", inbox.id, seq, limit)]
-
-
 def page_after(
     database: pw.Database, inbox: Thread, seq: int, limit: int, max_bytes: int
 ) -> Page[Notification]:

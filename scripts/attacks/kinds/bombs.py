@@ -8,16 +8,8 @@ from typing import Any
 
 from scripts.attacks.attack import Attack, Trial
 from scripts.attacks.people import open_session, token
-from scripts.attacks.raw_socket import (
-    BINARY,
-    CONTINUATION,
-    PING,
-    TEXT,
-    RawSocket,
-    SocketClosed,
-    UpgradeRefused,
-    frame,
-)
+from scripts.attacks.raw_socket import RawSocket, SocketClosed, UpgradeRefused, frame
+from tornado_chat.wire.websocket import BINARY, CONTINUATION, PING, TEXT
 
 USER, CONSULTANT = 21, 22
 FRAME_BYTES = 65536  # [limits] frame_bytes

@@ -9,16 +9,8 @@ from functools import partial
 from scripts.attacks.attack import ATTACKER_ADDRESS, Attack, Trial
 from scripts.attacks.people import HOST_ADDRESS, open_session, token
 from scripts.attacks.raw_http import connect, statuses
-from scripts.attacks.raw_socket import (
-    BINARY,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    RawSocket,
-    UpgradeRefused,
-    frame,
-)
+from scripts.attacks.raw_socket import RawSocket, UpgradeRefused, frame
+from tornado_chat.wire.websocket import BINARY, CONTINUATION, PING, PONG, TEXT
 
 USER, CONSULTANT = 21, 22
 FLOOD_SECONDS, QUICK_FLOOD_SECONDS = 4.0, 2.0

@@ -7,7 +7,8 @@ from typing import Any
 
 from scripts.attacks.attack import Attack, Trial
 from scripts.attacks.people import open_session, token
-from scripts.attacks.raw_socket import CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, UpgradeRefused, frame
+from scripts.attacks.raw_socket import RawSocket, UpgradeRefused, frame
+from tornado_chat.wire.websocket import CLOSE, CONTINUATION, PING, PONG, TEXT
 
 USER, CONSULTANT, WAITER, SUPERVISOR = 21, 22, 24, 13
 FRAMES_PER_SOCKET = 40

@@ -5,7 +5,8 @@ import asyncio
 from scripts.attacks.attack import ATTACKER_ADDRESS, Attack, Trial
 from scripts.attacks.people import open_session, token
 from scripts.attacks.raw_http import connect
-from scripts.attacks.raw_socket import TEXT, RawSocket, frame
+from scripts.attacks.raw_socket import RawSocket, frame
+from tornado_chat.wire.websocket import TEXT
 
 MESSAGE_BYTES = 57 * 1024
 PAGE_MESSAGES = 60

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.helpers.clock import Clock
 from tornado_chat import config
 from tornado_chat.core.errors import TooFast
 from tornado_chat.core.types import Identity, Person, Role
@@ -23,14 +24,6 @@ LIMITS = config.Limits(
 VISITOR = Identity(Person(Role.USER, "1"))
 CHEN, LI = Person(Role.CONSULTANT, "2"), Person(Role.CONSULTANT, "3")
 ADDRESS = "2001:db8:1:2::1"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from tests.helpers.clock import Clock
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.core.errors import Unauthenticated, Unavailable
 from tornado_chat.services.auth.jwks import (
@@ -135,14 +136,6 @@ async def issuing(*keys: Any) -> AsyncIterator[Issuer]:
         issuer.gate.set()
         server.stop()
         await server.close_all_connections()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def fails_with(code: str, call: Awaitable[Any]) -> None:

@@ -4,16 +4,9 @@ import itertools
 
 import pytest
 
+from tests.helpers.clock import Clock
 from tornado_chat.core.errors import TooFast
 from tornado_chat.services.auth.login_throttle import LOOSE_LIMIT, STRICT_LIMIT, LoginThrottle
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

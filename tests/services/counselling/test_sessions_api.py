@@ -77,7 +77,7 @@ async def open_session(sessions: Sessions, **options: Any) -> Room:
 
 async def inbox(store: Store, owner: Person) -> list[Notification]:
     thread = await store.read(notifications.find_inbox, owner)
-    return [] if thread is None else await store.read(notifications.after, thread, 0, 100)
+    return [] if thread is None else [*(await store.items_after(thread, 0, 100, 1_000_000)).items]
 
 
 @pytest.mark.gen_test

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.services.books import Books
-from tests.services.support.test_dispatcher import LI, WU, coordinator, join, on_duty, until
+from tests.services.support.test_dispatcher import LI, WU, assigned, begun, coordinator, join, on_duty, until
 from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest
 from tornado_chat.core.errors import Unavailable
@@ -51,12 +51,8 @@ async def test_a_waiter_that_returned_and_left_during_a_refused_requeue_is_await
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
     expected_logs.append("users of a lost waiter could not be requeued")
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
-    row = join(books, 1)
-    dispatcher.on_waiter_present("a", on_duty(WU))
-    dispatcher.on_user_present("a", row)
-    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher = await begun(books)
+    row = await assigned(books, dispatcher)
     set_grace(dispatcher, 0.01)
     is_requeued, requeued = hold_next_write(books)
     dispatcher.on_waiter_absent("a", WU)
@@ -78,12 +74,8 @@ async def test_the_user_of_a_lost_waiter_is_requeued_after_its_transfer_was_refu
     for each in (module, decisions):
         monkeypatch.setattr(each, "RETRY_SECONDS", 0.02)
     expected_logs.append("a match could not be stored, trying again")
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
-    row = join(books, 1)
-    dispatcher.on_waiter_present("a", on_duty(WU))
-    dispatcher.on_user_present("a", row)
-    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher = await begun(books)
+    row = await assigned(books, dispatcher)
     dispatcher.on_waiter_present("a", on_duty(LI))
     set_grace(dispatcher, 0.01)
     is_transferred, transferred = hold_next_write(books)

@@ -59,15 +59,29 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def begun(books: Books) -> Dispatcher:
+    """Return a dispatcher that has read the database."""
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    return dispatcher
+
+
+async def assigned(books: Books, dispatcher: Dispatcher) -> Conversation:
+    """Let WU and a user come. Return the user's row as it was before WU got it."""
+    row = join(books, 1)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
+    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    return row
+
+
 @pytest.mark.gen_test
 async def test_what_changes_while_a_coordinator_reads_is_not_missed(books: Books) -> None:
     row = join(books, 1)
     dispatcher = coordinator(books)
 
     def assign() -> None:
-        _, events = books.change(lambda tx: conversations.assign(tx, row, WU, None, "waiter-7", "first"))
-        for event in events:
-            dispatcher.on_event(event)
+        books.commit(lambda tx: conversations.assign(tx, row, WU, None, "waiter-7", "first"))
 
     books.meanwhile = assign
     await dispatcher.begin()
@@ -78,8 +92,7 @@ async def test_what_changes_while_a_coordinator_reads_is_not_missed(books: Books
 
 @pytest.mark.gen_test
 async def test_who_is_said_to_be_in_a_conversation_that_is_over_takes_nobodys_place(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     row = join(books, 1)
     dispatcher.on_waiter_present("a", on_duty(WU))
     dispatcher.on_user_present("a", row)
@@ -96,12 +109,8 @@ async def test_who_is_said_to_be_in_a_conversation_that_is_over_takes_nobodys_pl
 
 @pytest.mark.gen_test
 async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
-    row = join(books, 1)
-    dispatcher.on_waiter_present("a", on_duty(WU))
-    dispatcher.on_user_present("a", row)
-    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher = await begun(books)
+    row = await assigned(books, dispatcher)
     dispatcher.on_waiter_present("a", on_duty(LI))
     for _ in range(2):
         await dispatcher.transfer(TransferRequest(row.id, WU, LI))
@@ -112,8 +121,7 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
 
 @pytest.mark.gen_test
 async def test_a_waiter_that_answers_in_no_process_gets_no_more_users(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     silent = msgspec.structs.replace(on_duty(WU), answers=False)
     for process in ("a", "b"):
         dispatcher.on_waiter_present(process, on_duty(WU))
@@ -166,8 +174,7 @@ async def test_a_match_that_was_stored_after_all_counts_once(
 ) -> None:
     monkeypatch.setattr(decisions, "RETRY_SECONDS", 0.02)
     expected_logs.append("a match could not be stored, trying again")
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     row = join(books, 1)
     books.doubtful = True
     dispatcher.on_waiter_present("a", on_duty(WU))
@@ -198,8 +205,7 @@ def load(dispatcher: Dispatcher, waiter: Person) -> int:
 
 @pytest.mark.gen_test
 async def test_a_decision_on_a_version_that_has_changed_is_not_stored(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     row = join(books, 1)
     # Another coordinator assigns the user, and its event is late.
     books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
@@ -215,14 +221,11 @@ async def test_a_decision_on_a_version_that_has_changed_is_not_stored(books: Boo
 
 @pytest.mark.gen_test
 async def test_a_row_that_became_active_before_the_store_keeps_its_waiter(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     row = join(books, 1)
     dispatcher.on_waiter_present("a", on_duty(WU))
     dispatcher.on_user_present("a", row)  # decided for Wu, to be stored in the next turn of the loop
-    _, events = books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
-    for event in events:
-        dispatcher.on_event(event)
+    books.commit(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
     await until(lambda: dispatcher.cases[row.id].decision is None)
     assert dispatcher.cases[row.id].row.waiter == LI
     assert (load(dispatcher, WU), load(dispatcher, LI)) == (0, 1)
@@ -231,15 +234,12 @@ async def test_a_row_that_became_active_before_the_store_keeps_its_waiter(books:
 
 @pytest.mark.gen_test
 async def test_who_leaves_while_its_match_is_stored_takes_nobodys_place(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     first, second = join(books, 1), join(books, 2)
     dispatcher.on_waiter_present("a", on_duty(WU))
     dispatcher.on_user_present("a", first)
     dispatcher.on_user_present("a", second)
-    _, events = books.change(lambda tx: conversations.end(tx, first.id, first.user))
-    for event in events:
-        dispatcher.on_event(event)
+    books.commit(lambda tx: conversations.end(tx, first.id, first.user))
     await until(lambda: dispatcher.cases[second.id].row.waiter == WU)
     assert load(dispatcher, WU) == 1
     dispatcher.end()
@@ -247,12 +247,8 @@ async def test_who_leaves_while_its_match_is_stored_takes_nobodys_place(books: B
 
 @pytest.mark.gen_test
 async def test_a_user_who_is_requeued_during_a_transfer_is_matched_again(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
-    row = join(books, 1)
-    dispatcher.on_waiter_present("a", on_duty(WU))
-    dispatcher.on_user_present("a", row)
-    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher = await begun(books)
+    row = await assigned(books, dispatcher)
     active = dispatcher.cases[row.id].row
     dispatcher.on_waiter_present("a", on_duty(LI))
     books.change(lambda tx: conversations.requeue(tx, active))  # by another coordinator, not published yet
@@ -270,8 +266,7 @@ async def test_a_policy_that_fails_after_a_transfer_does_not_fail_the_transfer(
 ) -> None:
     failures: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     first, second = join(books, 1), join(books, 2)
     dispatcher.on_waiter_present("a", on_duty(WU))
     dispatcher.on_user_present("a", first)
@@ -334,8 +329,7 @@ async def test_a_conflict_is_not_tried_again_at_once_while_the_conversation_cann
 ) -> None:
     monkeypatch.setattr(decisions, "RETRY_SECONDS", 3600.0)
     expected_logs.append("a conversation could not be read")
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     row = join(books, 1)
     books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
     writes = 0
@@ -364,16 +358,13 @@ async def test_a_conflict_is_not_tried_again_at_once_while_the_conversation_cann
 async def test_a_user_that_was_served_and_requeued_unnoticed_returns_to_the_head_of_the_queue(
     books: Books,
 ) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     first, second = join(books, 1), join(books, 2)
     dispatcher.on_user_present("a", first)
     dispatcher.on_user_present("a", second)
     # Another coordinator assigns and requeues the user; the first event is lost.
     active, _ = books.change(lambda tx: conversations.assign(tx, second, LI, None, "waiter-8", "first"))
-    _, events = books.change(lambda tx: conversations.requeue(tx, active))
-    for event in events:
-        dispatcher.on_event(event)
+    books.commit(lambda tx: conversations.requeue(tx, active))
     assert [ticket.number for ticket in dispatcher.queue.in_order()] == [second.id, first.id]
     dispatcher.end()
 
@@ -435,8 +426,7 @@ async def test_a_match_in_doubt_keeps_its_place_until_the_row_was_read_back(
 ) -> None:
     monkeypatch.setattr(decisions, "RETRY_SECONDS", 0.02)
     expected_logs.append("a match could not be stored, trying again")
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     first, second = join(books, 1), join(books, 2)
     books.doubtful = True
     dispatcher.on_waiter_present("a", on_duty(WU))
@@ -457,15 +447,12 @@ async def test_a_match_in_doubt_keeps_its_place_until_the_row_was_read_back(
 
 @pytest.mark.gen_test
 async def test_a_conversation_that_came_and_ended_during_a_resync_is_not_added(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     row = join(books, 1)
 
     def end_after_the_second_read() -> None:
         def end() -> None:
-            _, events = books.change(lambda tx: conversations.end(tx, row.id, row.user))
-            for event in events:
-                dispatcher.on_event(event)
+            books.commit(lambda tx: conversations.end(tx, row.id, row.user))
 
         books.meanwhile = end
 
@@ -479,15 +466,12 @@ async def test_a_conversation_that_came_and_ended_during_a_resync_is_not_added(b
 
 @pytest.mark.gen_test
 async def test_a_conversation_that_was_assigned_during_a_resync_holds_its_place(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     row = join(books, 1)
 
     def assign_after_the_second_read() -> None:
         def assign() -> None:
-            _, events = books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
-            for event in events:
-                dispatcher.on_event(event)
+            books.commit(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
 
         books.meanwhile = assign
 
@@ -500,12 +484,8 @@ async def test_a_conversation_that_was_assigned_during_a_resync_holds_its_place(
 
 @pytest.mark.gen_test
 async def test_a_conversation_that_was_deleted_is_forgotten_by_a_resync(books: Books) -> None:
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
-    row = join(books, 1)
-    dispatcher.on_waiter_present("a", on_duty(WU))
-    dispatcher.on_user_present("a", row)
-    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    dispatcher = await begun(books)
+    await assigned(books, dispatcher)
     models.SupportConversation.delete().execute(books.database)
     await dispatcher.resync()
     assert not dispatcher.cases
@@ -538,8 +518,7 @@ async def test_a_late_event_of_a_conversation_that_ended_before_the_term_does_no
     row = join(books, 1)
     _, late = books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
     books.change(lambda tx: conversations.end(tx, row.id, row.user))
-    dispatcher = coordinator(books)
-    await dispatcher.begin()
+    dispatcher = await begun(books)
     for event in late:  # its process was suspended between the commit and the publication
         dispatcher.on_event(event)
     await until(lambda: not dispatcher.cases)

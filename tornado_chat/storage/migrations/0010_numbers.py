@@ -1,6 +1,6 @@
 """Add the sequences of the server's own session and record numbers. Frozen.
 
-Until now the next number was the highest plus one, whoever had chosen that one. Numbers from
+Until now the next number was the highest plus one, also if a host had chosen that one. Numbers from
 ``FIRST_CHOSEN_NUMBER`` on count as chosen by a host, or by an attacker: no server has counted so far. So a
 sequence begins behind the highest number below that, and a database whose highest number was pushed to the
 end of the range gets small numbers again.
