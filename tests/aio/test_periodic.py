@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from scripts.simulation.clock import VirtualLoop
-from tornado_chat.aio.periodic import PeriodicTimer, run_forever
+from tornado_chat.aio.periodic import PeriodicTimer, run_forever, run_until_done
 
 
 def failures(caplog: pytest.LogCaptureFixture) -> int:
@@ -80,4 +80,25 @@ def test_a_loop_goes_on_after_a_pause(expected_logs: list[str], caplog: pytest.L
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(story())
     assert times == pytest.approx([0, 10, 20, 21, 22])
+    assert failures(caplog) == 1
+
+
+def test_work_is_repeated_until_it_is_done(
+    expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.append("the check failed, it is repeated")
+    calls: list[float] = []
+
+    async def check() -> bool:
+        calls.append(asyncio.get_running_loop().time())
+        if len(calls) in (1, 2):
+            raise ValueError("an error of the program")
+        return len(calls) == 4
+
+    async def story() -> None:
+        await run_until_done(check, "the check", 60.0)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(story())
+    assert [later - calls[0] for later in calls] == [0.0, 60.0, 120.0, 180.0]
     assert failures(caplog) == 1

@@ -13,6 +13,8 @@ from tornado_chat.core.plain_text import (
     indent_lines,
     is_control,
     is_person_id,
+    is_well_formed,
+    well_formed,
 )
 
 TEXTS = st.text(st.characters() | st.sampled_from("\n\r\x1b\0\x85\u2028\u2029\u202e\u200b\u200d\ud800"))
@@ -94,3 +96,30 @@ def test_no_name_stays_none() -> None:
 def test_an_id_is_its_own_plain_text(text: str) -> None:
     if is_person_id(text):
         assert escape_controls(text) == text == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("half \ud83d", "half \ufffd"),
+        ("\ude00 other half", "\ufffd other half"),
+        ("\ud83d\ude00", "😀"),
+        ("\ude00\ud83d", "\ufffd\ufffd"),
+        ("😀\ud83d😀", "😀\ufffd😀"),
+    ],
+)
+def test_half_a_character_is_replaced(text: str, expected: str) -> None:
+    assert well_formed(text) == expected
+    assert is_well_formed(text) is False
+    assert is_well_formed(expected)
+
+
+@given(st.text())
+def test_a_well_formed_text_stays_as_it_is(text: str) -> None:
+    assert well_formed(text) == text
+    assert is_well_formed(text)
+
+
+@given(TEXTS)
+def test_every_well_formed_text_is_utf_8(text: str) -> None:
+    assert well_formed(text).encode().decode() == well_formed(text)

@@ -11,7 +11,7 @@ import pytest
 import tornado_chat
 from tornado_chat.core import errors
 from tornado_chat.core.errors import ChatError
-from tornado_chat.core.texts import ERROR_TEXTS, SYSTEM_TEXTS, error_text, system_text
+from tornado_chat.core.texts import ERROR_TEXTS, SYSTEM_TEXTS, error_text, preferred_language, system_text
 
 PACKAGE = Path(tornado_chat.__file__).parent
 RAISED = {
@@ -152,3 +152,19 @@ def test_an_error_text_is_in_the_requested_language() -> None:
     assert error_text("zh_CN", error) == "会话 5 不存在"
     assert error_text("en", error) == "There is no session 5"
     assert str(error) == "no_such_session (id=5)"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("", "en"),
+        ("de, fr;q=0.5", "en"),
+        ("en-GB", "en"),
+        ("zh-Hant-TW, en;q=0.1", "zh_CN"),
+        ("zh;q=0.1, en;q=0.9", "en"),
+        ("de, zh;q=nonsense, en", "en"),
+        ("de, zh;q=0.5", "zh_CN"),
+    ],
+)
+def test_the_language_of_a_request(accepted: str, language: str) -> None:
+    assert preferred_language(accepted) == language

@@ -65,6 +65,28 @@ def test_a_second_ping_at_a_time_is_an_error() -> None:
         tracker.ping()
 
 
+def test_the_last_ping_covers_what_an_outstanding_one_does_not() -> None:
+    tracker = ReceiptTracker()
+    assert tracker.last_ping() is None  # there is nothing to prove
+    tracker.record_sent(A, 1)
+    first = tracker.ping()
+    assert tracker.last_ping() is None  # the outstanding ping covers everything
+    tracker.record_sent(A, 2)
+    last = tracker.last_ping()
+    assert last == b"2"
+    assert tracker.pong(first) == {}
+    assert tracker.pong(last) == {A: 2}
+
+
+def test_there_is_no_last_ping_whose_pong_could_be_that_of_an_earlier_one() -> None:
+    tracker = ReceiptTracker()
+    tracker.record_sent(A, 1)
+    first = tracker.ping()
+    tracker.record_sent(B, 1)
+    assert tracker.last_ping() is None
+    assert tracker.pong(first) == {A: 1}
+
+
 class ReceiptMachine(RuleBasedStateMachine):
     """A socket whose peer answers pings late, twice, or with other payloads."""
 

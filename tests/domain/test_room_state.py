@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tornado_chat.core.types import SessionState
+from tornado_chat.core.types import EndReason, SessionState
 from tornado_chat.domain import room_state
-from tornado_chat.domain.room_state import TRANSITIONS, Event, RoomEffect, Side, Transition, transition
+from tornado_chat.domain.room_state import (
+    TRANSITIONS,
+    Event,
+    RoomEffect,
+    Side,
+    Transition,
+    end_reason,
+    transition,
+)
 
 # The events in the docstring's table: (event, is the other side present?)
 EVENTS: dict[str, list[tuple[Event, bool]]] = {
@@ -17,6 +25,7 @@ EVENTS: dict[str, list[tuple[Event, bool]]] = {
     "back in time": [(Event.ENTERED, False), (Event.ENTERED, True)],
     "last of a side left": [(Event.LEFT, False), (Event.LEFT, True)],
     "grace is over": [(Event.GRACE_OVER, False), (Event.GRACE_OVER, True)],
+    "gave up (asker)": [(Event.GAVE_UP, False), (Event.GAVE_UP, True)],
     "cancel (asker)": [(Event.CANCELLED, False), (Event.CANCELLED, True)],
     "end": [(Event.ENDED, False), (Event.ENDED, True)],
 }
@@ -82,8 +91,28 @@ def test_no_room_starts_or_ends_twice_or_continues_after_its_end(events: list[tu
         assert (RoomEffect.START in effects) == (
             before is SessionState.READY and state is SessionState.ACTIVE
         )
-        if before is not SessionState.ACTIVE:
-            assert not {RoomEffect.START_GRACE, RoomEffect.STOP_GRACE} & set(effects)
+        assert (RoomEffect.START_GRACE in effects) == (
+            event is (Event.LEFT if before is SessionState.ACTIVE else Event.GAVE_UP)
+            and before not in FINISHED
+        )
+        assert (RoomEffect.STOP_GRACE in effects) == (event is Event.ENTERED and before not in FINISHED)
         seen += effects
     assert seen.count(RoomEffect.START) <= 1
     assert seen.count(RoomEffect.FINISH) <= 1
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "has_left", "reason"),
+    [
+        (SessionState.ACTIVE, Event.ENDED, False, EndReason.ENDED),
+        (SessionState.READY, Event.ENDED, False, EndReason.ENDED),
+        (SessionState.ACTIVE, Event.GRACE_OVER, True, EndReason.LEFT),
+        (SessionState.ACTIVE, Event.GRACE_OVER, False, EndReason.GRACE),
+        (SessionState.READY, Event.GRACE_OVER, False, EndReason.NOT_STARTED),
+        (SessionState.READY, Event.GRACE_OVER, True, EndReason.NOT_STARTED),
+        (SessionState.READY, Event.CANCELLED, False, EndReason.CANCELLED),
+    ],
+)
+def test_the_reason_of_an_end(state: SessionState, event: Event, has_left: bool, reason: EndReason) -> None:
+    assert RoomEffect.FINISH in transition(state, event, False).effects
+    assert end_reason(state, event, has_left=has_left) is reason

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import peewee as pw
 import pytest
@@ -30,6 +31,19 @@ def open_url(url: str) -> pw.Database:
     """Open a database; the folder of a SQLite file is created."""
     folder = Path(url.removeprefix("sqlite:///")).parent
     return open_database(config.Storage(url=url, durability="normal"), state_dir=folder)
+
+
+def upgrade_before(database: pw.Database, migration: str, folder: Path) -> None:
+    """Apply the migrations before ``migration``, as an earlier version did.
+
+    :arg folder: a folder for copies of them.
+    """
+    folder.mkdir()
+    for file in schema.MIGRATIONS.glob("[0-9]*.py"):
+        if file.stem < migration:
+            (folder / file.name).write_bytes(file.read_bytes())
+    with patch.object(schema, "MIGRATIONS", folder):
+        schema.upgrade(database)
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])

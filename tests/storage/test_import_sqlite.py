@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.mariadb import MariaDB
+from tests.storage.conftest import upgrade_before
 from tornado_chat import config
 from tornado_chat.cli import main
 from tornado_chat.core.types import Kind, Person, Role
@@ -126,8 +127,8 @@ def test_invalid_sources_and_targets_are_reported(
     assert "does not exist" in error(mariadb.url(name), str(tmp_path / "none"))
     (tmp_path / "text").write_text("no database")
     error(mariadb.url(name), str(tmp_path / "text"), "--yes")
-    with closing(pw.SqliteDatabase(file)) as database:
-        database.execute_sql(
-            f"DELETE FROM {schema.HISTORY_TABLE} WHERE id = (SELECT max(id) FROM {schema.HISTORY_TABLE})"
-        )
-    assert "the schema of another version" in error(mariadb.url(name), str(file), "--yes")
+    older = tmp_path / "older.sqlite3"
+    with closing(open_database(config.Storage(url=f"sqlite:///{older}"))) as database:
+        last, _ = schema.migration_status(database)[-1]
+        upgrade_before(database, last, tmp_path / "earlier")
+    assert "the schema of another version" in error(mariadb.url(name), str(older), "--yes")

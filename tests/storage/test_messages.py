@@ -240,6 +240,16 @@ def test_pages_go_forward_and_backward(database: pw.Database) -> None:
         assert (seqs(page.items), page.has_more) == (expected, has_more)
 
 
+def test_the_position_of_a_client_may_be_ahead_of_an_older_copy(database: pw.Database) -> None:
+    append(database, *(new_message(f"{n}") for n in range(3)))
+    for after, expected in ((0, [1, 2]), (2, [3]), (3, []), (4, [1, 2]), (2**63 - 1, [1, 2])):
+        page = messages.page_for_client(database, SESSION, after, 2, 1000)
+        assert [message.seq for message in page.items] == expected
+        assert page.has_more is (expected == [1, 2])
+    nothing = messages.page_for_client(database, Thread(Kind.SESSION, 8), 5, 2, 1000)
+    assert nothing.items == []
+
+
 @pytest.mark.parametrize(
     ("max_bytes", "newest", "oldest"),
     [

@@ -413,6 +413,23 @@ async def test_a_locked_row_of_no_conversation_fails_alone_and_without_a_traceba
 
 
 @pytest.mark.gen_test
+async def test_messages_do_not_wait_for_a_job_apart(
+    mariadb: MariaDB, database: pw.Database, database_url: str, open_harness: OpenHarness
+) -> None:
+    transact(database, lambda tx: notifications.create(tx, VISITOR, 0, "first", None))
+    harness = open_harness()
+    with mariadb.session(name_of(database_url)) as other:
+        other.execute("SELECT * FROM inbox FOR UPDATE")
+        with harness.held():
+            before = harness.writer.append(new_message("a"))
+            made = harness.writer.run(lambda tx: notifications.create(tx, VISITOR, 0, "x", None), apart=True)
+            after = harness.writer.append(new_message("b"))
+        assert [s.seq for s in await asyncio.gather(before, after)] == [1, 2]
+        assert not made.done()
+    assert (await made).seq == 2
+
+
+@pytest.mark.gen_test
 async def test_a_writer_that_ends_refuses_the_changes_of_a_locked_conversation(
     mariadb: MariaDB, database_url: str, open_harness: OpenHarness, expected_logs: list[str]
 ) -> None:

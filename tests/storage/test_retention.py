@@ -42,6 +42,7 @@ def test_expired_conversations_are_removed_with_their_rows(database: pw.Database
         "support_conversation": 1,
         "receipt": 2,
         "read_mark": 1,
+        "participant": 7,
         "notification": 1,
     }
     left = everything(database)

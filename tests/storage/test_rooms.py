@@ -6,7 +6,7 @@ import pytest
 from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, transact
 from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.events import RoomEnded, RoomStarted, SystemNotice
-from tornado_chat.core.types import Kind, Person, Role, Room, SessionState, Thread
+from tornado_chat.core.types import EndReason, Kind, Person, Role, Room, SessionState, Thread
 from tornado_chat.storage import rooms
 
 SUPERVISOR = Person(Role.SUPERVISOR, "3")
@@ -162,6 +162,40 @@ def test_a_restart_finds_the_rooms_that_have_started_and_not_ended(database: pw.
     threads = [about.thread, supervision.thread, never.thread]
     assert rooms.find_many(database, threads) == [rooms.get(database, thread) for thread in sorted(threads)]
     assert rooms.find_many(database, []) == []
+
+
+def test_a_restart_awaits_the_visitors_that_have_come_to_sessions_that_have_not_started(
+    database: pw.Database,
+) -> None:
+    come, booked, cancelled = (session(database) for _ in range(3))
+    for room in (come, cancelled):
+        transact(database, lambda tx, room=room: rooms.note_arrival(tx, room.thread), NOW + 1)
+    transact(database, lambda tx: rooms.note_arrival(tx, come.thread), NOW + 2)
+    transact(database, lambda tx: rooms.finish(tx, cancelled.thread, SessionState.CANCELLED))
+    awaited = rooms.awaited_rooms(database)
+    assert awaited == [rooms.get(database, come.thread)]
+    assert awaited[0].arrived == NOW + 1
+    transact(database, lambda tx: rooms.start(tx, booked.thread))
+    assert {room.thread for room in rooms.awaited_rooms(database)} == {come.thread, booked.thread}
+
+
+def test_an_extended_wait_is_stored(database: pw.Database) -> None:
+    about = session(database)
+    for room in (about, record(database, about)[0]):
+        transact(database, lambda tx, room=room: rooms.extend_wait(tx, room.thread, NOW + 5))
+        assert rooms.get(database, room.thread).awaited_until == NOW + 5
+
+
+@pytest.mark.parametrize("reason", EndReason)
+def test_the_reason_of_the_end_is_stored(database: pw.Database, reason: EndReason) -> None:
+    about = session(database)
+    for room in (about, record(database, about)[0]):
+        assert room.end_reason is None
+        ended, _ = transact(
+            database,
+            lambda tx, room=room: rooms.finish(tx, room.thread, SessionState.COMPLETED, reason=reason),
+        )
+        assert ended.end_reason is reason
 
 
 def test_the_last_rating_counts(database: pw.Database) -> None:

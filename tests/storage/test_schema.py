@@ -3,14 +3,17 @@
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import peewee as pw
 import pytest
 
 from tests.helpers.mariadb import MariaDB
-from tests.storage.conftest import on_mariadb, on_sqlite, open_url
-from tornado_chat.storage import models, schema
+from tests.storage.conftest import on_mariadb, on_sqlite, open_url, upgrade_before
+from tornado_chat.core.deliveries import Delivery
+from tornado_chat.core.types import DEFAULT_GROUP, Kind, Thread
+from tornado_chat.storage import conversations, deliveries, models, rooms, schema, staff
 from tornado_chat.storage.mysql import MysqlDatabase
 
 FILES = sorted(path.stem for path in schema.MIGRATIONS.glob("[0-9]*.py"))
@@ -124,8 +127,137 @@ def test_a_failed_migration_is_resumed(empty: pw.Database) -> None:
     assert empty.execute_sql(f"SELECT * FROM {STEP_TABLE}").fetchall() == ()
 
 
+def test_rooms_of_before_migration_0016_have_no_reason_and_await_no_visitor(
+    empty: pw.Database, tmp_path: Path
+) -> None:
+    upgrade_before(empty, "0016_ends", tmp_path / "earlier")
+    people = "asker, helper, state, last_seq, created"
+    for state in ("ready", "active", "completed"):
+        empty.execute_sql(
+            f"INSERT INTO consultation_session ({people}) VALUES ('user:1', 'consultant:2', '{state}', 0, 1)"
+        )
+    empty.execute_sql(
+        f"INSERT INTO supervisor_consultation (session_id, {people})"
+        " VALUES (2, 'consultant:2', 'supervisor:3', 'active', 0, 1)"
+    )
+    assert schema.upgrade(empty)[0] == "0016_ends"
+    assert [room.thread for room in rooms.awaited_rooms(empty)] == [
+        Thread(Kind.SESSION, 2),
+        Thread(Kind.RECORD, 1),
+    ]
+    ended = rooms.get(empty, Thread(Kind.SESSION, 3))
+    assert (ended.end_reason, ended.awaited_until, ended.arrived) == (None, None, None)
+
+
+def test_conversations_of_before_migration_0018_are_in_the_default_group(
+    empty: pw.Database, tmp_path: Path
+) -> None:
+    upgrade_before(empty, "0018_groups", tmp_path / "earlier")
+    empty.execute_sql(
+        "INSERT INTO support_conversation (user, user_uuid, state, returned, last_seq, created, open_user) "
+        "VALUES ('user:1', 'u', 'waiting', 0, 0, 1, 'user:1')"
+    )
+    empty.execute_sql(
+        "INSERT INTO staff_account (name, role, person_id, password, disabled, created) "
+        "VALUES ('chen', 'waiter', '7', 'hash', 0, 1)"
+    )
+    assert schema.upgrade(empty)[0] == "0018_groups"
+    (row,) = conversations.unfinished(empty)
+    assert (row.user.id, row.group) == ("1", DEFAULT_GROUP)
+    assert staff.accounts(empty)[0].groups == ()
+
+
+NOTIFY_DELIVERY = (
+    "CREATE TABLE notify_delivery (id BIGINT NOT NULL PRIMARY KEY, notification BIGINT NOT NULL, "
+    "target VARCHAR(64) NOT NULL, shown TEXT NOT NULL, event_id VARCHAR(36) NOT NULL, "
+    "recipient VARCHAR(80) NOT NULL, type SMALLINT NOT NULL, body TEXT NOT NULL, state VARCHAR(12) NOT NULL, "
+    "attempts INTEGER NOT NULL, next_at BIGINT NOT NULL, since BIGINT NOT NULL, created BIGINT NOT NULL, "
+    "last_error TEXT)"
+)
+"""The table as the plugin notify has created it until migration 0017."""
+
+NOTIFY_ROWS = (
+    "3, 70, 'key', 'https://host/hook', 'e-1', 'consultant:2', 2, '{}', 'waiting', 4, 50, 40, 30, 'answer'",
+    "5, 71, 'key', 'https://host/hook', 'e-2', 'user:1', 0, '{}', 'dead', 9, 60, 41, 31, NULL",
+)
+
+
+def create_notify_deliveries(database: pw.Database, folder: Path) -> None:
+    """Create a database of before migration 0017, with deliveries of the plugin notify."""
+    upgrade_before(database, "0017_deliveries", folder)
+    database.execute_sql(NOTIFY_DELIVERY)
+    for row in NOTIFY_ROWS:
+        database.execute_sql(f"INSERT INTO notify_delivery VALUES ({row})")
+
+
+def test_migration_0017_moves_the_deliveries_of_notify(empty: pw.Database, tmp_path: Path) -> None:
+    create_notify_deliveries(empty, tmp_path / "earlier")
+    assert "0017_deliveries" in schema.upgrade(empty)
+    assert "notify_delivery" not in empty.get_tables()
+    waiting, dead = deliveries.undelivered(empty, "notify", False, 9)
+    assert replace(waiting, id=0) == Delivery(
+        id=0,
+        plugin="notify",
+        outbox="notifications",
+        target="key",
+        item="70",
+        order_key="",
+        shown="https://host/hook",
+        recipient="consultant:2",
+        body="{}",
+        event_id="e-1",
+        state="waiting",
+        attempts=4,
+        next_at=50,
+        since=40,
+        created=30,
+        last_error="answer",
+    )
+    assert (dead.state, dead.item, dead.attempts, dead.last_error) == ("dead", "71", 9, "")
+    assert schema.upgrade(empty) == []
+
+
 class Died(Exception):
     pass
+
+
+@on_mariadb
+def test_migration_0017_interrupted_at_each_statement_is_resumed(
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_url(empty_url)
+    create_notify_deliveries(first, tmp_path / "earlier")
+    first.close()
+    run = MysqlDatabase.run_sql
+    left = 0  # statements until the next death
+
+    def run_sql(self: MysqlDatabase, sql: str, params: object = None) -> object:
+        nonlocal left
+        left -= 1
+        result = run(self, sql, params)
+        if left == 0:
+            raise Died
+        return result
+
+    monkeypatch.setattr(MysqlDatabase, "run_sql", run_sql)
+    deaths = 0
+    while True:
+        half = open_url(empty_url)
+        left = deaths + 1
+        try:
+            schema.upgrade(half)
+        except Died:
+            deaths += 1
+        else:
+            break
+        finally:
+            half.close()
+    monkeypatch.undo()
+    whole = open_url(empty_url)
+    assert deaths > 5
+    assert [each.item for each in deliveries.undelivered(whole, None, False, 9)] == ["70", "71"]
+    assert "notify_delivery" not in whole.get_tables()
+    whole.close()
 
 
 @on_mariadb

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ from tests.storage.conftest import VISITOR, new_session, on_sqlite, open_url, tr
 from tornado_chat.core.errors import ChatError, Conflict, InternalError, Unavailable
 from tornado_chat.core.events import Event, SystemNotice
 from tornado_chat.core.types import Kind, Message, Thread
-from tornado_chat.storage import messages, models
+from tornado_chat.storage import background_jobs, messages, models
+from tornado_chat.storage import writer as writer_module
 from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.transactions import is_permanent
 from tornado_chat.storage.writer import Transaction, Writer
@@ -129,6 +131,26 @@ async def test_waiting_jobs_are_committed_together_in_the_order_of_arrival(open_
 
 
 @pytest.mark.gen_test
+async def test_the_results_of_a_large_batch_leave_turns_of_the_loop_to_others(
+    open_harness: OpenHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "SETTLE_SECONDS", 0.0)
+    harness, loop, seen = open_harness(), asyncio.get_running_loop(), list[int]()
+
+    def note(event: Event) -> None:
+        loop.call_soon(lambda: seen.append(len(harness.published)))
+
+    harness.listener = note
+    with harness.held():
+        futures = [harness.writer.append(new_message(f"m{n}")) for n in range(100)]
+    await asyncio.gather(*futures)
+    await asyncio.sleep(0)
+    assert harness.transactions == 1
+    assert harness.published_texts() == [f"m{n}" for n in range(100)]
+    assert seen == list(range(1, 101))
+
+
+@pytest.mark.gen_test
 async def test_a_batch_has_a_maximum_size(open_harness: OpenHarness) -> None:
     harness = open_harness(max_batch_jobs=5)
     with harness.held():
@@ -174,6 +196,64 @@ async def test_appends_and_other_jobs_keep_their_order_and_see_earlier_changes(
         event.text if isinstance(event, Message) else type(event).__name__ for event in harness.published
     ]
     assert kinds == ["a", "SystemNotice", "b", "SystemNotice"]
+
+
+@pytest.mark.gen_test
+async def test_background_jobs_let_all_others_go_first_and_keep_their_order(
+    open_harness: OpenHarness,
+) -> None:
+    harness = open_harness()
+    done: list[str] = []
+    with harness.held():
+        background = [
+            harness.writer.run(lambda tx, n=n: done.append(f"background {n}"), background=True)
+            for n in range(100)
+        ]
+        harness.writer.append(new_message("a message that came later"))
+        urgent = harness.writer.run(lambda tx: done.append("urgent"))
+    await urgent
+    await harness.writer.append(new_message("one more"))
+    assert done[0] == "urgent"
+    assert harness.stored() == ["a message that came later", "one more"]
+    await asyncio.gather(*background)
+    assert done[1:] == [f"background {n}" for n in range(100)]
+
+
+@pytest.mark.gen_test
+async def test_slow_background_jobs_do_not_share_a_batch(open_harness: OpenHarness) -> None:
+    harness = open_harness()
+
+    def work(tx: Transaction) -> None:
+        time.sleep(2 * background_jobs.MIN_SECONDS)
+
+    with harness.held():
+        jobs = [harness.writer.run(work, background=True) for _ in range(40)]
+        message = harness.writer.append(new_message("m"))
+    await message
+    assert not all(job.done() for job in jobs)
+    await asyncio.gather(*jobs)
+    assert harness.transactions > 2
+
+
+@pytest.mark.gen_test
+async def test_a_full_backlog_of_background_jobs_does_not_refuse_messages(open_harness: OpenHarness) -> None:
+    harness = open_harness(max_backlog_jobs=3)
+    with harness.held():
+        jobs = [harness.writer.run(lambda tx: None, background=True) for _ in range(3)]
+        with pytest.raises(Unavailable, match="overloaded"):
+            harness.writer.run(lambda tx: None, background=True)
+        message = harness.writer.append(new_message("a"))
+    await asyncio.gather(message, *jobs)
+    assert harness.stored() == ["a"]
+
+
+@pytest.mark.gen_test
+async def test_closing_commits_background_jobs(open_harness: OpenHarness) -> None:
+    harness = open_harness()
+    with harness.held():
+        jobs = [harness.writer.run(lambda tx, n=n: n, background=True) for n in range(50)]
+    harness.close()
+    assert await asyncio.gather(*jobs) == list(range(50))
 
 
 @pytest.mark.gen_test

@@ -8,6 +8,14 @@ def now_microseconds() -> int:
     return time.time_ns() // 1000
 
 
+def now_seconds() -> float:
+    """Return the seconds since 1970-01-01 UTC.
+
+    Default arguments are this function and not ``time.time`` itself, which a test replaces later.
+    """
+    return time.time()
+
+
 def boot_seconds() -> float:
     """Return the seconds since the start of the machine, those in which it was suspended included.
 

@@ -1,4 +1,4 @@
-"""Periodic work that goes on after a failure: a timer for functions, and a loop for coroutines."""
+"""Work that goes on after a failure: a timer for functions, and loops for coroutines."""
 
 import asyncio
 import logging
@@ -90,3 +90,22 @@ async def run_forever(step: Callable[[], Awaitable[None]], description: str, ret
             await asyncio.sleep(retry_seconds)
         else:
             failures.on_success()
+
+
+async def run_until_done(step: Callable[[], Awaitable[bool]], description: str, retry_seconds: float) -> None:
+    """Await ``step()`` until it returns True, with a pause of ``retry_seconds`` before each repetition.
+
+    A step that raises is repeated as well.
+
+    :arg description: of the work, for the log.
+    """
+    failures = FailureLog(description)
+    while True:
+        try:
+            if await step():
+                return
+        except Exception:
+            failures.on_failure()
+        else:
+            failures.on_success()
+        await asyncio.sleep(retry_seconds)

@@ -35,6 +35,9 @@ CLOSE_REASON_NAMES: Mapping[CloseReason, str] = {
 }
 """The names of the close reasons in the log and in the metrics."""
 
+LEAVE_CODES = frozenset({1000, 1001, 1005})
+"""Close codes of a client that closes its socket itself: a call of ``close()``, or a page that is left."""
+
 RECONNECT_CODES = frozenset({RESTARTING[0], NOT_READ_BACK[0], SLOW[0]})
 """Close codes after which a client should connect again.
 

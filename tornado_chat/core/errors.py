@@ -4,6 +4,7 @@
 form: an error frame of the dialect, a close code with a reason, or an RFC 9457 problem.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 
@@ -27,6 +28,11 @@ class ChatError(Exception):
         return self.detail
 
     @property
+    def text_key(self) -> str:
+        """The key of the text in ``core/texts.py``, for errors whose code has several texts."""
+        return self.code
+
+    @property
     def code_for_log(self) -> str:
         """``code`` without the details, because the details may quote text from the client."""
         return self.code
@@ -38,6 +44,30 @@ class ChatError(Exception):
 
 class Malformed(ChatError):
     """The request or frame does not have the form that the protocol requires."""
+
+
+class UnknownKey(Malformed):
+    """A request body has a key that the operation does not have. The code is ``unknown_key``."""
+
+    @classmethod
+    def of(cls, key: str, nearest: str | None, known: Iterable[str]) -> "UnknownKey":
+        """Return the error for a key.
+
+        :arg key: the path of the key, as in ``items[2].nmae``.
+        :arg nearest: the path of the known key that resembles it most; None: no known key resembles it.
+        :arg known: the known keys of the object.
+        """
+        return cls("unknown_key", key=key, nearest=nearest, known=", ".join(known))
+
+    @property
+    def text_key(self) -> str:
+        return "misspelt_key" if self.detail.get("nearest") else self.code
+
+
+class MethodNotAllowed(ChatError):
+    """The resource of the HTTP API has no such method (RFC 9110, 15.5.6)."""
+
+    http_status = 405
 
 
 class Unauthenticated(ChatError):

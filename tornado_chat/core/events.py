@@ -1,13 +1,14 @@
 """The events that the bus carries.
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
-starts and ends of rooms, the changes of conversations, ``ReadAdvanced``, ``TokensRevoked``. The writer
-publishes them after the commit. ``DuplicateMessage`` refers to a message that an earlier commit has stored.
+starts and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``ReadAdvanced``,
+``TokensRevoked``. The writer publishes them after the commit. ``DuplicateMessage`` refers to a message that
+an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
-``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``. (The notice of a start comes with the
-commit of the start.) A client that missed a transient event does not need it when it reconnects, or gets the
-present state then.
+``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``ReceiptAdvanced`` (receipts are stored
+later), ``ReceiptsWanted``. (The notice of a start comes with the commit of the start.) A client that missed a
+transient event does not need it when it reconnects, or gets the present state then.
 """
 
 from collections.abc import Mapping
@@ -99,6 +100,35 @@ class ReadAdvanced(msgspec.Struct, frozen=True):
     seq: int
 
 
+class ReceiptAdvanced(msgspec.Struct, frozen=True):
+    """Everything up to ``seq`` has arrived at ``reader``, as a pong has proved.
+
+    Published only for threads of which some process wants it, see ``services/messaging/receipt_reports.py``.
+    """
+
+    thread: Thread
+    reader: Person
+    seq: int
+
+
+class ReceiptsWanted(msgspec.Struct, frozen=True):
+    """From process to process: a client of the sender shows receipts of this thread.
+
+    :ivar is_question: True if the sender only asks whether another process wants the receipts.
+    """
+
+    thread: Thread
+    is_question: bool = False
+
+
+class ParticipantNamed(msgspec.Struct, frozen=True):
+    """A participant has another name from now on."""
+
+    thread: Thread
+    person: Person
+    name: str
+
+
 class DuplicateMessage(msgspec.Struct, frozen=True):
     """A client has sent a message again that is already stored as ``seq``.
 
@@ -111,17 +141,31 @@ class DuplicateMessage(msgspec.Struct, frozen=True):
 
 
 class PresenceChanged(msgspec.Struct, frozen=True):
-    """Which of the two participants of a room are present."""
+    """Which of the two participants of a room are present.
+
+    :ivar until: until when the room waits for an absent participant, in microseconds since 1970; only for
+        those whose grace runs.
+    :ivar grace: for how many seconds the room would wait for a participant whose connection is lost; only for
+        those for whom it would end.
+    :ivar time: the server's time, as that of ``until``.
+    """
 
     thread: Thread
     present: Mapping[Role, bool]
+    until: Mapping[Role, int] = {}
+    grace: Mapping[Role, float] = {}
+    time: int = 0
 
 
 class QueuePositionChanged(msgspec.Struct, frozen=True):
-    """The queue position of a user has changed, or the user has asked for it; ``place`` is 1 for the next."""
+    """The queue position of a user has changed, or the user has asked for it; ``place`` is 1 for the next.
+
+    :ivar serving: the number of waiters that serve the queue; None from a process of version 0.1.0.
+    """
 
     conversation: Conversation
     place: int
+    serving: int | None = None
 
 
 class WaiterReplaced(msgspec.Struct, frozen=True):
@@ -155,6 +199,9 @@ Event = (
     | ConversationRequeued
     | TypingChanged
     | ReadAdvanced
+    | ReceiptAdvanced
+    | ReceiptsWanted
+    | ParticipantNamed
     | DuplicateMessage
     | PresenceChanged
     | QueuePositionChanged
@@ -173,6 +220,9 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             | RoomEnded()
             | TypingChanged()
             | ReadAdvanced()
+            | ReceiptAdvanced()
+            | ReceiptsWanted()
+            | ParticipantNamed()
             | DuplicateMessage()
             | PresenceChanged()
         ):

@@ -17,6 +17,9 @@ NUMBER_PATTERN = r"([0-9]{1,19})"
 """The group in a route's pattern that every number matches; the handler checks the range."""
 
 Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+NumberText = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,18}$")]
+"""A number as a text, for programs whose numbers are not exact above 2^53; the reader checks the range."""
+
 Cursor = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 """A number, or 0 for the position before the first one."""
 

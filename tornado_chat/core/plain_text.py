@@ -45,6 +45,16 @@ def indent_lines(text: str, indent: str) -> str:
     return f"\n{indent}".join(map(escape_controls, lines))
 
 
+def is_well_formed(text: str) -> bool:
+    """Return True if UTF-8 can encode ``text``: it has no lone surrogate (half an emoji)."""
+    return text.isascii() or well_formed(text) == text
+
+
+def well_formed(text: str) -> str:
+    """Return ``text`` with U+FFFD for each lone surrogate; two that belong together become one character."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def clean_name(name: str | None) -> str | None:
     """Return a display name without control characters, with at most ``MAX_NAME_CHARS`` characters.
 

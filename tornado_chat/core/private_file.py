@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -14,6 +16,28 @@ def create_private_file(path: Path, text: str) -> bool:
 
     :raises OSError: the file cannot be written.
     """
+    with _complete_file(path, text) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        _sync_folder(path.parent)
+    return True
+
+
+def replace_private_file(path: Path, text: str) -> None:
+    """Give ``path`` a new content, as ``create_private_file`` does; it may exist.
+
+    :raises OSError: the file cannot be written; the former content stays.
+    """
+    with _complete_file(path, text) as temporary:
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def _complete_file(path: Path, text: str) -> Iterator[str]:
+    """Yield the name of a temporary file with the text beside ``path``, and remove that name at the end."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # O_EXCL, mode 0600
     try:
@@ -24,13 +48,10 @@ def create_private_file(path: Path, text: str) -> bool:
             if os.geteuid() == 0:
                 owner = path.parent.stat()
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        os.link(temporary, path)
-        _sync_folder(path.parent)
-    except FileExistsError:
-        return False
+        yield temporary
     finally:
-        os.unlink(temporary)
-    return True
+        with suppress(FileNotFoundError):  # it was renamed
+            os.unlink(temporary)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,11 +1,17 @@
 """Response of ``GET /api/v1/status``: the status of the server at one moment, for operators and pages.
 
 The status never contains message text. Lists hold at most ``MAX_LIST_ENTRIES`` entries; the counts beside
-them cover all entries. Times are local ISO 8601 texts without a zone, as everywhere in the API; ages and
-durations are seconds.
+them cover all entries. Times are ISO 8601 texts with an offset, as everywhere in the API; ages and durations
+are seconds. Ids are numbers, or texts where they have not the form of one; pages get texts.
 """
 
+from typing import Annotated
+
 import msgspec
+
+from tornado_chat.core.types import DEFAULT_GROUP
+
+Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 MAX_LIST_ENTRIES = 100
 """The maximum number of entries of each list."""
@@ -17,23 +23,26 @@ class ParticipantStatus(msgspec.Struct, frozen=True):
     role: str
     id: int | str
     present: bool
+    name: str | None = None
 
 
 class ConversationStatus(msgspec.Struct, frozen=True):
     """A counselling session, a supervision record or a support conversation that has not ended.
 
     :arg kind: session, record or conversation.
+    :arg group: the group of a conversation; empty for sessions and records.
     :arg id: as in the log: ``session=4``.
     :arg state: ready or active; waiting or active for conversations.
     :arg since: the time at which this state began.
     """
 
     kind: str
-    id: int
+    id: int | str
     state: str
-    since: str
+    since: Time
     seconds: float
     people: list[ParticipantStatus]
+    group: str = ""
 
 
 class ConversationSummary(msgspec.Struct, frozen=True):
@@ -46,10 +55,12 @@ class ConversationSummary(msgspec.Struct, frozen=True):
 class QueuedUserStatus(msgspec.Struct, frozen=True):
     """A user in the queue."""
 
-    conversation: int
+    conversation: int | str
     id: int | str
-    since: str
+    since: Time
     seconds: float
+    name: str | None = None
+    group: str = DEFAULT_GROUP
 
 
 class QueueOverview(msgspec.Struct, frozen=True):
@@ -60,9 +71,29 @@ class QueueOverview(msgspec.Struct, frozen=True):
     first: list[QueuedUserStatus]
 
 
-class WaiterOverview(msgspec.Struct, frozen=True):
-    """A waiter.
+class GroupStatus(msgspec.Struct, frozen=True):
+    """A group of agents with its queue, as ``[group:NAME]`` configures it.
 
+    :arg waiting: users in the queue of the group.
+    :arg longest_wait: of these users, in seconds.
+    :arg serving: agents that serve the group, free or not.
+    :arg free: agents that could take a user of the group now.
+    :arg conversations: users of the group that have an agent.
+    """
+
+    name: str
+    waiting: int
+    longest_wait: float
+    serving: int
+    free: int
+    conversations: int
+
+
+class WaiterOverview(msgspec.Struct, frozen=True):
+    """A waiter, or a consultant who serves a group.
+
+    :arg role: waiter or consultant.
+    :arg groups: the groups that it serves.
     :arg state: ready takes one more user, busy has ``capacity`` users, paused takes none,
         away has no open socket and its return is awaited.
     :arg since: the time of the last sign-in, pause, resumption or disconnection.
@@ -73,8 +104,10 @@ class WaiterOverview(msgspec.Struct, frozen=True):
     state: str
     conversations: int
     capacity: int
-    since: str
+    since: Time
     seconds: float
+    role: str = "waiter"
+    groups: list[str] = []
 
 
 class WaiterSummary(msgspec.Struct, frozen=True):
@@ -91,6 +124,7 @@ class DeskStatus(msgspec.Struct, frozen=True):
     waiters: WaiterSummary
     conversations: ConversationSummary
     rooms: ConversationSummary
+    groups: list[GroupStatus] = []
 
 
 class MessageRates(msgspec.Struct, frozen=True):
@@ -135,6 +169,8 @@ class PluginStatus(msgspec.Struct, frozen=True):
     :arg failures: calls that raised an error or timed out.
     :arg seconds: the sum of the durations of all calls, including the time that they waited.
     :arg suspended_for: seconds until the plugin is called again.
+    :arg deliveries_waiting: deliveries that wait for their next attempt.
+    :arg deliveries_dead: deliveries that were given up: `tornado-chat deliveries list` shows them.
     """
 
     name: str
@@ -144,6 +180,8 @@ class PluginStatus(msgspec.Struct, frozen=True):
     failures: int
     seconds: float
     suspended_for: float
+    deliveries_waiting: int = 0
+    deliveries_dead: int = 0
 
 
 class DatabaseStatus(msgspec.Struct, frozen=True):
@@ -158,7 +196,7 @@ class DatabaseStatus(msgspec.Struct, frozen=True):
 
     kind: str
     bytes: int | None
-    last_commit: str | None
+    last_commit: Time | None
     backlog: int
     errors: int
 
@@ -179,7 +217,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     pid: int
     version: str
     python: str
-    started: str
+    started: Time
     uptime: float
     memory: int | None
     loop_lag: float
@@ -197,11 +235,12 @@ class Status(msgspec.Struct, frozen=True):
     :arg sockets: open sockets by endpoint: chat, notify, observe, user, waiter.
     :arg rooms: counselling sessions and records with a participant that is present or awaited.
     :arg process: the process that answers the request.
+    :arg groups: the groups of the configuration; one, ``default``, without any.
     :arg processes: all processes of this machine. A number that the processes share appears once, other
         numbers are sums over the processes, and times (p50, p99, lag) are the longest of any process.
     """
 
-    time: str
+    time: Time
     problems: dict[str, str]
     sockets: dict[str, int]
     line: QueueOverview
@@ -215,3 +254,4 @@ class Status(msgspec.Struct, frozen=True):
     process: ProcessStatus
     processes: list[ProcessStatus]
     degraded: list[str] = []
+    groups: list[GroupStatus] = []

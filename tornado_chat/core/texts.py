@@ -62,11 +62,27 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
         "此请求只能由本站页面发出",
         "Only pages of this server itself may ask for this",
     ),
+    "origin_not_listed": (
+        "此页面的来源未列入 [web] origins, 不能凭 Cookie 登录",
+        "A cookie signs in only on pages of origins that [web] origins names; name this page's origin",
+    ),
     # frames and requests
     "not_json": ("不是有效的 JSON: {reason}", "This is not valid JSON: {reason}"),
+    "half_character": (
+        "文字中有不完整的字符（半个表情符号）",
+        "The text has half of a character (half an emoji)",
+    ),
     "bad_shape": ("格式不正确: {reason}", "The form is not right: {reason}"),
     "bad_parameter": ("参数 {name} 无效: {reason}", "The parameter {name} is not valid: {reason}"),
-    "read_only": ("此连接只能接收消息", "This connection only receives"),
+    "unknown_key": (
+        "没有 {key} 这个键; 可用的键: {known}",
+        "There is no key {key}; the keys are {known}",
+    ),
+    "misspelt_key": (
+        "没有 {key} 这个键; 最接近的键是 {nearest}",
+        "There is no key {key}; the nearest one is {nearest}",
+    ),
+    "unknown_method": ("此地址不支持 {method}", "The resource does not support {method}"),
     "unknown_type": ("未知的消息类型 {type}", "Unknown message type {type}"),
     "empty_message": ("消息不能为空", "The message is empty"),
     "too_big": ("消息太大, 上限 {limit} 字节", "Too big: at most {limit} bytes"),
@@ -86,6 +102,10 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),
     "not_your_session": ("您不是此会话的参与者", "You take no part in this session"),
     "session_finished": ("会话已结束", "The session has ended"),
+    "only_your_sessions": ("只能列出自己的会话", "You can list your own sessions only"),
+    "only_your_conversations": ("只能列出自己的对话", "You can list your own conversations only"),
+    "not_awaited": ("没有需要等待的参与者", "No absent participant is awaited"),
+    "waits_longest": ("等待时间已达上限", "The session waits as long as it may already"),
     "only_yourself": ("只能为自己创建会话", "You can open a session for yourself only"),
     "session_exists": ("会话 {id} 已存在", "There is already a session {id}"),
     "number_by_host": (
@@ -103,6 +123,7 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "still_waiting": ("正在排队, 请稍候", "Still waiting for a waiter"),
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
     "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
+    "no_such_group": ("没有可选的咨询组 {group}", "There is no group {group} that you can choose"),
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
     "no_such_conversation": ("客服会话 {id} 不存在", "There is no support conversation {id}"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
@@ -110,6 +131,11 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "refused": ("未发送: {reason}", "Not sent: {reason}"),
     "not_allowed": ("您没有此操作的权限", "You are not allowed to do this"),
     "not_checked": ("暂时无法核验, 请稍后再试", "This cannot be checked right now, try again soon"),
+    "check_failed": (
+        "未发送: 内容检查出错; 原样重发没有帮助, 请修改内容或联系管理员",
+        "Not sent: the check of this text has failed. The same text would fail again: change it, or tell the "
+        "operator",
+    ),
     # storage and the server itself
     "no_such_notification": ("通知 {id} 不存在", "There is no notification {id}"),
     "no_such_page": ("没有这个地址", "There is nothing at this address"),
@@ -137,7 +163,22 @@ def system_text(language: Language, code: str, **detail: object) -> str:
 
 def error_text(language: Language, error: ChatError) -> str:
     """Return the text of ``error`` for the client that caused it: the reason and the advice."""
-    return ERROR_TEXTS[error.code][_language_index(language)].format(**error.detail_in(language))
+    return ERROR_TEXTS[error.text_key][_language_index(language)].format(**error.detail_in(language))
+
+
+def preferred_language(accepted: str) -> Language:
+    """Return ``zh_CN`` or ``en``: the preferred of these in an ``Accept-Language`` header, else ``en``."""
+    ranges = []
+    for position, language_range in enumerate(accepted.split(",")):
+        name, _, quality = language_range.strip().partition(";q=")
+        try:
+            ranges.append((-float(quality or 1), position, name.lower()))
+        except ValueError:
+            continue
+    for _, _, name in sorted(ranges):
+        if name.partition("-")[0] in ("zh", "en"):
+            return "zh_CN" if name.startswith("zh") else "en"
+    return "en"
 
 
 def _language_index(language: Language) -> int:

@@ -27,6 +27,13 @@ class Role(enum.StrEnum):
     SERVICE = "service"
 
 
+AGENT_ROLES = frozenset({Role.WAITER, Role.CONSULTANT})
+"""The roles that serve users in support conversations: consultants only if a group lets them."""
+
+DEFAULT_GROUP = "default"
+"""The group of users who name no group. It always exists, with or without a section."""
+
+
 class Person(NamedTuple):
     """The key of a human being or of a host system: ids are unique only within a role.
 
@@ -105,7 +112,8 @@ class Revocation(msgspec.Struct, frozen=True):
 class StaffAccount(msgspec.Struct, frozen=True):
     """An account of the server itself, which signs in by ``name`` and password.
 
-    ``signed_in`` is the time of the last sign-in.
+    ``signed_in`` is the time of the last sign-in; ``groups`` the groups that the person serves: its tokens
+    name them in the claim ``groups``, and have no such claim if there are none.
     """
 
     name: str
@@ -114,6 +122,7 @@ class StaffAccount(msgspec.Struct, frozen=True):
     created: int
     disabled: bool = False
     signed_in: int | None = None
+    groups: tuple[str, ...] = ()
 
     @property
     def shown_name(self) -> str:
@@ -169,7 +178,8 @@ class Notification(msgspec.Struct, frozen=True):
     """A stored pop-up notification: a message of the recipient's inbox.
 
     ``data`` is the field of that name in the seed, as JSON values. ``read_at`` is the time at which the
-    notification was first marked as read.
+    notification was first marked as read. ``is_over`` is True if it invites to a session or record that has
+    ended meanwhile: sockets do not get it any more.
     """
 
     id: int
@@ -182,6 +192,7 @@ class Notification(msgspec.Struct, frozen=True):
     time: int
     read: bool = False
     read_at: int | None = None
+    is_over: bool = False
 
 
 class Page(NamedTuple, Generic[Item_co]):
@@ -211,6 +222,21 @@ class SessionState(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
+class EndReason(enum.StrEnum):
+    """Why a session or record has ended; the values are those of the frame and of the database."""
+
+    LEFT = "left"
+    """The client of a participant has left, and did not return within ``[counselling] leave_grace``."""
+    ENDED = "ended"
+    """A participant, or the host, has ended it."""
+    GRACE = "grace"
+    """A participant whose connection was lost did not return in time."""
+    CANCELLED = "cancelled"
+    """The visitor has cancelled it before the start."""
+    NOT_STARTED = "not_started"
+    """The visitor left before the start, and did not return within ``[counselling] ready_grace``."""
+
+
 class ConversationState(enum.StrEnum):
     """The states of a support conversation."""
 
@@ -224,7 +250,8 @@ class Room(msgspec.Struct, frozen=True):
 
     ``asker`` is the client: the visitor of a session, the consultant of a record. ``helper`` is the agent:
     the consultant of a session, the supervisor of a record. ``session_id`` is the id of a session, or the
-    session that a record is about.
+    session that a record is about. ``arrived`` is the time at which the visitor of a session came first, and
+    ``awaited_until`` the time to which a participant has extended the wait for the other one.
     """
 
     thread: Thread
@@ -241,6 +268,9 @@ class Room(msgspec.Struct, frozen=True):
     appointment_id: int | None = None
     rate: int | None = None
     feedback: str | None = None
+    end_reason: EndReason | None = None
+    awaited_until: int | None = None
+    arrived: int | None = None
 
     @property
     def open(self) -> bool:
@@ -254,7 +284,7 @@ class Conversation(msgspec.Struct, frozen=True):
     ``claims`` (those that ``[support] queue_claims`` names) and ``last_waiter`` (the waiter of the user's
     previous conversation) are input of the queue policy; ``reason`` is the sentence of the policy for the
     waiter that it chose. ``changes`` counts the changes of the state and of the waiter: of two versions of
-    a conversation, the one with the higher count is newer.
+    a conversation, the one with the higher count is newer. ``group`` is the group that the user has chosen.
     """
 
     id: int
@@ -276,6 +306,7 @@ class Conversation(msgspec.Struct, frozen=True):
     last_waiter: Person | None = None
     reason: str | None = None
     changes: int = 0
+    group: str = DEFAULT_GROUP
 
     @property
     def thread(self) -> Thread:
@@ -286,13 +317,59 @@ class Conversation(msgspec.Struct, frozen=True):
         return self.state is not ConversationState.ENDED
 
 
+class Part(enum.StrEnum):
+    """The part that a participant has in a conversation. The texts are stored in the database."""
+
+    CLIENT = "client"
+    AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    OBSERVER = "observer"
+    BOT = "bot"
+
+
+class Participant(msgspec.Struct, frozen=True):
+    """A person in a conversation, from ``joined`` until ``left``.
+
+    A person that leaves a conversation and is assigned again is two participants.
+
+    :ivar left: None while the person takes part.
+    """
+
+    thread: Thread
+    person: Person
+    part: Part
+    name: str | None
+    joined: int
+    left: int | None = None
+
+
+class Handover(NamedTuple):
+    """The agent of a conversation has changed.
+
+    :ivar previous: the agent before, ``next`` the agent from then on.
+    """
+
+    previous: Participant
+    next: Participant
+
+    @property
+    def time(self) -> int:
+        """The time from which the conversation has its next agent."""
+        return self.next.joined
+
+    @property
+    def was_lost(self) -> bool:
+        """True if the conversation was without an agent in between, as the one before was lost."""
+        return self.previous.left is not None and self.previous.left < self.next.joined
+
+
 class Operation(msgspec.Struct, frozen=True):
     """An operator's command on personal data, accounts or access: a row of ``data_operation``.
 
     ``action`` is ``export``, ``erase``, ``prune``, ``backup``, ``restore``, ``token``, ``revoke``,
-    ``unrevoke``, ``staff add``, ``staff passwd``, ``staff off``, ``staff on`` or ``staff remove``; ``state``
-    is ``begun``, ``done`` or ``stopped``; ``person`` is a ``Person.key``; ``counts`` is a JSON text, the
-    number of rows by table.
+    ``unrevoke``, ``staff add``, ``staff passwd``, ``staff off``, ``staff on``, ``staff groups`` or
+    ``staff remove``; ``state`` is ``begun``, ``done`` or ``stopped``; ``person`` is a ``Person.key``;
+    ``counts`` is a JSON text, the number of rows by table.
     """
 
     id: int
@@ -313,6 +390,7 @@ class Action(enum.StrEnum):
     CHAT = "chat"
     OBSERVE = "observe"
     READ = "read"
+    LIST = "list"
     OPEN = "open"
     SUPERVISE = "supervise"
     END = "end"
@@ -324,7 +402,8 @@ class Action(enum.StrEnum):
 class Activity(msgspec.Struct, frozen=True):
     """An action for the hook ``action_taken``.
 
-    ``actor`` is a ``Person.key``, ``plugin`` with its name, or ``-`` for the operator of the server.
+    ``actor`` is a ``Person.key``, ``plugin`` with its name, or ``-`` for the operator of the server and for a
+    person who is unknown.
     ``thread`` is the session, record or conversation that the action was about; None for an action of another
     kind. ``detail`` names what else it was about, for example the person that was revoked; it has no message
     texts.

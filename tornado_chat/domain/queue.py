@@ -18,14 +18,14 @@ There is no clock and no lock: the owner makes one call at a time. Wrong use is 
 of a user, and raises ``ValueError``.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
 from sortedcontainers import SortedList
 
-from tornado_chat.core.types import Person
+from tornado_chat.core.types import DEFAULT_GROUP, Person
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -36,6 +36,7 @@ class Ticket(msgspec.Struct, frozen=True):
     :arg returned: True if the user has been served before and has lost its waiter.
     :arg claims: the claims of the user's token that ``[support] queue_claims`` names, for the policy.
     :arg last_waiter: the waiter of the user's previous conversation.
+    :arg group: the group that the user has chosen.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Ticket(msgspec.Struct, frozen=True):
     returned: bool = False
     claims: Mapping[str, Any] = {}
     last_waiter: Person | None = None
+    group: str = DEFAULT_GROUP
 
 
 class Waiter(msgspec.Struct, frozen=True):
@@ -86,6 +88,10 @@ class Assignment(msgspec.Struct, frozen=True):
     reason: str
 
 
+class PolicyFailed(Exception):
+    """A policy has no rank for a ticket."""
+
+
 class QueuePolicy(Protocol):
     """The order of the queue and the choice of waiters. A plugin can replace the policy.
 
@@ -95,17 +101,20 @@ class QueuePolicy(Protocol):
     def rank(self, ticket: Ticket) -> tuple[Any, ...]:
         """Return the rank of the ticket: the smallest rank is next, and equal ranks are ordered by number.
 
-        Called once, when the ticket joins. This suffices for ageing too: if the priorities of all tickets
-        grow at the same speed, their order never changes, and a priority is a head start, ``(ticket.since -
-        head_start,)``. Ranks must be comparable with each other and contain no NaN.
+        Called once, when the ticket joins, and once more for each fallback group that it is shared with. This
+        suffices for ageing too: if the priorities of all tickets grow at the same speed, their order never
+        changes, and a priority is a head start, ``(ticket.since - head_start,)``. Ranks must be comparable
+        with each other and contain no NaN.
         """
         ...
 
     def choose(self, ticket: Ticket, pool: "WaiterPool") -> Choice | None:
         """Return the choice of one of the free waiters of ``pool`` for ``ticket``; None if no waiter suits.
 
-        Called only while at least one waiter is free. A ticket without a choice keeps its position and does
-        not block the tickets behind it; the next ``MatchingQueue.match`` calls this method for it again.
+        ``pool`` has the waiters that serve the group in whose queue the ticket is, each with its capacity for
+        that group. Called only while at least one of them is free. A ticket without a choice keeps its
+        position and does not block the tickets behind it; the next ``MatchingQueue.match`` calls this method
+        for it again.
         """
         ...
 
@@ -228,6 +237,17 @@ class WaiterPool:
             self._free.add(entry)
 
 
+_Entry = tuple[tuple[Any, ...], int, Ticket]
+"""Rank, number and ticket. The number is unique, so two ``Ticket`` objects are never compared."""
+
+
+class RankedTickets(NamedTuple):
+    """The tickets of a queue with their ranks, by number and in order."""
+
+    entries: dict[int, _Entry]
+    in_order: Any
+
+
 class MatchingQueue:
     """The waiting queue and the waiters, matched by ``policy``.
 
@@ -237,9 +257,8 @@ class MatchingQueue:
     def __init__(self, policy: QueuePolicy) -> None:
         self.pool = WaiterPool()
         self._policy = policy
-        # (rank, number, ticket): the number is unique, so two ``Ticket`` objects are never compared.
         self._queue = SortedList()
-        self._entries: dict[int, tuple[tuple[Any, ...], int, Ticket]] = {}
+        self._entries: dict[int, _Entry] = {}
 
     def join(self, ticket: Ticket) -> None:
         """Put ``ticket`` into the queue.
@@ -251,7 +270,7 @@ class MatchingQueue:
         """
         if ticket.number in self._entries:
             raise ValueError(f"ticket {ticket.number} is in the queue already")
-        entry = (self._policy.rank(ticket), ticket.number, ticket)
+        entry = (_rank(self._policy, ticket, self._entries), ticket.number, ticket)
         self._queue.add(entry)  # before the next line, as it raises if the rank cannot be compared
         self._entries[ticket.number] = entry
 
@@ -263,20 +282,30 @@ class MatchingQueue:
         self._queue.remove(entry)
         return True
 
-    def check_policy(self, policy: QueuePolicy) -> None:
-        """Let ``policy`` rank the waiting users, and change nothing. Raises the error of ``policy``."""
-        SortedList((policy.rank(ticket), number) for number, (_, _, ticket) in self._entries.items())
-
     def set_policy(self, policy: QueuePolicy) -> None:
         """Use another policy from now on, and sort the queue again, in O(n log n).
 
-        If ``policy`` fails, its error is raised and nothing has changed.
+        If ``policy`` fails otherwise than by ``PolicyFailed``, its error is raised and nothing has changed.
         """
-        entries = {
-            number: (policy.rank(ticket), number, ticket) for number, (_, _, ticket) in self._entries.items()
-        }
-        self._queue = SortedList(entries.values())
-        self._entries = entries
+        self.use(policy, self.rank_all(policy))
+
+    def rank_all(
+        self, policy: QueuePolicy, on_failed: Callable[[PolicyFailed], object] = lambda error: None
+    ) -> "RankedTickets":
+        """Return the waiting tickets with the ranks of ``policy``, sorted.
+
+        :arg on_failed: called for each ticket that ``policy`` fails to rank; it gets the rank of the default.
+        :raises Exception: of ``policy``, other than ``PolicyFailed``.
+        """
+        entries: dict[int, _Entry] = {}
+        for number in sorted(self._entries):
+            ticket = self._entries[number][-1]
+            entries[number] = (_rank(policy, ticket, entries, on_failed), number, ticket)
+        return RankedTickets(entries, SortedList(entries.values()))
+
+    def use(self, policy: QueuePolicy, ranked: "RankedTickets") -> None:
+        """Use another policy from now on. :arg ranked: of ``rank_all`` with this policy."""
+        self._entries, self._queue = ranked.entries, ranked.in_order
         self._policy = policy
 
     @property
@@ -296,26 +325,43 @@ class MatchingQueue:
         raised by the next call that reaches the ticket without an assignment.
         """
         assignments: list[Assignment] = []
-        queue, pool = self._queue, self.pool
         skipped = 0
-        while skipped < len(queue) and pool._free:
-            ticket: Ticket = queue[skipped][-1]
+        while skipped < len(self._queue) and self.pool._free:
             try:
-                choice = self._policy.choose(ticket, pool)
-                if choice is not None and choice.waiter not in pool._free_entries:
-                    raise ValueError(f"the policy chose {choice.waiter.key}, who is not free")
+                made = self.match_at(skipped)
             except Exception:
                 if assignments:
                     break
                 raise
-            if choice is None:
+            if made is None:
                 skipped += 1
-                continue
-            del queue[skipped]
-            del self._entries[ticket.number]
-            pool.hold(choice.waiter, ticket.number)
-            assignments.append(Assignment(ticket, choice.waiter, choice.reason))
+            else:
+                assignments.append(made)
         return assignments
+
+    def match_at(self, index: int) -> Assignment | None:
+        """Assign the ticket at ``index`` of the queue, while a waiter is free; None: the policy skips it.
+
+        :raises ValueError: the policy chooses a waiter that is not free.
+        """
+        pool = self.pool
+        ticket: Ticket = self._queue[index][-1]
+        choice = self._policy.choose(ticket, pool)
+        if choice is None:
+            return None
+        if choice.waiter not in pool._free_entries:
+            raise ValueError(f"the policy chose {choice.waiter.key}, who is not free")
+        del self._queue[index]
+        del self._entries[ticket.number]
+        pool.hold(choice.waiter, ticket.number)
+        return Assignment(ticket, choice.waiter, choice.reason)
+
+    def head_at(self, index: int) -> tuple[tuple[Any, ...], int] | None:
+        """Return rank and number of the ticket at ``index``; None if there is none, or no waiter is free."""
+        if index >= len(self._queue) or not self.pool._free:
+            return None
+        rank, number, _ = self._queue[index]
+        return rank, number
 
     # --- views ---
 
@@ -335,3 +381,34 @@ class MatchingQueue:
 
     def __contains__(self, number: int) -> bool:
         return number in self._entries
+
+
+def check_policy(queues: Iterable[MatchingQueue], policy: QueuePolicy) -> None:
+    """Let ``policy`` rank the waiting users of ``queues``, and change nothing.
+
+    :raises PolicyFailed: it can rank none of them.
+    :raises Exception: as ``MatchingQueue.set_policy``.
+    """
+    failures: list[PolicyFailed] = []
+    count = sum(len(queue.rank_all(policy, failures.append).entries) for queue in queues)
+    if failures and len(failures) == count:
+        raise failures[0]
+
+
+def _rank(
+    policy: QueuePolicy,
+    ticket: Ticket,
+    entries: Mapping[int, _Entry],
+    on_failed: Callable[[PolicyFailed], object] = lambda error: None,
+) -> tuple[Any, ...]:
+    """Return the policy's rank of a ticket.
+
+    If the policy has none, the ticket gets the position that the default policy would give it, as far as the
+    other tickets allow: behind the ticket that came before it, or at the head of the queue.
+    """
+    try:
+        return policy.rank(ticket)
+    except PolicyFailed as error:
+        on_failed(error)
+        before = max((number for number in entries if number < ticket.number), default=None)
+        return () if ticket.returned or before is None else entries[before][0]

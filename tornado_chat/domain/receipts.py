@@ -50,6 +50,21 @@ class ReceiptTracker:
         self._outstanding = True
         return self._payload
 
+    def last_ping(self) -> bytes | None:
+        """Start a ping before the socket closes, also beside an outstanding one, and return its payload.
+
+        Its pong acknowledges all items written so far, as that of the outstanding ping does no more. None: no
+        item would be covered in addition, or the pongs of the two pings could not be told apart.
+        """
+        payload = b"%d" % self._last_seq
+        if not self._unpinged or (self._outstanding and payload == self._payload):
+            return None
+        self._covered.update(self._unpinged)
+        self._unpinged = {}
+        self._payload = payload
+        self._outstanding = True
+        return payload
+
     def pong(self, payload: bytes) -> Mapping[Thread, int]:
         """Return the ``seq`` up to which each thread has arrived, as proved by a pong; often empty."""
         if not self._outstanding or payload != self._payload:

@@ -18,8 +18,9 @@ from tornado_chat.core.events import (
     ConversationQueued,
     ConversationRequeued,
 )
-from tornado_chat.core.types import Conversation, ConversationState, Person
-from tornado_chat.storage import models
+from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Part, Person
+from tornado_chat.storage import models, participants
+from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.writer import Transaction
 
 _table = models.SupportConversation
@@ -114,13 +115,19 @@ def ended_of(database: pw.Database, user: Person, before: int | None, limit: int
 
 
 def join(
-    tx: Transaction, user: Person, name: str | None, uuid: str, claims: Mapping[str, Any] | None = None
+    tx: Transaction,
+    user: Person,
+    name: str | None,
+    uuid: str,
+    claims: Mapping[str, Any] | None = None,
+    group: str = DEFAULT_GROUP,
 ) -> Conversation:
     """Return the user's unfinished conversation, or create one in which the user waits.
 
     Two processes that call this at the same time get the same conversation.
 
     :arg uuid: the user's address in a new conversation.
+    :arg group: the group of a new conversation.
     """
     key = user.key
     found = _unfinished_of(tx.database, key)
@@ -143,11 +150,13 @@ def join(
         claims=msgspec.json.encode(claims).decode() if claims else None,
         last_waiter=last_waiter,
         changes=0,
+        group_name=None if group == DEFAULT_GROUP else group,
         open_user=key,
     ).on_conflict_ignore().execute(tx.database)
     joined = _unfinished_of(tx.database, key)
     assert joined, f"the conversation of {key} vanished"
     if joined.user_uuid == uuid:  # otherwise another process has created the conversation at the same moment
+        participants.join(tx, joined.thread, [NewParticipant(user, Part.CLIENT, name)])
         tx.emit(ConversationQueued(joined))
     return joined
 
@@ -207,6 +216,9 @@ def _give(
         reason=reason,
     )
     changed = _change(tx, conversation, expected, active)
+    if conversation.waiter is not None:
+        participants.leave(tx, conversation.thread, conversation.waiter)
+    participants.join(tx, conversation.thread, [NewParticipant(waiter, Part.AGENT, waiter_name)])
     tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
     return changed
 
@@ -226,6 +238,7 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
         waiter_uuid=None,
     )
     changed = _change(tx, conversation, ConversationState.ACTIVE, waiting)
+    participants.leave(tx, conversation.thread, conversation.waiter)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
 
@@ -265,6 +278,7 @@ def end_abandoned(tx: Transaction, conversation: Conversation) -> Conversation:
 def _end(tx: Transaction, conversation: Conversation, gone: Person) -> Conversation:
     ended = replace(conversation, state=ConversationState.ENDED, ended=tx.now)
     changed = _change(tx, conversation, conversation.state, ended)
+    participants.leave(tx, conversation.thread)
     tx.emit(ConversationEnded(changed, gone))
     return changed
 
@@ -328,4 +342,5 @@ def _conversation(row: dict[str, Any]) -> Conversation:
     values["claims"] = {} if row["claims"] is None else msgspec.json.decode(row["claims"])
     values["returned"] = bool(row["returned"])
     values["changes"] = row["changes"] or 0
+    values["group"] = values.pop("group_name") or DEFAULT_GROUP
     return Conversation(**values)

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,10 @@ REPLACED_NAME = re.compile(r"\.replaced-(?P<time>\d{8}T\d{6}Z)(-\d{1,2})?(-wal|-
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 TEMPORARY_NAME = re.compile(r"\.(?P<target>.+)\.[a-z0-9_]{8}")
 """The name of a temporary folder, as ``tempfile.mkdtemp`` makes it."""
+
+
+UNPACKED_EXPORT, PACKED_EXPORT = "person", "person.zip"
+"""The names in the temporary folder of an export, until the export is complete."""
 
 
 class DatabaseCopy(NamedTuple):
@@ -75,12 +79,9 @@ def remove(copy: DatabaseCopy) -> None:
     fsync_path(copy.path.parent)
 
 
-def remove_abandoned(folder: Path, names: re.Pattern[str], contents: Collection[str] = ()) -> list[Path]:
-    """Remove the temporary folders of killed commands in ``folder``, for targets with one of the names.
-
-    :arg contents: names of files and folders that such a folder may have, beside a database.
-    """
-    found = [path for path in _abandoned_folders(folder, contents) if names.fullmatch(_target_of(path))]
+def remove_abandoned(folder: Path) -> list[Path]:
+    """Remove the temporary folders of killed commands in ``folder``, whatever they were going to write."""
+    found = list(_abandoned_folders(folder))
     for path in found:
         shutil.rmtree(path)
     return found
@@ -102,14 +103,18 @@ def temporary_folder(target: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _abandoned_folders(parent: Path, contents: Collection[str] = ()) -> Iterator[Path]:
-    """Yield the temporary folders that hold a database or ``contents``, and that no command is using."""
+def _abandoned_folders(parent: Path) -> Iterator[Path]:
+    """Yield the temporary folders that hold what a command writes, and that no command is using.
+
+    An empty folder is none: a command has perhaps created it just now, and not locked it yet.
+    """
     for path in parent.iterdir():
         if TEMPORARY_NAME.fullmatch(path.name) and not path.is_symlink() and path.is_dir():
             target = _target_of(path)
-            own = {target, *(target + end for end in SIDE_FILE_SUFFIXES), *contents}
+            own = {target, *(target + end for end in SIDE_FILE_SUFFIXES), UNPACKED_EXPORT, PACKED_EXPORT}
             with suppress(OSError):  # removed meanwhile, or of another user
-                if {each.name for each in path.iterdir()} <= own and not _is_locked(path):
+                names = {each.name for each in path.iterdir()}
+                if names and names <= own and not _is_locked(path):
                     yield path
 
 

@@ -104,3 +104,16 @@ def _file(database: pw.SqliteDatabase) -> SqliteFileInfo:
 def _first(database: pw.Database, sql: str) -> Sequence[Any]:
     row: Sequence[Any] = database.execute_sql(sql).fetchone()  # type: ignore[no-untyped-call]
     return row
+
+
+def has_data(database: pw.Database, since: int | None = None) -> bool:
+    """Return True if messages, sessions, support conversations or operations are stored.
+
+    :arg since: only those from this time on, in microseconds since 1970; sessions count from their start.
+    """
+    session, support = models.ConsultationSession, models.SupportConversation
+    times = (models.Message.time, session.started, support.created, models.DataOperation.time)
+    return any(
+        (time.model.select() if since is None else time.model.select().where(time >= since)).exists(database)
+        for time in times
+    )

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.core.types import AGENT_ROLES, Kind, Person, Role, Thread
 from tornado_chat.storage import models, retention
 from tornado_chat.storage.conversations import transfer_reason
 from tornado_chat.storage.person_data import ERASED_NAME_PREFIX, PARTICIPANT_COLUMNS
@@ -23,6 +23,9 @@ class ErasureEffect(NamedTuple):
     table: str
     what: str
 
+
+ERASED_ID_PREFIX = "erased-"
+"""The beginning of the ids that replace an erased person; hexadecimal digits follow."""
 
 EMPTIED, ANONYMIZED, DELETED = "emptied", "made anonymous", "deleted"
 
@@ -41,6 +44,16 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
     counts[ErasureEffect("message", EMPTIED)] = (
         message.update(text=tombstone, media="text", client_id=None, sender=anonymous)
         .where(_in_thread(message, thread) & (message.sender == person.key))
+        .execute(tx.database)
+    )
+    participant = models.Participant
+    counts[ErasureEffect("participant", ANONYMIZED)] = (
+        participant.update(person=anonymous, name=None)
+        .where(
+            (participant.kind == thread.kind.value)
+            & (participant.number == thread.id)
+            & (participant.person == person.key)
+        )
         .execute(tx.database)
     )
     table = retention.CONVERSATION_TABLES[thread.kind]
@@ -91,7 +104,7 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
     counts[ErasureEffect("revocation", ANONYMIZED)] = (
         revocation.update(made_by="").where(revocation.made_by == person.key).execute(tx.database)
     )
-    if person.role is Role.WAITER:
+    if person.role in AGENT_ROLES:
         counts[ErasureEffect("support_conversation", ANONYMIZED)] = (
             support.update(last_waiter=None).where(support.last_waiter == person.key).execute(tx.database)
         )
@@ -120,6 +133,7 @@ def _erase_account(tx: Transaction, person: Person) -> ErasureCounts:
             display_name=None,
             password="",
             signed_in=None,
+            group_names=None,
             removed=removed or tx.now,
         ).where(account.id == id).execute(tx.database)
         counts[ErasureEffect("staff_account", ANONYMIZED)] += 1
@@ -140,13 +154,13 @@ def _anonymizing_changes(kind: Kind, row: dict[str, Any], person: Person, anonym
         changes |= {Kind.SESSION: {"appointment_id": None}, Kind.SUPPORT: {"claims": None}}.get(kind, {})
     if row[agent] == person.key:
         changes |= {agent: anonymous, f"{agent}_name": None}
-    if kind is Kind.SUPPORT and person.role is Role.WAITER:
+    if kind is Kind.SUPPORT and person.role in AGENT_ROLES:
         changes["reason"] = None  # a sentence, which may name the waiter
     return changes
 
 
 def _anonymous_key(role: Role) -> str:
-    return Person(role, f"erased-{secrets.token_hex(6)}").key
+    return Person(role, f"{ERASED_ID_PREFIX}{secrets.token_hex(6)}").key
 
 
 def _in_thread(table: Any, thread: Thread) -> Any:

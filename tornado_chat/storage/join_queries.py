@@ -1,5 +1,6 @@
 """The queries of a socket that joins: its inbox or room, with the items it has missed, in one call."""
 
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import peewee as pw
@@ -29,10 +30,24 @@ class MissedItems(NamedTuple, Generic[Item]):
     page: Page[Item]
 
 
+class FoundInbox(NamedTuple):
+    """An inbox with the notifications that a new socket may get.
+
+    :ivar unread: those that may be delivered again, see ``notifications.unread_up_to``.
+    """
+
+    thread: Thread
+    missed: MissedItems[Notification]
+    unread: Sequence[Notification]
+
+
 def load_inbox(
-    database: pw.Database, owner: Person, limit: int, max_bytes: int
-) -> tuple[Thread, MissedItems[Notification]] | None:
-    """Return the owner's inbox and the missed notifications; None if there is no inbox yet."""
+    database: pw.Database, owner: Person, limit: int, max_bytes: int, max_repeats: int
+) -> FoundInbox | None:
+    """Return the owner's inbox with its notifications; None if there is no inbox yet.
+
+    :arg max_repeats: how many times a notification may be delivered again; 0: none is.
+    """
     rows = fetch_rows(database, _INBOX, Kind.INBOX.value, owner.key)
     if not rows:
         return None
@@ -43,8 +58,11 @@ def load_inbox(
     received = receipt or 0
     page: Page[Notification] = Page([], False)
     if last > received:
-        page = notifications.page_after(database, inbox, received, limit, max_bytes)
-    return inbox, MissedItems(receipt, page)
+        page = notifications.page_to_deliver(database, inbox, received, limit, max_bytes)
+    unread: Sequence[Notification] = ()
+    if max_repeats:
+        unread = notifications.unread_up_to(database, inbox, received, max_repeats, max_bytes)
+    return FoundInbox(inbox, MissedItems(receipt, page), unread)
 
 
 def load_room(

@@ -26,6 +26,7 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.storage import models
 from tornado_chat.storage.raw_sql import fetch_page, fetch_rows
+from tornado_chat.storage.threads import is_ahead
 
 T = TypeVar("T")
 ClientIdKey = tuple[int, int, str, str | None]
@@ -233,6 +234,20 @@ def page_after(database: pw.Database, thread: Thread, seq: int, limit: int, max_
         text_column=_TEXT_COLUMN,
     )
     return Page(_messages(thread, rows), has_more)
+
+
+def page_for_client(
+    database: pw.Database, thread: Thread, seq: int, limit: int, max_bytes: int
+) -> Page[Message]:
+    """Return the first messages of ``thread`` after the position ``seq`` of a client, as ``page_before``.
+
+    The position is remembered by the client. If it is ahead of the thread, the page is the first of the
+    thread, as for a receipt that is ahead: messages with these numbers would remain hidden from the client.
+    """
+    page = page_after(database, thread, seq, limit, max_bytes)
+    if not page.items and is_ahead(database, thread, seq):
+        return page_after(database, thread, 0, limit, max_bytes)
+    return page
 
 
 def page_before(

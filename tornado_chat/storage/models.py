@@ -20,7 +20,13 @@ class Table(pw.Model):
 
 
 class ConsultationSession(Table):
-    """A counselling session of a visitor and a consultant (seed: the id that ``/chat?type=0`` names)."""
+    """A counselling session of a visitor and a consultant (seed: the id that ``/chat?type=0`` names).
+
+    :ivar end_reason: why it has ended, an ``EndReason``; NULL before that, and if it ended before migration
+        0016.
+    :ivar awaited_until: the time until which an absent participant is awaited, if another has extended that.
+    :ivar arrived: the time at which the visitor came for the first time.
+    """
 
     id = pw.BigAutoField()
     asker = pw.CharField(PERSON_KEY_CHARS)
@@ -35,15 +41,25 @@ class ConsultationSession(Table):
     ended = pw.BigIntegerField(null=True)
     rate = pw.SmallIntegerField(null=True)
     feedback = pw.TextField(null=True)
+    end_reason = pw.CharField(12, null=True)
+    awaited_until = pw.BigIntegerField(null=True)
+    arrived = pw.BigIntegerField(null=True)
 
     class Meta:
-        indexes = ((("asker",), False), (("helper",), False), (("state",), False))
+        # Each ends with ``created``: lists are read newest first (``storage/session_lists.py``).
+        indexes = (
+            (("asker", "created"), False),
+            (("helper", "created"), False),
+            (("helper", "state", "created"), False),
+            (("state", "created"), False),
+            (("created",), False),
+        )
 
 
 class SupervisorConsultation(Table):
     """A supervision record: a consultant and a supervisor talk about a session.
 
-    Seed: the id that ``/chat?type=1`` names.
+    Seed: the id that ``/chat?type=1`` names. ``end_reason`` and ``awaited_until`` are those of a session.
     """
 
     id = pw.BigAutoField()
@@ -57,6 +73,8 @@ class SupervisorConsultation(Table):
     created = pw.BigIntegerField()
     started = pw.BigIntegerField(null=True)
     ended = pw.BigIntegerField(null=True)
+    end_reason = pw.CharField(12, null=True)
+    awaited_until = pw.BigIntegerField(null=True)
 
     class Meta:
         indexes = ((("helper",), False), (("state",), False))
@@ -72,6 +90,7 @@ class SupportConversation(Table):
     :ivar changes: number of changes of state and waiter; NULL counts as 0.
     :ivar open_user: the user until the conversation ends, then NULL. The column is unique: a user has at most
         one unfinished conversation.
+    :ivar group_name: the group that the user has chosen; NULL: the default group.
     """
 
     id = pw.BigAutoField()
@@ -94,6 +113,7 @@ class SupportConversation(Table):
     reason = pw.TextField(null=True)
     changes = pw.IntegerField(null=True)
     open_user = pw.CharField(PERSON_KEY_CHARS, null=True)
+    group_name = pw.CharField(32, null=True)
 
     class Meta:
         indexes = (
@@ -146,6 +166,25 @@ Message.add_index(
 )
 
 
+class Participant(Table):
+    """A person in a conversation; see ``core.types.Participant``.
+
+    ``kind`` and ``number`` name the session, record or conversation.
+    """
+
+    id = pw.BigAutoField()
+    kind = pw.SmallIntegerField()
+    number = pw.BigIntegerField()
+    person = pw.CharField(PERSON_KEY_CHARS)
+    part = pw.CharField(12)
+    name = pw.CharField(NAME_CHARS, null=True)
+    joined = pw.BigIntegerField()
+    left = pw.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = ((("kind", "number"), False), (("person",), False))
+
+
 class Inbox(Table):
     """The thread of one person's notifications; it holds their last sequence number."""
 
@@ -158,6 +197,9 @@ class Notification(Table):
     """A pop-up notification; ``data`` is the seed's object as JSON text.
 
     Type -1 marks an emptied row: see ``storage/retention.py``.
+
+    :ivar repeats: how many times it was delivered again to plain clients, see ``[notifications] repeat``.
+        NULL: it was received before repetitions were counted, and is not repeated.
     """
 
     id = pw.BigAutoField()
@@ -168,6 +210,7 @@ class Notification(Table):
     data = pw.TextField(null=True)
     time = pw.BigIntegerField()
     read = pw.BigIntegerField(null=True)
+    repeats = pw.SmallIntegerField(null=True)
 
     class Meta:
         indexes = ((("inbox", "seq"), True),)
@@ -208,6 +251,38 @@ class PluginCursor(Table):
         primary_key = pw.CompositeKey("plugin", "stream")
 
 
+class PluginDelivery(Table):
+    """A delivery of a plugin's outbox; see ``core.deliveries.Delivery``.
+
+    :ivar recipient: ``Person.key`` of the person whom the delivery is about; empty for none.
+    """
+
+    id = pw.BigAutoField()
+    plugin = pw.CharField(64)
+    outbox = pw.CharField(32)
+    target = pw.CharField(64)
+    item = pw.CharField(64)
+    order_key = pw.CharField(64)
+    shown = pw.TextField()
+    recipient = pw.CharField(PERSON_KEY_CHARS)
+    body = pw.TextField()
+    event_id = pw.CharField(36)
+    state = pw.CharField(12)
+    attempts = pw.IntegerField(default=0)
+    next_at = pw.BigIntegerField()
+    since = pw.BigIntegerField()
+    created = pw.BigIntegerField()
+    last_error = pw.TextField(null=True)
+
+    class Meta:
+        indexes = (
+            (("plugin", "outbox", "target", "item"), True),
+            (("state", "plugin", "outbox", "next_at"), False),
+            (("target", "order_key", "state"), False),
+            (("recipient",), False),
+        )
+
+
 class StaffAccount(Table):
     """An account of the server itself.
 
@@ -217,6 +292,7 @@ class StaffAccount(Table):
     :ivar name: in lower case.
     :ivar role: the person's role; ``person_id`` is the person's id.
     :ivar password: a hash in PHC string format.
+    :ivar group_names: the groups that the person serves, separated by commas; NULL: none are named.
     """
 
     id = pw.BigAutoField()
@@ -229,6 +305,7 @@ class StaffAccount(Table):
     created = pw.BigIntegerField()
     signed_in = pw.BigIntegerField(null=True)
     removed = pw.BigIntegerField(null=True)
+    group_names = pw.TextField(null=True)
 
 
 class StaffSession(Table):
@@ -318,12 +395,14 @@ TABLES = (
     ConsultationSession,
     SupervisorConsultation,
     SupportConversation,
+    Participant,
     Message,
     Inbox,
     Notification,
     Receipt,
     ReadMark,
     PluginCursor,
+    PluginDelivery,
     StaffAccount,
     StaffSession,
     WriterProcess,

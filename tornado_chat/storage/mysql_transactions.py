@@ -50,6 +50,8 @@ INCREMENT_COMMIT_NUMBER = "UPDATE writer SET number = %s, time = %s WHERE name =
 
 
 class MysqlTransactionRunner:
+    locks_rows = True
+
     def __init__(
         self,
         database: MysqlDatabase,

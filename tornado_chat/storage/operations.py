@@ -51,6 +51,18 @@ def latest(database: pw.Database, limit: int) -> list[Operation]:
     return [_operation(row) for row in query.dicts().execute(database)][::-1]
 
 
+def get(database: pw.Database, id: int) -> Operation | None:
+    row = DataOperation.select().where(DataOperation.id == id).dicts().first(database)
+    return _operation(row) if row else None
+
+
+def page_after(database: pw.Database, id: int, limit: int, since: int) -> list[Operation]:
+    """Return the first operations after ``id`` that were recorded at the time ``since`` or later."""
+    table = DataOperation
+    query = table.select().where((table.id > id) & (table.time >= since)).order_by(table.id).limit(limit)
+    return [_operation(row) for row in query.dicts().execute(database)]
+
+
 def for_person(database: pw.Database, person: Person) -> list[Operation]:
     """Return the operations on one person's data, oldest first."""
     query = DataOperation.select().where(DataOperation.person == person.key).order_by(DataOperation.id)

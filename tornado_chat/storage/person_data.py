@@ -5,7 +5,17 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Room, Thread
+from tornado_chat.core.types import (
+    Conversation,
+    ConversationState,
+    Kind,
+    Part,
+    Participant,
+    Person,
+    Role,
+    Room,
+    Thread,
+)
 from tornado_chat.storage import conversations, models, rooms
 from tornado_chat.storage.retention import CONVERSATION_TABLES
 
@@ -25,14 +35,17 @@ CONVERSATION_KINDS = (Kind.SESSION, Kind.RECORD, Kind.SUPPORT)
 def threads(database: pw.Database, person: Person) -> list[Thread]:
     """Return the conversations that the person takes or took part in, or sent a message to.
 
-    A waiter may have handed a conversation over: then only the waiter's messages still name the waiter.
+    A waiter may have handed a conversation over: then only its participants and the waiter's messages still
+    name the waiter.
     """
     found = {
         Thread(kind, id)
         for kind, table in CONVERSATION_TABLES.items()
         for (id,) in table.select(table.id).where(_has_participant(kind, person)).tuples().execute(database)
     }
-    message = models.Message
+    participant, message = models.Participant, models.Message
+    stays = participant.select(participant.kind, participant.number).where(participant.person == person.key)
+    found |= {Thread(Kind(kind), id) for kind, id in stays.tuples().execute(database)}
     sent_to = message.select(message.kind, message.thread_id).where(message.sender == person.key).distinct()
     found |= {Thread(Kind(kind), id) for kind, id in sent_to.tuples().execute(database)}
     return sorted(found, key=lambda thread: (CONVERSATION_KINDS.index(thread.kind), thread.id))
@@ -56,6 +69,21 @@ def conversation(database: pw.Database, thread: Thread) -> Room | Conversation |
     if thread.kind is Kind.SUPPORT:
         return conversations.get(database, thread.id)
     return rooms.find(database, thread)
+
+
+def stays(database: pw.Database, person: Person) -> dict[Thread, list[Participant]]:
+    """Return when and as whom the person has taken part in conversations, by conversation, oldest first."""
+    table = models.Participant
+    query = (
+        table.select(table.kind, table.number, table.part, table.name, table.joined, table.left)
+        .where(table.person == person.key)
+        .order_by(table.id)
+    )
+    found: dict[Thread, list[Participant]] = {}
+    for kind, number, part, name, joined, left in query.tuples().execute(database):
+        thread = Thread(Kind(kind), number)
+        found.setdefault(thread, []).append(Participant(thread, person, Part(part), name, joined, left))
+    return found
 
 
 def received_and_read(database: pw.Database, person: Person) -> dict[Thread, dict[str, int]]:
@@ -91,6 +119,7 @@ def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
         account.signed_in,
         account.disabled,
         account.removed,
+        account.group_names,
     ).where(
         (account.role == person.role.value)
         & (account.person_id == person.id)
@@ -101,6 +130,8 @@ def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
         browsers = session.select(session.created, session.used, session.expires).where(
             session.account == row.pop("id")
         )
+        groups = row.pop("group_names")
+        row["groups"] = groups.split(",") if groups else []
         row["browsers"] = list(browsers.dicts().execute(database))
     return found
 

@@ -5,10 +5,11 @@ copies were mixed, a receipt beyond the last message would hide the messages tha
 So such a receipt is not stored, counts as none when it is read, and is removed by ``remove_ahead``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import peewee as pw
 
+from tornado_chat.core.events import ReceiptAdvanced
 from tornado_chat.core.types import Person, Thread
 from tornado_chat.storage.models import Receipt
 from tornado_chat.storage.raw_sql import fetch_rows
@@ -33,6 +34,23 @@ def get(database: pw.Database, thread: Thread, reader: Person) -> int | None:
     """Return the reader's receipt; None before the first one, or if it is ahead of the thread."""
     rows = fetch_rows(database, _GET[thread.kind], thread.kind.value, thread.id, reader.key)
     return rows[0][0] if rows else None
+
+
+def of_threads(database: pw.Database, threads: Sequence[Thread]) -> list[ReceiptAdvanced]:
+    """Return the receipts of all readers of ``threads``, except those that are ahead of their thread."""
+    ends = dict(last_sequence_numbers(database, threads))
+    table = Receipt
+    found = []
+    for kind in {thread.kind for thread in threads}:
+        query = table.select(table.thread_id, table.reader, table.seq).where(
+            (table.kind == kind.value)
+            & table.thread_id.in_([thread.id for thread in threads if thread.kind is kind])
+        )
+        for id, reader, seq in query.tuples().execute(database):
+            thread = Thread(kind, id)
+            if seq <= ends.get(thread, -1):
+                found.append(ReceiptAdvanced(thread, Person.from_key(reader), seq))
+    return found
 
 
 def advance_receipts(database: pw.Database, receipts: Iterable[tuple[Thread, Person, int]]) -> None:

@@ -43,9 +43,17 @@ _EMPTY_ROOM = {
     "helper_name": None,
     "last_seq": 0,
     "started": None,
+    "end_reason": None,
+    "awaited_until": None,
 }
 _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
-    models.ConsultationSession: {**_EMPTY_ROOM, "appointment_id": None, "rate": None, "feedback": None},
+    models.ConsultationSession: {
+        **_EMPTY_ROOM,
+        "appointment_id": None,
+        "rate": None,
+        "feedback": None,
+        "arrived": None,
+    },
     models.SupervisorConsultation: {
         **_EMPTY_ROOM,
         "asker": f"consultant:{REMOVED_ID}",
@@ -67,6 +75,7 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "reason": None,
         "changes": None,
         "open_user": None,
+        "group_name": None,
     },
     models.Message: {
         "kind": 0,
@@ -277,7 +286,7 @@ def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> N
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
-    """Remove a conversation's row with its receipts and read marks."""
+    """Remove a conversation's row with its receipts, read marks and participants."""
     counts: RowCounts = Counter()
     for marks in (models.Receipt, models.ReadMark):
         counts[marks._meta.table_name] = (
@@ -285,6 +294,12 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
             .where((marks.kind == thread.kind.value) & (marks.thread_id == thread.id))
             .execute(tx.database)
         )
+    participant = models.Participant
+    counts["participant"] = (
+        participant.delete()
+        .where((participant.kind == thread.kind.value) & (participant.number == thread.id))
+        .execute(tx.database)
+    )
     table = CONVERSATION_TABLES[thread.kind]
     record = models.SupervisorConsultation
     if thread.kind is Kind.SESSION and record.select().where(record.session == thread.id).exists(tx.database):

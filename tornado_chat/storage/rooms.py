@@ -12,8 +12,9 @@ import peewee as pw
 from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.events import RoomEnded, RoomStarted, SystemNotice
 from tornado_chat.core.plain_text import clean_name
-from tornado_chat.core.types import Kind, Person, Role, Room, SessionState, Thread
-from tornado_chat.storage import models, numbers
+from tornado_chat.core.types import EndReason, Kind, Person, Role, Room, SessionState, Thread
+from tornado_chat.storage import models, numbers, participants
+from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.writer import Transaction
 
@@ -25,15 +26,15 @@ _TABLES: dict[Kind, Table] = {
 }
 _OPEN = (SessionState.READY.value, SessionState.ACTIVE.value)
 
-# The columns in the order of the fields of ``Room``.
+# The columns in the order of the fields of ``Room``, and ``end_reason`` after ``state``.
 _SELECT = {
     Kind.SESSION: (
-        "SELECT id, asker, helper, asker_name, helper_name, state, last_seq, id, created, started, ended,"
-        " appointment_id, rate, feedback FROM consultation_session"
+        "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, id, created,"
+        " started, ended, appointment_id, rate, feedback, awaited_until, arrived FROM consultation_session"
     ),
     Kind.RECORD: (
-        "SELECT id, asker, helper, asker_name, helper_name, state, last_seq, session_id, created, started,"
-        " ended FROM supervisor_consultation"
+        "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, session_id, created,"
+        " started, ended, NULL, NULL, NULL, awaited_until, NULL FROM supervisor_consultation"
     ),
 }
 
@@ -74,12 +75,22 @@ def find_many(database: pw.Database, threads: Sequence[Thread]) -> list[Room]:
 
 
 def active_rooms(database: pw.Database) -> list[Room]:
-    """Return every room that has started and not ended: a restarted server continues them."""
+    """Return every room that has started and not ended."""
     return [
         _room(kind, row)
         for kind, select in _SELECT.items()
         for row in fetch_rows(database, f"{select} WHERE state = ?", SessionState.ACTIVE.value)
     ]
+
+
+def awaited_rooms(database: pw.Database) -> list[Room]:
+    """Return the rooms whose participants a restarted server awaits.
+
+    These are the active rooms, and the sessions that have not started although their visitor has come.
+    """
+    ready = f"{_SELECT[Kind.SESSION]} WHERE state = ? AND arrived IS NOT NULL"
+    rows = fetch_rows(database, ready, SessionState.READY.value)
+    return [*active_rooms(database), *(_room(Kind.SESSION, row) for row in rows)]
 
 
 def is_supervisor_of(database: pw.Database, session_id: int, supervisor: Person) -> bool:
@@ -134,7 +145,7 @@ def create_session(
         appointment_id=appointment_id,
         created=tx.now,
     ).execute(tx.database)
-    return get(tx.database, Thread(Kind.SESSION, session_id)), True
+    return _with_participants(tx, Thread(Kind.SESSION, session_id)), True
 
 
 def create_record(
@@ -173,7 +184,22 @@ def create_record(
         last_seq=0,
         created=tx.now,
     ).execute(tx.database)
-    return get(tx.database, Thread(Kind.RECORD, record_id)), True
+    return _with_participants(tx, Thread(Kind.RECORD, record_id)), True
+
+
+def _with_participants(tx: Transaction, thread: Thread) -> Room:
+    """Return a room that was just created, after its two people have joined it."""
+    room = get(tx.database, thread)
+    asker_part, helper_part = participants.PARTS[thread.kind]
+    participants.join(
+        tx,
+        thread,
+        [
+            NewParticipant(room.asker, asker_part, room.asker_name),
+            NewParticipant(room.helper, helper_part, room.helper_name),
+        ],
+    )
+    return room
 
 
 def start(tx: Transaction, thread: Thread) -> Room:
@@ -192,8 +218,26 @@ def start(tx: Transaction, thread: Thread) -> Room:
     return room
 
 
+def note_arrival(tx: Transaction, session: Thread) -> None:
+    """Store that the visitor of a session has come; an earlier arrival stays."""
+    table = models.ConsultationSession
+    table.update(arrived=tx.now).where((table.id == session.id) & table.arrived.is_null()).execute(
+        tx.database
+    )
+
+
+def extend_wait(tx: Transaction, thread: Thread, until: int) -> None:
+    """Store until when an absent participant of a room is awaited, in microseconds since 1970."""
+    table = _TABLES[thread.kind]
+    table.update(awaited_until=until).where(table.id == thread.id).execute(tx.database)
+
+
 def finish(
-    tx: Transaction, thread: Thread, state: SessionState, expected: SessionState | None = None
+    tx: Transaction,
+    thread: Thread,
+    state: SessionState,
+    expected: SessionState | None = None,
+    reason: EndReason = EndReason.ENDED,
 ) -> Room:
     """End an open room as ``completed`` or ``cancelled``; a finished room stays as it is.
 
@@ -202,12 +246,13 @@ def finish(
     """
     table = _TABLES[thread.kind]
     changed = (
-        table.update(state=state.value, ended=tx.now)
+        table.update(state=state.value, ended=tx.now, end_reason=reason.value)
         .where((table.id == thread.id) & (table.state << (_OPEN if expected is None else (expected.value,))))
         .execute(tx.database)
     )
     room = get(tx.database, thread)
     if changed:
+        participants.leave(tx, thread)
         tx.emit(RoomEnded(thread, room.state, tx.now, room))
     return room
 
@@ -220,7 +265,9 @@ def rate(tx: Transaction, session_id: int, stars: int, feedback: str | None) -> 
 
 
 def _room(kind: Kind, row: tuple[Any, ...]) -> Room:
-    id, asker, helper, asker_name, helper_name, state, *more = row
+    id, asker, helper, asker_name, helper_name, state, end_reason, *more, awaited_until, arrived = row
+    reason = EndReason(end_reason) if end_reason else None
+    rest: list[Any] = [*more, reason, awaited_until, arrived]
     return Room(
         Thread(kind, id),
         Person.from_key(asker),
@@ -228,5 +275,5 @@ def _room(kind: Kind, row: tuple[Any, ...]) -> Room:
         asker_name,
         helper_name,
         SessionState(state),
-        *more,
+        *rest,
     )

@@ -31,6 +31,8 @@ class SqliteTransactionRunner:
     recognised by its inode: nothing is stored in a file that has no name any more.
     """
 
+    locks_rows = False
+
     def __init__(self, database: pw.Database, on_went_back: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._on_went_back = on_went_back

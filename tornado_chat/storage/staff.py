@@ -22,6 +22,7 @@ _FIELDS = (
     _ACCOUNT.created,
     _ACCOUNT.disabled,
     _ACCOUNT.signed_in,
+    _ACCOUNT.group_names,
 )
 _NOT_REMOVED = _ACCOUNT.removed.is_null()
 
@@ -95,6 +96,7 @@ def add(database: pw.Database, account: StaffAccount, password: str) -> None:
         "created": account.created,
         "signed_in": None,
         "removed": None,
+        "group_names": ",".join(account.groups) or None,
     }
     replaced = (
         _ACCOUNT.update(values).where((_ACCOUNT.name == account.name) & ~_NOT_REMOVED).execute(database)
@@ -118,6 +120,11 @@ def rehash(database: pw.Database, name: str, old: str, new: str) -> None:
 def set_disabled(database: pw.Database, name: str, disabled: bool) -> bool:
     """Disable or enable an account and delete its sessions. Returns False if there is no such account."""
     return _change(database, name, {"disabled": disabled})
+
+
+def set_groups(database: pw.Database, name: str, groups: Sequence[str]) -> bool:
+    """Set the groups of an account and delete its sessions. Returns False if there is no such account."""
+    return _change(database, name, {"group_names": ",".join(groups) or None})
 
 
 def remove(database: pw.Database, name: str, now: int) -> bool:
@@ -187,5 +194,13 @@ def close_session(database: pw.Database, key: str) -> StaffAccount | None:
 
 
 def _account(row: Sequence[Any]) -> StaffAccount:
-    name, display_name, role, person_id, created, disabled, signed_in = row
-    return StaffAccount(name, display_name, Person(Role(role), person_id), created, bool(disabled), signed_in)
+    name, display_name, role, person_id, created, disabled, signed_in, groups = row
+    return StaffAccount(
+        name,
+        display_name,
+        Person(Role(role), person_id),
+        created,
+        bool(disabled),
+        signed_in,
+        tuple(groups.split(",")) if groups else (),
+    )

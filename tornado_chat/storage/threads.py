@@ -33,6 +33,14 @@ def last_sequence_numbers(database: pw.Database, threads: Sequence[Thread]) -> l
     return found
 
 
+def is_ahead(database: pw.Database, thread: Thread, seq: int) -> bool:
+    """Return True if ``seq`` is beyond the last item of ``thread``.
+
+    A reader has such a position only if the database has gone back to an older copy.
+    """
+    return any(seq > last for _, last in last_sequence_numbers(database, [thread]))
+
+
 def time_of_item(database: pw.Database, thread: Thread, seq: int) -> int | None:
     """Return the time of the item ``seq`` of ``thread`` in microseconds since 1970; None if there is none."""
     if thread.kind is Kind.INBOX:

@@ -66,9 +66,12 @@ class TransactionRunner(Protocol):
     """Runs transactions on one database; used on the writer thread only.
 
     :ivar went_back: True after the database has gone back: what the process remembers may be ahead of it.
+    :ivar locks_rows: True if a transaction locks rows, for which transactions of other processes wait; False
+        if it locks the whole database.
     """
 
     went_back: bool
+    locks_rows: bool
 
     def commit(self, work: Work) -> None:
         """Run ``work`` in a transaction, several times if necessary. Returns after the commit.

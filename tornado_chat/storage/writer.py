@@ -14,6 +14,9 @@ A job that fails does not affect the others: a job that runs Python code has a s
 if a batch fails for another reason, its jobs are tried one by one. So a job may run more than once, and
 must change only the database.
 
+Jobs whose callers do not wait for them, such as the records of an audit, run in the background: in order
+among themselves, after the other jobs of a batch, and few in each batch (``storage/background_jobs.py``).
+
 A job that needs the row of a thread which another session of the database keeps locked is set aside with all
 jobs for that thread (``storage/locked_threads.py``).
 
@@ -41,6 +44,7 @@ from tornado_chat.core.events import Event
 from tornado_chat.core.types import AppendResult, Thread
 from tornado_chat.observability.logs import safe_error_text
 from tornado_chat.observability.metrics import StorageMeter
+from tornado_chat.storage.background_jobs import BackgroundJobs
 from tornado_chat.storage.locked_threads import LockedThreads
 from tornado_chat.storage.messages import AppendRequest, MessageAppender
 from tornado_chat.storage.mysql import MysqlDatabase
@@ -54,6 +58,12 @@ MAX_BATCH_LOCK_WAITS = 2
 """Lock timeouts after which the jobs of a batch are tried one by one, if no thread is found to be locked."""
 MAX_LOCK_WAITS = 5
 """Lock timeouts after which the rest of a batch is refused: then more is locked than rows of threads."""
+
+SETTLE_SECONDS = 0.01
+"""The time for which the results of commits are published in one turn of the loop.
+
+A batch may have thousands of messages, and each of them may go to many sockets.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +94,17 @@ class _Job(Generic[T]):
     :ivar received: loop time at which the message's frame arrived; 0 if its delivery time is not measured.
     """
 
-    __slots__ = ("error", "events", "received", "result", "thread", "waiting", "work")
+    __slots__ = (
+        "error",
+        "events",
+        "is_apart",
+        "is_background",
+        "received",
+        "result",
+        "thread",
+        "waiting",
+        "work",
+    )
 
     def __init__(
         self,
@@ -92,9 +112,14 @@ class _Job(Generic[T]):
         waiting: Deferred[T] | asyncio.Future[T],
         received: float,
         thread: Thread | None,
+        *,
+        is_background: bool = False,
+        is_apart: bool = False,
     ) -> None:
         self.work = work
         self.thread = thread
+        self.is_background = is_background
+        self.is_apart = is_apart or is_background
         self.waiting = waiting
         self.received = received
         self.result: T | None = None
@@ -160,7 +185,11 @@ class Writer:
             database, timeout_seconds, self._meter, lambda: self._call_on_loop(on_went_back)
         )
         self._queue: deque[_Job[Any]] = deque()
+        self._background: BackgroundJobs[_Job[Any]] = BackgroundJobs()
+        self._background_seconds = 0.0  # of the background jobs of the current batch
         self._locked: LockedThreads[_Job[Any]] = LockedThreads(timeout_seconds)
+        self._unsettled: deque[_Job[Any]] = deque()  # as the next, used on the loop only
+        self._is_settling = False  # a call of _settle_some is scheduled
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -171,7 +200,7 @@ class Writer:
     @property
     def backlog(self) -> int:
         """Number of jobs that wait for the end of the current batch."""
-        return len(self._queue) + self._locked.count
+        return len(self._queue) + len(self._background) + self._locked.count
 
     def append(self, append: AppendRequest, received: float = 0.0) -> Deferred[AppendResult]:
         """Store a message. The result is settled after the commit, when the message's event is published.
@@ -186,7 +215,14 @@ class Writer:
         self._submit(_Job(append, waiting, received, append.thread))
         return waiting
 
-    def run(self, work: Callable[[Transaction], T], thread: Thread | None = None) -> asyncio.Future[T]:
+    def run(
+        self,
+        work: Callable[[Transaction], T],
+        thread: Thread | None = None,
+        *,
+        background: bool = False,
+        apart: bool = False,
+    ) -> asyncio.Future[T]:
         """Run ``work`` in the next transaction. An exception of ``work`` rolls back its own changes only.
 
         The result's error is the ``ChatError`` that ``work`` raised, ``InternalError`` for another exception,
@@ -194,10 +230,14 @@ class Writer:
 
         :arg thread: the thread whose row ``work`` changes: while another session keeps the row locked,
             ``work`` waits, in order with the messages of the thread.
+        :arg background: run after other jobs, also those that are submitted later; in order with other
+            background work.
+        :arg apart: run after the messages of the batch, and in another transaction than they if the
+            transactions of several processes may wait for each other; background work always does.
         :raises Unavailable: the backlog is full; the work was not accepted.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._submit(_Job(work, future, 0.0, thread))
+        self._submit(_Job(work, future, 0.0, thread, is_background=background, is_apart=apart))
         return future
 
     def forget_positions(self) -> None:
@@ -211,9 +251,13 @@ class Writer:
         self._thread.join()
 
     def _submit(self, job: _Job[Any]) -> None:
-        if self._closing or self.backlog >= self._max_backlog_jobs:
+        waiting = len(self._background) if job.is_background else len(self._queue) + self._locked.count
+        if self._closing or waiting >= self._max_backlog_jobs:
             raise Unavailable("overloaded")
-        self._queue.append(job)
+        if job.is_background:
+            self._background.add(job)
+        else:
+            self._queue.append(job)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -225,21 +269,24 @@ class Writer:
             self._wake.wait(self._locked.seconds_to_next_try)
             self._wake.clear()
             self._retry_locked()
-            while self._queue:
+            while self._queue or self._background:
                 pause = next_batch - time.monotonic()
                 if pause > 0:
                     time.sleep(pause)  # new jobs do not shorten the pause, so there is nothing to wait on
                 next_batch = time.monotonic() + self._min_batch_interval_seconds
-                batch = self._locked.take_out(self._take_jobs(self._max_batch_jobs))
-                if batch:
-                    settled, outage = self._commit(batch)
+                batch = self._locked.take_out(self._take_jobs(self._max_batch_jobs) + self._background.take())
+                parts = deque(self._parts(batch))
+                while parts:
+                    settled, outage = self._commit(parts.popleft())
                     if outage is not None:
-                        others = self._take_jobs(len(self._queue))
+                        others = [job for part in parts for job in part]
+                        others += self._take_jobs(len(self._queue)) + self._background.take_all()
+                        parts.clear()
                         self._refuse(others, outage)
                         settled += others
                     self._loop.call_soon_threadsafe(self._settle, settled)
                 self._retry_locked()
-            if self._closing and not self._queue:
+            if self._closing and not (self._queue or self._background):
                 self._refuse_expired(at_once=True)
                 self._transaction_runner.close()
                 return
@@ -270,11 +317,19 @@ class Writer:
 
     def _take_jobs(self, max_jobs: int) -> list[_Job[Any]]:
         queue = self._queue
-        count = min(len(queue), max_jobs)  # the loop may append more meanwhile
-        jobs: list[_Job[Any]] = []
-        while len(jobs) < count:
-            jobs.append(queue.popleft())
-        return jobs
+        return [queue.popleft() for _ in range(min(len(queue), max_jobs))]  # the loop may append meanwhile
+
+    def _parts(self, batch: list[_Job[Any]]) -> Sequence[list[_Job[Any]]]:
+        """Return the batches to commit in turn.
+
+        Jobs apart may need a row that all processes change, such as the head of a chain of records. In one
+        transaction with them, messages would wait for that row, and keep it locked for the other processes.
+        """
+        if not self._transaction_runner.locks_rows:
+            return [batch] if batch else []
+        first = [job for job in batch if not job.is_apart]
+        apart = [job for job in batch if job.is_apart]
+        return [part for part in (first, apart) if part]
 
     def _commit(self, batch: list[_Job[Any]]) -> tuple[list[_Job[Any]], Exception | None]:
         """Commit the batch in one transaction, without the jobs of threads that turn out to be locked.
@@ -338,13 +393,17 @@ class Writer:
             is_reason = failed.is_work_error and len(batch) == 1
             self._refuse(batch, failed.cause, for_good=is_reason and is_permanent(failed.cause))
             return failed
-        self._meter.committed(len(batch), time.perf_counter() - started, time.time())
+        seconds = time.perf_counter() - started
+        count = sum(job.is_background for job in batch) if self._background_seconds else 0
+        self._background.record_batch(count, self._background_seconds, seconds - self._background_seconds)
+        self._meter.committed(len(batch), seconds, time.time())
         return None
 
     def _execute(self, batch: Batch) -> None:
         """Run the jobs in order; consecutive appends are stored together."""
         now = self._clock()
         appends: list[tuple[_Job[Any], AppendRequest]] = []
+        began_background: float | None = None
         for job in batch:
             job.result = job.error = None  # of an earlier try
             job.events = ()
@@ -355,6 +414,8 @@ class Writer:
                 self._append(appends, now)
                 appends = []
             transaction = Transaction(self._database, now, went_back=self._transaction_runner.went_back)
+            if job.is_background and began_background is None:
+                began_background = time.perf_counter()
             try:
                 with self._database.savepoint():
                     job.result = job.work(transaction)
@@ -363,6 +424,7 @@ class Writer:
                 job.fail(error)
         if appends:
             self._append(appends, now)
+        self._background_seconds = time.perf_counter() - began_background if began_background else 0.0
 
     def _append(self, jobs: Sequence[tuple[_Job[Any], AppendRequest]], now: int) -> None:
         outcomes = self._appender.append([append for _, append in jobs], now)
@@ -399,8 +461,17 @@ class Writer:
     # --- back on the loop ---
 
     def _settle(self, batch: Batch) -> None:
+        self._unsettled.extend(batch)
+        if not self._is_settling:
+            self._settle_some()
+
+    def _settle_some(self) -> None:
+        """Publish and give results for ``SETTLE_SECONDS``, in the order of the commits, then go on later."""
+        self._is_settling = False
         received = []
-        for job in batch:
+        until = self._loop.time() + SETTLE_SECONDS
+        while self._unsettled:
+            job = self._unsettled.popleft()
             for event in job.events:
                 self._publish(event)
             if job.received and job.error is None:
@@ -411,6 +482,10 @@ class Writer:
                 self._loop.call_exception_handler(
                     {"message": "a callback after a commit failed", "exception": error}
                 )
+            if self._unsettled and self._loop.time() >= until:
+                self._is_settling = True
+                self._loop.call_soon(self._settle_some)
+                break
         if received:
             # Runs after the socket writes that the events have scheduled: the time until the last of them
             # counts.
