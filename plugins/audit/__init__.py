@@ -11,6 +11,7 @@ import peewee
 from tornado_chat.plugin_api import (
     Activity,
     ChatError,
+    CommandContext,
     Context,
     Conversation,
     Identity,
@@ -20,6 +21,7 @@ from tornado_chat.plugin_api import (
     Plugin,
     Room,
     Thread,
+    Transaction,
     WriteBehind,
     hookimpl,
 )
@@ -27,16 +29,21 @@ from tornado_chat.plugin_api import (
 from . import chain
 from .commands import audit
 from .data_keeper import AuditKeeper
-from .key_file import KEY_FILE
-from .startup import open_key
-from .verification import REMEDY, find_problem, has_data
+from .seen_heads import HEAD_FILE, SeenHeads
+from .startup import find_start_problem, open_key
+from .verification import REMEDY, find_problem, has_data, unacknowledged_breaks
 
 READ_ACTIONS = {"messages": "read", "export": "exported", "observe": "observes"}
+JOINED = "joined"
 CHECK_SECONDS = 15.0  # seconds between two checks of the end of the chain
 
 
 class Audit(Plugin):
     """Writes an audit record for each event, in the commit after the event."""
+
+    def find_problems(self, context: CommandContext) -> Sequence[str]:
+        text = find_start_problem(context.database, context.state_dir)
+        return [text] if text else []
 
     @hookimpl
     def register_models(self) -> Sequence[type[peewee.Model]]:
@@ -48,32 +55,45 @@ class Audit(Plugin):
 
     @hookimpl
     def register_keeper(self, state_dir: Path) -> Keeper:
-        return AuditKeeper(state_dir / KEY_FILE)
+        return AuditKeeper(state_dir)
 
     @hookimpl
     async def startup(self, context: Context) -> None:
         self._context = context
         self._write_behind = WriteBehind(context)
-        self._key = await open_key(context)
+        self._heads = SeenHeads(context.state_dir / HEAD_FILE)
+        self._breaks = set[int]()
+        self._key = await open_key(context, self._heads)
         context.spawn(self._watch())
 
     @hookimpl
     async def shutdown(self) -> None:
         await self._write_behind.finish()
+        await asyncio.to_thread(self._heads.save)
 
     async def _watch(self) -> None:
-        """Report the problem of the chain, if it has one, again and again."""
+        """Report the problem of the chain, if it has one, and save the head, again and again."""
         while True:
             with contextlib.suppress(ChatError):  # the database is away, which the server reports
                 self._context.problem(await self._find_problem())
+            await asyncio.to_thread(self._heads.save)
             await asyncio.sleep(CHECK_SECONDS)
 
     async def _find_problem(self) -> str | None:
+        key, seen, known = self._key, self._heads.newest, self._breaks
+
+        def check(database: peewee.Database) -> tuple[chain.ChainEnd, set[int], str | None]:
+            breaks = set(unacknowledged_breaks(database, key, known))
+            return chain.read_end(database, key, seen), breaks, find_problem(database, key, seen, breaks)
+
         try:
-            return await self._context.read(lambda database: find_problem(database, self._key))
+            end, self._breaks, problem = await self._context.read(check)
         except ChatError as error:
             await self._context.read(has_data)  # raises, too, if the database is away
             return f"the tables of the audit log cannot be read ({error.__cause__ or error}); {REMEDY}"
+        if not end.fault:  # other processes and commands write records, too
+            self._heads.note(end.head)
+        return problem
 
     # --- before an action ---
 
@@ -82,7 +102,11 @@ class Audit(Plugin):
         """Record that a transcript is read. If this fails, the transcript is not sent."""
         action, key = READ_ACTIONS[how], self._key
         entry = chain.AuditEntry(identity.person.key, action, thread.kind.value, thread.id)
-        await self._context.write(lambda tx: chain.append_about(tx.database, key, entry, tx.now))
+        self._heads.note(
+            await self._context.write(
+                lambda tx: chain.append_about(tx.database, key, entry, tx.now, seen=self._heads.newest)
+            )
+        )
 
     # --- events that are recorded ---
 
@@ -92,7 +116,7 @@ class Audit(Plugin):
 
     @hookimpl
     async def participant_joined(self, thread: Thread, identity: Identity) -> None:
-        await self._record(identity.person, "joined", thread)
+        await self._record(identity.person, JOINED, thread)
 
     @hookimpl
     async def participant_left(self, thread: Thread, person: Person) -> None:
@@ -138,5 +162,12 @@ class Audit(Plugin):
         name = actor if isinstance(actor, str) else actor.key
         kind, id = (thread.kind.value, thread.id) if thread else (chain.SERVER_KIND, 0)
         entry, key = chain.AuditEntry(name, action, kind, id, message), self._key
-        append = chain.append_about if thread and message is None else chain.append
-        await self._write_behind.add(lambda tx: append(tx.database, key, entry, tx.now, detail))
+        # A person joins before the messages that are stored by now.
+        append = chain.append if thread is None or message or action == JOINED else chain.append_about
+        head: chain.Head | None = None
+
+        def write(tx: Transaction) -> None:
+            nonlocal head
+            head = append(tx.database, key, entry, tx.now, detail, self._heads.newest)
+
+        await self._write_behind.add(write, done=lambda: self._heads.note(head))

@@ -9,19 +9,24 @@ it: an attacker who can only write to the database cannot compute codes.
 A new record continues the chain only if the head and its record are there. Else the server first writes a
 record "break" behind everything that is there, which names the last record that can be trusted: so records
 that were deleted at the end are not covered up by the next event.
+
+A head that an attacker copied before some records were written is valid again when these records are deleted.
+So the server also remembers the newest head, outside of the database (``seen_heads``): a chain without that
+record has gone back. The "break" gets a higher number than all records that the server has seen.
 """
 
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import peewee as pw
 
-from tornado_chat.plugin_api import models
+from tornado_chat.plugin_api import MAX_PAGE_ITEMS, Kind, ServerData, Thread
 
 PAGE_RECORDS = 5000  # records that are read at a time
+INSERTED_ROWS = 100  # records in one statement, as a statement has a limited number of values
 PERSON_CHARS = 80
 DETAIL_CHARS = 255
 ACTION_CHARS = 24
@@ -37,6 +42,9 @@ SERVER_KIND = -1
 
 CHAIN_KIND = -2
 """The ``kind`` of a record about the chain itself; ``thread_id`` is 0."""
+
+MESSAGE_KINDS = frozenset({Kind.SESSION, Kind.RECORD, Kind.SUPPORT})
+"""The values of ``kind`` of records about a thread with messages."""
 
 POSTED = "posted"
 BEGINS = "begins"
@@ -100,6 +108,13 @@ class AuditEntry(NamedTuple):
     message: int | None = None
 
 
+class Head(NamedTuple):
+    """The number and the code of the last record at one moment."""
+
+    number: int
+    code: str
+
+
 class ChainEnd(NamedTuple):
     """The end of the chain, for the next record.
 
@@ -114,62 +129,108 @@ class ChainEnd(NamedTuple):
     code: str
     fault: str
 
+    @property
+    def head(self) -> Head:
+        """The head of an end without a fault."""
+        return Head(self.trusted, self.code)
 
-def append(database: pw.Database, key: bytes, entry: AuditEntry, now: int, detail: str | None = None) -> None:
+
+def append(
+    database: pw.Database,
+    key: bytes,
+    entry: AuditEntry,
+    now: int,
+    detail: str | None = None,
+    seen: Head | None = None,
+) -> Head | None:
     """Append a record, inside the caller's transaction. A message is recorded only once.
 
     If the end of the chain is not as it was written, a record "break" is written before.
+
+    :arg seen: the newest head that is known from outside of the database.
+    :return: the new head; None if the message was recorded already.
     """
     if entry.message is not None and _is_recorded(database, entry):
-        return
+        return None
+    return _append_all(database, key, [entry], now, detail, seen)
+
+
+def _append_all(
+    database: pw.Database,
+    key: bytes,
+    entries: Sequence[AuditEntry],
+    now: int,
+    detail: str | None,
+    seen: Head | None,
+) -> Head:
+    """Append records that are not there yet; ``detail`` belongs to the last of them."""
     if isinstance(database, pw.MySQLDatabase):
         # Other processes may append too: this update locks the head's row until the commit.
         AuditHead.update(id=1).where(AuditHead.id == 1).execute(database)
-    end = read_end(database, key)
+    end = read_end(database, key, seen)
     if end.fault:
-        end = write_break(database, key, now)
-    _insert(database, key, end.next, entry, now, end.code, detail)
+        end = write_break(database, key, now, seen)
+    return _insert(database, key, end.next, entries, now, end.code, detail)
 
 
 def append_about(
-    database: pw.Database, key: bytes, entry: AuditEntry, now: int, detail: str | None = None
-) -> None:
+    database: pw.Database,
+    key: bytes,
+    entry: AuditEntry,
+    now: int,
+    detail: str | None = None,
+    seen: Head | None = None,
+) -> Head:
     """Append a record about a thread, after its messages that are stored and not recorded yet.
 
     The server delivers messages to plugins later than other events; so a person is not recorded to have left
-    before it posted. Messages that are older than the chain are not recorded.
+    before it posted. Messages that are older than the chain are not recorded. Otherwise as ``append``.
     """
-    record, message = AuditRecord, models.Message
+    posted = _unrecorded_messages(database, entry) if entry.kind in MESSAGE_KINDS else []
+    return _append_all(database, key, [*posted, entry], now, detail, seen)
+
+
+def _unrecorded_messages(database: pw.Database, entry: AuditEntry) -> list[AuditEntry]:
+    """Return the entries of the messages of the thread of ``entry`` that are not recorded yet."""
+    record, data = AuditRecord, ServerData(database)
+    thread = Thread(Kind(entry.kind), entry.thread_id)
     of_thread = (record.kind == entry.kind) & (record.thread_id == entry.thread_id)
-    last = record.select(pw.fn.MAX(record.message)).where(of_thread).scalar(database) or 0
-    began = record.select(record.time).order_by(record.number).limit(1).scalar(database) or 0
-    query = message.select(message.sender, message.seq).where(
-        (message.kind == entry.kind)
-        & (message.thread_id == entry.thread_id)
-        & (message.seq > last)
-        & (message.time >= began)
-    )
-    for sender, seq in list(query.order_by(message.seq).tuples().execute(database)):
-        append(database, key, AuditEntry(sender, POSTED, entry.kind, entry.thread_id, seq), now)
-    append(database, key, entry, now, detail)
+    last: int | None = record.select(pw.fn.MAX(record.message)).where(of_thread).scalar(database)
+    if last is None:
+        began = record.select(record.time).order_by(record.number).limit(1).scalar(database) or 0
+        last = data.last_seq_before(thread, began)
+    posted: list[AuditEntry] = []
+    following: int | None = last
+    while following is not None:
+        page, following = data.messages(thread, after=following, limit=MAX_PAGE_ITEMS)
+        posted += [
+            AuditEntry(each.sender.key, POSTED, entry.kind, entry.thread_id, each.seq) for each in page
+        ]
+    return posted
 
 
-def write_break(database: pw.Database, key: bytes, now: int) -> ChainEnd:
-    """Write a record "break" at the end, inside the caller's transaction. Return the new end."""
-    end = read_end(database, key)
-    code = _insert(database, key, end.next, _break_entry(end.trusted), now, end.code)
-    return ChainEnd(end.next + 1, end.next, code, "")
+def write_break(
+    database: pw.Database, key: bytes, now: int, seen: Head | None = None, trusted: Head | None = None
+) -> ChainEnd:
+    """Write a record "break" at the end, inside the caller's transaction. Return the new end.
+
+    :arg trusted: the last record that can be trusted; by default the last one before the fault at the end.
+    """
+    end = read_end(database, key, seen)
+    trusted = trusted or end.head
+    number, code = _insert(database, key, end.next, [_break_entry(trusted.number)], now, trusted.code)
+    return ChainEnd(number + 1, number, code, "")
 
 
 def begin(database: pw.Database, key: bytes, now: int) -> None:
     """Write the first record of a new chain into the empty tables, inside the caller's transaction."""
-    _insert(database, key, 1, AuditEntry("-", BEGINS, CHAIN_KIND, 0), now, GENESIS_CODE)
+    _insert(database, key, 1, [AuditEntry("-", BEGINS, CHAIN_KIND, 0)], now, GENESIS_CODE)
 
 
-def begin_with_new_key(database: pw.Database, key: bytes, now: int) -> None:
+def begin_with_new_key(database: pw.Database, key: bytes, now: int, seen: Head | None = None) -> None:
     """Begin anew behind the records of a lost key: a "break" that trusts none of them."""
-    number = head(database)[0] + 1
-    _insert(database, key, number, _break_entry(0), now, GENESIS_CODE)
+    number = max(head(database).number, seen.number if seen else 0) + 1
+    _insert(database, key, number, [_break_entry(0)], now, GENESIS_CODE)
 
 
 def is_empty(database: pw.Database) -> bool:
@@ -177,8 +238,31 @@ def is_empty(database: pw.Database) -> bool:
     return not (AuditRecord.select().exists(database) or AuditHead.select().exists(database))
 
 
-def read_end(database: pw.Database, key: bytes) -> ChainEnd:
-    """Return the end of the chain. May be called outside of a transaction, while other processes append."""
+def read_end(database: pw.Database, key: bytes, seen: Head | None = None) -> ChainEnd:
+    """Return the end of the chain. May be called outside of a transaction, while other processes append.
+
+    :arg seen: as of ``append``.
+    """
+    end = _read_end(database, key)
+    if seen is None or seen == end.head or not _has_gone_back(database, seen):
+        return end
+    fault = (
+        f"record {seen.number}, which the server has seen, is missing: the log was emptied, or an older copy "
+        "of it was put back"
+    )
+    return end._replace(next=max(end.next, seen.number + 1), fault=end.fault or fault)
+
+
+def _has_gone_back(database: pw.Database, seen: Head) -> bool:
+    """Return True if the chain has neither the record ``seen`` nor a "break" after it."""
+    record = AuditRecord
+    later_break = (record.kind == CHAIN_KIND) & (record.action == BREAK) & (record.number > seen.number)
+    return code_of(database, seen.number) != seen.code and not (
+        record.select(record.number).where(later_break).exists(database)
+    )
+
+
+def _read_end(database: pw.Database, key: bytes) -> ChainEnd:
     row = _head_row(database)
     if row is None:
         number, code = head(database)
@@ -195,7 +279,7 @@ def read_end(database: pw.Database, key: bytes) -> ChainEnd:
     return ChainEnd(next_number, row.number, row.last, extra)
 
 
-def head(database: pw.Database) -> tuple[int, str]:
+def head(database: pw.Database) -> Head:
     """Return the last record's number and code, to be stored elsewhere; (0, …) if there is no record."""
     return _last_before(database, None)
 
@@ -252,22 +336,31 @@ def _insert(
     database: pw.Database,
     key: bytes,
     number: int,
-    entry: AuditEntry,
+    entries: Sequence[AuditEntry],
     now: int,
     previous_code: str,
     detail: str | None = None,
-) -> str:
-    """Insert a record and move the head to it. Return the record's code."""
-    record = {"number": number, "time": now, **entry._asdict()}
+) -> Head:
+    """Insert records from ``number`` on, and move the head to the last one. Return the new head.
+
+    :arg detail: of the last record.
+    """
     detail = detail and detail[:DETAIL_CHARS]
-    code = record_code(key, _values(database, record, detail), previous_code)
-    AuditRecord.insert(**record, code=code).execute(database)
+    last = number + len(entries) - 1
+    code = previous_code
+    records = []
+    for record_number, entry in enumerate(entries, number):
+        record = {"number": record_number, "time": now, **entry._asdict()}
+        code = record_code(key, _values(database, record, detail if record_number == last else None), code)
+        records.append({**record, "code": code})
+    for rows in pw.chunked(records, INSERTED_ROWS):
+        AuditRecord.insert_many(rows).execute(database)
     if detail:
-        AuditDetail.insert(number=number, text=detail).on_conflict_replace().execute(database)
+        AuditDetail.insert(number=last, text=detail).on_conflict_replace().execute(database)
     AuditHead.insert(
-        id=1, number=number, last=code, code=record_code(key, [number], code)
+        id=1, number=last, last=code, code=record_code(key, [last], code)
     ).on_conflict_replace().execute(database)
-    return code
+    return Head(last, code)
 
 
 def _values(database: pw.Database, record: dict[str, Any], detail: str | None) -> list[Any]:
@@ -280,17 +373,18 @@ def _operation(database: pw.Database, kind: int, id: int) -> list[Any]:
     """Return the values of the operation that a record is about; empty for all other records."""
     if kind != OPERATION_KIND:
         return []
-    table = models.DataOperation
-    row = table.select().where(table.id == id).dicts().first(database)
-    return [] if row is None else list(row.values())
+    found = ServerData(database).operation(id)
+    if found is None:
+        return []
+    return [found.id, found.time, found.operator, found.action, found.state, found.person, found.counts]
 
 
-def _last_before(database: pw.Database, number: int | None) -> tuple[int, str]:
+def _last_before(database: pw.Database, number: int | None) -> Head:
     query = AuditRecord.select(AuditRecord.number, AuditRecord.code).order_by(AuditRecord.number.desc())
     if number is not None:
         query = query.where(AuditRecord.number < number)
     last = query.tuples().first(database)
-    return (last[0], last[1]) if last else (0, GENESIS_CODE)
+    return Head(*last) if last else Head(0, GENESIS_CODE)
 
 
 class _HeadRow(NamedTuple):

@@ -1,6 +1,5 @@
 """``tornado-chat audit``: commands to show the audit records, and to verify their chain."""
 
-import re
 import sys
 import time
 from datetime import datetime
@@ -12,7 +11,7 @@ import peewee
 
 from tornado_chat.plugin_api import MAX_NUMBER, CommandContext, Kind, escape_controls
 
-from . import chain, key_file, verification
+from . import chain, key_file, seen_heads, verification
 
 MICROSECONDS_PER_SECOND = 1_000_000
 NUMBER = click.IntRange(1, MAX_NUMBER)
@@ -38,23 +37,23 @@ def audit() -> None:
 @click.pass_obj
 def verify(context: CommandContext, head: str | None) -> None:
     """Check the records for edits, deletions and reordering. Exit code 1 if there are any."""
-    database = context.database
-    key = _load_key(context)
-    total = chain.AuditRecord.select().count(database)
-    with click.progressbar(
-        length=total, label="verifying", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
-        fault = verification.verify(database, key, bar.update) or verification.missing_chain(database)
+    stored = None if head is None else seen_heads.parse_head(head.removeprefix("head "))
+    if head is not None and stored is None:
+        raise click.UsageError(
+            f'"{escape_controls(head)}" is not a head: write NUMBER:CODE, as `audit verify` has printed it, '
+            "a number and 64 hexadecimal digits"
+        )
+    database, key, seen = context.database, _load_right_key(context), _load_seen(context)
+    with _progress_bar(database) as bar:
+        fault = verification.missing_chain(database) or verification.verify(database, key, bar.update, seen)
     if fault is not None:
         before = "" if fault.number < 2 else ". All records before it are unchanged"
         raise click.ClickException(f"the audit log is broken: {fault.text}{before}")
-    if head is not None:
-        number, _, code = head.partition(":")
-        if not _is_number(number) or chain.code_of(database, int(number)) != code:
-            raise click.ClickException(
-                f"the audit log is consistent, but the head {head} is not in it: it is another log, or an "
-                "older copy"
-            )
+    if stored is not None and chain.code_of(database, stored.number) != stored.code:
+        raise click.ClickException(
+            f"the audit log is consistent, but the head {stored.number}:{stored.code} is not in it: it is "
+            "another log, or an older copy"
+        )
     unrecorded = verification.unrecorded_operations(database)
     if unrecorded:
         raise click.ClickException(
@@ -74,29 +73,38 @@ def acknowledge(context: CommandContext, yes: bool) -> None:
     """Record that you know of breaks of the chain, and of commands that are not in it.
 
     The break stays in the log, with your name and the time. Afterwards the server and `verify` no longer
-    report it.
+    report it. Records from a changed or missing one up to now can no longer be verified then.
     """
-    database, key = context.database, _load_key(context)
-    breaks = verification.unacknowledged_breaks(database)
+    database, key, seen = context.database, _load_right_key(context), _load_seen(context)
+    with _progress_bar(database) as bar:
+        changed = verification.find_changed_record(database, key, bar.update)
+    fault = changed.text if changed is not None else chain.read_end(database, key, seen).fault
+    breaks = verification.unacknowledged_breaks(database, key)
     unrecorded = verification.unrecorded_operations(database)
-    if not breaks and not unrecorded:
+    if not fault and not breaks and not unrecorded:
         click.echo("there is nothing to acknowledge")
         return
+    if changed is not None:
+        click.echo(f"{fault}: from there on, the records up to now can then no longer be verified")
+    elif fault:
+        click.echo(fault)
     for number in breaks:
         click.echo(f"the chain was broken before record {number}")
     for row in unrecorded:
-        click.echo(f"{row['action']} {row['state']} of {row['operator']} was not recorded")
-    if not yes:
-        click.confirm("Acknowledge?", abort=True)
+        click.echo(f"{row.action} {row.state} of {row.operator} was not recorded")
+    _confirm("Acknowledge?", yes)
     with _transaction(database):
         now = _now()
-        for number in breaks:
+        if fault:
+            trusted = _head_before(database, changed.number) if changed is not None else None
+            chain.write_break(database, key, now, seen, trusted)
+        for number in verification.unacknowledged_breaks(database, key):
             entry = chain.AuditEntry(context.operator, chain.ACKNOWLEDGED, chain.CHAIN_KIND, 0, number)
-            chain.append(database, key, entry, now)
+            chain.append(database, key, entry, now, seen=seen)
         for row in unrecorded:
-            action = f"late {row['action']} {row['state']}"[: chain.ACTION_CHARS]
-            entry = chain.AuditEntry(context.operator, action, chain.OPERATION_KIND, row["id"])
-            chain.append(database, key, entry, now, f"of {row['operator']}")
+            action = f"late {row.action} {row.state}"[: chain.ACTION_CHARS]
+            entry = chain.AuditEntry(context.operator, action, chain.OPERATION_KIND, row.id)
+            chain.append(database, key, entry, now, f"of {row.operator}", seen)
     click.echo("acknowledged and recorded")
 
 
@@ -109,24 +117,23 @@ def new_key(context: CommandContext, yes: bool) -> None:
     The earlier records stay, but cannot be verified any more: the log records a break, which `acknowledge`
     closes.
     """
-    path, database = context.state_dir / key_file.KEY_FILE, context.database
+    path, database, seen = context.state_dir / key_file.KEY_FILE, context.database, _load_seen(context)
     try:
-        key_file.load_key(path)
+        is_valid = not verification.is_other_key(database, key_file.load_key(path))
     except (FileNotFoundError, ValueError):
-        pass
+        is_valid = False
     except OSError as error:
         raise click.ClickException(f"the key {path} cannot be read: {error.strerror}") from error
-    else:
+    if is_valid:
         raise click.ClickException(f"{path} has a valid key: nothing was changed")
-    if not yes:
-        click.confirm("The earlier records can then no longer be verified. Make a new key?", abort=True)
+    _confirm("The earlier records can then no longer be verified. Make a new key?", yes)
     try:
         aside = key_file.set_aside(path)
         key_file.create_key(path)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
     with _transaction(database):
-        chain.begin_with_new_key(database, key_file.load_key(path), _now())
+        chain.begin_with_new_key(database, key_file.load_key(path), _now(), seen)
     click.echo(f"{path} has a new key" + (f"; the former file is {aside}" if aside else ""))
     click.echo("`tornado-chat audit acknowledge` closes the break that the log has now")
 
@@ -193,12 +200,54 @@ def _transaction(database: peewee.Database) -> Any:
     return database.atomic(*(("IMMEDIATE",) if isinstance(database, peewee.SqliteDatabase) else ()))
 
 
+def _confirm(question: str, yes: bool) -> None:
+    """Ask for confirmation on the terminal, unless ``yes``. :raises Abort: the answer is no."""
+    if yes:
+        return
+    try:
+        is_confirmed = click.confirm(question)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError("there is no terminal to confirm on: add --yes") from None
+    if not is_confirmed:
+        raise click.Abort
+
+
+def _progress_bar(database: peewee.Database) -> Any:
+    """Return a progress bar on the terminal, for the verification of all records."""
+    total = chain.AuditRecord.select().count(database)
+    return click.progressbar(length=total, label="verifying", file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
+def _head_before(database: peewee.Database, number: int) -> chain.Head:
+    """Return the number and the code of the record before ``number``, which was verified."""
+    code = chain.code_of(database, number - 1)
+    assert code is not None
+    return chain.Head(number - 1, code)
+
+
 def _now() -> int:
     return int(time.time() * MICROSECONDS_PER_SECOND)
 
 
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[0-9]{1,19}", text) is not None and int(text) <= MAX_NUMBER
+def _load_seen(context: CommandContext) -> chain.Head | None:
+    """Return the newest head that the server has saved. :raises ClickException: the file is not valid."""
+    path = context.state_dir / seen_heads.HEAD_FILE
+    try:
+        return seen_heads.load_head(path)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _load_right_key(context: CommandContext) -> bytes:
+    """Return the key. :raises ClickException: there is none, or the log was written with another one."""
+    key = _load_key(context)
+    if verification.is_other_key(context.database, key):
+        raise click.ClickException(key_file.other_text(context.state_dir / key_file.KEY_FILE))
+    return key
 
 
 def _load_key(context: CommandContext) -> bytes:

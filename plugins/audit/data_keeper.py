@@ -8,17 +8,18 @@ import peewee as pw
 
 from tornado_chat.plugin_api import Keeper, Operation, Person, Transaction
 
-from . import chain, key_file
+from . import chain, key_file, seen_heads, verification
 
 
 class AuditKeeper(Keeper):
     """Exports audit records and records operations. Audit records must not change, and have no message texts.
 
-    :arg key: the file with the chain's key.
+    :arg state_dir: the server's, with the chain's key.
     """
 
-    def __init__(self, key: Path) -> None:
-        self._key_path = key
+    def __init__(self, state_dir: Path) -> None:
+        self._key_path = state_dir / key_file.KEY_FILE
+        self._head_path = state_dir / seen_heads.HEAD_FILE
 
     def of_person(self, database: pw.Database, person: Person) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         table = chain.AuditRecord
@@ -41,6 +42,7 @@ class AuditKeeper(Keeper):
         try:
             # The key is not created here: only the server knows whether the chain begins.
             key = key_file.load_key(self._key_path)
+            seen = seen_heads.load_head(self._head_path)
         except FileNotFoundError as error:
             if not chain.is_empty(tx.database):
                 raise ValueError(key_file.lost_text(self._key_path)) from error
@@ -49,8 +51,10 @@ class AuditKeeper(Keeper):
             ) from error
         except OSError as error:
             raise ValueError(
-                f"the key of the audit log {self._key_path} cannot be read: {error.strerror}"
+                f"the file {error.filename} of the audit log cannot be read: {error.strerror}"
             ) from error
+        if verification.is_other_key(tx.database, key):
+            raise ValueError(key_file.other_text(self._key_path))
         action = f"{operation.action} {operation.state}"
         entry = chain.AuditEntry(operation.operator, action, chain.OPERATION_KIND, operation.id)
-        chain.append(tx.database, key, entry, tx.now)
+        chain.append(tx.database, key, entry, tx.now, seen=seen)

@@ -43,6 +43,25 @@ def load_key(path: Path) -> bytes:
     return key
 
 
+def foreign_owner_text(path: Path) -> str:
+    """Return a sentence if only another user than the owner of the folder can read the file, else nothing.
+
+    Root has perhaps copied it back; the server, which has the folder, could not read it.
+    """
+    file, folder = path.stat(), path.parent.stat()
+    if file.st_uid == folder.st_uid or file.st_mode & 0o044:
+        return ""
+    return (
+        f"the key of the audit log {path} belongs to another user than its folder, so the server cannot read "
+        f"it: chown --reference={path.parent} {path}"
+    )
+
+
+def made(path: Path) -> int:
+    """Return the time at which the key was made (µs since 1970 UTC): the file never changes."""
+    return path.stat().st_mtime_ns // 1000
+
+
 def set_aside(path: Path) -> Path | None:
     """Rename a key file that is not valid. Return its new name, or None if there was no file."""
     aside = path.with_name(f"{path.name}.invalid-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
@@ -51,6 +70,11 @@ def set_aside(path: Path) -> Path | None:
     except FileNotFoundError:
         return None
     return aside
+
+
+def other_text(path: Path) -> str:
+    """Return the sentence about a key with which the log was not written."""
+    return f"the audit log was not written with the key {path}, but with another one: {REMEDY}"
 
 
 def lost_text(path: Path) -> str:

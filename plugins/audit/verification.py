@@ -1,11 +1,11 @@
 """The verification of the chain of audit records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import peewee as pw
 
-from tornado_chat.plugin_api import models
+from tornado_chat.plugin_api import MAX_PAGE_ITEMS, Operation, ServerData
 
 from .chain import (
     ACKNOWLEDGED,
@@ -14,6 +14,7 @@ from .chain import (
     GENESIS_CODE,
     OPERATION_KIND,
     AuditRecord,
+    Head,
     code_of,
     head,
     is_empty,
@@ -22,12 +23,6 @@ from .chain import (
     records_from,
 )
 
-DATA_TABLES = (
-    models.Message,
-    models.ConsultationSession,
-    models.SupportConversation,
-    models.DataOperation,
-)
 REMEDY = "run `tornado-chat audit verify`, and find out who can write to the database"
 
 
@@ -42,46 +37,77 @@ class ChainFault(NamedTuple):
     text: str
 
 
-class _Verified(NamedTuple):
-    """The record that was verified last."""
-
-    number: int
-    code: str
-
-
 def verify(
-    database: pw.Database, key: bytes, progress: Callable[[int], object] = lambda count: None
+    database: pw.Database,
+    key: bytes,
+    progress: Callable[[int], object] = lambda count: None,
+    seen: Head | None = None,
 ) -> ChainFault | None:
     """Verify the whole chain. Returns the first fault, or None.
 
     A "break" that was acknowledged is none. The server may append records meanwhile.
 
     :arg progress: called with the number of records that were verified since the last call.
+    :arg seen: the newest head that is known from outside of the database.
     """
-    last, breaks = _Verified(0, GENESIS_CODE), dict[int, ChainFault]()
+    fault, last, breaks = _read_through(database, key, progress)
+    return fault or _end_fault(database, key, last, seen) or next(iter(breaks.values()), None)
+
+
+def find_changed_record(
+    database: pw.Database, key: bytes, progress: Callable[[int], object] = lambda count: None
+) -> ChainFault | None:
+    """Return the first fault that no "break" is written for, or None. The end of the chain is not checked."""
+    return _read_through(database, key, progress)[0]
+
+
+def _read_through(
+    database: pw.Database, key: bytes, progress: Callable[[int], object]
+) -> tuple[ChainFault | None, Head, dict[int, ChainFault]]:
+    """Read all records. Return the first fault, the last record before it, and the breaks by number.
+
+    A fault that a "break" is written for is one of the breaks, unless it was acknowledged.
+    """
+    last, breaks = Head(0, GENESIS_CODE), dict[int, ChainFault]()
     while True:
         for record, values in records_from(database, last.number + 1):
             fault = _fault_of(key, last, record, values)
             if fault is not None:
                 resumed = _break_after(database, key, last)
                 if resumed is None:
-                    return fault
+                    return fault, last, breaks
                 record = resumed
             if record["kind"] == CHAIN_KIND:
                 _note_break(breaks, last.number, record)
-            last = _Verified(record["number"], record["code"])
+            last = Head(record["number"], record["code"])
             progress(1)
             if fault is not None:
                 break  # read on behind the break
         else:
-            if head(database)[0] <= last.number:
-                return _end_fault(database, key, last) or next(iter(breaks.values()), None)
+            if head(database).number <= last.number:
+                return None, last, breaks
 
 
-def find_problem(database: pw.Database, key: bytes) -> str | None:
-    """Return the problem of the chain that can be seen without reading it all, as a sentence, or None."""
-    end = read_end(database, key)
-    breaks = unacknowledged_breaks(database)
+def is_other_key(database: pw.Database, key: bytes) -> bool:
+    """Return True if neither the head, nor the first, nor the last record was written with the key."""
+    table = AuditRecord
+    numbers = table.select(pw.fn.MIN(table.number), pw.fn.MAX(table.number))
+    first, last = numbers.scalar(database, as_tuple=True)
+    if first is None or not read_end(database, key).fault:
+        return False
+    return not (_is_genuine(database, key, first) or _is_genuine(database, key, last))
+
+
+def find_problem(
+    database: pw.Database, key: bytes, seen: Head | None = None, known_breaks: Collection[int] = ()
+) -> str | None:
+    """Return the problem of the chain that can be seen without reading it all, as a sentence, or None.
+
+    :arg seen: as of ``verify``.
+    :arg known_breaks: numbers of records that were a "break" before.
+    """
+    end = read_end(database, key, seen)
+    breaks = unacknowledged_breaks(database, key, known_breaks)
     missing = unrecorded_operations(database)
     if end.fault:
         text = f"the audit log is broken: {end.fault}"
@@ -94,42 +120,75 @@ def find_problem(database: pw.Database, key: bytes) -> str | None:
     return f"{text}; {REMEDY}"
 
 
-def unacknowledged_breaks(database: pw.Database) -> list[int]:
-    """Return the numbers of the "break" records that no operator has acknowledged."""
+def unacknowledged_breaks(database: pw.Database, key: bytes, known: Collection[int] = ()) -> list[int]:
+    """Return the numbers of the "break" records that no operator has acknowledged.
+
+    :arg known: numbers of records that were a "break" before; to change or delete them does not acknowledge
+        them.
+    """
     table = AuditRecord
     query = table.select(table.number, table.action, table.message).where(
         (table.kind == CHAIN_KIND) & (table.thread_id == 0)
     )
     rows = list(query.order_by(table.number).tuples().execute(database))
-    done = {message for _, action, message in rows if action == ACKNOWLEDGED}
-    return [number for number, action, _ in rows if action == BREAK and number not in done]
+    done = {
+        message
+        for number, action, message in rows
+        if action == ACKNOWLEDGED and _is_genuine(database, key, number)
+    }
+    breaks = {number: message for number, action, message in rows if action == BREAK}
+    # An acknowledged "break" concerns all records between the last trusted one and itself.
+    covered = {each for each in known for last in done & breaks.keys() if breaks[last] < each <= last}
+    return sorted({*breaks, *known} - covered - done)
 
 
-def unrecorded_operations(database: pw.Database) -> list[dict[str, Any]]:
+def _is_genuine(database: pw.Database, key: bytes, number: int) -> bool:
+    """Return True if a record was written with the key, behind the record that it follows."""
+    record, values = next(records_from(database, number))
+    is_break = record["kind"] == CHAIN_KIND and record["action"] == BREAK
+    before = code_of(database, record["message"] if is_break else number - 1)
+    return before is not None and record_code(key, values, before) == record["code"]
+
+
+def unrecorded_operations(database: pw.Database) -> list[Operation]:
     """Return the operators' commands since the chain began that have no audit record.
 
     They ran with the plugin switched off.
     """
-    record, operation = AuditRecord, models.DataOperation
+    record, data = AuditRecord, ServerData(database)
     began = record.select(record.time).order_by(record.number).limit(1).scalar(database)
     if began is None:
         return []
-    recorded = record.select(record.thread_id).where(record.kind == OPERATION_KIND)
-    query = operation.select().where((operation.time >= began) & operation.id.not_in(recorded))
-    return list(query.order_by(operation.id).dicts().execute(database))
+    query = record.select(record.thread_id).where(record.kind == OPERATION_KIND).tuples()
+    recorded = {id for (id,) in query.execute(database)}
+    missing: list[Operation] = []
+    following: int | None = 0
+    while following is not None:
+        page, following = data.operations(after=following, since=began, limit=MAX_PAGE_ITEMS)
+        missing += [operation for operation in page if operation.id not in recorded]
+    return missing
 
 
-def unrecorded_text(operations: list[dict[str, Any]]) -> str:
+def unrecorded_text(operations: list[Operation]) -> str:
     """Name the operations, as the subject of a sentence."""
     first = operations[0]
-    name = f"the command {first['action']} of {first['operator']} (operation {first['id']})"
+    name = f"the command {first.action} of {first.operator} (operation {first.id})"
     more = len(operations) - 1
     return f"{name} and {more} more are" if more else f"{name} is"
 
 
 def has_data(database: pw.Database) -> bool:
     """Return True if the server has stored messages, sessions, conversations or operations."""
-    return any(table.select().exists(database) for table in DATA_TABLES)
+    return ServerData(database).has_data()
+
+
+def has_recorded_data(database: pw.Database, since: int) -> bool:
+    """Return True if the server has stored data since a time (µs) that every version of the plugin records.
+
+    An earlier version did not record, for example, that a session was opened. So a server that was upgraded
+    may have data, a key, and no record.
+    """
+    return ServerData(database).has_data(since)
 
 
 def missing_chain(database: pw.Database) -> ChainFault | None:
@@ -141,7 +200,7 @@ def missing_chain(database: pw.Database) -> ChainFault | None:
     return None
 
 
-def _fault_of(key: bytes, last: _Verified, record: dict[str, Any], values: list[Any]) -> ChainFault | None:
+def _fault_of(key: bytes, last: Head, record: dict[str, Any], values: list[Any]) -> ChainFault | None:
     expected = last.number + 1
     if record["number"] != expected:
         return ChainFault(expected, f"record {expected} is missing")
@@ -152,7 +211,7 @@ def _fault_of(key: bytes, last: _Verified, record: dict[str, Any], values: list[
     return None
 
 
-def _break_after(database: pw.Database, key: bytes, last: _Verified) -> dict[str, Any] | None:
+def _break_after(database: pw.Database, key: bytes, last: Head) -> dict[str, Any] | None:
     """Return the "break" that goes on after the record ``last``, if it was written with the key."""
     table = AuditRecord
     query = table.select(table.number).where(
@@ -178,7 +237,8 @@ def _note_break(breaks: dict[int, ChainFault], last: int, record: dict[str, Any]
     if record["action"] == BREAK:
         gone = "all records before it" if last == 0 else f"records after {last}"
         if number > last + 1:
-            gone = f"records {last + 1} to {number - 1}"
+            one = number == last + 2
+            gone = f"record {last + 1}" if one else f"records {last + 1} to {number - 1}"
         breaks[number] = ChainFault(
             last + 1,
             f"record {number} says that the chain was broken: {gone} may be missing, or cannot be verified",
@@ -187,11 +247,13 @@ def _note_break(breaks: dict[int, ChainFault], last: int, record: dict[str, Any]
         breaks.pop(record["message"], None)
 
 
-def _end_fault(database: pw.Database, key: bytes, last: _Verified) -> ChainFault | None:
+def _end_fault(database: pw.Database, key: bytes, last: Head, seen: Head | None) -> ChainFault | None:
     """Compare the head with the last verified record."""
     end = read_end(database, key)
     if end.next - 1 == last.number:
-        return ChainFault(0, end.fault) if end.fault and not is_empty(database) else None
-    if code_of(database, last.number + 1) is not None:  # appended meanwhile
-        return None
-    return ChainFault(last.number + 1, f"record {last.number + 1} and all records after it are missing")
+        if end.fault and not is_empty(database):
+            return ChainFault(0, end.fault)
+    elif code_of(database, last.number + 1) is None:  # else appended meanwhile
+        return ChainFault(last.number + 1, f"record {last.number + 1} and all records after it are missing")
+    gone_back = read_end(database, key, seen).fault if seen is not None else ""
+    return ChainFault(last.number + 1, gone_back) if gone_back else None

@@ -73,7 +73,7 @@ class KeywordFilter(Plugin):
         severity: tuple[str, ...] = option(
             (),
             "Severities of alert lists: FILE=severe or FILE=normal, the default. Each message with a word of "
-            "a severe list starts an alert of its own.",
+            "a severe list starts an alert of its own, up to five unread ones of a sender in a conversation.",
         )
         alert_role: Literal["assigned", "supervisor", "admin"] = option(
             "assigned",

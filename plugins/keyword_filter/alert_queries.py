@@ -2,13 +2,19 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import peewee as pw
 
-from tornado_chat.plugin_api import Kind, Person, Thread, Transaction, models
+from tornado_chat.plugin_api import MAX_PAGE_ITEMS, Kind, Person, ServerData, Thread, Transaction
 
 LIST_CHARS = 255
+
+MAX_SEVERE_ALERTS = 5
+"""Unread alerts that one sender may have for a severe list in a conversation.
+
+People are notified of one alert after the other. So a flood of one sender would delay the alerts of others.
+"""
 
 
 class Stage(StrEnum):
@@ -104,9 +110,9 @@ class Alert(NamedTuple):
 def add(tx: Transaction, found: Finding, severe: Collection[str], stage: Stage) -> bool:
     """Record the alert lists with a word in a message, and raise an alert that is due now.
 
-    No alert is raised for a list that an open alert of the same conversation, list and sender has, unless the
-    list is one of ``severe``. Returns True if an alert was raised. A message that was recorded already is not
-    recorded again.
+    No alert is raised for a list that an open alert of the same conversation, list and sender has, or, if the
+    list is one of ``severe``, that ``MAX_SEVERE_ALERTS`` have. Returns True if an alert was raised. A message
+    that was recorded already is not recorded again.
     """
     seq = _refused_number(tx, found.thread) if found.seq is None else found.seq
     message_key = {"kind": found.thread.kind.value, "thread_id": found.thread.id, "seq": seq}
@@ -116,11 +122,11 @@ def add(tx: Transaction, found: Finding, severe: Collection[str], stage: Stage) 
     for name in (each[:LIST_CHARS] for each in found.lists):
         if name in recorded:
             continue
-        alert = None if name in severe else _find_open(tx, found, name)
-        if alert is None:
+        open_alerts = _find_open(tx, found, name)
+        if len(open_alerts) < (MAX_SEVERE_ALERTS if name in severe else 1):
             unmerged.append(name)
         else:
-            _record(tx, message_key, found, name, alert)
+            _record(tx, message_key, found, name, open_alerts[0])
     if not unmerged:
         return False
     table = KeywordFilterAlert
@@ -150,17 +156,15 @@ def _refused_number(tx: Transaction, thread: Thread) -> int:
     return min(lowest or 0, 0) - 1
 
 
-def _find_open(tx: Transaction, found: Finding, list_name: str) -> int | None:
-    """Return the alert of this conversation, list and sender that is escalated and that no recipient read."""
+def _find_open(tx: Transaction, found: Finding, list_name: str) -> list[int]:
+    """Return the alerts of this conversation, list and sender that are escalated and that no recipient read.
+
+    The newest is the first; at most ``MAX_SEVERE_ALERTS``.
+    """
     table, record = KeywordFilterAlert, KeywordFilterRecord
-    notified_table, notification = KeywordFilterNotified, models.Notification
-    readings = (
-        notified_table.select(notified_table.id)
-        .join(notification, on=(notification.id == notified_table.notification))
-        .where((notified_table.alert == table.id) & notification.read.is_null(False))
-    )
-    alert: int | None = (
+    query = (
         table.select(table.id)
+        .distinct()
         .join(record, on=(record.alert == table.id))
         .where(
             (table.kind == found.thread.kind.value)
@@ -169,13 +173,29 @@ def _find_open(tx: Transaction, found: Finding, list_name: str) -> int | None:
             & table.acknowledged.is_null()
             & (record.list == list_name)
             & (record.sender == found.sender.key)
-            & ~pw.fn.EXISTS(readings)
         )
         .order_by(table.id.desc())
-        .limit(1)
-        .scalar(tx.database)
+        .tuples()
     )
-    return alert
+    alerts = [id for (id,) in query.execute(tx.database)]
+    if not alerts:
+        return []
+    read = {alert for alert, _ in _find_readings(tx.database, KeywordFilterNotified.alert.in_(alerts))}
+    return [id for id in alerts if id not in read][:MAX_SEVERE_ALERTS]
+
+
+def _find_readings(database: pw.Database, condition: Any) -> list[tuple[int, int]]:
+    """Return the notifications that were read: for each one its alert, and the time of reading.
+
+    :arg condition: of the rows of ``KeywordFilterNotified``.
+    """
+    table = KeywordFilterNotified
+    query = table.select(table.notification, table.alert).where(condition).tuples()
+    alerts: dict[int, int] = dict(query.execute(database))
+    found: list[tuple[int, int]] = []
+    for ids in pw.chunked(alerts, MAX_PAGE_ITEMS):
+        found += [(alerts[id], time) for id, time in ServerData(database).read_times(ids).items()]
+    return found
 
 
 def set_stage(tx: Transaction, alert: Alert, stage: Stage, delay_microseconds: int | None) -> None:
@@ -218,16 +238,12 @@ def next_due(database: pw.Database) -> int | None:
 
 def find_read(database: pw.Database) -> list[tuple[int, int]]:
     """Return the ids of open alerts of which a notification was read, with the time of the first reading."""
-    table, notified_table, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
-    query = (
-        table.select(table.id, pw.fn.MIN(notification.read))
-        .join(notified_table, on=(notified_table.alert == table.id))
-        .join(notification, on=(notification.id == notified_table.notification))
-        .where(table.acknowledged.is_null() & notification.read.is_null(False))
-        .group_by(table.id)
-        .tuples()
-    )
-    return list(query.execute(database))
+    table = KeywordFilterAlert
+    open_alerts = table.select(table.id).where(table.acknowledged.is_null())
+    times: dict[int, int] = {}
+    for alert, time in _find_readings(database, KeywordFilterNotified.alert.in_(open_alerts)):
+        times[alert] = min(time, times.get(alert, time))
+    return list(times.items())
 
 
 def acknowledge(tx: Transaction, alerts: Sequence[tuple[int, int]]) -> None:
@@ -259,9 +275,13 @@ def find_sender(database: pw.Database, alert: Alert) -> list[Person]:
     senders = record.select(record.sender).where((record.alert == alert.id) & (record.sender != ""))
     if found := {sender for (sender,) in senders.tuples().execute(database)}:
         return [Person.from_key(sender) for sender in found]
-    # An alert of an earlier version has no record.
-    table = models.Message
-    query = table.select(table.sender).where(
-        (table.kind == alert.thread.kind) & (table.thread_id == alert.thread.id) & (table.seq == alert.seq)
-    )
-    return [Person.from_key(sender) for (sender,) in query.tuples().execute(database)]
+    sender = sender_of_message(database, alert.thread, alert.seq)  # an alert of an earlier version
+    return [] if sender is None else [sender]
+
+
+def sender_of_message(database: pw.Database, thread: Thread, seq: int) -> Person | None:
+    """Return the sender of the message ``seq``; None if it was removed, or never stored (negative)."""
+    if seq < 1:
+        return None
+    page, _ = ServerData(database).messages(thread, after=seq - 1, limit=1)
+    return page[0].sender if page and page[0].seq == seq else None

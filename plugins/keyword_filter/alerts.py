@@ -20,6 +20,7 @@ from tornado_chat.plugin_api import (
     Person,
     Role,
     Thread,
+    Transaction,
     Unavailable,
     WriteBehind,
     described,
@@ -66,6 +67,26 @@ class AlertSettings(Protocol):
     def severe_lists(self) -> Collection[str]: ...
 
 
+class _Addition:
+    """The change that stores one finding. ``work`` may run more than once."""
+
+    def __init__(self, service: "AlertService", found: Finding) -> None:
+        self._service = service
+        self._found = found
+        self._raised = False
+
+    def work(self, tx: Transaction) -> None:
+        self._raised = self._service.store(tx, self._found)
+
+    def done(self) -> None:
+        if self._raised:
+            self._service.on_raised(self._found)
+
+
+def _log_not_stored(error: Exception) -> None:
+    log.warning("a keyword alert is not stored yet: %s", described(error))
+
+
 class AlertContext(NamedTuple):
     """An alert with the data that its next stage needs.
 
@@ -93,25 +114,29 @@ class AlertService:
         self._write_behind = WriteBehind(context)
 
     async def add(self, found: Finding) -> None:
-        """Record the words of a stored message, and raise an alert, see ``alert_queries.add``."""
-        severe, stage = self._settings().severe_lists, self._first_stage(found.thread)
-        if await self._context.write(lambda tx: alert_queries.add(tx, found, severe, stage)):
-            self._on_raised(found)
+        """Record the words of a stored message, and raise an alert, see ``alert_queries.add``.
+
+        The caller does not wait for the commit, so that a flood of such messages shares a few commits.
+        """
+        change = _Addition(self, found)
+        await self._write_behind.add(change.work, done=change.done, failed=_log_not_stored)
 
     def add_refused(self, found: Finding) -> None:
         """Record the words of a message that is refused, in the next commit, and raise an alert."""
-        severe, stage = self._settings().severe_lists, self._first_stage(found.thread)
-        self._write_behind.add_nowait(
-            lambda tx: alert_queries.add(tx, found, severe, stage),
-            done=lambda: self._on_raised(found),
-            failed=lambda error: log.warning("a keyword alert is not stored yet: %s", described(error)),
-        )
+        change = _Addition(self, found)
+        self._write_behind.add_nowait(change.work, done=change.done, failed=_log_not_stored)
 
     async def finish(self) -> None:
-        """Wait until the alerts of refused messages are stored."""
+        """Wait until the records are stored."""
         await self._write_behind.finish()
 
-    def _on_raised(self, found: Finding) -> None:
+    def store(self, tx: Transaction, found: Finding) -> bool:
+        """Store a finding. Return True if an alert was raised."""
+        stage = self._first_stage(found.thread)
+        return alert_queries.add(tx, found, self._settings().severe_lists, stage)
+
+    def on_raised(self, found: Finding) -> None:
+        """An alert was raised and committed."""
         number = "refused message" if found.seq is None else f"message {found.seq}"
         log.info("keyword alert: %s, %s, lists %s", _name(found.thread), number, ", ".join(found.lists))
         self._wakeup.set()

@@ -5,9 +5,14 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat.plugin_api import Keeper, Person, Thread, Transaction, models
+from tornado_chat.plugin_api import Keeper, Kind, Person, Thread, Transaction
 
-from .alert_queries import KeywordFilterAlert, KeywordFilterNotified, KeywordFilterRecord
+from .alert_queries import (
+    KeywordFilterAlert,
+    KeywordFilterNotified,
+    KeywordFilterRecord,
+    sender_of_message,
+)
 
 
 class AlertKeeper(Keeper):
@@ -17,22 +22,7 @@ class AlertKeeper(Keeper):
     """
 
     def of_person(self, database: pw.Database, person: Person) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        alert, notified, message = KeywordFilterAlert, KeywordFilterNotified, models.Message
-        raised = (
-            alert.select(
-                alert.kind, alert.thread_id, alert.seq, alert.list, alert.created, alert.acknowledged
-            )
-            .join(
-                message,
-                on=(
-                    (message.kind == alert.kind)
-                    & (message.thread_id == alert.thread_id)
-                    & (message.seq == alert.seq)
-                ),
-            )
-            .where(message.sender == person.key)
-            .order_by(alert.id)
-        )
+        notified = KeywordFilterNotified
         received = (
             notified.select(notified.alert, notified.notification)
             .where(notified.person == person.key)
@@ -45,7 +35,7 @@ class AlertKeeper(Keeper):
             .order_by(record.id)
         )
         return {
-            "keyword_filter_alert": list(raised.dicts().execute(database)),
+            "keyword_filter_alert": _alerts_about(database, person),
             "keyword_filter_record": list(recorded.dicts().execute(database)),
             "keyword_filter_notified": list(received.dicts().execute(database)),
         }
@@ -72,3 +62,20 @@ class AlertKeeper(Keeper):
             )
             counts["keyword_filter_alert"] += alert.delete().where(of_thread).execute(tx.database)
         return counts
+
+
+def _alerts_about(database: pw.Database, person: Person) -> list[dict[str, Any]]:
+    """Return the alerts that a message of the person has raised, oldest first."""
+    alert, record = KeywordFilterAlert, KeywordFilterRecord
+    columns = (alert.kind, alert.thread_id, alert.seq, alert.list, alert.created, alert.acknowledged)
+    of_alert = (record.kind == alert.kind) & (record.thread_id == alert.thread_id) & (record.seq == alert.seq)
+    of_person = of_alert & (record.sender == person.key)
+    raised = alert.select(*columns).where(pw.fn.EXISTS(record.select(record.id).where(of_person)))
+    unrecorded = alert.select(*columns).where(~pw.fn.EXISTS(record.select(record.id).where(of_alert)))
+    earlier = list(unrecorded.order_by(alert.id).dicts().execute(database))  # of an earlier version
+    found = [row for row in earlier if _sender(database, row) == person]
+    return [*found, *raised.order_by(alert.id).dicts().execute(database)]
+
+
+def _sender(database: pw.Database, row: Mapping[str, Any]) -> Person | None:
+    return sender_of_message(database, Thread(Kind(row["kind"]), row["thread_id"]), row["seq"])

@@ -1,37 +1,38 @@
 """Delivery of notifications by signed webhooks, and by all services that Apprise supports."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import click
-import peewee
 from msgspec import Meta
 
 from tornado_chat.plugin_api import (
     Context,
-    Keeper,
+    Delivery,
+    GiveUp,
+    NewDelivery,
     Notification,
+    OutboxTimes,
     Plugin,
     PluginSettings,
     WriteBehind,
+    delivery_commands,
     hookimpl,
     option,
 )
 
-from . import outbox, rules, sending
-from .commands import notify
-from .data_keeper import DeliveryKeeper
-from .rules import Channel, Rule
-from .sending import Sender
-from .worker import DeliverySettings, Worker
+from . import events, rules, sending
+from .rules import Channel, Rule, Target
+from .sending import APPRISE_TIMEOUT_SECONDS, Sender
 
 log = logging.getLogger(__name__)
 
 Positive = Annotated[float, Meta(gt=0, le=86400 * 365)]
 
+OUTBOX = "notifications"
 MIN_SECRET_BYTES = 32
 GROUP_AND_OTHERS_MODE = 0o077
 
@@ -57,8 +58,18 @@ class NotifySettings(PluginSettings):
     )
 
 
+@dataclass(frozen=True)
+class DeliverySettings:
+    """The contents of the settings and of the files that they name. :ivar targets: by key."""
+
+    targets: Mapping[str, Target]
+    secret: bytes = field(repr=False)
+    webhook_timeout: float
+    times: OutboxTimes
+
+
 class Notify(Plugin):
-    """Puts deliveries into the outbox; the ``Worker`` sends them."""
+    """Puts deliveries into the outbox, which calls ``_send`` with each."""
 
     Settings = NotifySettings
     settings: NotifySettings
@@ -68,32 +79,28 @@ class Notify(Plugin):
         read_settings(settings)
 
     @hookimpl
-    def register_models(self) -> Sequence[type[peewee.Model]]:
-        return outbox.TABLES
-
-    @hookimpl
     def register_commands(self) -> Sequence[click.Command]:
-        return [notify]
-
-    @hookimpl
-    def register_keeper(self) -> Keeper:
-        return DeliveryKeeper()
+        return [
+            delivery_commands(
+                "notify", "Show and retry deliveries of notifications by webhooks, mail and messengers."
+            )
+        ]
 
     @hookimpl
     async def startup(self, context: Context) -> None:
         self._write_behind = WriteBehind(context)
-        self._setup = read_settings(self.settings)
-        _warn_of_open_files(self.settings)
         self._sender = Sender(context.language, context.now)
-        self._worker = Worker(context, self._sender, self._setup)
-        context.spawn(self._worker.run())
-        context.spawn(self._worker.run_housekeeping())
+        self._outbox = context.outbox(OUTBOX, self._send)
+        self._apply_settings()
 
     @hookimpl
     async def reload(self) -> None:
+        self._apply_settings()
+
+    def _apply_settings(self) -> None:
         self._setup = read_settings(self.settings)
         _warn_of_open_files(self.settings)
-        self._worker.apply_settings(self._setup)
+        self._outbox.reconfigure(self._setup.times, self._setup.targets)
 
     @hookimpl
     async def shutdown(self) -> None:
@@ -105,13 +112,26 @@ class Notify(Plugin):
         wanted = [each for each in self._setup.targets.values() if each.is_wanted(notification, online)]
         if not wanted:
             return
+        new = [_new_delivery(notification, target) for target in wanted]
         await self._write_behind.add(
-            lambda tx: outbox.insert(tx.database, notification, wanted, tx.now),
-            done=self._worker.wake,
+            lambda tx: self._outbox.insert(tx, new),
+            done=self._outbox.wake,
             failed=lambda error: log.warning(
                 "notification %d is not in the outbox yet: %s", notification.id, error
             ),
         )
+
+    async def _send(self, delivery: Delivery) -> None:
+        setup = self._setup
+        target = setup.targets.get(delivery.target)
+        if target is None:
+            raise GiveUp("no rule names this target any more")
+        await self._sender.send(delivery, target, secret=setup.secret, timeout=setup.webhook_timeout)
+
+
+def _new_delivery(notification: Notification, target: Target) -> NewDelivery:
+    new = NewDelivery(target.key, str(notification.id), target.shown, notification.recipient)
+    return replace(new, body=events.body(new.event_id, notification))
 
 
 def read_settings(settings: NotifySettings) -> DeliverySettings:
@@ -124,9 +144,13 @@ def read_settings(settings: NotifySettings) -> DeliverySettings:
         rules.merge_targets(found),
         _read_secret(settings),
         settings.webhook_timeout,
-        settings.retry_after,
-        settings.give_up_after,
+        OutboxTimes(settings.retry_after, settings.give_up_after, _attempt_timeout(settings)),
     )
+
+
+def _attempt_timeout(settings: NotifySettings) -> float:
+    """Return a time that no attempt takes: the sender has limits of its own, and names them in its errors."""
+    return 2 * max(settings.webhook_timeout, APPRISE_TIMEOUT_SECONDS)
 
 
 def _webhook_targets(settings: NotifySettings) -> Iterator[tuple[Rule, str, str]]:

@@ -12,25 +12,21 @@ import hmac
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
-from .outbox import NotifyDelivery
+from tornado_chat.plugin_api import Delivery, DeliveryError, GiveUp, RetryLater
+
+from .events import notification_type
 from .rules import Channel, Target
 
 if TYPE_CHECKING:
     import apprise
 
-MAX_CONCURRENT_TARGETS = 64
-"""Largest number of targets that have an attempt at the same time. Each has a place of its own for it."""
-
-MAX_EXTRA_ATTEMPTS = 8
-"""Largest number of further attempts at the same time, of all targets together."""
-
-MAX_CONCURRENT_ATTEMPTS = MAX_CONCURRENT_TARGETS + MAX_EXTRA_ATTEMPTS
+MAX_CONCURRENT_ATTEMPTS = 72
+"""As many as an outbox makes at the same time."""
 
 GROUP_SERVICES = frozenset({"dingtalk"})
 """Services of Apprise whose recipients are the people mentioned in one message to a group."""
@@ -51,26 +47,6 @@ TEXTS = {
 """Titles by notification type, and the body, by language."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result of an attempt.
-
-    :ivar error: the reason of a failure, a text of this server.
-    :ivar detail: more about a failure, a text of the receiver, which is not logged.
-    :ivar final: True if the delivery must not be tried again.
-    :ivar retry_after_seconds: pause that the receiver asks for.
-    """
-
-    delivered: bool
-    error: str = ""
-    detail: str = ""
-    final: bool = False
-    retry_after_seconds: float = 0
-
-
-SUCCESS = Outcome(True)
-
-
 class Sender:
     """Sends deliveries, with connections and threads of its own. Created on the loop.
 
@@ -83,22 +59,19 @@ class Sender:
         self._client = AsyncHTTPClient(force_instance=True, max_clients=MAX_CONCURRENT_ATTEMPTS)
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT_ATTEMPTS, thread_name_prefix="notify")
 
-    async def send(
-        self, delivery: NotifyDelivery, target: Target, *, secret: bytes, timeout: float
-    ) -> Outcome:
-        """Make one attempt. A failure of the receiver is an outcome, not an exception."""
+    async def send(self, delivery: Delivery, target: Target, *, secret: bytes, timeout: float) -> None:
+        """Make one attempt. :raises DeliveryError: the receiver has not accepted the delivery."""
         if target.channel is Channel.WEBHOOK:
-            return await self._send_webhook(delivery, target.address, secret, timeout)
-        return await self._send_by_apprise(delivery, target.address)
+            await self._send_webhook(delivery, target.address, secret, timeout)
+        else:
+            await self._send_by_apprise(delivery, target.address)
 
     def close(self) -> None:
         """Close the connections. Running threads are not awaited; their messages may still arrive."""
         self._client.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _send_webhook(
-        self, delivery: NotifyDelivery, url: str, secret: bytes, timeout: float
-    ) -> Outcome:
+    async def _send_webhook(self, delivery: Delivery, url: str, secret: bytes, timeout: float) -> None:
         body = delivery.body.encode()
         timestamp = str(self._now() // 1_000_000)
         try:
@@ -123,25 +96,27 @@ class Sender:
                 raise_error=False,
             )
         except HTTPTimeoutError:
-            return Outcome(False, f"no answer within {timeout:g} s")
+            raise DeliveryError(f"no answer within {timeout:g} s") from None
         except HTTPStreamClosedError:
-            return Outcome(False, "the connection was closed before an answer came")
+            raise DeliveryError("the connection was closed before an answer came") from None
         except OSError as error:
-            return Outcome(False, f"cannot be reached: {error.strerror or type(error).__name__}")
+            raise DeliveryError(f"cannot be reached: {error.strerror or type(error).__name__}") from None
         except Exception as error:  # an invalid response; the error's text may quote the address
-            return Outcome(False, f"no proper answer: {type(error).__name__}")
-        return interpret_response(response.code, response)
+            raise DeliveryError(f"no proper answer: {type(error).__name__}") from None
+        check_response(response.code, response)
 
-    async def _send_by_apprise(self, delivery: NotifyDelivery, address: str) -> Outcome:
-        title, text = message_text(self._language, delivery.type)
+    async def _send_by_apprise(self, delivery: Delivery, address: str) -> None:
+        title, text = message_text(self._language, notification_type(delivery.body))
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(APPRISE_TIMEOUT_SECONDS):
-                return await loop.run_in_executor(self._threads, _send_in_thread, address, title, text)
+                await loop.run_in_executor(self._threads, _send_in_thread, address, title, text)
+        except DeliveryError:
+            raise
         except TimeoutError:
-            return Outcome(False, f"no answer within {APPRISE_TIMEOUT_SECONDS:g} s")
+            raise DeliveryError(f"no answer within {APPRISE_TIMEOUT_SECONDS:g} s") from None
         except Exception as error:  # the error's text may quote the address
-            return Outcome(False, f"Apprise failed: {type(error).__name__}")
+            raise DeliveryError(f"Apprise failed: {type(error).__name__}") from None
 
 
 def sign(secret: bytes, timestamp: str, body: bytes) -> str:
@@ -150,19 +125,21 @@ def sign(secret: bytes, timestamp: str, body: bytes) -> str:
     return f"v1={code.hexdigest()}"
 
 
-def interpret_response(status: int, response: HTTPResponse | None = None) -> Outcome:
-    """Return the outcome of a webhook's response.
+def check_response(status: int, response: HTTPResponse | None = None) -> None:
+    """Check a webhook's response. Redirects are failures: the signed event is for one address.
 
-    Redirects are failures: the signed event is for one address.
+    :raises DeliveryError: the receiver has not accepted the event.
     """
     if 200 <= status < 300:
-        return SUCCESS
-    retry_after_seconds = 0.0
+        return
+    reason = f"answered {status}"
+    if status == 410:
+        raise GiveUp(reason)
     if status in (429, 503) and response is not None:
         text = response.headers.get("Retry-After", "").strip()
         if text.isascii() and text.isdigit() and len(text) < 9:
-            retry_after_seconds = float(text)
-    return Outcome(False, f"answered {status}", final=status == 410, retry_after_seconds=retry_after_seconds)
+            raise RetryLater(reason, float(text))
+    raise DeliveryError(reason)
 
 
 def message_text(language: str, type: int) -> tuple[str, str]:
@@ -216,21 +193,21 @@ def _instantiate(address: str) -> "apprise.NotifyBase | None":
     return apprise.Apprise.instantiate(address, asset=asset)
 
 
-def _send_in_thread(address: str, title: str, text: str) -> Outcome:
-    """Send a message by Apprise, in a thread."""
+def _send_in_thread(address: str, title: str, text: str) -> None:
+    """Send a message by Apprise, in a thread. :raises DeliveryError: the service did not accept it."""
     import apprise
 
     service = _instantiate(address)
     if service is None:
-        return Outcome(False, "Apprise does not understand the address")
+        raise DeliveryError("Apprise does not understand the address")
     services = apprise.Apprise()
     services.add(service)
     result = services.notify(title=title, body=text)
     if result:
-        return SUCCESS
+        return
     logs = getattr(result, "logs", None)  # since Apprise 2; before, the result is a bool
     messages = [each.message for each in logs() if each.level in ("WARNING", "ERROR")] if logs else []
-    return Outcome(False, "the service did not accept the message", str(messages[-1]) if messages else "")
+    raise DeliveryError("the service did not accept the message", str(messages[-1]) if messages else "")
 
 
 def _ignore(chunk: bytes) -> None:

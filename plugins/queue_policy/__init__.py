@@ -38,6 +38,9 @@ class QueueSettings(PluginSettings):
         120.0,
         "Seconds after which a user for whom no waiter has all the skills gets any waiter; 0: never.",
     )
+    groups: tuple[str, ...] = option(
+        (), "The groups, [group:NAME], that these settings are for; empty: all groups."
+    )
 
 
 class QueuePolicyPlugin(Plugin):
@@ -64,4 +67,5 @@ def make_rules(settings: QueueSettings) -> PolicyRules:
         sticky=settings.sticky,
         skills_claim=settings.skills_claim if settings.skills else None,
         skills_timeout_microseconds=round(settings.skills_patience * 1_000_000),
+        groups=frozenset(settings.groups),
     )

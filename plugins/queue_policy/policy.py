@@ -16,7 +16,10 @@ MICROSECONDS_PER_SECOND = 1_000_000
 
 @dataclass(frozen=True)
 class PolicyRules:
-    """The parameters of a policy; a feature whose claim is None is off."""
+    """The parameters of a policy; a feature whose claim is None is off.
+
+    :ivar groups: the groups that the rules are for; empty: all groups.
+    """
 
     priority_claim: str | None = None
     head_start_microseconds: int = 300 * MICROSECONDS_PER_SECOND
@@ -24,6 +27,11 @@ class PolicyRules:
     sticky: bool = False
     skills_claim: str | None = None
     skills_timeout_microseconds: int = 120 * MICROSECONDS_PER_SECOND
+    groups: frozenset[str] = frozenset()
+
+    def of(self, group: str) -> "PolicyRules":
+        """Return the rules for the users of a group; those without any feature for other groups."""
+        return self if not self.groups or group in self.groups else WITHOUT_FEATURES
 
     def priority(self, claims: Mapping[str, Any]) -> int:
         """Return the priority in the claims, 0 for none.
@@ -42,6 +50,9 @@ class PolicyRules:
         return frozenset(name.strip().casefold() for name in names if isinstance(name, str) and name.strip())
 
 
+WITHOUT_FEATURES = PolicyRules()
+
+
 class Policy:
     """The ``QueuePolicy`` of this plugin.
 
@@ -53,40 +64,43 @@ class Policy:
         self._clock = clock
 
     def rank(self, ticket: Ticket) -> tuple[Any, ...]:
-        head_start = self._rules.head_start_microseconds * self._rules.priority(ticket.claims)
+        rules = self._rules.of(ticket.group)
+        head_start = rules.head_start_microseconds * rules.priority(ticket.claims)
         return (not ticket.returned, ticket.since - head_start, ticket.number)
 
     def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
-        reason = self._reason(ticket)
-        needed = self._rules.skills(ticket.claims)
-        last = pool.get(ticket.last_waiter) if self._rules.sticky and ticket.last_waiter else None
-        if last is not None and last.free and needed <= self._rules.skills(last.claims):
+        rules = self._rules.of(ticket.group)
+        reason = _reason(rules, ticket)
+        needed = rules.skills(ticket.claims)
+        last = pool.get(ticket.last_waiter) if rules.sticky and ticket.last_waiter else None
+        if last is not None and last.free and needed <= rules.skills(last.claims):
             return Choice(last.person, f"{reason}; {_skills_text(needed)}its last waiter, {_load_text(last)}")
-        skilled = next((each for each in pool.in_order() if needed <= self._rules.skills(each.claims)), None)
+        skilled = next((each for each in pool.in_order() if needed <= rules.skills(each.claims)), None)
         if skilled is not None:
             return Choice(
                 skilled.person, f"{reason}; {_skills_text(needed)}least loaded waiter, {_load_text(skilled)}"
             )
         waited = self._clock() - ticket.since
         least_loaded = pool.least_loaded()
-        timeout = self._rules.skills_timeout_microseconds
+        timeout = rules.skills_timeout_microseconds
         if least_loaded is None or not timeout or waited < timeout:
             return None
-        lacking = ", ".join(sorted(needed - self._rules.skills(least_loaded.claims)))
+        lacking = ", ".join(sorted(needed - rules.skills(least_loaded.claims)))
         return Choice(
             least_loaded.person,
             f"{reason}; no waiter who can {lacking} for {waited // MICROSECONDS_PER_SECOND} s, "
             f"so the least loaded waiter, {_load_text(least_loaded)}",
         )
 
-    def _reason(self, ticket: Ticket) -> str:
-        if ticket.returned:
-            return "returned user"
-        priority = self._rules.priority(ticket.claims)
-        if priority:
-            ahead = priority * self._rules.head_start_microseconds // MICROSECONDS_PER_SECOND
-            return f"priority {priority}, {ahead} s ahead"
-        return "next in line"
+
+def _reason(rules: PolicyRules, ticket: Ticket) -> str:
+    if ticket.returned:
+        return "returned user"
+    priority = rules.priority(ticket.claims)
+    if priority:
+        ahead = priority * rules.head_start_microseconds // MICROSECONDS_PER_SECOND
+        return f"priority {priority}, {ahead} s ahead"
+    return "next in line"
 
 
 def _skills_text(needed: frozenset[str]) -> str:

@@ -18,14 +18,22 @@ from tornado_chat_plugins.audit.chain import AuditEntry, AuditHead, AuditRecord
 
 from tests.conftest import Harness, on_both, token
 from tests.helpers.mariadb import MariaDB
-from tornado_chat import config, models
+from tornado_chat import config
 from tornado_chat.cli import main
 from tornado_chat.server.server import Server
+from tornado_chat.storage import models
 from tornado_chat.storage.database import open_database
 from tornado_chat.storage.schema import create_missing_tables
 from tornado_chat.storage.writer import Writer
 
 KEY = b"k" * 32
+SERVER_TABLES = (
+    models.DataOperation,
+    models.Message,
+    models.ConsultationSession,
+    models.SupportConversation,
+)
+"""The server's tables that the audit reads, by ``ServerData``."""
 VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), token("supervisor", 3)
 
 
@@ -39,7 +47,7 @@ def database(tmp_path: Path) -> Iterator[pw.Database]:
 
 
 def fill(database: pw.Database) -> None:
-    tables = [*chain.TABLES, models.DataOperation, *verification.DATA_TABLES]
+    tables = [*chain.TABLES, *SERVER_TABLES]
     with database.bind_ctx(tables):
         database.create_tables(tables)
     chain.begin(database, KEY, 1000)
@@ -236,8 +244,11 @@ async def test_actions_are_recorded_and_shown(
     assert (whole.exit_code, "all as they were written" in whole.output) == (0, True)
     head = whole.output.splitlines()[-1].removeprefix("head ")
     assert command("verify", "--head", head).exit_code == 0
-    for number in ("3", "²", str(2**63), "9" * 5000):
-        assert "is not in it" in command("verify", "--head", f"{number}:abc").output
+    assert command("verify", "--head", f"head {head}").exit_code == 0
+    for number in ("3", "999", str(2**63 - 1)):
+        assert "is not in it" in command("verify", "--head", f"{number}:{'ab' * 32}").output
+    for number in ("²", str(2**63), "9" * 5000):
+        assert "is not a head" in command("verify", "--head", f"{number}:{'ab' * 32}").output
     for option in ("--session", "--record", "--conversation", "--last"):
         for number in (0, 2**63, 2**64):
             assert command("show", option, str(number)).exit_code == 2

@@ -15,7 +15,7 @@ from tornado_chat_plugins.audit import chain, key_file, verification
 from tornado_chat_plugins.audit.chain import AuditDetail, AuditEntry, AuditHead, AuditRecord
 
 from tests.plugins.test_audit import KEY, fill
-from tornado_chat import models
+from tornado_chat.storage import models
 
 
 def entry(action: str = "joined") -> AuditEntry:
@@ -28,7 +28,7 @@ def go_on(database: pw.Database, records: int = 3) -> None:
 
 
 def acknowledge(database: pw.Database) -> None:
-    for number in verification.unacknowledged_breaks(database):
+    for number in verification.unacknowledged_breaks(database, KEY):
         chain.append(database, KEY, AuditEntry("root", chain.ACKNOWLEDGED, chain.CHAIN_KIND, 0, number), 3000)
 
 
@@ -159,7 +159,7 @@ def test_a_command_that_ran_without_the_plugin_is_found(database: pw.Database) -
     assert verification.unrecorded_operations(database) == []
     id = models.DataOperation.insert(time=5000, **row).execute(database)
     (found,) = verification.unrecorded_operations(database)
-    assert found["id"] == id
+    assert found.id == id
     assert "export of root" in (verification.find_problem(database, KEY) or "")
     chain.append(database, KEY, AuditEntry("root", "late", chain.OPERATION_KIND, id), 6000)
     assert verification.find_problem(database, KEY) is None
@@ -210,6 +210,19 @@ def test_messages_are_recorded_before_a_later_event_of_their_thread(database: pw
     query = AuditRecord.select(AuditRecord.action, AuditRecord.message).where(AuditRecord.number > 12)
     found = list(query.order_by(AuditRecord.number).tuples().execute(database))
     assert found == [("posted", 2), ("posted", 3), ("left", None)]
+    assert verification.verify(database, KEY) is None
+
+
+def test_a_person_leaves_after_hundreds_of_messages_that_are_recorded_with_it(database: pw.Database) -> None:
+    row = {"kind": 1, "thread_id": 7, "sender": "user:1", "media": "text", "text": "m", "time": 2000}
+    models.Message.insert_many([{**row, "seq": seq} for seq in range(1, 251)]).execute(database)
+    statements: list[str] = []
+    database.connection().set_trace_callback(statements.append)
+    chain.append_about(database, KEY, entry("left"), 2002, "by hand")
+    assert len(statements) < 15  # all other writes of the server wait meanwhile
+    query = AuditRecord.select(AuditRecord.action, AuditRecord.message).where(AuditRecord.number > 12)
+    found = list(query.order_by(AuditRecord.number).tuples().execute(database))
+    assert found == [*(("posted", seq) for seq in range(1, 251)), ("left", None)]
     assert verification.verify(database, KEY) is None
 
 

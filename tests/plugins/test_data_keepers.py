@@ -8,7 +8,6 @@ import pytest
 from tornado_chat_plugins.audit import chain, key_file, verification
 from tornado_chat_plugins.audit.key_file import KEY_FILE
 from tornado_chat_plugins.keyword_filter.alert_queries import KeywordFilterAlert, KeywordFilterNotified
-from tornado_chat_plugins.notify.outbox import DEAD, WAITING, NotifyDelivery
 
 from tests.storage.conftest import NOW, database, database_file, transact
 from tests.storage.people import CHEN, DAY, LIN, WU, build_sample
@@ -17,8 +16,11 @@ from tornado_chat.data_management.erasure import Erasure
 from tornado_chat.data_management.operation_log import OperationRecorder
 from tornado_chat.data_management.pruning import prune
 from tornado_chat.plugins import discovery
-from tornado_chat.plugins.data_keepers import DataKeepers, collect_keepers
+from tornado_chat.plugins.data_keepers import DataKeepers
+from tornado_chat.plugins.registration import collect_keepers
 from tornado_chat.storage import schema
+from tornado_chat.storage.deliveries import DEAD, WAITING
+from tornado_chat.storage.models import PluginDelivery
 
 __all__ = ["database", "database_file"]
 
@@ -61,9 +63,10 @@ def alert(database: pw.Database, thread: object, person: object) -> None:
 
 
 def delivery(database: pw.Database, recipient: object, state: str, id: int) -> None:
-    NotifyDelivery.insert(
-        notification=id, target="t", shown="https://x", event_id="e", recipient=recipient.key,  # type: ignore[attr-defined]
-        type=0, body="{}", state=state, next_at=NOW, since=NOW, created=NOW,
+    PluginDelivery.insert(
+        plugin="gone", outbox="o", target="t", item=id, order_key="", shown="https://x", event_id="e",
+        recipient=recipient.key,  # type: ignore[attr-defined]
+        body="{}", state=state, next_at=NOW, since=NOW, created=NOW,
     ).execute(database)  # fmt: skip
 
 
@@ -97,12 +100,12 @@ def test_deliveries(database: pw.Database, keepers: DataKeepers) -> None:
     build_sample(database)
     for id, (person, state) in enumerate(((LIN, WAITING), (LIN, DEAD), (CHEN, DEAD), (CHEN, WAITING))):
         delivery(database, person, state, id)
-    assert len(keepers.of_person(database, LIN)["notify"]["notify_delivery"]) == 2
+    assert len(keepers.of_person(database, LIN)["deliveries"]["plugin_delivery"]) == 2
     erase(database, keepers, LIN)
-    assert NotifyDelivery.select().count(database) == 2
-    assert prune(database, keepers, NOW, lambda: None)["notify_delivery"] == 0
-    assert prune(database, keepers, LATER, lambda: None)["notify_delivery"] == 1
-    assert NotifyDelivery.select().count(database) == 1, "a waiting delivery stays"
+    assert PluginDelivery.select().count(database) == 2
+    assert prune(database, keepers, NOW, lambda: None)["plugin_delivery"] == 0
+    assert prune(database, keepers, LATER, lambda: None)["plugin_delivery"] == 1
+    assert PluginDelivery.select().count(database) == 1, "a waiting delivery stays"
 
 
 def test_the_audit_keeps_its_records_and_chains_the_operations(

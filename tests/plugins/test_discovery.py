@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +150,11 @@ def test_all_mistakes_are_reported_together_with_their_sources(folder: Path, con
         'in [plugin:own] most: "many" is not a whole number',
         'in [plugin:own] word: this option is unknown; did you mean "words"?',
         "in [plugin:late] most: 9 is the most",
-        "torn.py: this plugin cannot be imported: SyntaxError: invalid syntax (line 1)",
+        f"torn.py: this plugin cannot be imported: SyntaxError: invalid syntax ({folder}/torn.py, line 1)",
         "empty.py: a plugin has one class that extends tornado_chat.Plugin; this one has none",
         (
-            'needy.py: this plugin needs the module "no_such_module"; install it beside the server: '
+            f'needy.py: this plugin needs the module "no_such_module" ({folder}/needy.py, line 1); install '
+            "it beside the server: "
             f"{sys.executable} -m pip install no_such_module"
         ),
         'spelt.py: there is no hook "shutdwon"; did you mean "shutdown"?',
@@ -175,5 +177,38 @@ def test_two_plugins_with_one_name_are_a_mistake(folder: Path, tmp_path: Path) -
     assert 'in [plugins] paths: there are two plugins "own"' in told
 
 
-def test_a_default_folder_need_not_exist(tmp_path: Path) -> None:
-    assert discovery.load_plugins(load(None, [f"plugins.paths={tmp_path / 'none'}"], {"HOME": "/"})) == []
+def test_only_the_default_folder_need_not_exist(tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    settings = load(None, [], {"HOME": "/"})
+    settings = replace(settings, plugins=replace(settings.plugins, paths=(str(missing),)))
+    assert discovery.load_plugins(settings) == []
+    assert problems(load(None, [f"plugins.paths={missing}"], {"HOME": "/"})) == [
+        f"--set: in [plugins] paths: the folder {missing} does not exist; correct the path, or create it: "
+        f"install -d -m 755 {missing}"
+    ]
+
+
+def test_a_constructor_that_fails(folder: Path, configured: Load) -> None:
+    init = "    def __init__(self, settings):\n        "
+    (folder / "forgets.py").write_text(PLUGIN + init + "pass\n")
+    (folder / "leaves.py").write_text(PLUGIN + init + "raise SystemExit(3)\n")
+    lines = len(PLUGIN.splitlines())
+    assert problems(configured()) == [
+        f"{folder}/forgets.py: the __init__ of this plugin does not call super().__init__(settings); add the "
+        "call",
+        f"{folder}/leaves.py: this plugin cannot be created: SystemExit: 3 ({folder}/leaves.py, line "
+        f"{lines + 2})",
+    ]
+
+
+@pytest.mark.parametrize("package", ["tornado_chat", "tornado_chat.plugin_api"])
+def test_an_import_of_the_servers_tables_names_the_replacement(
+    folder: Path, configured: Load, package: str
+) -> None:
+    (folder / "old.py").write_text(
+        f"from tornado_chat.plugin_api import Plugin\nfrom {package} import models\n"
+    )
+    [problem] = problems(configured())
+    assert "the server's tables are no longer part of the plugin API" in problem
+    assert "ServerData(database)" in problem
+    assert f"({folder / 'old.py'}, line 2)" in problem

@@ -789,7 +789,7 @@ async def test_the_supervisor_of_the_session_is_alerted_once(harness: Harness) -
     assert plain["data"] == {"sessionId": record, "observeSessionId": session}
     frame = await supervisor.recv_json()
     assert frame["type"] == 2
-    assert frame["data"] == {"sessionId": record, "observeSessionId": session, "alert": True}
+    assert frame["data"] == {"sessionId": str(record), "observeSessionId": str(session), "alert": True}
     assert frame["msg"] == f"会话 {session} 触发了关键词提醒, 请尽快查看"
     observer = await harness.connect(f"/observe?token={token('supervisor', 3)}&sessionId={session}")
     await visitor.send_json({"msg": "harmless"})
@@ -818,14 +818,14 @@ async def test_an_alert_escalates_to_supervisors_then_administrators_then_the_lo
     await people["supervisor", 3].recv_json()
     await visitor.send_json({"msg": "kill myself"})
     first = await people["supervisor", 3].recv_json()
-    assert first["data"] == {"sessionId": record, "observeSessionId": session, "alert": True}
+    assert first["data"] == {"sessionId": str(record), "observeSessionId": str(session), "alert": True}
     second = await people["supervisor", 4].recv_json()
-    assert second["data"]["observeSessionId"] == session
-    assert second["data"]["sessionId"] != record
+    assert second["data"]["observeSessionId"] == str(session)
+    assert second["data"]["sessionId"] != str(record)
     await harness.connect(f"/observe?token={token('supervisor', 4)}&sessionId={session}")
     for admin in admins:
         frame = await admin.recv_json()
-        assert frame["data"] == {"sessionId": session, "observeSessionId": session, "alert": True}
+        assert frame["data"] == {"sessionId": str(session), "observeSessionId": str(session), "alert": True}
     alert = await until(harness, lambda alert: alert.due is None)
     assert alert.stage == Stage.EXHAUSTED
     assert alert.acknowledged is None
@@ -893,6 +893,32 @@ async def test_every_alert_is_recorded_and_only_those_of_one_list_and_sender_are
 
 
 @pytest.mark.gen_test
+async def test_a_flood_of_severe_words_raises_few_alerts(severe: Path, harness: Harness) -> None:
+    session, visitor, counsellor = await pair(harness)
+    supervisor = await listen(harness, "supervisor", 3)
+    await harness.record(session)
+    await supervisor.recv_json()
+    for number in range(20):
+        await visitor.send_json({"msg": f"吞药 {number}"})
+        await said(counsellor)
+    await counsellor.send_json({"msg": "吞药?"})
+    found = await records(harness, 21)
+    assert [row.alert for row in found] == [1, 2, 3, 4, *[5] * 16, 6]
+    assert [row.sender for row in found if row.alert == 6] == ["consultant:2"]
+    # A further message raises an alert when one was read.
+    while await read(harness, lambda database: KeywordFilterNotified.select().count(database)) < 6:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    inbox = await harness.api("GET", "/api/v1/notifications", token("supervisor", 3))
+    number = json.loads(inbox.body)["items"][2]["notification_id"]
+    answer = await harness.api("POST", f"/api/v1/notifications/{number}/read", token("supervisor", 3))
+    assert answer.code == 200
+    for _ in range(2):
+        await visitor.send_json({"msg": "吞药"})
+        await said(counsellor)
+    assert [row.alert for row in (await records(harness, 23))[21:]] == [7, 7]
+
+
+@pytest.mark.gen_test
 async def test_an_alert_word_in_a_refused_message_raises_an_alert_without_the_text(harness: Harness) -> None:
     session, visitor, _ = await pair(harness)
     admin = await listen(harness, "admin", 9)
@@ -921,7 +947,7 @@ async def test_people_who_have_gone_are_skipped_and_administrators_hear_at_once(
     await harness.server._store.write(lambda tx: staff.remove(tx.database, "removed", tx.now))
     await until_offline(harness, 3, 4, 5)
     await visitor.send_json({"msg": "自杀"})
-    assert (await admin.recv_json())["data"]["observeSessionId"] == session
+    assert (await admin.recv_json())["data"]["observeSessionId"] == str(session)
     assert await told(harness, 1) == ["admin:8"]
     alert = await until(harness, lambda alert: alert.stage == Stage.OFFLINE)
     assert alert.due > alert.created
@@ -1042,8 +1068,8 @@ async def test_administrators_are_notified_together(harness: Harness) -> None:
     admin = await listen(harness, "admin", 9)
     await visitor.send_json({"msg": "自杀"})
     assert (await admin.recv_json())["data"] == {
-        "sessionId": session,
-        "observeSessionId": session,
+        "sessionId": str(session),
+        "observeSessionId": str(session),
         "alert": True,
     }
     with pytest.raises(TimeoutError):
@@ -1060,8 +1086,8 @@ async def test_a_supervisor_is_not_alerted_of_an_own_message(harness: Harness) -
     await supervisor.send_json({"msg": "he said 自杀"})
     assert await said(counsellor) == "he said 自杀"
     assert (await admin.recv_json())["data"] == {
-        "sessionId": session,
-        "observeSessionId": session,
+        "sessionId": str(session),
+        "observeSessionId": str(session),
         "alert": True,
     }
     (alert,) = await alerts(harness)

@@ -14,6 +14,7 @@ from tornado_chat import (
     Forbidden,
     Identity,
     Kind,
+    NotificationDraft,
     Person,
     Plugin,
     PluginSettings,
@@ -24,8 +25,10 @@ from tornado_chat import (
     hookimpl,
 )
 from tornado_chat.aio.deferred import Deferred
+from tornado_chat.core.errors import InternalError
 from tornado_chat.core.types import AppendResult
 from tornado_chat.observability.metrics import Metrics
+from tornado_chat.plugins import runner
 from tornado_chat.plugins.discovery import FoundPlugin, LoadedPlugin
 from tornado_chat.plugins.manager import PluginError, PluginManager
 from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
@@ -156,8 +159,9 @@ def test_a_plugin_that_fails_in_a_chain_is_skipped_or_rejects(
 
     async def test() -> None:
         assert (await filtered("allow")).text == "hi+"
-        with pytest.raises(Unavailable, match="not_checked"):
+        with pytest.raises(Unavailable if broken is Hangs else InternalError) as refused:
             await filtered("reject")
+        assert refused.value.code == ("not_checked" if broken is Hangs else "check_failed")
 
     run(test())
 
@@ -207,7 +211,7 @@ def test_the_first_answer_counts(run: Run) -> None:
 def test_a_plugin_that_keeps_failing_is_suspended_and_resumed(
     run: Run, expected_logs: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs += ["failed in message_posted", "suspended for 0 s, as it failed 5 times"]
+    expected_logs += ["failed in (message_posted|filter_message)", "suspended for 0 s, as it failed 5 times"]
     caplog.set_level(logging.INFO)
 
     async def test() -> None:
@@ -218,14 +222,14 @@ def test_a_plugin_that_keeps_failing_is_suspended_and_resumed(
         assert plugins.suspended_for("crashes")
         assert count(metrics, "suspended", plugin="crashes") == 1
         assert count(metrics, "failures_total", plugin="crashes", hook="message_posted", kind="error") == 5
-        assert plugins.filter("filter_message", DRAFT) == DRAFT  # skipped without a call
-        assert count(metrics, "skipped_total", plugin="crashes", hook="filter_message") == 1
+        assert plugins.filter("filter_message", DRAFT) == DRAFT  # a filter is called all the same
+        assert count(metrics, "failures_total", plugin="crashes", hook="filter_message", kind="error") == 1
         await asyncio.sleep(plugins.suspended_for("crashes") + 0.01)  # until the suspension has ended
         assert not plugins.suspended_for("crashes")
         assert count(metrics, "suspended", plugin="crashes") == 0
 
     run(test())
-    assert len([record for record in caplog.records if "failed in" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "failed in message" in record.getMessage()]) == 1
     assert "plugin crashes is called again" in caplog.messages
 
 
@@ -276,6 +280,27 @@ def test_events_are_delivered_in_order(run: Run) -> None:
     assert heard == list(range(50))
 
 
+def test_each_reload_that_fails_has_its_reason_in_the_log(
+    run: Run, expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs += ["failed in reload", "keeps its previous settings"]
+    reasons = iter(("line 3 has no letters", "line 7 has no letters"))
+
+    class Fails(Plugin):
+        @hookimpl
+        async def reload(self) -> None:
+            raise ValueError(next(reasons))
+
+    async def test() -> None:
+        plugins, _ = made(Fails(settings()))
+        for _ in range(2):
+            assert (await plugins.reload({"fails": settings()})).failed == ["fails"]
+
+    run(test())
+    logged = [message for message in caplog.messages if "failed in reload" in message]
+    assert ["line 3" in logged[0], "line 7" in logged[1]] == [True, True]
+
+
 def test_a_plugin_that_fails_at_the_start_stops_the_start(run: Run, expected_logs: list[str]) -> None:
     expected_logs.append("failed in startup")
 
@@ -284,16 +309,10 @@ def test_a_plugin_that_fails_at_the_start_stops_the_start(run: Run, expected_log
         async def startup(self) -> None:
             raise ConnectionError("no such host")
 
-        @hookimpl
-        def register_models(self) -> Any:
-            raise KeyError("x")
-
     async def test() -> None:
         plugins, _ = made(NoStart(settings()))
         with pytest.raises(PluginError, match=r"plugin nostart \(here\) failed in startup: .*no such host"):
             await plugins.start({"nostart": None})  # type: ignore[dict-item]
-        with pytest.raises(PluginError, match="failed in register_models"):
-            plugins.collect("register_models")
 
     run(test())
 
@@ -442,5 +461,293 @@ def test_a_problem_is_shown_until_it_is_cleared(
         plugins.report_problem("recorder", None)
         assert find["plugin recorder"]() == ""
         assert count(metrics, "problem", plugin="recorder") == 0
+
+    run(test())
+
+
+# Failures that must not spread
+
+
+@pytest.mark.parametrize("on_error", ["allow", "reject"])
+def test_a_filter_is_never_suspended(run: Run, expected_logs: list[str], on_error: str) -> None:
+    expected_logs.append("plugin picky failed in filter_message")
+
+    class Picky(Plugin):
+        @hookimpl
+        def filter_message(self, draft: Draft) -> Draft:
+            if draft.text == "bad":
+                raise ValueError
+            return draft.replace("filtered")
+
+    async def test() -> None:
+        plugins, metrics = made(Picky(settings(on_error=on_error)))
+        failed: list[bool] = []
+        for _ in range(20):
+            try:
+                assert plugins.filter("filter_message", DRAFT.replace("bad"), lambda: failed.append(True))
+            except InternalError:
+                assert on_error == "reject"
+            assert plugins.filter("filter_message", DRAFT, lambda: failed.append(False)).text == "filtered"  # type: ignore[union-attr]
+        assert failed == [True] * 20
+        assert not plugins.suspended_for("picky")
+        assert count(metrics, "failures_total", plugin="picky", hook="filter_message", kind="error") == 20
+
+    run(test())
+
+
+def test_events_that_fail_do_not_count_as_working_because_a_filter_works(
+    run: Run, expected_logs: list[str]
+) -> None:
+    expected_logs += ["plugin halfbroken failed in message_posted", "plugin halfbroken is suspended"]
+
+    class HalfBroken(Adds):
+        @hookimpl
+        async def message_posted(self) -> None:
+            raise Refused("it is posted already")
+
+    async def test() -> None:
+        plugins, _ = made(HalfBroken(settings()))
+        for _ in range(5):
+            plugins.filter("filter_message", DRAFT)
+            await plugins.deliver("halfbroken", "message_posted", message=None)
+        assert plugins.suspended_for("halfbroken")
+
+    run(test())
+
+
+@pytest.mark.parametrize("on_error", ["allow", "reject"])
+@pytest.mark.parametrize("text", [None, 7, "", "x" * 100_000, "\ud83d"])
+def test_a_wrong_replacement_is_refused_for_good(
+    run: Run, expected_logs: list[str], on_error: str, text: Any
+) -> None:
+    expected_logs.append("plugin replaces failed in filter_message: the text of the filter_message draft")
+
+    class Replaces(Plugin):
+        @hookimpl
+        async def filter_message(self, draft: Draft) -> Draft:
+            return draft.replace(text)
+
+    async def test() -> None:
+        plugins, _ = made(Replaces(settings(on_error=on_error)))
+        with pytest.raises(InternalError, match="check_failed"):
+            await plugins.filter("filter_message", DRAFT)  # type: ignore[misc]
+
+    run(test())
+
+
+class Raises(Plugin):
+    """Raises an error in hooks of all kinds."""
+
+    error: BaseException = ValueError()
+
+    @hookimpl
+    def filter_message(self) -> None:
+        raise self.error
+
+    @hookimpl
+    async def filter_notification(self) -> None:
+        raise self.error
+
+    @hookimpl
+    def authorize(self) -> None:
+        raise self.error
+
+    @hookimpl
+    async def authenticate(self) -> None:
+        raise self.error
+
+    @hookimpl
+    async def transcript_requested(self) -> None:
+        raise self.error
+
+    @hookimpl
+    def message_posted(self) -> None:
+        raise self.error
+
+    @hookimpl
+    async def session_started(self) -> None:
+        raise self.error
+
+    @hookimpl
+    def register_models(self) -> None:
+        raise self.error
+
+    @hookimpl
+    async def startup(self) -> None:
+        raise self.error
+
+    @hookimpl
+    def reload(self) -> None:
+        raise self.error
+
+    @hookimpl
+    def shutdown(self) -> None:
+        raise self.error
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncio.CancelledError(),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        StopIteration(),
+        Unreadable(),
+        Forbidden("no_such_code"),
+        RecursionError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_each_kind_of_hook_survives_each_kind_of_error(
+    run: Run, expected_logs: list[str], error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs += ["plugin raises (failed|keeps)"]
+    notification = NotificationDraft(WHO.person, 0, "hi")
+
+    async def test() -> None:
+        plugin = Raises(settings())
+        plugin.error = error
+        plugins, metrics = made(plugin)
+        with pytest.raises(PluginError, match=r"plugin raises .* failed in startup"):
+            await plugins.start({"raises": None})  # type: ignore[dict-item]
+        assert not [line for line in caplog.messages if "UncaughtExit" in line], "the error itself is named"
+        assert plugins.filter("filter_message", DRAFT) is DRAFT
+        assert await plugins.filter("filter_notification", notification) is notification  # type: ignore[misc]
+        for hook, values in (
+            ("authorize", {"identity": WHO, "action": "chat", "thread": None}),
+            ("authenticate", {"token": "x"}),
+        ):
+            with pytest.raises(Unavailable, match="not_checked"):
+                await plugins.decide(hook, **values)
+        with pytest.raises(Unavailable, match="not_checked"):
+            await plugins.check("transcript_requested", **REQUEST)
+        await plugins.deliver("raises", "message_posted", message=None)
+        await plugins.deliver("raises", "session_started", room=None)
+        assert (await plugins.reload({"raises": settings()})).failed == ["raises"]
+        await plugins.stop()
+        for hook in (
+            *("startup", "filter_message", "filter_notification", "authorize", "authenticate"),
+            *("transcript_requested", "message_posted", "session_started", "reload"),
+        ):
+            assert count(metrics, "failures_total", plugin="raises", hook=hook, kind="error") == 1, hook
+
+    run(test())
+
+
+def test_hooks_of_the_lifecycle_have_the_timeout_that_was_chosen(run: Run, expected_logs: list[str]) -> None:
+    expected_logs += [
+        r"did not answer in time in (startup|reload|shutdown): no answer within 0\.05 s",
+        "keeps",
+    ]
+
+    class Sleeps(Plugin):
+        sleeps = True
+
+        @hookimpl
+        async def startup(self) -> None:
+            await self.wait()
+
+        @hookimpl
+        async def reload(self) -> None:
+            await self.wait()
+
+        @hookimpl
+        async def shutdown(self) -> None:
+            await self.wait()
+
+        async def wait(self) -> None:
+            if self.sleeps:
+                await asyncio.Event().wait()
+
+    async def test() -> None:
+        plugin = Sleeps(settings())
+        plugins, _ = made(plugin)
+        with pytest.raises(
+            PluginError,
+            match=r"failed in startup: no answer within 0.05 s, see `timeout` in \[plugin:sleeps\]",
+        ):
+            await plugins.start({"sleeps": None})  # type: ignore[dict-item]
+        plugin.sleeps = False
+        await plugins.start({"sleeps": None})  # type: ignore[dict-item]
+        plugin.sleeps = True
+        assert (await plugins.reload({"sleeps": settings()})).failed == ["sleeps"]
+        await plugins.stop()
+
+    run(test())
+
+
+def test_a_hook_that_cannot_be_cancelled_takes_no_memory_without_end(
+    run: Run, expected_logs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected_logs.append("plugin stubborn did not answer in time in filter_message")
+    monkeypatch.setattr(runner, "MAX_ABANDONED_CALLS", 3)
+    end = asyncio.Event()
+    calls: list[int] = []
+
+    class Stubborn(Plugin):
+        @hookimpl
+        async def filter_message(self) -> None:
+            calls.append(1)
+            while not end.is_set():
+                try:
+                    await end.wait()
+                except asyncio.CancelledError:
+                    continue
+
+    async def test() -> None:
+        plugins, metrics = made(Stubborn(settings(timeout=0.001)))
+        for _ in range(6):
+            assert await plugins.filter("filter_message", DRAFT) is DRAFT  # type: ignore[misc]
+        assert len(calls) == 3
+        assert count(metrics, "failures_total", plugin="stubborn", hook="filter_message", kind="timeout") == 6
+        end.set()
+        await asyncio.sleep(0.01)  # the tasks end
+        assert await plugins.filter("filter_message", DRAFT) is DRAFT  # type: ignore[misc]
+        assert len(calls) == 4
+
+    run(test())
+
+
+def test_a_plugin_cannot_take_its_settings_away(run: Run, expected_logs: list[str]) -> None:
+    expected_logs.append("plugin careless failed in filter_message")
+
+    class Careless(Plugin):
+        @hookimpl
+        async def filter_message(self) -> None:
+            del self.settings
+            raise ValueError
+
+    async def test() -> None:
+        plugins, _ = made(Careless(settings(on_error="reject")))
+        for _ in range(2):
+            with pytest.raises(InternalError):
+                await plugins.filter("filter_message", DRAFT)  # type: ignore[misc]
+        assert "are refused (on_error = reject)" in plugins.problems()["plugin careless"]()
+
+    run(test())
+
+
+def test_an_async_hook_that_blocks_the_loop_is_logged(run: Run, expected_logs: list[str]) -> None:
+    expected_logs.append(
+        r"plugin sleeps blocked the server for 0\.\d+ s in filter_message: an `async def` must await"
+    )
+
+    class Sleeps(Plugin):
+        @hookimpl
+        async def filter_message(self, draft: Draft) -> None:
+            threading.Event().wait(runner.SLOW_STEP_SECONDS + 0.01)
+
+    async def test() -> None:
+        plugins, metrics = made(Sleeps(settings(timeout=5)))
+        assert await plugins.filter("filter_message", DRAFT) is DRAFT  # type: ignore[misc]
+        assert count(metrics, "failures_total", plugin="sleeps", hook="filter_message", kind="slow") == 1
 
     run(test())

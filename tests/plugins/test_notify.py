@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import peewee as pw
 import pytest
 from click.testing import CliRunner, Result
 from tornado.httpserver import HTTPServer
@@ -21,22 +22,36 @@ from tornado.httputil import HTTPHeaders
 from tornado.ioloop import IOLoop
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
-from tornado_chat_plugins.notify import NotifySettings, outbox, read_settings, rules, sending, worker
-from tornado_chat_plugins.notify.commands import notify as notify_command
-from tornado_chat_plugins.notify.outbox import NotifyDelivery
+from tornado_chat_plugins.notify import Notify, NotifySettings, events, read_settings, rules
 from tornado_chat_plugins.notify.rules import Channel
-from tornado_chat_plugins.notify.sending import interpret_response, message_text, sign
-from tornado_chat_plugins.notify.worker import DeliverySettings, next_attempt_at
+from tornado_chat_plugins.notify.sending import check_response, message_text, sign
 
+from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import Harness, token
+from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
-from tornado_chat import CommandContext, Notification, Person, Role, Thread, config, models
+from tornado_chat import (
+    CommandContext,
+    DeliveryError,
+    GiveUp,
+    Notification,
+    Person,
+    RetryLater,
+    Role,
+    Thread,
+    config,
+)
 from tornado_chat.cli import main
 from tornado_chat.config import ini as config_reading
 from tornado_chat.core.types import Kind
 from tornado_chat.observability import logs
 from tornado_chat.server.server import Server
+from tornado_chat.services.plugin_host import delivery_housekeeping
+from tornado_chat.services.plugin_host import outbox as worker
+from tornado_chat.storage import deliveries as delivery_queries
+from tornado_chat.storage import models
 from tornado_chat.storage.database import open_database
+from tornado_chat.storage.models import PluginDelivery
 
 # Apprise imports a module that Python will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -211,7 +226,7 @@ def test_the_signature() -> None:
 def test_an_event_reveals_ids_only() -> None:
     data = {"sessionId": 4, "apointmentId": "a7", "title": WORDS, "noteid": {"a": WORDS}, "longId": "x" * 65}
     data |= {"said": "secret", "paid": 7, "unlaid": "x", "id": 3, "consultantId": "x" * 65}
-    event = json.loads(outbox.body("an id", notification(type=2, data=data)))
+    event = json.loads(events.body("an id", notification(type=2, data=data)))
     assert event == {
         "id": "an id",
         "type": "notification",
@@ -224,7 +239,7 @@ def test_an_event_reveals_ids_only() -> None:
             "data": {"sessionId": 4, "apointmentId": "a7"},
         },
     }
-    assert json.loads(outbox.body("an id", notification()))["notification"]["data"] is None
+    assert json.loads(events.body("an id", notification()))["notification"]["data"] is None
 
 
 def test_message_texts_by_language() -> None:
@@ -236,33 +251,7 @@ def test_message_texts_by_language() -> None:
     assert message_text("en", 9)[0] == "New notification"
 
 
-# The times of further attempts
-
-
-def setup(retry_after: float = 5, give_up_after: float = 86400) -> DeliverySettings:
-    return DeliverySettings({}, b"", 10, retry_after, give_up_after)
-
-
-def test_the_delay_doubles_up_to_an_hour() -> None:
-    delays = [next_attempt_at(setup(), 0, attempt, 0, 0, 0.0) for attempt in range(1, 14)]
-    assert delays[:4] == [5 * SECOND, 10 * SECOND, 20 * SECOND, 40 * SECOND]
-    assert delays[10:] == [3600 * SECOND] * 3
-    assert next_attempt_at(setup(), 0, 100_000, 0, 0, 0.0) == 3600 * SECOND
-
-
-def test_the_delay_is_shortened_at_random_by_up_to_a_half() -> None:
-    assert next_attempt_at(setup(), 0, 2, 0, 0, 1.0) == 5 * SECOND
-    assert next_attempt_at(setup(), 0, 2, 0, 0, 0.5) == 7.5 * SECOND
-
-
-def test_the_last_attempt_is_at_the_end() -> None:
-    assert next_attempt_at(setup(give_up_after=60), 0, 4, 0, 50 * SECOND, 0.0) == 60 * SECOND
-    assert next_attempt_at(setup(give_up_after=60), 0, 5, 0, 60 * SECOND, 0.0) is None
-
-
-def test_retry_after_delays_the_next_attempt() -> None:
-    assert next_attempt_at(setup(), 0, 1, 120, 0, 0.0) == 120 * SECOND
-    assert next_attempt_at(setup(), 0, 6, 1, 0, 0.0) == 160 * SECOND
+# The answers of webhooks
 
 
 class Answer:
@@ -270,23 +259,16 @@ class Answer:
         self.headers = HTTPHeaders({name.replace("_", "-"): value for name, value in headers.items()})
 
 
-@pytest.mark.parametrize(
-    ("status", "delivered", "final"),
-    [
-        (200, True, False),
-        (204, True, False),
-        (302, False, False),
-        (304, False, False),
-        (400, False, False),
-        (401, False, False),
-        (404, False, False),
-        (410, False, True),
-        (500, False, False),
-    ],
-)
-def test_outcomes_of_statuses(status: int, delivered: bool, final: bool) -> None:
-    outcome = interpret_response(status)
-    assert (outcome.delivered, outcome.final) == (delivered, final)
+@pytest.mark.parametrize("status", [200, 204])
+def test_statuses_that_accept(status: int) -> None:
+    check_response(status)
+
+
+@pytest.mark.parametrize("status", [302, 304, 400, 401, 404, 410, 500])
+def test_statuses_that_refuse(status: int) -> None:
+    with pytest.raises(DeliveryError, match=f"^answered {status}$") as caught:
+        check_response(status)
+    assert type(caught.value) is (GiveUp if status == 410 else DeliveryError)
 
 
 @pytest.mark.parametrize(
@@ -294,15 +276,17 @@ def test_outcomes_of_statuses(status: int, delivered: bool, final: bool) -> None
     [
         (429, "30", 30),
         (503, " 7 ", 7),
-        (500, "30", 0),
-        (429, "Fri, 31 Dec 1999 23:59:59 GMT", 0),
-        (503, "²", 0),
-        (503, "-1", 0),
+        (500, "30", None),
+        (429, "Fri, 31 Dec 1999 23:59:59 GMT", None),
+        (503, "²", None),
+        (503, "-1", None),
     ],
 )
-def test_retry_after_headers(status: int, header: str, wait: float) -> None:
+def test_retry_after_headers(status: int, header: str, wait: float | None) -> None:
     answer: Any = Answer(Retry_After=header)
-    assert interpret_response(status, answer).retry_after_seconds == wait
+    with pytest.raises(DeliveryError) as caught:
+        check_response(status, answer)
+    assert (caught.value.seconds if isinstance(caught.value, RetryLater) else None) == wait
 
 
 # Over real sockets
@@ -420,13 +404,13 @@ async def notify(harness: Harness, id: int = 2, role: str = "consultant", **more
     return int(json.loads(answer.body)["notification_id"])
 
 
-async def deliveries(harness: Harness) -> list[NotifyDelivery]:
+async def deliveries(harness: Harness) -> list[PluginDelivery]:
     return await harness.server._store.read(
-        lambda database: list(NotifyDelivery.select().order_by(NotifyDelivery.id).execute(database))
+        lambda database: list(PluginDelivery.select().order_by(PluginDelivery.id).execute(database))
     )
 
 
-async def until(harness: Harness, wanted: Callable[[list[NotifyDelivery]], bool]) -> list[NotifyDelivery]:
+async def until(harness: Harness, wanted: Callable[[list[PluginDelivery]], bool]) -> list[PluginDelivery]:
     """Wait until the deliveries fulfil the condition, and return them."""
     async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not wanted(rows := await deliveries(harness)):  # noqa: ASYNC110 - no event
@@ -434,7 +418,7 @@ async def until(harness: Harness, wanted: Callable[[list[NotifyDelivery]], bool]
     return rows
 
 
-def all_in(state: str) -> Callable[[list[NotifyDelivery]], bool]:
+def all_in(state: str) -> Callable[[list[PluginDelivery]], bool]:
     return lambda rows: bool(rows) and all(row.state == state for row in rows)
 
 
@@ -504,7 +488,7 @@ async def test_an_unreachable_receiver(harness: Harness, receiver: Receiver) -> 
 async def test_gone_is_given_up_at_once(
     harness: Harness, receiver: Receiver, expected_logs: list[str]
 ) -> None:
-    expected_logs.append(r"given up after 1 attempts: answered 410 \(`tornado-chat notify list`\)$")
+    expected_logs.append(r"given up after 1 attempts: answered 410 \(`tornado-chat deliveries list`\)$")
     receiver.then = 410
     await notify(harness)
     await until(harness, all_in("dead"))
@@ -552,7 +536,8 @@ async def command(harness: Harness, *arguments: str) -> Result:
         database = open_database(harness.config.storage)
         context = CommandContext(NotifySettings(), database, "en", "UTC", Path())
         try:
-            return CliRunner().invoke(notify_command, arguments, obj=context)
+            [group] = Notify(NotifySettings()).register_commands()
+            return CliRunner().invoke(group, arguments, obj=context)
         finally:
             database.close()
 
@@ -573,9 +558,9 @@ async def test_dead_letters(
     shown = await command(harness, "list", "--dead")
     assert shown.exit_code == 0
     heading, line, *rest = shown.output.splitlines()
-    assert heading.startswith("ID  STATE  SINCE / NEXT TRY")
+    assert heading.startswith("ID  PLUGIN  STATE  SINCE / NEXT TRY")
     assert re.fullmatch(
-        rf"{row.id}   dead   \S+ \S+ +{row.attempts} +{number} +consultant:2  "
+        rf"{row.id}   notify  dead   \S+ \S+ +{row.attempts} +{number} +consultant:2  "
         rf"{receiver.url}/hook  answered 500",
         line,
     )
@@ -636,6 +621,33 @@ async def restart(harness: Harness, between: Callable[[Any], None] = lambda tx: 
     await harness.server.start()
 
 
+@pytest.fixture
+def clustered(settings: config.Config, redis: RedisServer) -> config.Config:
+    return replace(settings, cluster=cluster_settings(redis))
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("database_kind", ["mariadb"], indirect=True)
+async def test_of_two_processes_one_delivers(
+    often: None, clustered: config.Config, receiver: Receiver
+) -> None:
+    servers = [Server(clustered), Server(clustered)]
+    for server in servers:
+        await server.start()
+    harnesses = [Harness(server, clustered, []) for server in servers]
+    receiver.then = None
+    for harness in harnesses:
+        await notify(harness)
+    for _ in range(2):
+        await receiver.get()
+    await asyncio.sleep(5 * worker.POLL_INTERVAL_SECONDS)  # the other process looks for what is due meanwhile
+    receiver.open.set()
+    await until(harnesses[0], lambda rows: len(rows) == 2 and all_in("delivered")(rows))
+    assert receiver.requests.empty()
+    for server in servers:
+        await server.stop()
+
+
 @pytest.mark.gen_test
 async def test_an_attempt_under_way_is_finished_before_the_stop(harness: Harness, receiver: Receiver) -> None:
     receiver.answers = [None]
@@ -669,12 +681,12 @@ async def test_further_attempts_share_few_places(harness: Harness, receiver: Rec
     receiver.then = None
     await asyncio.gather(*(notify(harness, id) for id in range(6)))
     await until(harness, lambda rows: len(rows) == 30)
-    first = Counter([(await receiver.get()).path for _ in range(5 + sending.MAX_EXTRA_ATTEMPTS)])
+    first = Counter([(await receiver.get()).path for _ in range(5 + worker.Places().extra)])
     assert min(first.values()) >= 1
     assert max(first.values()) <= 4
     receiver.open.set()
     await until(harness, all_in("delivered"))
-    assert receiver.most_at_once == 5 + sending.MAX_EXTRA_ATTEMPTS
+    assert receiver.most_at_once == 5 + worker.Places().extra
 
 
 @pytest.mark.gen_test
@@ -690,8 +702,8 @@ async def test_webhooks_that_never_answer_do_not_delay_another_one(
     seen = Counter[str]()
     while seen["/pager"] < 20:
         seen[(await receiver.get()).path] += 1
-    assert seen["/hangs-a"] <= worker.MAX_ATTEMPTS_PER_TARGET
-    assert seen["/hangs-b"] <= worker.MAX_ATTEMPTS_PER_TARGET
+    assert seen["/hangs-a"] <= worker.Places().per_target
+    assert seen["/hangs-b"] <= worker.Places().per_target
     await notify(harness, 99)
     while (request := await receiver.get()).path != "/pager":
         pass
@@ -749,7 +761,7 @@ def test_each_recipient_of_an_apprise_address_is_a_target(tmp_path: Path) -> Non
 async def test_a_reload_changes_the_rules(
     harness: Harness, receiver: Receiver, expected_logs: list[str]
 ) -> None:
-    expected_logs.append("given up after 1 attempts: no rule names this target any more")
+    expected_logs.append(f"1 delivery is given up: {worker.UNKNOWN_TARGET}")
     receiver.answers, receiver.headers = [503], {"Retry-After": "1000"}
     await notify(harness, 1)
     await receiver.get()
@@ -762,7 +774,7 @@ async def test_a_reload_changes_the_rules(
     await notify(harness, 2)
     assert (await receiver.get()).path == "/other"
     rows = await until(harness, lambda rows: [row.state for row in rows] == ["dead", "delivered"])
-    assert rows[0].last_error == "no rule names this target any more"
+    assert rows[0].last_error == worker.UNKNOWN_TARGET
 
 
 @pytest.mark.gen_test
@@ -821,25 +833,26 @@ async def test_secret_files_that_others_can_read_are_reported(
 async def test_errors_of_the_database_are_retried(
     harness: Harness, receiver: Receiver, expected_logs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected_logs += ["the outbox cannot be read", "cannot be recorded as delivered", "the database refused"]
+    expected_logs += ["the outbox of plugin notify cannot be read", "cannot be recorded as delivered"]
+    expected_logs += ["the database refused"]
     monkeypatch.setattr(worker, "ERROR_RETRY_SECONDS", 0.05)
-    real_upcoming, real_record_outcome = outbox.upcoming, outbox.record_outcome
-    broken = {"upcoming", "record_outcome"}
+    real_upcoming, real_record = delivery_queries.upcoming, delivery_queries.record
+    broken = {"upcoming", "record"}
 
     def upcoming(*args: Any, **kwargs: Any) -> Any:
         if "upcoming" in broken:
             broken.discard("upcoming")
-            raise outbox.pw.OperationalError("locked")
+            raise pw.OperationalError("locked")
         return real_upcoming(*args, **kwargs)
 
-    def record_outcome(*args: Any) -> None:
-        if "record_outcome" in broken:
-            broken.discard("record_outcome")
-            raise outbox.pw.OperationalError("locked")
-        real_record_outcome(*args)
+    def record(*args: Any) -> None:
+        if "record" in broken:
+            broken.discard("record")
+            raise pw.OperationalError("locked")
+        real_record(*args)
 
-    monkeypatch.setattr(outbox, "upcoming", upcoming)
-    monkeypatch.setattr(outbox, "record_outcome", record_outcome)
+    monkeypatch.setattr(delivery_queries, "upcoming", upcoming)
+    monkeypatch.setattr(delivery_queries, "record", record)
     await notify(harness)
     await receiver.get()
     [row] = await until(harness, all_in("delivered"))
@@ -855,9 +868,10 @@ async def test_old_deliveries_are_removed(harness: Harness, receiver: Receiver) 
     old, young = await until(harness, lambda rows: len(rows) == 2 and all_in("delivered")(rows))
 
     def age(tx: Any) -> None:
-        NotifyDelivery.update(next_at=tx.now - worker.RETENTION_MICROSECONDS - SECOND).where(
-            NotifyDelivery.id == old.id
-        ).execute(tx.database)
+        kept = delivery_housekeeping.KEPT_DELIVERED_DAYS * delivery_housekeeping.DAY_MICROSECONDS
+        PluginDelivery.update(next_at=tx.now - kept - SECOND).where(PluginDelivery.id == old.id).execute(
+            tx.database
+        )
 
     await harness.server._store.write(age)
     await restart(harness)

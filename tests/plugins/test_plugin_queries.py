@@ -1,4 +1,4 @@
-"""The queries of keyword_filter and notify, and those of people for the plugin context, on each database."""
+"""The queries of keyword_filter, and those of people for the plugin context, on each database."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +13,12 @@ from tornado_chat_plugins.keyword_filter.alert_queries import (
     KeywordFilterRecord,
     Stage,
 )
-from tornado_chat_plugins.notify import outbox
+from tornado_chat_plugins.keyword_filter.data_keeper import AlertKeeper
 
-from tests.storage.conftest import NOW, database, database_kind, transact  # noqa: F401
+from tests.storage.conftest import NOW, database, database_kind, new_session, transact  # noqa: F401
 from tornado_chat.core.types import Kind, Person, Role, StaffAccount, Thread
 from tornado_chat.storage import notifications, revocations, staff
+from tornado_chat.storage.messages import AppendRequest, MessageAppender
 from tornado_chat.storage.schema import create_missing_tables
 
 VISITOR, COUNSELLOR = Person(Role.USER, "1"), Person(Role.CONSULTANT, "2")
@@ -27,9 +28,7 @@ SESSION = Thread(Kind.SESSION, 1)
 
 @pytest.fixture
 def tables(database: pw.Database) -> pw.Database:  # noqa: F811
-    create_missing_tables(
-        database, [KeywordFilterAlert, KeywordFilterRecord, KeywordFilterNotified, *outbox.TABLES]
-    )
+    create_missing_tables(database, [KeywordFilterAlert, KeywordFilterRecord, KeywordFilterNotified])
     return database
 
 
@@ -85,6 +84,27 @@ def test_a_read_alert_takes_no_further_ones(tables: pw.Database) -> None:
     assert [id for id, _ in read] == [alert.id]
 
 
+def test_the_alerts_about_a_person_are_exported(tables: pw.Database) -> None:
+    session, _ = transact(tables, new_session)
+    requests = [AppendRequest(session.thread, sender, "text") for sender in (VISITOR, COUNSELLOR, VISITOR)]
+    with tables.atomic():
+        MessageAppender(tables).append(requests, NOW)
+    for seq in (1, 2):  # alerts of an earlier version have no record
+        row = {"kind": 1, "thread_id": session.thread.id, "seq": seq, "list": "earlier", "created": NOW}
+        KeywordFilterAlert.insert(**row, stage="admin").execute(tables)
+    add(tables, 3, "mild")
+    add(tables, None, "mild", sender=COUNSELLOR)
+    keeper = AlertKeeper()
+
+    def exported(person: Person) -> list[tuple[int, str]]:
+        return [(row["seq"], row["list"]) for row in keeper.of_person(tables, person)["keyword_filter_alert"]]
+
+    assert exported(VISITOR) == [(1, "earlier"), (3, "mild")]
+    assert exported(COUNSELLOR) == [(2, "earlier"), (-1, "mild")]
+    transact(tables, lambda tx: keeper.erase_person(tx, VISITOR))
+    assert exported(VISITOR) == [(1, "earlier")]  # until its message is erased
+
+
 def test_one_process_claims_a_step(tables: pw.Database) -> None:
     add(tables, 1, "mild")
     [alert] = alert_queries.find_due(tables, NOW)
@@ -114,25 +134,3 @@ def test_people_who_can_be_notified(tables: pw.Database) -> None:
     assert notifications.people(tables, Role.ADMIN, NOW) == present
     assert notifications.people(tables, Role.ADMIN, NOW + 10) == [people[0], *people[3:6]]
     assert notifications.people(tables, Role.SUPERVISOR, NOW) == []
-
-
-def test_new_deliveries_come_before_those_that_are_tried_again(tables: pw.Database) -> None:
-    rows = [(1, 3, NOW - 9), (2, 0, NOW), (3, 1, NOW - 8), (4, 0, NOW - 1), (5, 1, NOW + 9)]
-    for number, attempts, next_at in rows:
-        outbox.NotifyDelivery.insert(
-            notification=number,
-            target="t",
-            shown="t",
-            event_id="e",
-            recipient=VISITOR.key,
-            type=0,
-            body="{}",
-            attempts=attempts,
-            next_at=next_at,
-            since=0,
-            created=0,
-        ).execute(tables)
-    found = outbox.upcoming(tables, [], [], 10)
-    assert [each.notification for each in found] == [4, 2, 1, 3, 5]
-    assert [each.notification for each in outbox.upcoming(tables, [found[0].id], [], 2)] == [2, 1]
-    assert outbox.upcoming(tables, [], ["t"], 2) == []

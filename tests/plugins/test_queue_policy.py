@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_struct
 from tornado_chat_plugins.queue_policy.policy import MICROSECONDS_PER_SECOND, Policy, PolicyRules
 
-from tests.conftest import Harness, Peer, token
-from tornado_chat import Person, Role, Ticket, config
-from tornado_chat.config.ini import OptionEntry
+from tornado_chat import Person, Role, Ticket
 from tornado_chat.domain.queue import MatchingQueue
+from tornado_chat.testing import ChatServer, StartChatServer
 
 ANN, BEN = Person(Role.WAITER, "1"), Person(Role.WAITER, "2")
 
@@ -65,6 +65,16 @@ def test_no_user_starves(arrivals: list[tuple[int, int]]) -> None:
                 assert policy.rank(one) < policy.rank(other)
 
 
+def test_the_settings_are_for_some_groups_only() -> None:
+    queue = make_queue(replace(PRIORITY, skills_claim="skills", groups=frozenset({"crisis"})), ann=[])
+    waiting = [
+        replace_struct(ticket(number, since=number, priority=1, skills="legal"), group=group)
+        for number, group in ((1, "default"), (2, "crisis"), (3, "default"))
+    ]
+    assert matches(queue, *waiting) == [(1, ANN.id), (3, ANN.id)]  # number 2 waits for a skill
+    assert [queue.position(2), *queue.in_order()] == [1, waiting[1]]
+
+
 def test_a_free_last_waiter_is_preferred() -> None:
     queue = make_queue(PolicyRules(sticky=True), ann=[], ben=[])
     queue.pool.hold(BEN, 101)
@@ -108,45 +118,30 @@ def test_sticky_does_not_overrule_skills() -> None:
 
 
 @pytest.fixture
-def settings(settings: config.Config) -> config.Config:
-    options = {"priority": "on", "sticky": "on", "skills": "on", "skills_patience": "0.3"}
-    return replace(
-        settings,
-        plugins=config.Plugins(paths=(), enabled=("queue_policy",)),
-        plugin_entries={
-            "queue_policy": [
-                OptionEntry("test", "plugin:queue_policy", name, text) for name, text in options.items()
-            ]
-        },
-    )
+def server(chat_server: StartChatServer) -> ChatServer:
+    options = {"priority": True, "sticky": True, "skills": True, "skills_patience": 30}
+    return chat_server(plugins=["queue_policy"], queue_policy=options)
 
 
-async def arrive(harness: Harness, id: int, **claims: Any) -> Peer:
-    peer = Peer(await harness.connect("/v1/ws/user/connect"))
-    await peer.sign_in_with(token("user", id, **claims))
-    await peer.send_frame("connect")
-    return peer
-
-
-@pytest.mark.gen_test
-async def test_the_last_waiter_is_remembered(harness: Harness) -> None:
-    first, second = await harness.waiter(1), await harness.waiter(2)
-    user = await arrive(harness, 5)
-    served_by = (await user.until("connect_success"))["payload"]["uuid"]
-    await user.send_frame("disconnect")
-    await user.until("disconnected")
+def test_the_last_waiter_is_remembered(server: ChatServer) -> None:
+    first, second = server.waiter(1), server.waiter(2)
+    user = server.user(5)
+    served_by = user.receive("connect_success").payload_value("uuid")
+    user.send_frame("disconnect")
+    user.receive("disconnected")
     for _ in range(3):  # without sticky, the other waiter would be chosen
-        await user.send_frame("connect")
-        assert (await user.until("connect_success"))["payload"]["uuid"] == served_by
-        await user.send_frame("disconnect")
-        await user.until("disconnected")
+        user.send_frame("connect")
+        assert user.receive("connect_success").payload_value("uuid") == served_by
+        user.send_frame("disconnect")
+        user.receive("disconnected")
     assert served_by in (first.uuid, second.uuid)
 
 
-@pytest.mark.gen_test
-async def test_the_skills_timeout_ends_without_another_event(harness: Harness) -> None:
-    waiter = await harness.waiter(1)
-    user = await arrive(harness, 5, skills=["law"])
-    assert (await user.get("connect_queue"))["payload"] == {"location": 1}
+def test_the_skills_timeout_ends_without_another_event(server: ChatServer) -> None:
+    waiter, user = server.waiter(1), server.user(5, skills=["law"])
+    assert user.receive("connect_queue").payload_value("location") == 1
+    server.settle()
+    assert [frame.type for frame in user.unread()] == []
     # No event occurs except the passage of time.
-    assert (await user.until("connect_success"))["payload"]["uuid"] == waiter.uuid
+    server.clock.advance(40)
+    assert user.receive("connect_success").payload_value("uuid") == waiter.uuid

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 class PluginSettings:
     """The options that every section ``[plugin:NAME]`` has; a plugin's own settings class extends it."""
 
-    timeout: PositiveSeconds = option(2.0, "How long one call of a hook may take.")
+    timeout: PositiveSeconds = option(
+        2.0,
+        "How long one call of a hook may take. With the default, startup and reload may take a minute, and "
+        "shutdown 5 s.",
+    )
     on_error: Literal["allow", "reject"] = option(
-        "allow", "What becomes of a message when this plugin's filter fails."
+        "allow", "What becomes of a message for which this plugin's filter fails: it passes, or is refused."
     )
 
 
@@ -44,6 +48,13 @@ class Plugin:
         :raises ValueError: a setting is wrong. The text begins with the option's name and a colon, and says
             what is wrong and what would be right.
         """
+
+    def find_problems(self, context: "CommandContext") -> Sequence[str]:
+        """Return sentences about what would prevent the start, for ``check-config``: for example a lost key.
+
+        Not called if there is no database yet, or if it cannot be read.
+        """
+        return ()
 
     def find_warnings(self, context: "CommandContext | None") -> Sequence[str]:
         """Return sentences about settings that are valid but probably mistakes, for ``check-config``.

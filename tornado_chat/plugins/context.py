@@ -7,7 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.core.types import Conversation, Identity, Notification, Person, Role, Room, Thread
+from tornado_chat.core.deliveries import Delivery, OutboxTimes
+from tornado_chat.core.lists import KnownPerson, ListPage
+from tornado_chat.core.requests import Request
+from tornado_chat.core.types import (
+    Conversation,
+    ConversationState,
+    Identity,
+    Message,
+    Notification,
+    Participant,
+    Person,
+    Role,
+    Room,
+    SessionState,
+    Thread,
+)
+from tornado_chat.plugins.outbox import Outbox
+from tornado_chat.plugins.server_data import DEFAULT_LIMIT, ServerData
 
 if TYPE_CHECKING:
     import peewee
@@ -21,7 +38,7 @@ class Context(ABC):
     """The interface of a running server for plugins.
 
     All methods are called on the server's loop. Methods that read raise ``Unavailable`` when the
-    database does not answer.
+    database does not answer. Lists are read in pages of at most ``MAX_PAGE_ITEMS``, see ``ListPage``.
     """
 
     language: str
@@ -34,23 +51,35 @@ class Context(ABC):
 
     @abstractmethod
     async def read(self, query: "Callable[[peewee.Database], T]") -> T:
-        """Run ``query(database)`` on a reader thread. It must not write."""
+        """Run ``query(database)`` on a reader thread, for the plugin's own tables. It must not write.
+
+        For the server's data, ``ServerData(database)`` has the methods of the context, so that one call can
+        read several things.
+        """
 
     @abstractmethod
-    def write(self, work: "Callable[[Transaction], T]") -> Awaitable[T]:
+    def write(self, work: "Callable[[Transaction], T]", *, background: bool = False) -> Awaitable[T]:
         """Run ``work(tx)`` in the next group commit, on the writer thread, in the order of the calls.
 
         ``tx.database`` is for the queries, ``tx.now`` is the time in microseconds. The result of ``work`` is
         available after the commit. If ``work`` raises, only its own changes are rolled back. All other writes
         of the server wait meanwhile, so ``work`` must not wait for anything but the database. It may run
         more than once, so it must change nothing but the database.
+
+        :arg background: let messages and all other writes go first. For work that follows each message, such
+            as a record of it: a flood of messages makes such work late, and not the messages of other people.
+            Background writes keep their order.
         """
 
     # --- people and conversations ---
 
     @abstractmethod
-    async def verify(self, token: str | None) -> Identity:
-        """Return the identity of a token. :raises Unauthenticated: the token is not valid."""
+    async def verify(self, token: str | None, request: Request | None = None) -> Identity:
+        """Return the identity of a token. :raises Unauthenticated: the token is not valid.
+
+        ``request`` is for plugins that know people by a cookie of the host, see ``authenticate``. A handler
+        of ``register_handlers`` has it as ``self.client_request``.
+        """
 
     @abstractmethod
     async def online(self, person: Person) -> bool:
@@ -73,6 +102,15 @@ class Context(ABC):
         """
 
     @abstractmethod
+    async def known_people(
+        self, role: Role, *, after: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> ListPage[KnownPerson, str]:
+        """Return the people of a role of whom the server has data, in the order of their ids.
+
+        They have taken part in a conversation, have an inbox or an account. Erased people are not among them.
+        """
+
+    @abstractmethod
     async def room(self, thread: Thread) -> Room | None:
         """Return a session or a supervision record; None if there is none."""
 
@@ -83,6 +121,80 @@ class Context(ABC):
     @abstractmethod
     async def supervision(self, session_id: int) -> Sequence[Room]:
         """Return the supervision records of a session, oldest first; ``helper`` is the supervisor."""
+
+    @abstractmethod
+    async def participants(self, thread: Thread) -> Sequence[Participant]:
+        """Return the participants of a session, record or support conversation, in the order of joining."""
+
+    @abstractmethod
+    async def sessions(
+        self,
+        *,
+        user: Person | None = None,
+        consultant: Person | None = None,
+        states: Sequence[SessionState] = (),
+        name: str | None = None,
+        opened_from: int | None = None,
+        opened_before: int | None = None,
+        after: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        reader: Identity | None = None,
+    ) -> ListPage[Room, str]:
+        """Return the sessions that fulfil all conditions, newest first, as ``GET /api/v1/sessions``.
+
+        ``name`` is a part of the name of a participant, or an id. ``reader`` is the person who gets to see
+        the answer: only the sessions are listed that the person may list. None: the plugin itself reads.
+
+        :raises Forbidden: ``reader`` may not list these sessions.
+        """
+
+    @abstractmethod
+    async def conversations(
+        self,
+        *,
+        user: Person | None = None,
+        waiter: Person | None = None,
+        states: Sequence[ConversationState] = (),
+        after: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+        reader: Identity | None = None,
+    ) -> ListPage[Conversation, int]:
+        """Return the support conversations that fulfil all conditions, newest first.
+
+        ``waiter`` is the present waiter, or the last one. ``reader`` is the person who gets to see the
+        answer: a user and an agent get their own only. None: the plugin itself reads.
+
+        :raises Forbidden: ``reader`` may not list these conversations.
+        """
+
+    @abstractmethod
+    async def messages(
+        self, thread: Thread, *, after: int = 0, limit: int = DEFAULT_LIMIT, reader: Identity | None = None
+    ) -> ListPage[Message, int]:
+        """Return the messages of a session, record or conversation after the ``seq`` ``after``, oldest first.
+
+        A page that shows messages to a person passes this person as ``reader``: the rights are those of the
+        HTTP API, and the reading is recorded (``transcript_requested``, ``transcript_read``). None: the
+        plugin itself reads, which is not recorded.
+
+        :raises Forbidden: ``reader`` may not read the messages.
+        :raises NotFound: with ``reader``: there is no such session, record or conversation.
+        """
+
+    @abstractmethod
+    async def last_messages(
+        self, thread: Thread, *, before: int | None = None, limit: int = DEFAULT_LIMIT
+    ) -> ListPage[Message, int]:
+        """Return the last messages, oldest first, for the plugin itself.
+
+        ``before``: only those before this ``seq``; ``next`` is its value for the page of earlier messages.
+        """
+
+    @abstractmethod
+    async def notifications(
+        self, recipient: Person, *, after: int | None = None, limit: int = DEFAULT_LIMIT
+    ) -> ListPage[Notification, int]:
+        """Return the notifications of a person, newest first, each with ``read``: the person has read it."""
 
     @abstractmethod
     async def supervise(self, session_id: int, supervisor: Person) -> Room:
@@ -115,6 +227,25 @@ class Context(ABC):
         process has the problems that its own plugins report.
         """
 
+    @abstractmethod
+    def outbox(
+        self,
+        name: str,
+        send: Callable[[Delivery], Awaitable[None]],
+        times: OutboxTimes = OutboxTimes(),
+    ) -> Outbox:
+        """Return an outbox of the plugin, whose deliveries are attempted from now on. Call it in ``startup``.
+
+        ``send`` makes one attempt: it returns when the receiver has accepted the delivery.
+        ``DeliveryError`` and any other exception are failures, after which the attempt is repeated with
+        growing delays; ``RetryLater`` also says how long to wait at least, and ``GiveUp`` ends the
+        attempts. Several attempts run at the same time: at least one of each target, so that a target that
+        does not answer delays no other. New deliveries come before those that are tried again: an order is
+        kept only where ``order_key`` says so.
+
+        :arg name: up to 32 characters, unique among the outboxes of the plugin, and always the same.
+        """
+
     # --- time and tasks ---
 
     @abstractmethod
@@ -144,6 +275,11 @@ class CommandContext:
     timezone: str
     state_dir: Path
     operator: str = ""
+
+    @property
+    def data(self) -> ServerData:
+        """The server's stored data, with the methods of ``Context``, without ``await``."""
+        return ServerData(self.database)
 
     def people(self, role: Role) -> Sequence[Person]:
         """Return the people of a role who can be notified, as ``Context.people``, in any order."""

@@ -1,17 +1,16 @@
-"""The data keepers of all plugins; a keeper that fails does not affect the others."""
+"""The data keepers of all plugins and of their deliveries; one that fails does not affect the others."""
 
-import inspect
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import peewee as pw
 
 from tornado_chat.core.types import Operation, Person, Thread
+from tornado_chat.plugins import delivery_keeper
 from tornado_chat.plugins.data_keeper import Counts, Keeper, Rows
-from tornado_chat.plugins.discovery import LoadedPlugin
+from tornado_chat.plugins.delivery_keeper import DeliveryKeeper
 
 if TYPE_CHECKING:
     from tornado_chat.storage.writer import Transaction
@@ -26,6 +25,10 @@ class PluginKeeper(NamedTuple):
     keeper: Keeper
 
 
+OF_DELIVERIES = PluginKeeper(delivery_keeper.NAME, DeliveryKeeper())
+"""The keeper of the deliveries of all plugins, enabled or not."""
+
+
 class DataKeepers:
     """Calls the data keepers of all plugins.
 
@@ -35,6 +38,11 @@ class DataKeepers:
     def __init__(self, keepers: Sequence[PluginKeeper] = ()) -> None:
         self._keepers = keepers
         self.failed: set[str] = set()
+
+    @property
+    def recording(self) -> list[str]:
+        """The names of the plugins that record operations."""
+        return [plugin for plugin, keeper in self._keepers if type(keeper).record is not Keeper.record]
 
     def of_person(self, database: pw.Database, person: Person) -> dict[str, Rows]:
         """Return the data about a person by plugin, without plugins that have none."""
@@ -77,17 +85,3 @@ class DataKeepers:
         if plugin not in self.failed:
             log.error("plugin %s failed to export or remove its data", plugin, exc_info=error)
         self.failed.add(plugin)
-
-
-def collect_keepers(loaded: Sequence[LoadedPlugin], state_dir: Path) -> DataKeepers:
-    """Return the keepers that the plugins register, for a command, which does not start the plugins."""
-    found = []
-    for each in loaded:
-        register = getattr(each.plugin, "register_keeper", None)
-        if register is None:
-            continue
-        parameters = inspect.signature(register).parameters
-        keeper = register(**({"state_dir": state_dir} if "state_dir" in parameters else {}))
-        if keeper is not None:
-            found.append(PluginKeeper(each.name, keeper))
-    return DataKeepers(found)

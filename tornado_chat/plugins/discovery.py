@@ -9,21 +9,26 @@ import difflib
 import importlib
 import importlib.util
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
-import pluggy
-
 from tornado_chat.config.ini import ConfigError, InvalidValue, OptionEntry, Problem, check_known, parse_value
 from tornado_chat.config.sections import Config
 from tornado_chat.plugins.base import Plugin
-from tornado_chat.plugins.hookspecs import HOOK_KINDS, PROJECT, Hooks
+from tornado_chat.plugins.hook_methods import HookMethods, find_hook_methods
+from tornado_chat.plugins.hookspecs import PROJECT
+from tornado_chat.plugins.load_errors import (
+    CODE_ERRORS,
+    DROPPED_PACKAGE,
+    READ_ADVICE,
+    describe_error,
+    describe_import_error,
+)
 
 BUNDLED = "tornado_chat_plugins"
 """The package of the bundled plugins (the folder ``plugins``)."""
@@ -53,6 +58,14 @@ class FoundPlugin:
         """The plugin's name in problem reports: its file, or its name and source."""
         return self.source if self.is_in_paths else f"{self.name} ({self.source})"
 
+    @property
+    def place(self) -> Path | None:
+        """The plugin's file or folder, if it is in a folder of ``[plugins] paths``."""
+        return Path(self.source) if self.is_in_paths else None
+
+    def problem(self, message: str) -> Problem:
+        return Problem(self.label, "", "", message)
+
 
 @dataclass(frozen=True)
 class LoadedPlugin:
@@ -69,10 +82,14 @@ class LoadedPlugin:
     def version(self) -> str:
         return type(self.plugin).version or self.found.version
 
+    @cached_property
+    def hook_methods(self) -> HookMethods:
+        return find_hook_methods(self.plugin)
+
     @property
     def hooks(self) -> list[str]:
         """The names of the hooks that the plugin implements, in the order of ``hookspecs``."""
-        return [hook for hook in HOOK_KINDS if callable(getattr(self.plugin, hook, None))]
+        return list(self.hook_methods.implementations)
 
 
 def find_plugins(config: Config) -> tuple[dict[str, FoundPlugin], list[Problem]]:
@@ -87,7 +104,7 @@ def find_plugins(config: Config) -> tuple[dict[str, FoundPlugin], list[Problem]]
         found[each.name] = each
     in_paths: dict[str, FoundPlugin] = {}
     for path in config.plugins.paths:
-        for each in _find_in_folder(Path(path), problems):
+        for each in _find_in_folder(config, path, problems):
             if each.name in in_paths:
                 message = (
                     f'there are two plugins "{each.name}": {in_paths[each.name].source} and {each.source}'
@@ -120,13 +137,25 @@ def select_plugins(
     return [found[name] for name in selected], problems
 
 
-def load_plugins(config: Config) -> list[LoadedPlugin]:
+def find_doubtful_folders(config: Config) -> list[str]:
+    """Return a sentence for each folder in those of ``paths`` that looks like a plugin, and is none."""
+    return [
+        f"{path} is no plugin, as it has no __init__.py; rename the file with the class to __init__.py"
+        for written in config.plugins.paths
+        for path in sorted(Path(written).expanduser().absolute().glob("[!._]*"))
+        if path.is_dir() and any(path.glob("*.py")) and not (path / "__init__.py").exists()
+    ]
+
+
+def load_plugins(config: Config, given: Sequence[FoundPlugin] = ()) -> list[LoadedPlugin]:
     """Load the enabled plugins, in order, each with its checked settings.
 
+    :arg given: plugins that the caller has found; they take precedence over all others.
     :raises ConfigError: plugins are missing or broken, or have mistakes in their sections; it has all
-        problems.
+        problems, and as ``rest`` the plugins that could be loaded.
     """
     found, problems = find_plugins(config)
+    found.update({each.name: each for each in given})
     selected, more = select_plugins(config, found)
     problems += more
     loaded: list[LoadedPlugin] = []
@@ -135,21 +164,27 @@ def load_plugins(config: Config) -> list[LoadedPlugin]:
             plugin_class = _find_plugin_class(each)
             settings = read_settings(config, each.name, plugin_class, problems)
             if settings is not None:
-                loaded.append(LoadedPlugin(each, plugin_class(settings)))
+                loaded.append(LoadedPlugin(each, _create(plugin_class, settings)))
         except _LoadError as error:
-            problems.append(Problem(each.label, "", "", str(error)))
-        except Exception as error:  # raised by the plugin's constructor
-            problems.append(
-                Problem(each.label, "", "", f"this plugin cannot be created: {_describe_error(error)}")
-            )
+            problems.append(each.problem(str(error)))
+        except CODE_ERRORS as error:  # raised by the plugin's constructor
+            text = describe_error(error, each.place)
+            problems.append(each.problem(f"this plugin cannot be created: {text}"))
     for name, entries in config.plugin_entries.items():
         if name not in found:
             message = f"there is no such plugin{_suggestion(name, found)}"
             problems.append(Problem(entries[0].source, f"{SECTION_PREFIX}{name}", "", message))
-    problems += _check_hooks(loaded)
+    problems += [each.found.problem(fault) for each in loaded for fault in each.hook_methods.faults]
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(problems, loaded)
     return loaded
+
+
+def _create(plugin_class: type[Plugin], settings: Any) -> Plugin:
+    plugin = plugin_class(settings)
+    if not hasattr(plugin, "settings"):
+        raise _LoadError("the __init__ of this plugin does not call super().__init__(settings); add the call")
+    return plugin
 
 
 def read_settings(
@@ -220,26 +255,53 @@ def _import_entry_point(entry: EntryPoint) -> ModuleType:
     return module
 
 
-def _find_in_folder(folder: Path, problems: list[Problem]) -> Iterator[FoundPlugin]:
+def _find_in_folder(config: Config, written: str, problems: list[Problem]) -> Iterator[FoundPlugin]:
+    """Yield the plugins in a folder of ``[plugins] paths``.
+
+    :arg written: the folder as it is in the configuration: ``~`` is the home directory, and a relative path
+        begins in the working directory.
+    """
     try:
-        paths = sorted(folder.iterdir())
-    except FileNotFoundError:
-        return  # the default folder need not exist
-    except OSError as error:
-        problems.append(Problem(str(folder), "", "", f"this folder cannot be read: {error.strerror}"))
+        folder = Path(written).expanduser().absolute()
+        found = [_find_at(path) for path in sorted(folder.iterdir())]
+    except (OSError, RuntimeError) as error:
+        # The default folder need not exist.
+        if ("plugins", "paths") in config.option_sources or not isinstance(error, FileNotFoundError):
+            problems.append(_option_problem(config, "paths", _describe_folder_error(written, error)))
         return
-    for path in paths:
-        if path.name.startswith((".", "_")):
-            continue
-        file = path / "__init__.py" if path.is_dir() else path
-        if file.suffix == ".py" and file.is_file():
-            name = path.stem
-            yield FoundPlugin(name, str(path), "", partial(_import_file, name, file), is_in_paths=True)
+    plugins = [each for each in found if each is not None]
+    if not plugins and (folder / "__init__.py").is_file():
+        message = f"{folder} is a plugin itself; name the folder that it is in, {folder.parent}"
+        problems.append(_option_problem(config, "paths", message))
+    yield from plugins
+
+
+def _find_at(path: Path) -> FoundPlugin | None:
+    if path.name.startswith((".", "_")):
+        return None
+    file = path / "__init__.py" if path.is_dir() else path
+    if file.suffix != ".py" or not file.is_file():
+        return None
+    name = path.stem
+    return FoundPlugin(name, str(path), "", partial(_import_file, name, file), is_in_paths=True)
+
+
+def _describe_folder_error(written: str, error: OSError | RuntimeError) -> str:
+    if not isinstance(error, OSError):
+        return f'"{written}": there is no home directory; write an absolute path'
+    folder = Path(written).expanduser().absolute()
+    if isinstance(error, FileNotFoundError):
+        return (
+            f"the folder {folder} does not exist; correct the path, or create it: install -d -m 755 {folder}"
+        )
+    if isinstance(error, NotADirectoryError):
+        return f"{folder} is not a folder; name the folder that it is in, {folder.parent}"
+    return f"the folder {folder} cannot be read: {error.strerror}; {READ_ADVICE}, and to enter it"
 
 
 def _import_file(name: str, file: Path) -> ModuleType:
     """Import a file that belongs to no package."""
-    module_name = f"tornado_chat_dropped.{name}"
+    module_name = f"{DROPPED_PACKAGE}.{name}"
     # A folder with __init__.py is a package, whose modules may import each other.
     inside = [str(file.parent)] if file.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=inside)
@@ -269,13 +331,9 @@ def _find_plugin_class(found: FoundPlugin) -> type[Plugin]:
         module = found.load()
     except _LoadError:
         raise
-    except ModuleNotFoundError as error:
-        raise _LoadError(
-            f'this plugin needs the module "{error.name}"; install it beside the server: '
-            f"{sys.executable} -m pip install {_package_for(found, str(error.name))}"
-        ) from error
-    except Exception as error:
-        raise _LoadError(f"this plugin cannot be imported: {_describe_error(error)}") from error
+    except CODE_ERRORS as error:
+        package = f"'{PROJECT}[{found.name}]'" if found.source == "bundled" else None
+        raise _LoadError(describe_import_error(error, found.place, package)) from error
     classes = [
         each
         for each in vars(module).values()
@@ -288,47 +346,6 @@ def _find_plugin_class(found: FoundPlugin) -> type[Plugin]:
         names = ", ".join(each.__name__ for each in classes) or "none"
         raise _LoadError(f"a plugin has one class that extends tornado_chat.Plugin; this one has {names}")
     return classes[0]
-
-
-def _package_for(found: FoundPlugin, module: str) -> str:
-    """Return the package to install: the plugin's extra for bundled plugins, else a guess from the module."""
-    return f"'{PROJECT}[{found.name}]'" if found.source == "bundled" else module.partition(".")[0]
-
-
-def _check_hooks(loaded: Sequence[LoadedPlugin]) -> list[Problem]:
-    """Return a problem for each plugin with an unknown hook or with unknown arguments of a hook."""
-    problems = []
-    for each in loaded:
-        manager = pluggy.PluginManager(PROJECT)
-        manager.add_hookspecs(Hooks)
-        try:
-            manager.register(each.plugin, each.name)
-            manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            problems.append(Problem(each.found.source, "", "", _describe_hook_error(error, each.plugin)))
-    return problems
-
-
-def _describe_hook_error(error: pluggy.PluginValidationError, plugin: Plugin) -> str:
-    unknown = [
-        name
-        for name in dir(type(plugin))
-        if name not in HOOK_KINDS and getattr(getattr(plugin, name, None), f"{PROJECT}_impl", None)
-    ]
-    if not unknown:
-        return str(error).replace("\n", " ")
-    near = difflib.get_close_matches(unknown[0], HOOK_KINDS, 1)
-    advice = f'did you mean "{near[0]}"?' if near else "docs/plugins.md lists all hooks"
-    return f'there is no hook "{unknown[0]}"; {advice}'
-
-
-def _describe_error(error: Exception) -> str:
-    """Return the text of an error with its file and line."""
-    text = traceback.format_exception_only(error)[-1].strip()
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, SyntaxError) or not frames:
-        return f"{text} (line {error.lineno})" if isinstance(error, SyntaxError) else text
-    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
 def _suggestion(name: str, found: Mapping[str, FoundPlugin]) -> str:

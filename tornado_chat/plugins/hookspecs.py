@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from tornado_chat.core.requests import Request
 from tornado_chat.core.types import (
     Action,
     Activity,
@@ -53,12 +54,12 @@ class HookKind(enum.Enum):
 
     LIFECYCLE = "All plugins are called. A plugin that fails at the start stops the start."
     REGISTRATION = (
-        "All plugins are called once, before the first connection is accepted; plain `def`. A plugin that "
-        "fails stops the start."
+        "All plugins are called once, before the database is opened; plain `def`. `check-config` calls them, "
+        "too. A plugin that fails stops the start."
     )
     DECISION = (
-        "The plugins are asked in order, until one returns something other than None. A plugin that fails "
-        "refuses: a request that could not be checked is not allowed."
+        "The plugins are asked in order, until one returns something other than None. A plugin that fails, "
+        "or returns a value of another type, refuses: a request that could not be checked is not allowed."
     )
     CHECK = (
         "All plugins are called in order, before the action, which waits for them. A plugin that raises an "
@@ -66,8 +67,8 @@ class HookKind(enum.Enum):
     )
     CHAIN = (
         "The plugins are called in order, each with the draft that the plugin before it returned. None "
-        "leaves the draft as it is; `Refused` ends the chain. A plugin that fails is skipped, or refuses "
-        "the draft with `on_error = reject`."
+        "leaves the draft as it is; `Refused` ends the chain. A plugin that fails is skipped for this draft, "
+        "or refuses it with `on_error = reject`."
     )
     EVENT = (
         "All plugins are called after the event, in order, each from a queue of its own. A call that fails "
@@ -77,6 +78,10 @@ class HookKind(enum.Enum):
         "As an event, but read from the database: the hook is called at least once for each, also after a "
         "crash or a suspension, and therefore sometimes twice. A new plugin begins with the events that "
         "are stored after its first start."
+    )
+    DELIVERY = (
+        "As a stored event, but a call that fails is repeated, from an outbox in the database. It does not "
+        "suspend the plugin."
     )
 
 
@@ -114,21 +119,32 @@ class Hooks:
         """Return the plugin's tables: Peewee models without a database. Missing tables are created.
 
         Name the database in each query: ``Table.select().execute(tx.database)``. Begin the
-        names of tables with the plugin's name. An existing table is not altered. MySQL and MariaDB
-        need a ``CharField`` with a length for an indexed column, and refuse longer values.
+        names of tables with the plugin's name: a table that the server or another plugin has stops the start.
+        An existing table is not altered. MySQL and MariaDB need a ``CharField`` with a length for an indexed
+        column, and refuse longer values.
         """
 
     @hookspec
     def register_handlers(self, context: "Context") -> Sequence[tuple[Any, ...]]:  # type: ignore[empty-body]
         """Return Tornado routes: ``(pattern, handler class)`` or ``(pattern, handler class, arguments)``.
 
-        They may be pages, API calls and WebSockets. The server's own URLs take precedence. The handler has
-        to authenticate the caller: ``await context.verify(token)``.
+        They may be pages, API calls and WebSockets. Begin the patterns with the plugin's name: a route that
+        matches a URL of the server, or that an earlier route hides, stops the start. Only keep ``context``
+        here; its methods work from ``startup`` on. The handler has to authenticate the caller:
+        ``await self.authenticate()`` in a ``PluginHandler``, else ``await context.verify(token)``. A
+        ``ChatError`` that it raises becomes the answer, as in the server's API; a WebSocket is closed with
+        the code of the error.
+
+        The server limits the requests as those of its API (``[limits]``): their rate, and that of WebSockets
+        that are opened, for the person of the header ``Authorization``, else for the client's network; and
+        the large answers under way. The handler must not write to a WebSocket whose client does not read.
         """
 
     @hookspec
     def register_commands(self) -> Sequence["click.Command"]:  # type: ignore[empty-body]
         """Return commands for ``tornado-chat``: Click commands or groups, with the plugin's name or prefix.
+
+        A name that the server or another plugin has stops the start.
 
         Each gets ``--config`` and ``--set``, and as ``ctx.obj`` a ``CommandContext`` with the plugin's
         settings and the database. The server may be running meanwhile.
@@ -146,21 +162,31 @@ class Hooks:
     def register_queue_policy(self) -> "QueuePolicy | None":
         """Return the policy that orders the queue and chooses waiters, see ``QueuePolicy``.
 
-        The first plugin's policy is used. The hook is called again after ``reload``; the queue is then
+        Of all plugins, one may return a policy. The hook is called again after ``reload``; the queue is then
         sorted again.
         """
 
     # --- decisions ---
 
     @hookspec
-    def authenticate(self, token: str) -> Identity | None:
-        """Return the identity of a token, or None if the plugin does not know the token. May be async.
+    def authenticate(self, token: str | None, request: Request | None) -> Identity | None:
+        """Return the identity of a token or a request, or None if the plugin does not know it. May be async.
 
         Called before the token is checked as a JWT. Raise ``Unauthenticated("token_invalid",
-        reason=…)`` to refuse the token. If the hook fails, the connection is refused as unavailable, with
-        close code 1013. Numbers ``exp`` and ``iat`` in the identity's claims, in seconds since 1970, have the
-        same effect on open sockets as those of a JWT: its sockets are closed after ``exp``, and a revocation
-        spares tokens with a later ``iat``.
+        reason=…)`` to refuse the caller. If the hook fails, the connection is refused as unavailable, with
+        close code 1013. Nothing is cached: the hook is called for each new socket and each API call.
+
+        Only an implementation that takes ``request`` is called without a token, ``token`` is None then: so a
+        person can be signed in by a cookie of the host. The request is that of the API call, or the handshake
+        of the socket, also when ``auth`` (support) or ``token`` (a newer one) comes later in a frame. It is
+        None for a page of an origin that ``[web] origins`` does not name (``*`` is not enough), as that page
+        may not use the person's cookies, and where a plugin verifies a token without a request.
+
+        Numbers ``exp`` and ``iat`` in the identity's claims, in seconds since 1970, have the same effect on
+        open sockets as those of a JWT: its sockets are closed after ``exp``, and a revocation spares tokens
+        with a later ``iat``. For a socket without a token the hook is called again after ``exp``, with the
+        same request: a later ``exp`` keeps the socket open, ``Unauthenticated`` closes it at once. So a short
+        ``exp`` lets a sign-out at the host take effect.
         """
 
     @hookspec
@@ -168,9 +194,11 @@ class Hooks:
         """Return whether ``identity`` may do ``action``, or None to leave it to others. May be async.
 
         False refuses the action regardless of the server's own rules. True allows it where those rules are
-        about roles and supervision (``observe``, ``read``, ``open``, ``supervise``, ``end``); a person
-        who is not a participant of a session cannot enter it as one (``chat``). ``thread`` is None for
-        actions that concern no session: ``notify``, ``open``, and ``queue`` and ``serve`` in support.
+        about roles and supervision (``observe``, ``read``, ``list``, ``open``, ``supervise``, ``end``); a
+        person who is not a participant of a session cannot enter it as one (``chat``). ``list`` is the list
+        of sessions with names and times, without messages; True allows that of all people. ``thread`` is None
+        for actions that concern no session: ``notify``, ``list``, ``open``, and ``queue`` and ``serve`` in
+        support.
         """
 
     @hookspec
@@ -246,8 +274,10 @@ class Hooks:
 
         ``opened session``, ``asked for supervision``, ``ended`` (a session or record), ``rated``,
         ``refused to read`` (a transcript that the person may not read), ``refused to observe``,
-        ``refused to enter`` (a session or record of other people), ``signed in``, ``revoked``,
-        ``undid revocation`` and ``reloaded`` (the configuration). There may be more in later versions.
+        ``refused to enter`` (a session or record of other people), ``signed in``, ``failed to sign in`` (to
+        an account; the actor is unknown, and the failures of a quarter of an hour are one action),
+        ``revoked``, ``undid revocation`` and ``reloaded`` (the configuration). There may be more in later
+        versions.
         """
 
     @hookspec
@@ -283,7 +313,12 @@ class Hooks:
         """Deliver a notification to its recipient on another channel: a text message, a mail.
 
         ``online`` is True if the recipient has a ``/notify`` socket open now. Called after
-        ``notification_created``. A delivery that takes longer than ``timeout`` belongs into an outbox.
+        ``notification_created``. A call that raises or times out is repeated until it returns, also after a
+        restart, for a day: after 5 s, with delays that double up to an hour. Raise ``RetryLater`` to say
+        how long to wait at least, ``GiveUp`` to end it. New notifications do not wait for repeated ones, so
+        the order is lost then; ``notification.read`` and ``is_over`` are those of the call. A delivery to
+        several systems, or one that takes longer than ``timeout``, belongs into an outbox of the plugin,
+        see ``Context.outbox``.
         """
 
 
@@ -317,10 +352,12 @@ HOOK_KINDS: Mapping[str, HookKind] = {
     "conversation_ended": HookKind.EVENT,
     "presence_changed": HookKind.EVENT,
     "notification_created": HookKind.STORED_EVENT,
-    "deliver_notification": HookKind.STORED_EVENT,
+    "deliver_notification": HookKind.DELIVERY,
 }
 
-SENSITIVE_ARGUMENTS = frozenset({"draft", "message", "notification", "token", "room", "conversation"})
+SENSITIVE_ARGUMENTS = frozenset(
+    {"draft", "message", "notification", "token", "request", "room", "conversation"}
+)
 """Arguments with content that must not be logged."""
 
 HOOKS_WITHOUT_CONTENT = frozenset(

@@ -3,30 +3,44 @@
 import asyncio
 import inspect
 import logging
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import pluggy
 
 from tornado_chat.config.ini import ConfigError, Problem
-from tornado_chat.config.sections import Config
-from tornado_chat.core.errors import Unavailable
+from tornado_chat.config.sections import Config, Limits
+from tornado_chat.core.errors import ChatError, InternalError, Unavailable
 from tornado_chat.core.types import Activity
 from tornado_chat.observability.metrics import Metrics
+from tornado_chat.plugins.answers import (
+    WrongAnswer,
+    WrongReplacement,
+    checked_decision,
+    checked_draft,
+    decision_refusal,
+)
+from tornado_chat.plugins.base import PluginSettings
+from tornado_chat.plugins.containment import UncaughtExit, contain
 from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.discovery import LoadedPlugin, read_settings
+from tornado_chat.plugins.faults import CHECK
 from tornado_chat.plugins.health import FIRST_SUSPENSION_SECONDS, PluginHealth
 from tornado_chat.plugins.hookspecs import HOOK_KINDS, PROJECT, HookKind, Hooks
-from tornado_chat.plugins.runner import HookCall, HookCallFailed, PluginRunner
+from tornado_chat.plugins.origins import find_origin, top_module
+from tornado_chat.plugins.queue_policy import GuardedPolicy
+from tornado_chat.plugins.runner import HookCall, HookCallFailed, PluginRunner, failure_text
 
 D = TypeVar("D")
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT_SECONDS = 60.0  # for ``startup`` and ``reload``
-STOP_TIMEOUT_SECONDS = 5.0  # for the queued events at the end, and for ``shutdown``
-EVENT_KINDS = (HookKind.EVENT, HookKind.STORED_EVENT)
+START_TIMEOUT_SECONDS = 60.0  # for ``startup`` and ``reload``, while ``timeout`` has its default
+STOP_TIMEOUT_SECONDS = 5.0  # the same for ``shutdown``, and for the queued events at the end
+DEFAULT_TIMEOUT_SECONDS = PluginSettings().timeout
+DEFAULT_MAX_TEXT_BYTES = Limits().frame_bytes
+EVENT_KINDS = (HookKind.EVENT, HookKind.STORED_EVENT, HookKind.DELIVERY)
 
 
 class PluginError(Exception):
@@ -57,6 +71,8 @@ class PluginManager:
 
     :arg first_suspension: seconds of a plugin's first suspension.
     :ivar implemented_hooks: the hooks that at least one plugin implements.
+    :ivar on_policy_switched: called when the plugin with the queue policy was suspended, or is called again.
+    :ivar max_text_bytes: the size of the longest text that a filter may return, ``[limits] frame_bytes``.
     """
 
     def __init__(
@@ -73,37 +89,38 @@ class PluginManager:
             for each in loaded
         }
         self._calls = _implementations(loaded, self._runners)
+        self._names_by_module = {top_module(type(each.plugin)): each.name for each in loaded}
+        self.max_text_bytes = DEFAULT_MAX_TEXT_BYTES
+        self.on_policy_switched: Callable[[], None] = lambda: None
         self._not_started = {runner for runner, _ in self._calls["startup"]}
         self.implemented_hooks = frozenset(hook for hook, calls in self._calls.items() if calls)
 
     # --- lifecycle ---
 
-    def collect(
-        self, hook: str, contexts: Mapping[str, Context] | None = None, **values: Any
-    ) -> list[tuple[str, Any]]:
-        """Call a registration hook. Returns the name and the result of each plugin.
+    def guard_policy(self, name: str, policy: Any) -> GuardedPolicy:
+        """Return a plugin's queue policy, isolated from the server.
 
-        :arg contexts: contexts by plugin, for hooks that take one.
-        :arg values: the hook's other arguments.
-        :raises PluginError: a plugin failed.
+        :raises PluginError: it has not the methods of a ``QueuePolicy``.
         """
-        answers = []
-        for runner, call in self._calls[hook]:
-            name = runner.loaded.name
-            try:
-                answers.append((name, call({**values, "context": contexts[name]} if contexts else values)))
-            except Exception as error:
-                raise _plugin_error(runner, hook, error) from error
-        return answers
+        runner = self._runners[name]
+        try:
+            return GuardedPolicy(policy, runner, lambda: self.on_policy_switched())
+        except TypeError as error:
+            raise _plugin_error(runner, "register_queue_policy", error) from error
 
     async def start(self, contexts: Mapping[str, Context]) -> None:
         """Call ``startup`` of all plugins. :raises PluginError: a plugin failed."""
         for runner, call in self._calls["startup"]:
             context = contexts[runner.loaded.name]
             try:
-                await runner.call(call, {"context": context}, timeout=START_TIMEOUT_SECONDS)
+                await runner.call(
+                    call,
+                    {"context": context},
+                    timeout=_patience(runner, START_TIMEOUT_SECONDS),
+                    suspend=False,
+                )
             except Exception as error:
-                raise _plugin_error(runner, "startup", error.__cause__ or error) from error
+                raise _plugin_error(runner, "startup", error) from error
             self._not_started.discard(runner)
 
     async def stop(self) -> None:
@@ -111,7 +128,11 @@ class PluginManager:
         await asyncio.gather(*(runner.finish(STOP_TIMEOUT_SECONDS) for runner in self._runners.values()))
         for runner, call in self._calls["shutdown"]:
             if runner not in self._not_started:
-                await self._call_and_log(runner, call, {}, STOP_TIMEOUT_SECONDS)
+                await self._call_and_log(runner, call, {}, _patience(runner, STOP_TIMEOUT_SECONDS))
+
+    async def wait_until_idle(self) -> None:
+        """Wait until no plugin has a queued event."""
+        await asyncio.gather(*(runner.wait_until_idle() for runner in self._runners.values()))
 
     async def read_settings(self, config: Config) -> dict[str, Any]:
         """Return the settings of all plugins in ``config``, by name, for ``reload``.
@@ -125,11 +146,14 @@ class PluginManager:
         settings = {}
         for each in self.loaded:
             try:
-                settings[each.name] = await asyncio.to_thread(
-                    read_settings, config, each.name, type(each.plugin), problems
-                )
+                async with asyncio.timeout(_patience(self._runners[each.name], START_TIMEOUT_SECONDS)):
+                    settings[each.name] = await asyncio.to_thread(
+                        contain, read_settings, config, each.name, type(each.plugin), problems
+                    )
             except Exception as error:
-                self.record_failure(each.name, "check", error)
+                self.record_failure(each.name, CHECK, error)
+            else:
+                self._runners[each.name].health.record_success(CHECK)
         if problems:
             raise ConfigError(problems)
         return settings
@@ -148,30 +172,37 @@ class PluginManager:
                 failed.append(name)
                 log.error("plugin %s keeps its previous settings, because it could not check them", name)
                 continue
-            plugin, before = runner.loaded.plugin, runner.settings
-            plugin.settings = settings[name]
+            before = runner.settings
+            runner.change_settings(settings[name])
             if name in reloads and not await self._call_and_log(
-                runner, reloads[name], {}, START_TIMEOUT_SECONDS
+                runner, reloads[name], {}, _patience(runner, START_TIMEOUT_SECONDS)
             ):
-                plugin.settings = before
+                runner.change_settings(before)
                 failed.append(name)
                 log.error("plugin %s keeps its previous settings, because its reload failed", name)
-            elif before != plugin.settings:
+            elif before != runner.settings:
                 changed.append(name)
         return PluginReload(changed, failed)
 
     # --- decisions and chains ---
 
-    async def decide(self, hook: str, **values: Any) -> Any:
+    def declares(self, hook: str, argument: str) -> bool:
+        """Return True if an implementation of ``hook`` takes the argument."""
+        return any(argument in call.arguments for _, call in self._calls[hook])
+
+    async def decide(self, hook: str, *, declaring: str = "", **values: Any) -> Any:
         """Ask the plugins in order. Returns the first answer that is not None, or None.
 
-        :raises ChatError: a plugin refuses; ``Unavailable`` if a plugin failed.
+        :arg declaring: ask only implementations that take this argument; empty: all.
+        :raises ChatError: a plugin refuses; or failed, see ``decision_refusal``.
         """
         for runner, call in self._calls[hook]:
+            if declaring and declaring not in call.arguments:
+                continue
             try:
-                answer = await runner.call(call, values, suspend=False)
-            except HookCallFailed as error:
-                raise Unavailable("not_checked") from error
+                answer = await runner.call(call, values, suspend=False, check=partial(checked_decision, hook))
+            except HookCallFailed as failure:
+                raise decision_refusal(hook, failure.__cause__) from failure
             if answer is not None:
                 return answer
         return None
@@ -187,61 +218,42 @@ class PluginManager:
             except HookCallFailed as error:
                 raise Unavailable("not_checked") from error
 
-    def filter(self, hook: str, draft: D) -> D | Awaitable[D]:
+    def filter(self, hook: str, draft: D, on_failed: Callable[[], object] = lambda: None) -> D | Awaitable[D]:
         """Pass ``draft`` through the chain of plugins.
+
+        A plugin is never suspended here: it would let the drafts of all people pass because of one.
 
         Returns the filtered draft, or an awaitable of it from the first ``async def`` implementation on.
 
+        :arg on_failed: called when a plugin fails, whether the draft passes or not.
         :raises ChatError: here or when the result is awaited: a plugin refused the draft, or failed and
-            has ``on_error = reject``.
+            has ``on_error = reject``, or has replaced a text by one that cannot be stored.
         """
         for position, (runner, call) in enumerate(self._calls[hook]):
             if call.is_async:
-                return self._filter_from(hook, draft, position)
-            if self._is_suspended(runner, hook):
-                continue
+                return self._filter_from(hook, draft, position, on_failed)
             try:
-                answer = runner.call_sync(call, {"draft": draft})
-            except HookCallFailed:
-                self._raise_if_required(runner)
-            else:
-                draft = self._checked_draft(runner, hook, draft, answer)
+                draft = runner.call_sync(
+                    call, {"draft": draft}, suspend=False, check=self._draft_check(hook, draft)
+                )
+            except HookCallFailed as failure:
+                on_failed()
+                _raise_if_required(runner, failure)
         return draft
 
-    async def _filter_from(self, hook: str, draft: D, position: int) -> D:
+    async def _filter_from(self, hook: str, draft: D, position: int, on_failed: Callable[[], object]) -> D:
         for runner, call in self._calls[hook][position:]:
-            if self._is_suspended(runner, hook):
-                continue
             try:
-                answer = await runner.call(call, {"draft": draft})
-            except HookCallFailed:
-                self._raise_if_required(runner)
-            else:
-                draft = self._checked_draft(runner, hook, draft, answer)
+                draft = await runner.call(
+                    call, {"draft": draft}, suspend=False, check=self._draft_check(hook, draft)
+                )
+            except HookCallFailed as failure:
+                on_failed()
+                _raise_if_required(runner, failure)
         return draft
 
-    def _is_suspended(self, runner: PluginRunner, hook: str) -> bool:
-        """Return True if the plugin has to be skipped. :raises Unavailable: it has ``on_error = reject``."""
-        if not runner.health.suspended_for:
-            return False
-        runner.health.record_skip(hook)
-        self._raise_if_required(runner)
-        return True
-
-    def _raise_if_required(self, runner: PluginRunner) -> None:
-        if runner.settings.on_error == "reject":
-            wait = max(1, math.ceil(runner.health.suspended_for))
-            raise Unavailable("not_checked", retry_after=wait)
-
-    def _checked_draft(self, runner: PluginRunner, hook: str, draft: D, answer: Any) -> D:
-        if answer is None:
-            return draft
-        if type(answer) is not type(draft):
-            wrong = TypeError(f"{hook} returned {type(answer).__name__}, not {type(draft).__name__} or None")
-            runner.health.record_failure(hook, "error", wrong, suspend=True)
-            self._raise_if_required(runner)
-            return draft
-        return answer
+    def _draft_check(self, hook: str, before: D) -> Callable[[Any], D]:
+        return partial(checked_draft, hook, before, max_bytes=self.max_text_bytes)
 
     # --- events ---
 
@@ -272,21 +284,47 @@ class PluginManager:
             if runner.loaded.name == name:
                 await runner.deliver(call, values)
 
+    async def attempt(self, name: str, hook: str, **values: Any) -> None:
+        """Call one plugin with a delivery. :raises DeliveryError: it has failed, and is to be repeated."""
+        for runner, call in self._calls[hook]:
+            if runner.loaded.name == name:
+                await runner.attempt(call, values)
+
     def report_problem(self, name: str, text: str | None) -> None:
         """Set the problem that a plugin reports; None: it has none any more."""
         self._runners[name].health.report_problem(text)
 
     def problems(self) -> dict[str, Callable[[], str]]:
-        """Return a function for each plugin, by the name of the part, that returns the problem it reports."""
+        """Return a function for each plugin, by the name of the part, that returns its problem.
+
+        This is the problem that the plugin reports, and the hooks that fail.
+        """
 
         def find(runner: PluginRunner) -> Callable[[], str]:
-            return lambda: runner.health.problem
+            return lambda: runner.health.problem(runner.settings.on_error)
 
         return {f"plugin {name}": find(runner) for name, runner in self._runners.items()}
 
+    def refresh_health(self) -> None:
+        """End the suspensions and the faults whose time is over, for the metrics."""
+        for runner in self._runners.values():
+            runner.health.refresh()
+
     def record_failure(self, name: str, what: str, error: BaseException) -> None:
         """Record the failure of a plugin's own activity ``what``, for example a background task."""
+        if isinstance(error, UncaughtExit) and error.__cause__:
+            error = error.__cause__
         self._runners[name].health.record_failure(what, "error", error, suspend=False)
+
+    def record_stray_failure(self, what: str, error: BaseException) -> bool:
+        """Record an error that left the plugin's own code, as ``record_failure``.
+
+        Return False if no line of code of a plugin was involved; then nothing is recorded.
+        """
+        name = find_origin(error, self._names_by_module)
+        if name is not None:
+            self.record_failure(name, what, error)
+        return name is not None
 
     async def _call_and_log(
         self, runner: PluginRunner, call: HookCall, values: Mapping[str, Any], timeout: float
@@ -321,9 +359,32 @@ def _implementations(
 
 def _call(hook: str, kind: HookKind, found: pluggy.HookImpl) -> HookCall:
     threaded = kind in EVENT_KINDS and not inspect.iscoroutinefunction(found.function)
-    return HookCall(hook, found.function, found.argnames, threaded)
+    # The events count together, as they share a queue. A call of another kind says nothing about them.
+    group = "" if kind in EVENT_KINDS else hook
+    return HookCall(hook, found.function, found.argnames, threaded, group)
+
+
+def _patience(runner: PluginRunner, default: float) -> float:
+    """Return the seconds that a hook of the lifecycle may take: the plugin's ``timeout`` if it was chosen."""
+    timeout: float = runner.settings.timeout
+    return default if timeout == DEFAULT_TIMEOUT_SECONDS else timeout
+
+
+def _raise_if_required(runner: PluginRunner, failure: HookCallFailed) -> None:
+    """Raise the refusal of a draft for which a filter failed.
+
+    A text that was replaced by a wrong one is refused in any case: the filter did not want the original.
+    """
+    is_replaced = isinstance(failure.__cause__, WrongReplacement)
+    if runner.settings.on_error == "reject" or is_replaced:
+        error: ChatError = InternalError("check_failed")
+        if failure.is_temporary:
+            error = Unavailable("not_checked")
+        raise error from failure
 
 
 def _plugin_error(runner: PluginRunner, hook: str, error: BaseException) -> PluginError:
     name = runner.loaded.name
-    return PluginError(f"plugin {name} ({runner.loaded.found.source}) failed in {hook}: {error!r}", name)
+    raised = error.__cause__ if isinstance(error, UncaughtExit) and error.__cause__ else error
+    text = str(raised) if isinstance(raised, HookCallFailed | WrongAnswer) else failure_text(raised)
+    return PluginError(f"plugin {name} ({runner.loaded.found.source}) failed in {hook}: {text}", name)

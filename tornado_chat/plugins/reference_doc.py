@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tornado_chat.core.deliveries import Delivery, DeliveryError, GiveUp, NewDelivery, OutboxTimes, RetryLater
+from tornado_chat.core.lists import KnownPerson, ListPage
+from tornado_chat.core.requests import Request
 from tornado_chat.core.types import (
     Action,
     Activity,
     Conversation,
     ConversationState,
     Draft,
+    EndReason,
     HostRecord,
     HostSession,
     Identity,
@@ -25,6 +29,8 @@ from tornado_chat.core.types import (
     Notification,
     NotificationDraft,
     Operation,
+    Part,
+    Participant,
     Person,
     Role,
     Room,
@@ -35,7 +41,10 @@ from tornado_chat.core.types import Kind as ThreadKind
 from tornado_chat.domain.queue import Choice, Ticket, Waiter
 from tornado_chat.plugins.context import CommandContext, Context
 from tornado_chat.plugins.data_keeper import Keeper
+from tornado_chat.plugins.handler import PluginHandler
 from tornado_chat.plugins.hookspecs import HOOK_KINDS, HookKind, Hooks
+from tornado_chat.plugins.outbox import Outbox
+from tornado_chat.plugins.server_data import ServerData
 
 
 def render_hooks() -> str:
@@ -75,6 +84,15 @@ def render_keeper() -> str:
     )
 
 
+def render_data() -> str:
+    """Return a list entry for each method of ``ServerData``."""
+    return "\n".join(
+        f"- `data.{name}{_signature(function)}`: {_docstring(function, '  ')}"
+        for name, function in vars(ServerData).items()
+        if callable(function) and not name.startswith("_")
+    )
+
+
 def render_values() -> str:
     """Return a list entry for each type of the hooks' arguments and results."""
     entries = []
@@ -89,9 +107,33 @@ def render_values() -> str:
     return "\n".join(entries)
 
 
+def render_outbox() -> str:
+    """Return a list entry for each method of ``Outbox``, and for the values and errors of deliveries."""
+    entries = [
+        f"- `outbox.{name}{_signature(function)}`: {_docstring(function, '  ')}"
+        for name, function in vars(Outbox).items()
+        if callable(function) and not name.startswith("_")
+    ]
+    for each in (DeliveryError, RetryLater, GiveUp, NewDelivery, Delivery, OutboxTimes):
+        manual = _to_markdown(inspect.getdoc(each) or "", "  ").replace(":ivar ", ":arg ")
+        entries.append(f"- `{each.__name__}{_signature(each)}`: {manual}")
+    return "\n".join(entries)
+
+
+def render_handler() -> str:
+    """Return a list entry for each method of ``PluginHandler`` that a subclass calls."""
+    entries = [f"- `self.language`: {_docstring(PluginHandler.language, '  ')}"]
+    for name in ("authenticate", "body", "query", "respond", "problem"):
+        function = getattr(PluginHandler, name)
+        wait = "await " if inspect.iscoroutinefunction(function) else ""
+        entries.append(f"- `{wait}self.{name}{_signature(function)}`: {_docstring(function, '  ')}")
+    return "\n".join(entries)
+
+
 VALUES: Sequence[type] = (
     Person,
     Identity,
+    Request,
     Thread,
     Draft,
     Message,
@@ -101,19 +143,33 @@ VALUES: Sequence[type] = (
     HostSession,
     HostRecord,
     Conversation,
+    Participant,
+    KnownPerson,
+    ListPage,
     Operation,
     Activity,
     Ticket,
     Waiter,
     Choice,
 )
-ENUMS: Sequence[type[enum.Enum]] = (Role, ThreadKind, Action, SessionState, ConversationState)
+ENUMS: Sequence[type[enum.Enum]] = (
+    Role,
+    ThreadKind,
+    Action,
+    SessionState,
+    EndReason,
+    ConversationState,
+    Part,
+)
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "kinds": render_kinds,
     "hooks": render_hooks,
     "context": render_context,
     "keeper": render_keeper,
+    "outbox": render_outbox,
+    "handler": render_handler,
+    "data": render_data,
     "values": render_values,
 }
 
@@ -150,6 +206,7 @@ def _docstring(function: Any, indent: str = "") -> str:
 
 def _type(hint: Any) -> str:
     text = hint if isinstance(hint, str) else inspect.formatannotation(hint)
+    text = re.sub(r"Optional\[(\+?\w+)\]", r"\1 | None", re.sub(r"[+~](?=\w)", "", text))
     return re.sub(r"(?:tornado_chat|collections\.abc|typing)(?:\.\w+)*\.(?=\w)|'", "", text)
 
 

@@ -24,8 +24,10 @@ class _Write(NamedTuple):
 class WriteBehind:
     """Passes work to the writer without waiting for the commit, so that many writes share one commit.
 
-    For hooks of stored events: the server stores the plugin's position in the stream by the same writer,
-    after the work, so no event is skipped after a crash. Work that runs twice must do no harm.
+    The work is background work, see ``Context.write``: messages go first.
+
+    For hooks of stored events: the server stores the plugin's position in the stream as background work,
+    after this work, so no event is skipped after a crash. Work that runs twice must do no harm.
     """
 
     def __init__(self, context: Context) -> None:
@@ -67,7 +69,7 @@ class WriteBehind:
 
     def _write(self, work: _Write) -> None:
         try:
-            written = self._context.write(work.run)
+            written = self._context.write(work.run, background=True)
         except Exception:  # overloaded
             self._context.spawn(self._retry_later(work))
             return

@@ -9,6 +9,7 @@ import pytest
 from tests.delivery.conftest import turns
 from tests.services.plugins import StubPlugin, manage
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session
+from tornado_chat.core.lists import KnownPerson, ListPage
 from tornado_chat.core.types import Kind, Person, Role, Thread
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.messaging.store import Store
@@ -32,7 +33,16 @@ class Presence:
 
 def make_context(store: Store, presence: Any = None) -> PluginContext:
     plugins = manage(Caller())
-    services: Any = ContextServices(store, None, RoomLookup(store, plugins), None, presence or Presence())  # type: ignore[arg-type]
+    services: Any = ContextServices(
+        store,
+        None,  # type: ignore[arg-type]
+        RoomLookup(store, plugins),
+        None,  # type: ignore[arg-type]
+        presence or Presence(),
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+    )
     return PluginContext("caller", plugins, services, asyncio.get_running_loop(), "en", Path("state"))
 
 
@@ -70,6 +80,24 @@ async def test_reads_and_writes_use_the_servers_database(store: Store) -> None:
     room = await context.write(new_session)
     await context.write(lambda tx: rooms.start(tx, room.thread))
     assert [each.thread for each in await context.read(rooms.active_rooms)] == [room.thread]
+
+
+@pytest.mark.gen_test
+async def test_lists_are_read_in_pages(store: Store) -> None:
+    context = make_context(store)
+    one = await store.write(new_session)
+    two = await store.write(new_session)
+    first = await context.sessions(limit=1)
+    assert (first.items, (await context.sessions(after=first.next)).items) == ([two], [one])
+    assert await context.sessions(name="小林", limit=2) == ListPage([two, one], None)
+    assert await context.conversations() == ListPage([], None)
+    assert await context.messages(one.thread) == await context.last_messages(one.thread) == ListPage([], None)
+    assert await context.notifications(COUNSELLOR) == ListPage([], None)
+    people = await context.known_people(Role.USER)
+    assert people == ListPage([KnownPerson(VISITOR, "小林")], None)
+    assert [each.person for each in await context.participants(one.thread)] == [VISITOR, COUNSELLOR]
+    with pytest.raises(ValueError, match="1 to 500"):
+        await context.sessions(limit=501)
 
 
 @pytest.mark.gen_test

@@ -11,13 +11,15 @@ from tests.delivery.conftest import turns
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.plugins import StubPlugin, manage
 from tests.storage.conftest import VISITOR, new_session
-from tornado_chat import hookimpl
+from tornado_chat import DeliveryError, Forbidden, OutboxTimes, RetryLater, hookimpl
 from tornado_chat.core.events import Event, RoomEnded
 from tornado_chat.core.types import Message, Notification, Room, SessionState, Thread
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.plugin_host import notification_delivery
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
-from tornado_chat.storage import notifications, rooms
+from tornado_chat.storage import deliveries, notifications, retention, rooms, streams
 from tornado_chat.storage.messages import AppendRequest
+from tornado_chat.storage.models import PluginDelivery
 
 
 class Listener(StubPlugin):
@@ -55,7 +57,8 @@ class Online:
 async def feeding(store: Store, plugin: StubPlugin) -> AsyncIterator[PluginEventFeed]:
     plugins: Any = manage(plugin)
     feed = PluginEventFeed(plugins, store, Online(), asyncio.get_running_loop(), shared=False)  # type: ignore[arg-type]
-    await feed.start()
+    await feed.open()
+    feed.start()
     yield feed
     await feed.stop()
     await plugins.stop()
@@ -152,3 +155,110 @@ async def test_the_end_of_a_room_is_an_event(
             while not plugin.ended:
                 await turns()
     assert plugin.ended == [SessionState.CANCELLED]
+
+
+class Failing(StubPlugin):
+    """Raises ``errors`` in turn, then keeps the texts of notifications."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+        self.texts: list[str] = []
+
+    @hookimpl
+    async def deliver_notification(self, notification: Notification) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.texts.append(notification.msg)
+
+
+async def told(store: Store, *texts: str) -> None:
+    for text in texts:
+        await store.write(lambda tx, text=text: notifications.create(tx, VISITOR, 0, text, None))
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notification_delivery, "TIMES", OutboxTimes(0.001, 3600, timeout=None))
+
+
+@pytest.mark.gen_test
+async def test_a_delivery_that_fails_is_repeated_and_delays_no_other(
+    store: Store, wake: Callable[[PluginEventFeed], None], expected_logs: list[str], at_once: None
+) -> None:
+    expected_logs.append("plugin failing failed in deliver_notification: ValueError")
+    plugin = Failing(ValueError("a bug"), DeliveryError("busy"), Forbidden("not_allowed"))
+    expected_logs.append("plugin failing failed in deliver_notification: Forbidden")
+    async with feeding(store, plugin) as feed:
+        await told(store, "one", "two", "three", "four")
+        wake(feed)
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while len(plugin.texts) < 4:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+    assert sorted(plugin.texts) == ["four", "one", "three", "two"]
+
+
+@pytest.mark.gen_test
+async def test_a_delivery_that_fails_moves_the_cursor_with_it(
+    store: Store, wake: Callable[[PluginEventFeed], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the notification would be delivered from the stream and from the outbox after a crash."""
+    plugin = Failing(RetryLater("busy", 600))
+    async with feeding(store, plugin) as feed:
+        await told(store, "one")
+        monkeypatch.setattr(streams, "advance", _fail_to_save(streams.advance))
+        wake(feed)
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while not (rows := await store.read(deliveries.undelivered, "failing", False, 9)):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+        assert await store.read(streams.cursor_position, "failing", streams.NOTIFICATIONS) == 1
+    assert [(row.item, row.attempts, row.recipient) for row in rows] == [("1", 1, VISITOR.key)]
+
+
+def _fail_to_save(advance: Any) -> Any:
+    """Let only the first call store the cursor, as if the process died then."""
+    calls = 0
+
+    def advance_once(*arguments: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            advance(*arguments)
+
+    return advance_once
+
+
+@pytest.mark.gen_test
+async def test_deliveries_that_fail_suspend_no_plugin(
+    store: Store, wake: Callable[[PluginEventFeed], None], expected_logs: list[str], at_once: None
+) -> None:
+    expected_logs.append("plugin failing failed in deliver_notification: ValueError")
+    plugin = Failing(*[ValueError("a bug")] * 12)
+    async with feeding(store, plugin) as feed:
+        await told(store, *"abcdef")
+        wake(feed)
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while len(plugin.texts) < 6:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+    assert sorted(plugin.texts) == list("abcdef")
+
+
+@pytest.mark.gen_test
+async def test_a_notification_that_was_removed_is_given_up(
+    store: Store, wake: Callable[[PluginEventFeed], None], expected_logs: list[str]
+) -> None:
+    expected_logs.append("given up after 2 attempts: the notification was removed")
+    plugin = Failing(RetryLater("busy", 600))
+    async with feeding(store, plugin) as feed:
+        await told(store, "one")
+        wake(feed)
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while not await store.read(deliveries.undelivered, "failing", False, 9):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+    await store.write(lambda tx: retention.remove_notifications(tx, [1]))
+    await store.write(lambda tx: PluginDelivery.update(next_at=tx.now).execute(tx.database))
+    async with feeding(store, plugin):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while (await store.read(deliveries.count_states, "failing"))["dead"] != 1:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+    assert plugin.texts == []

@@ -1,33 +1,53 @@
 """The implementation of the plugin context; ``plugins/context.py`` documents its methods."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import peewee as pw
 
 from tornado_chat.aio.clock import now_microseconds
+from tornado_chat.core.deliveries import MAX_OUTBOX_NAME_CHARS, Delivery, OutboxTimes
 from tornado_chat.core.errors import NotFound
+from tornado_chat.core.lists import ConversationFilter, KnownPerson, ListPage, require_limit
+from tornado_chat.core.requests import Request
+from tornado_chat.core.session_lists import SessionFilter
 from tornado_chat.core.types import (
     Activity,
     Conversation,
+    ConversationState,
     Identity,
     Kind,
+    Message,
     Notification,
+    Participant,
     Person,
     Role,
     Room,
+    SessionState,
     Thread,
 )
+from tornado_chat.plugins.containment import UncaughtExit
 from tornado_chat.plugins.context import Context
+from tornado_chat.plugins.faults import BACKGROUND_TASK
 from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.plugins.outbox import Outbox
+from tornado_chat.plugins.server_data import DEFAULT_LIMIT, ServerData, session_position
+from tornado_chat.plugins.unconnected_context import NOT_CONNECTED
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
+from tornado_chat.services.counselling.sessions_api import Sessions
+from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.plugin_host.outbox import OutboxWorker
+from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.storage import conversations, notifications, rooms, staff
+from tornado_chat.storage.deliveries import Box
 from tornado_chat.storage.writer import Transaction
 
 T = TypeVar("T")
@@ -36,23 +56,32 @@ CANCEL_TIMEOUT_SECONDS = 2.0  # seconds that cancelled tasks get to end
 
 
 class ContextServices(NamedTuple):
-    """The services that the contexts use."""
+    """The services that the contexts use.
+
+    :ivar make_lease: returns the lease of the work with a name.
+    """
 
     store: Store
     access_control: AccessControl
     room_lookup: RoomLookup
     notifications: Notifications
     presence: PresenceLookup
+    sessions: Sessions
+    support_history: SupportHistory
+    make_lease: Callable[[str], DatabaseLease]
 
 
 class PluginContext(Context):
-    """The context of one plugin."""
+    """The context of one plugin.
+
+    :arg services: None for a context that exists before the services, see ``connect``.
+    """
 
     def __init__(
         self,
         plugin: str,
         plugins: PluginManager,
-        services: ContextServices,
+        services: ContextServices | None,
         loop: asyncio.AbstractEventLoop,
         language: str,
         state_dir: Path,
@@ -61,18 +90,29 @@ class PluginContext(Context):
         self.state_dir = state_dir
         self._plugin = plugin
         self._plugins = plugins
-        self._services = services
+        self._connected_services = services
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    def connect(self, services: ContextServices) -> None:
+        """Connect the context with the services, which are built after the plugins are registered."""
+        self._connected_services = services
+
+    @property
+    def _services(self) -> ContextServices:
+        if self._connected_services is None:
+            raise RuntimeError(NOT_CONNECTED)
+        return self._connected_services
 
     async def read(self, query: Callable[[pw.Database], T]) -> T:
         return await self._services.store.read(query)
 
-    def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
-        return self._services.store.write(work)
+    def write(self, work: Callable[[Transaction], T], *, background: bool = False) -> Awaitable[T]:
+        return self._services.store.write(work, background=background, apart=True)
 
-    async def verify(self, token: str | None) -> Identity:
-        return await self._services.access_control.verify(token)
+    async def verify(self, token: str | None, request: Request | None = None) -> Identity:
+        return await self._services.access_control.verify(token, request)
 
     async def online(self, person: Person) -> bool:
         return await self._services.presence.online(person)
@@ -86,6 +126,13 @@ class PluginContext(Context):
         gone = await self._services.store.read(staff.gone_people, self.now())
         return [person for person in people if person not in gone]
 
+    async def known_people(
+        self, role: Role, *, after: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> ListPage[KnownPerson, str]:
+        return await self.read(
+            lambda database: ServerData(database).known_people(role, after=after, limit=limit)
+        )
+
     async def room(self, thread: Thread) -> Room | None:
         try:
             return await self._services.room_lookup.get(thread)
@@ -97,6 +144,92 @@ class PluginContext(Context):
 
     async def supervision(self, session_id: int) -> Sequence[Room]:
         return await self._services.store.read(rooms.supervision_records, session_id)
+
+    async def participants(self, thread: Thread) -> Sequence[Participant]:
+        return await self.read(lambda database: ServerData(database).participants(thread))
+
+    async def sessions(
+        self,
+        *,
+        user: Person | None = None,
+        consultant: Person | None = None,
+        states: Sequence[SessionState] = (),
+        name: str | None = None,
+        opened_from: int | None = None,
+        opened_before: int | None = None,
+        after: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        reader: Identity | None = None,
+    ) -> ListPage[Room, str]:
+        if reader is None:
+            return await self.read(
+                lambda database: ServerData(database).sessions(
+                    user=user,
+                    consultant=consultant,
+                    states=states,
+                    name=name,
+                    opened_from=opened_from,
+                    opened_before=opened_before,
+                    after=after,
+                    limit=limit,
+                )
+            )
+        require_limit(limit)
+        wanted = SessionFilter(user, consultant, tuple(states), name or "", opened_from, opened_before)
+        found, following = await self._services.sessions.find_page(
+            reader, wanted, session_position(after), limit
+        )
+        return ListPage(found, None if following is None else str(following))
+
+    async def conversations(
+        self,
+        *,
+        user: Person | None = None,
+        waiter: Person | None = None,
+        states: Sequence[ConversationState] = (),
+        after: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+        reader: Identity | None = None,
+    ) -> ListPage[Conversation, int]:
+        if reader is None:
+            return await self.read(
+                lambda database: ServerData(database).conversations(
+                    user=user, waiter=waiter, states=states, after=after, limit=limit
+                )
+            )
+        require_limit(limit)
+        wanted = ConversationFilter(user, waiter, tuple(states))
+        return await self._services.support_history.list_page(reader, wanted, after, limit)
+
+    async def messages(
+        self, thread: Thread, *, after: int = 0, limit: int = DEFAULT_LIMIT, reader: Identity | None = None
+    ) -> ListPage[Message, int]:
+        if reader is None:
+            return await self.read(
+                lambda database: ServerData(database).messages(thread, after=after, limit=limit)
+            )
+        require_limit(limit)
+        if thread.kind is Kind.INBOX:
+            raise ValueError("an inbox has notifications, and no messages")
+        if thread.kind is Kind.SUPPORT:
+            found, has_more = await self._services.support_history.page(reader, thread.id, after, limit)
+        else:
+            found, has_more = await self._services.sessions.page(reader, thread, after, limit)
+        return ListPage(found, found[-1].seq if has_more else None)
+
+    async def last_messages(
+        self, thread: Thread, *, before: int | None = None, limit: int = DEFAULT_LIMIT
+    ) -> ListPage[Message, int]:
+        return await self.read(
+            lambda database: ServerData(database).last_messages(thread, before=before, limit=limit)
+        )
+
+    async def notifications(
+        self, recipient: Person, *, after: int | None = None, limit: int = DEFAULT_LIMIT
+    ) -> ListPage[Notification, int]:
+        return await self.read(
+            lambda database: ServerData(database).notifications(recipient, after=after, limit=limit)
+        )
 
     async def supervise(self, session_id: int, supervisor: Person) -> Room:
         for record in await self.supervision(session_id):
@@ -120,22 +253,56 @@ class PluginContext(Context):
     def problem(self, text: str | None) -> None:
         self._plugins.report_problem(self._plugin, text)
 
+    def outbox(
+        self,
+        name: str,
+        send: Callable[[Delivery], Awaitable[None]],
+        times: OutboxTimes = OutboxTimes(),
+    ) -> Outbox:
+        if not 0 < len(name) <= MAX_OUTBOX_NAME_CHARS:
+            raise ValueError(
+                f"the name of an outbox must have 1 to {MAX_OUTBOX_NAME_CHARS} characters: {name}"
+            )
+        title = f"outbox {name}"
+        worker = OutboxWorker(
+            Box(self._plugin, name),
+            send,
+            times,
+            self._services.store,
+            self._services.make_lease(f"plugin {self._plugin} {title}"),
+            on_failure=lambda error: self._plugins.record_failure(self._plugin, title, error),
+        )
+        self.spawn(worker.run())
+        return worker
+
     def now(self) -> int:
         return now_microseconds()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
+        task = self._loop.create_task(_contained(coroutine))
         self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
+        task.add_done_callback(partial(self._on_task_done, coroutine))
 
     async def stop(self) -> None:
         """Cancel the tasks that the plugin has spawned."""
+        self._is_stopping = True
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CANCEL_TIMEOUT_SECONDS)
 
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, coroutine: Coroutine[Any, Any, None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._plugins.record_failure(self._plugin, "a background task", error)
+        if inspect.iscoroutine(coroutine):
+            coroutine.close()  # if the task was cancelled before its first step
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not (task.cancelled() and self._is_stopping):
+            self._plugins.record_failure(self._plugin, BACKGROUND_TASK, error)
+
+
+async def _contained(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Await ``coroutine``. :raises UncaughtExit: it raised an error that would end the server."""
+    try:
+        await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise UncaughtExit from error

@@ -3,7 +3,8 @@
 Strategy: events that the database does not store go into each plugin's queue as they happen. Messages and
 notifications are read back from the database: a plugin has a cursor in each stream, and an event only wakes
 the reader of the stream. So no stored item is skipped, whether the plugin was slow or suspended or the server
-crashed; at worst an item is delivered twice.
+crashed; at worst an item is delivered twice. A ``deliver_notification`` that fails is repeated
+(``notification_delivery``).
 
 Of several processes, one at a time delivers a stream to a plugin (``DatabaseLease``). A process that has
 stored an item makes sure of its delivery: it acquires the lease, or checks again until the holder of the
@@ -31,12 +32,16 @@ from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.plugin_host import notification_delivery
+from tornado_chat.services.plugin_host.delivery_housekeeping import DeliveryHousekeeping
+from tornado_chat.services.plugin_host.notification_delivery import NotificationDelivery
 from tornado_chat.storage import streams
 from tornado_chat.storage.streams import Stream
 
 log = logging.getLogger(__name__)
 
 PAGE_ROWS = 200
+ITEMS_PER_TURN = 10  # items that are delivered in one turn of the event loop
 SAVE_INTERVAL_SECONDS = 0.5  # seconds between two saves of a plugin's cursor
 RETRY_SECONDS = 5.0  # seconds until the next query after the database did not answer
 LEASE_RETRY_SECONDS = 0.25  # seconds until the next try for a lease that another process holds
@@ -78,26 +83,51 @@ class PluginEventFeed:
     ) -> None:
         self._plugins = plugins
 
-        def make_reader(name: str, stream: Stream) -> _StreamReader:
-            lease = DatabaseLease(f"plugin {name} {stream.name}", store, loop, shared=shared)
-            return _StreamReader(name, stream, plugins, store, presence, loop, lease)
+        def make_lease(name: str) -> DatabaseLease:
+            return DatabaseLease(name, store, loop, shared=shared)
 
+        def make_reader(name: str, stream: Stream) -> _StreamReader:
+            lease = make_lease(f"plugin {name} {stream.name}")
+            return _StreamReader(name, stream, plugins, store, self._deliveries.get(name), loop, lease)
+
+        self._deliveries = {
+            name: NotificationDelivery(name, plugins, store, presence, make_lease, loop)
+            for name in plugins.plugins_with_hooks(notification_delivery.HOOK)
+        }
+        self._housekeeping = DeliveryHousekeeping(store, loop)
         self._readers = {
             stream: [make_reader(name, stream) for name in plugins.plugins_with_hooks(*hooks)]
             for stream, hooks in HOOKS_BY_STREAM.items()
         }
 
-    async def start(self) -> None:
-        """Start the delivery, from each plugin's saved cursor.
+    async def open(self) -> None:
+        """Read each plugin's cursor; a new plugin's begins here, so call this before ``startup``.
 
         :raises ChatError: the database is away.
         """
         for readers in self._readers.values():
             for reader in readers:
-                await reader.start()
+                await reader.open()
+
+    def start(self) -> None:
+        """Start the delivery, from each plugin's cursor."""
+        for readers in self._readers.values():
+            for reader in readers:
+                reader.start()
+        for delivery in self._deliveries.values():
+            delivery.start()
+        self._housekeeping.start()
 
     async def stop(self) -> None:
         await asyncio.gather(*(each.stop() for readers in self._readers.values() for each in readers))
+        await asyncio.gather(*(each.stop() for each in self._deliveries.values()))
+        await self._housekeeping.stop()
+
+    async def wait_until_idle(self) -> None:
+        """Wait until each plugin that is not suspended has got all stored events."""
+        await asyncio.gather(
+            *(each.wait_until_idle() for readers in self._readers.values() for each in readers)
+        )
 
     events = tuple(HOOKS_BY_EVENT)
 
@@ -138,7 +168,7 @@ class _StreamReader:
         stream: Stream,
         plugins: PluginManager,
         store: Store,
-        presence: PresenceLookup,
+        delivery: NotificationDelivery | None,
         loop: asyncio.AbstractEventLoop,
         lease: DatabaseLease,
     ) -> None:
@@ -147,7 +177,7 @@ class _StreamReader:
         self._stream = stream
         self._plugins = plugins
         self._store = store
-        self._presence = presence
+        self._delivery = delivery
         self._loop = loop
         self._wakeup = asyncio.Event()
         self._idle = asyncio.Event()
@@ -155,10 +185,12 @@ class _StreamReader:
         self._saved_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    async def open(self) -> None:
         self._position = self._saved_position = await self._store.write(
             lambda tx: streams.open_cursor(tx, self._name, self._stream)
         )
+
+    def start(self) -> None:
         self.wake()
         self._task = self._loop.create_task(
             run_forever(self._run_once, f"the delivery of {self._stream.name} to {self._name}", RETRY_SECONDS)
@@ -188,6 +220,11 @@ class _StreamReader:
             await self._lease.release()
         except ChatError as error:
             log.warning("the cursor of plugin %s could not be stored: %s", self._name, error)
+
+    async def wait_until_idle(self) -> None:
+        """Wait until all items are delivered, or the plugin is suspended."""
+        if self._task is not None and not self._plugins.suspended_for(self._name):
+            await self._idle.wait()
 
     async def _run_once(self) -> None:
         """Wait for items, and deliver them."""
@@ -224,25 +261,29 @@ class _StreamReader:
 
     async def _deliver_all(self) -> None:
         while items := await self._store.read(self._stream.since, self._position, PAGE_ROWS):
-            for position, item in items:
+            for number, (position, item) in enumerate(items, 1):
+                if not number % ITEMS_PER_TURN:
+                    await asyncio.sleep(0)  # a hook that awaits nothing gives the loop no turn
                 while pause := self._plugins.suspended_for(self._name):
+                    self._idle.set()
                     await self._save()
                     await self._lease.release()  # in another process the plugin may not be suspended
                     await asyncio.sleep(pause)
+                    self._idle.clear()
                 if not self._lease.is_held:
                     self.wake()
                     return
-                await self._deliver(item)
+                await self._deliver(item, position)
                 self._position = position
             await self._save_lazily()
 
-    async def _deliver(self, item: Message | Notification) -> None:
-        for hook in HOOKS_BY_STREAM[self._stream]:
-            if isinstance(item, Message):
-                await self._plugins.deliver(self._name, hook, message=item)
-            else:
-                online = await self._presence.can_be_notified(item.thread)
-                await self._plugins.deliver(self._name, hook, notification=item, online=online)
+    async def _deliver(self, item: Message | Notification, position: int) -> None:
+        if isinstance(item, Message):
+            await self._plugins.deliver(self._name, "message_posted", message=item)
+            return
+        await self._plugins.deliver(self._name, "notification_created", notification=item)
+        if self._delivery is not None:
+            await self._delivery.deliver(item, position)
 
     async def _save_when_quiet(self) -> None:
         """Save the cursor if no item follows soon, so that several items share one commit."""
@@ -263,7 +304,9 @@ class _StreamReader:
         position = self._position
         if position != self._saved_position:
             # Not after the database has gone back: the position may be ahead of it, and would skip items.
+            # In the background, so that it follows what the plugin has written behind (``WriteBehind``).
             await self._store.write(
-                lambda tx: None if tx.went_back else streams.advance(tx, self._name, self._stream, position)
+                lambda tx: None if tx.went_back else streams.advance(tx, self._name, self._stream, position),
+                background=True,
             )
             self._saved_position = position

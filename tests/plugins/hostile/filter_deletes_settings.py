@@ -1,0 +1,13 @@
+"""A filter that deletes the settings of its plugin."""
+
+from tornado_chat.plugin_api import Plugin, hookimpl
+
+HOOK = "filter_message"
+KIND = "error"
+
+
+class Hostile(Plugin):
+    @hookimpl
+    def filter_message(self, draft):
+        del self.settings
+        raise LookupError

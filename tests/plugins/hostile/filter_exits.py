@@ -1,0 +1,14 @@
+"""A filter that exits."""
+
+import sys
+
+from tornado_chat.plugin_api import Plugin, hookimpl
+
+HOOK = "filter_message"
+KIND = "error"
+
+
+class Hostile(Plugin):
+    @hookimpl
+    def filter_message(self, draft):
+        sys.exit(3)

@@ -1,0 +1,15 @@
+"""A filter that prints, and closes standard output."""
+
+import sys
+
+from tornado_chat.plugin_api import Plugin, hookimpl
+
+HOOK = "filter_message"
+KIND = "error"
+
+
+class Hostile(Plugin):
+    @hookimpl
+    def filter_message(self, draft):
+        sys.stdout.close()
+        print("hello")

@@ -1,0 +1,15 @@
+"""A filter that raises for a text, and has `on_error = reject`."""
+
+from tornado_chat.plugin_api import Plugin, hookimpl
+
+HOOK = "filter_message"
+KIND = "error"
+OPTIONS = ("on_error=reject",)
+IS_BOOM_REFUSED = True
+
+
+class Hostile(Plugin):
+    @hookimpl
+    def filter_message(self, draft):
+        if draft.text == "boom":
+            raise ValueError("this text cannot be checked")
