@@ -172,4 +172,4 @@ def test_a_process_of_0_1_0_is_understood() -> None:
         *("TellAll", "Answered", "Beat", "Here", "Gone", "Everything", "Goodbye", "Asked"),
     }
     tags = {kind.__struct_config__.tag for kind in (*get_args(PresenceFact), *get_args(CoordinatorRequest))}
-    assert tags == {"InRoom", "InLine", "OnDuty", "HandOver", "WhoIsThere", "HowIsSupport", "WhatGoesOn"}
+    assert tags >= {"InRoom", "InLine", "OnDuty", "HandOver", "WhoIsThere", "HowIsSupport", "WhatGoesOn"}

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -123,12 +124,59 @@ async def test_a_participant_that_returns_to_another_server_misses_no_message_an
 
 
 @pytest.mark.gen_test
+async def test_receipts_and_names_cross_servers(harnesses: list[Harness]) -> None:
+    one, two, three = harnesses
+    session = await one.session()
+    counsellor = await three.chat(COUNSELLOR, session)  # a plain client
+    visitor = await two.chat(VISITOR, session, features="receipt,sender")
+    for n in range(1, 4):
+        await visitor.send_json({"msg": f"hello {n}"})
+        while (await frame_with(visitor, "receipt")) != {"receipt": n, "role": "consultant"}:
+            pass
+    await counsellor.close(1001)
+    await visitor.send_json({"msg": "while you are away"})
+    counsellor = await one.chat(COUNSELLOR, session, features="sender")  # another process, which has to ask
+    while (await frame_with(visitor, "receipt")) != {"receipt": 4, "role": "consultant"}:
+        pass
+    while (frame := await frame_with(counsellor, "msg"))["msg"] != "while you are away":
+        pass
+    assert frame["sender"] == {"role": "user", "id": "1", "name": "小林"}
+    await counsellor.send_json({"msg": "I am here"})
+    while (frame := await frame_with(visitor, "msg"))["msg"] != "I am here":
+        pass
+    assert frame["sender"] == {"role": "consultant", "id": "2", "name": "陈老师"}
+
+
+@pytest.mark.gen_test
+async def test_a_hand_over_and_receipts_of_support_cross_servers(harnesses: list[Harness]) -> None:
+    one, two, three = harnesses
+    bob = await two.waiter(7, name="Bob")
+    ada = await three.user(1, features=["receipt", "sender", "seq"])
+    conversation = (await ada.until("connect_success"))["payload"]["conversation"]
+    uuid = (await bob.until("new_connection"))["payload"]["uuid"]
+    await ada.send_frame("message_text", {"message": "hello"})
+    assert (await ada.until("receipt"))["payload"] == {"seq": 1, "conversation": conversation}
+    await bob.until("message_text")
+    eve = await one.waiter(8, name="Eve")
+    while True:
+        await bob.send_frame("transfer", {"waiter": 8}, to=uuid)
+        if (await bob.client.recv_json())["type"] != "error":  # until Eve is known to be ready
+            break
+    payload = (await ada.until("handed_over"))["payload"]
+    assert (payload["from"], payload["to"]) == ({"id": "7", "name": "Bob"}, {"id": "8", "name": "Eve"})
+    await eve.until("new_connection")
+    await eve.send_frame("message_text", {"message": "I am Eve"}, to=uuid)
+    assert (await ada.until("message_text"))["sender"] == {"role": "waiter", "id": "8", "name": "Eve"}
+
+
+@pytest.mark.gen_test
 async def test_presence_typing_and_read_frames_cross_servers(harnesses: list[Harness]) -> None:
     one, two, three = harnesses
     session = await one.session()
     features = "typing,read,presence"
     visitor = await two.chat(VISITOR, session, features=features)
-    assert await frame_with(visitor, "presence") == {"presence": {"user": True, "consultant": False}}
+    presence = {"user": True, "consultant": False}
+    assert await frame_with(visitor, "presence") == {"presence": presence, "grace": {"user": 300}}
     counsellor = await three.chat(COUNSELLOR, session, features=features)
     while (await frame_with(visitor, "presence"))["presence"] != {"user": True, "consultant": True}:
         pass
@@ -172,6 +220,25 @@ async def test_all_servers_share_one_queue(harnesses: list[Harness]) -> None:
         assert [each["conversations"] for each in status["waiters"]] == [1]
         whole = json.loads((await harness.api("GET", "/api/v1/status")).body)
         assert (whole["line"]["length"], whole["waiters"]["items"][0]["conversations"]) == (0, 1)
+
+
+@pytest.mark.gen_test
+async def test_a_waiting_user_learns_how_many_waiters_of_all_servers_serve(harnesses: list[Harness]) -> None:
+    one, two, three = harnesses
+    user = await three.user(100, features=["seq"])
+    assert (await user.until("connect_queue"))["payload"]["serving"] == 0
+    await user.send_frame("disconnect")
+    await user.until("disconnected")
+
+    waiter = await two.waiter(7)
+    for id in range(config.Support().capacity):
+        await (await one.user(id + 1)).until("connect_success")
+    await user.send_frame("connect")
+    assert (await user.until("connect_queue"))["payload"]["serving"] == 1
+    for type, serving in (("unready", 0), ("ready", 1)):
+        await waiter.send_frame(type)
+        frame = (await user.until("connect_queue"))["payload"]
+        assert (frame["location"], frame["serving"]) == (1, serving)
 
 
 @pytest.mark.gen_test
@@ -462,3 +529,46 @@ async def test_a_forged_message_with_the_next_number_does_not_hide_the_true_one(
     harnesses[2].server._cluster_mode.bus.publish(forged)
     await visitor.send_json({"msg": "next", "id": "b"})
     assert (await counsellor.recv_json())["msg"] == "next"
+
+
+class TestLeaving:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        graces = {"leave_grace": 600.0, "rejoin_grace": 3600.0}
+        return changed(changed(settings, "counselling", **graces), "support", **graces)
+
+    @staticmethod
+    async def until_awaited_for(observing: RawClient, seconds: float) -> None:
+        """Read until a presence frame says that the visitor is awaited for so long; some are repeated."""
+        while True:
+            frame: dict[str, Any] = await frame_with(observing, "until")
+            until, now = (datetime.fromisoformat(each) for each in (frame["until"]["user"], frame["time"]))
+            if (until - now).total_seconds() == pytest.approx(seconds, abs=20):
+                return
+
+    @pytest.mark.gen_test
+    async def test_the_coordinator_learns_how_a_client_of_another_server_has_gone(
+        self, harnesses: list[Harness]
+    ) -> None:
+        one, two, three = harnesses
+        session = await one.session()
+        counsellor = await three.chat(COUNSELLOR, session, features="presence")
+        visitor = await two.chat(VISITOR, session)
+        while (await frame_with(counsellor, "msg"))["msg"] != "会话已开始":
+            pass
+        await visitor.close()
+        await self.until_awaited_for(counsellor, 600)
+        await counsellor.send_json({"wait": 60})
+        await self.until_awaited_for(counsellor, 660)
+        joining = await two.chat(COUNSELLOR, session, features="presence")
+        await self.until_awaited_for(joining, 660)
+        await counsellor.send_json({"wait": 86400})
+        await self.until_awaited_for(counsellor, 900)
+        await counsellor.send_json({"wait": 60})
+        assert (await frame_with(counsellor, "wait"))["wait"] is False
+        visitor = await two.chat(VISITOR, session)
+        while "until" in await frame_with(counsellor, "presence"):
+            pass
+        await two.server.stop()  # its clients have not left
+        del harnesses[1]
+        await self.until_awaited_for(counsellor, 3600)

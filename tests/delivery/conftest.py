@@ -99,8 +99,12 @@ class Table:
         """Store ``count`` messages and return the last one."""
         rows = self.rows.setdefault(thread, [])
         for _ in range(count):
-            rows.append(message(len(rows) + 1, sender, thread))
+            rows.append(message(rows[-1].seq + 1 if rows else 1, sender, thread))
         return rows[-1]
+
+    def remove(self, *seqs: int, thread: Thread = THREAD) -> None:
+        """Remove messages, as the retention does with notifications."""
+        self.rows[thread] = [row for row in self.rows[thread] if row.seq not in seqs]
 
     def hold_reads(self) -> None:
         self.held_reads = []
@@ -111,7 +115,7 @@ class Table:
 
     async def fetch(self, thread: Thread, after: int, limit: int, max_bytes: int) -> Page[Message]:
         self.reads.append((thread, after))
-        rows = self.rows.get(thread, [])[after:]
+        rows = [row for row in self.rows.get(thread, []) if row.seq > after]
         found = Page(rows[:limit], len(rows) > limit)
         if self.held_reads is not None:
             gate = asyncio.get_running_loop().create_future()

@@ -94,6 +94,23 @@ async def test_lost_messages_are_read_when_the_next_message_arrives() -> None:
 
 
 @pytest.mark.gen_test
+async def test_rows_that_were_removed_hold_up_no_later_ones() -> None:
+    fixture = HubFixture()
+    fixture.table.store(6)
+    fixture.table.remove(2, 3, 5)
+    socket, socket_stream = fixture.open()
+    first = Page([row for row in fixture.table.rows[THREAD] if row.seq > 1], False)
+    await fixture.hub.follow(socket_stream, THREAD, 1, first)
+    assert socket.frames == ["m4", "m6"]
+    last = fixture.table.store(2)
+    fixture.table.remove(7)
+    fixture.hub.deliver(last)
+    fixture.hub.deliver_event(notice("ended"), THREAD)
+    await turns()
+    assert socket.frames == ["m4", "m6", "m8", "ended"]
+
+
+@pytest.mark.gen_test
 async def test_a_long_backlog_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "PAGE_ITEMS", 3)
     fixture = HubFixture()

@@ -193,6 +193,25 @@ def test_a_closed_stream_is_not_clogged_and_has_no_position() -> None:
     assert fixture.socket_stream.position(THREAD) is None
 
 
+def test_a_last_ping_precedes_the_close_of_a_socket_with_unacknowledged_items(fixture: StreamFixture) -> None:
+    fixture.socket_stream.follow(THREAD, 0)
+    fixture.socket_stream.replay(message(1))
+    fixture.socket_stream.ping(0.0)
+    fixture.socket_stream.replay(message(2))
+    fixture.socket_stream.close(1000, "over")
+    assert fixture.socket.pings == [b"1", b"2"]
+    fixture.socket_stream.pong(b"2", 1.0)
+    assert fixture.receipts == [(THREAD, READER, 2)]
+
+
+def test_a_clogged_socket_is_closed_without_a_ping(fixture: StreamFixture) -> None:
+    fixture.socket_stream.follow(THREAD, 0)
+    fixture.socket_stream.replay(message(1))
+    fixture.socket.unsent = 1_000_000
+    fixture.socket_stream.close(4408, "slow")
+    assert fixture.socket.pings == []
+
+
 def test_nothing_is_written_pinged_or_closed_after_the_close(fixture: StreamFixture) -> None:
     fixture.live()
     fixture.socket_stream.close(4409, "replaced")

@@ -54,6 +54,17 @@ class TestRemoving:
         await visitor.send_json({"msg": "still there"})
         await until(harness, lambda database: "still there" in everything(database))
 
+    @pytest.mark.gen_test
+    async def test_the_log_is_emptied_when_old_conversations_are_removed(self, harness: Harness) -> None:
+        def has_secret() -> bool:
+            return any(
+                SECRET.encode() in path.read_bytes() for path in harness.config.state_dir.glob("*-wal")
+            )
+
+        await until(harness, lambda database: not texts(database, self.old.session))
+        while has_secret():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
 
 class TestKeeping:
     @pytest.fixture

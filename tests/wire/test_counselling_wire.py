@@ -3,25 +3,44 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_chat.core.errors import ChatError, Conflict, Malformed
-from tornado_chat.core.events import Event, RoomEnded, SystemNotice, TypingChanged
+from tornado_chat.core.events import (
+    Event,
+    PresenceChanged,
+    ReceiptAdvanced,
+    RoomEnded,
+    SystemNotice,
+    TypingChanged,
+)
 from tornado_chat.core.types import (
     AppendResult,
+    EndReason,
     Kind,
     Message,
     Notification,
     Person,
     Role,
+    Room,
     SessionState,
     Thread,
 )
 from tornado_chat.wire import counselling
-from tornado_chat.wire.counselling import CounsellingEncoders, GetHistory, PostMessage, parse_chat, peek_id
-from tornado_chat.wire.parsing import parse_features
+from tornado_chat.wire.counselling import (
+    CheckAlive,
+    CounsellingEncoders,
+    GetHistory,
+    PostMessage,
+    RenewToken,
+    WaitLonger,
+    parse_chat,
+    parse_listener,
+)
+from tornado_chat.wire.parsing import parse_features, peek_id
 from tornado_chat.wire.times import LocalTimes
 
 SESSION, RECORD, INBOX = Thread(Kind.SESSION, 4), Thread(Kind.RECORD, 6), Thread(Kind.INBOX, 1)
@@ -29,6 +48,7 @@ VISITOR, COUNSELLOR = Person(Role.USER, "1"), Person(Role.CONSULTANT, "2")
 SUPERVISOR = Person(Role.SUPERVISOR, "3")
 TIME = 1_742_430_405_391_706
 TEXT = "2025-03-20T08:26:45.391706"
+WITH_OFFSET = f"{TEXT}+08:00"
 TIMES = LocalTimes("Asia/Shanghai")
 FRAMES = CounsellingEncoders("zh_CN", TIMES, True)
 STRICT = CounsellingEncoders("zh_CN", TIMES, False)
@@ -80,7 +100,7 @@ def test_legacy_system_key_off_leaves_only_the_keys_of_the_seed() -> None:
 @pytest.mark.parametrize("own", [True, False])
 def test_system_frames_have_the_deployed_texts(event: Event, text: str, own: bool) -> None:
     assert chat(event, own=own) == {"isSystem": True, "system": True, "msg": text, "time": TEXT}
-    assert chat(event, "seq", "echo", own=own) == chat(event)
+    assert chat(event, "seq", "echo", own=own) == {**chat(event), "time": WITH_OFFSET}
 
 
 def test_braces_in_a_name_are_not_formatted() -> None:
@@ -91,12 +111,13 @@ def test_braces_in_a_name_are_not_formatted() -> None:
 
 def test_own_messages_require_the_feature_echo() -> None:
     assert chat(message(), own=True) is None
-    assert chat(message(), "echo", own=True) == {**chat(message()), "self": True}
-    assert chat(message(), "echo") == chat(message())
+    shown = {**chat(message()), "time": WITH_OFFSET}
+    assert chat(message(), "echo", own=True) == {**shown, "self": True}
+    assert chat(message(), "echo") == shown
 
 
 def test_feature_seq_adds_id_and_seq() -> None:
-    assert chat(message(), "seq") == {**chat(message()), "id": "s4-17", "seq": 17}
+    assert chat(message(), "seq") == {**chat(message(), "ack"), "id": "s4-17", "seq": 17}
     assert chat(message(thread=RECORD), "seq")["id"] == "r6-17"
 
 
@@ -108,7 +129,7 @@ def test_other_events_have_no_frame() -> None:
 def test_ack_requires_the_feature_and_an_id() -> None:
     stored = AppendResult(17, TIME)
     asking, plain = FRAMES.chat(frozenset({"ack"})), FRAMES.chat(NONE)
-    assert json.loads(asking.ack("c1", stored) or b"") == {"ack": "c1", "seq": 17, "time": TEXT}
+    assert json.loads(asking.ack("c1", stored) or b"") == {"ack": "c1", "seq": 17, "time": WITH_OFFSET}
     assert asking.ack("c1", AppendResult(17, TIME, duplicate=True)) == asking.ack("c1", stored)
     assert asking.ack(None, stored) is None
     assert plain.ack("c1", stored) is None
@@ -119,6 +140,7 @@ def test_an_error_is_a_system_frame_and_names_the_id_with_feature_ack() -> None:
     expected = {"isSystem": True, "system": True, "msg": "错误: 会话已结束", "time": TEXT}
     asking, plain = FRAMES.chat(frozenset({"ack"})), FRAMES.chat(NONE)
     assert json.loads(plain.error(error, TIME, "c1")) == expected
+    expected["time"] = WITH_OFFSET
     assert json.loads(asking.error(error, TIME)) == expected
     assert json.loads(asking.error(error, TIME, "c1")) == {**expected, "id": "c1"}
 
@@ -128,12 +150,73 @@ def test_an_error_text_differs_from_the_end_of_the_session() -> None:
     assert frame["msg"] != chat(RoomEnded(SESSION, SessionState.COMPLETED, TIME))["msg"]
 
 
+def test_feature_presence_adds_the_reason_of_the_end() -> None:
+    room = Room(SESSION, VISITOR, COUNSELLOR, None, None, SessionState.COMPLETED, 0, 4, TIME)
+    for reason in EndReason:
+        ended = RoomEnded(SESSION, room.state, TIME, msgspec.structs.replace(room, end_reason=reason))
+        plain = chat(RoomEnded(SESSION, room.state, TIME))
+        assert chat(ended) == plain
+        assert chat(ended, "seq") == {**plain, "time": WITH_OFFSET}
+        assert chat(ended, "presence") == {**plain, "time": WITH_OFFSET, "reason": reason.value}
+        assert observed(ended, "presence") == {**observed(ended), "time": WITH_OFFSET}
+    old_end = RoomEnded(SESSION, room.state, TIME, room)
+    assert chat(old_end, "presence") == {**plain, "time": WITH_OFFSET}
+
+
+def test_presence_names_until_when_the_absent_are_awaited() -> None:
+    both = PresenceChanged(SESSION, {Role.USER: True, Role.CONSULTANT: True})
+    assert chat(both) is None
+    assert chat(both, "presence") == {"presence": {"user": True, "consultant": True}}
+    away = PresenceChanged(
+        SESSION,
+        {Role.USER: True, Role.CONSULTANT: False},
+        {Role.CONSULTANT: TIME + 120_000_000},
+        {Role.USER: 120.0, Role.CONSULTANT: 120.0},
+        TIME,
+    )
+    shown = {
+        "presence": {"user": True, "consultant": False},
+        "until": {"consultant": "2025-03-20T08:28:45.391706+08:00"},
+        "grace": {"user": 120, "consultant": 120},
+        "time": "2025-03-20T08:26:45.391706+08:00",
+    }
+    assert chat(away, "presence") == observed(away, "presence") == shown
+
+
+def test_a_wait_requires_the_feature_presence_and_a_number_of_seconds() -> None:
+    presence = frozenset({"presence"})
+    assert parse_chat('{"wait": 60}', presence) == WaitLonger(60)
+    for frame, features in [
+        ('{"wait": 60}', frozenset({"ack", "seq"})),
+        ('{"wait": 0}', presence),
+        ('{"wait": 86401}', presence),
+        ('{"wait": "60"}', presence),
+        ('{"wait": null}', presence),
+    ]:
+        with pytest.raises(Malformed):
+            parse_chat(frame, features)
+    refused = json.loads(FRAMES.chat(presence).error(Conflict("waits_longest"), TIME, refused="wait"))
+    assert (refused["isSystem"], refused["wait"]) == (True, False)
+
+
 def test_a_history_page_carries_the_next_seq() -> None:
     encoder = FRAMES.chat(frozenset({"history"}))
     said = [message("a", VISITOR), Message(SESSION, 18, COUNSELLOR, "b", TIME)]
     lines = [
-        {"seq": 17, "msg": "a", "senderType": False, "time": TEXT},
-        {"seq": 18, "msg": "b", "senderType": True, "time": TEXT},
+        {
+            "seq": 17,
+            "msg": "a",
+            "senderType": False,
+            "time": WITH_OFFSET,
+            "sender": {"role": "user", "id": VISITOR.id, "name": None},
+        },
+        {
+            "seq": 18,
+            "msg": "b",
+            "senderType": True,
+            "time": WITH_OFFSET,
+            "sender": {"role": "consultant", "id": COUNSELLOR.id, "name": None},
+        },
     ]
     assert json.loads(encoder.history(said, more=True)) == {"history": lines, "next": 17}
     assert json.loads(encoder.history(said, more=False)) == {"history": lines, "next": None}
@@ -159,7 +242,8 @@ def test_the_language_is_a_setting() -> None:
 def test_an_observer_gets_messages_with_their_sender_type() -> None:
     assert observed(message("q", VISITOR)) == {"msg": "q", "senderType": False, "time": TEXT}
     assert observed(message("a")) == {"msg": "a", "senderType": True, "time": TEXT}
-    assert observed(message("a"), "seq") == {**observed(message("a")), "id": "s4-17", "seq": 17}
+    expected = {**observed(message("a")), "time": WITH_OFFSET, "id": "s4-17", "seq": 17}
+    assert observed(message("a"), "seq") == expected
 
 
 def test_an_observer_gets_the_end_but_no_join_notices() -> None:
@@ -187,7 +271,9 @@ def test_a_notification_has_the_keys_and_spelling_of_the_seed(
     event = Notification(9, Person(Role.USER, "1"), INBOX, 3, type_, "您好，您有一条预约状态变更", data, TIME)
     frame = {"type": type_, "msg": "您好，您有一条预约状态变更", "time": TEXT, "data": data}
     assert notified(event) == frame
-    assert notified(event, "seq") == {**frame, "id": 9, "seq": 3}
+    ids = None if data is None else {key: str(value) for key, value in data.items()}
+    assert notified(event, "alive") == {**frame, "time": WITH_OFFSET, "data": ids}
+    assert notified(event, "seq") == {**frame, "time": WITH_OFFSET, "data": ids, "id": "9", "seq": 3}
     assert notified(message()) is None
 
 
@@ -196,7 +282,7 @@ def test_an_alert_is_marked_with_the_feature_seq(data: dict[str, int]) -> None:
     event = Notification(9, Person(Role.USER, "1"), INBOX, 3, 2, "look", {**data, "alert": True}, TIME)
     frame = notified(event, "seq")
     assert frame is not None
-    assert frame["data"] == {**data, "alert": True}
+    assert frame["data"] == {**{key: str(value) for key, value in data.items()}, "alert": True}
     frame = notified(event)
     assert frame is not None
     assert frame["data"] == (data or None)
@@ -227,7 +313,7 @@ def test_history_requires_its_feature() -> None:
         ("hello", "not_json"),
         ('{"msg": "hel', "not_json"),
         (b'{"msg": "\xff"}', "not_json"),
-        ('{"msg": "\\ud800"}', "not_json"),
+        ('{"msg": "\\ud800"}', "half_character"),
         ("[" * 100_000, "bad_shape"),
         ('{"x": ' + "[" * 100_000, "not_json"),
         ('"hello"', "bad_shape"),
@@ -250,10 +336,52 @@ def test_invalid_frames_are_refused_with_their_error_code(data: str | bytes, cod
     assert caught.value.code == code
 
 
-def test_peek_id_finds_the_id_of_a_refused_frame() -> None:
-    assert peek_id('{"msg": 1, "id": "c1"}') == "c1"
-    for data in ("", "[]", '{"id": 5}', '{"msg": "a"}', b"\xff", "[" * 100_000):
-        assert peek_id(data) is None
+@pytest.mark.parametrize("text", ["ping", "heartbeat", "PING", " Heartbeat\r\n"])
+def test_a_heartbeat_in_a_plain_text_is_no_command(text: str) -> None:
+    assert parse_chat(text, NONE) is None
+    assert parse_chat(text, counselling.CHAT_FEATURES) is None
+
+
+@pytest.mark.parametrize("data", [b"ping", "pong", "ping!", '"ping"', '{"type": "ping"}', "ping" + 64 * " "])
+def test_other_texts_than_heartbeats_are_refused(data: str | bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_chat(data, NONE)
+    assert parse_chat('{"msg": "ping"}', NONE) == PostMessage("ping")
+
+
+LISTENER_FEATURES = sorted(counselling.NOTIFY_FEATURES | counselling.OBSERVE_FEATURES)
+
+
+def test_a_listener_may_ask_whether_it_is_connected_and_renew_its_token() -> None:
+    alive, renewal = '{"alive": true}', '{"token": "t"}'
+    assert parse_listener(alive, frozenset({"alive"})) == CheckAlive()
+    assert parse_listener(alive, frozenset({"alive", "token"})) == CheckAlive()
+    assert parse_listener(renewal, frozenset({"token"})) == RenewToken("t")
+    assert parse_listener(renewal, frozenset({"alive", "token"})) == RenewToken("t")
+    for text, features in ((alive, {"token"}), (renewal, {"alive"}), (alive, set()), (renewal, {"seq"})):
+        assert parse_listener(text, frozenset(features)) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *("ping", "heartbeat", "PING", "", "[]", "null", "1", '"ping"', "{", b"\xff", "[" * 100_000),
+        *('{"type": "ping"}', '{"type":"heartbeat","time":1}', '{"msg": "may I?"}'),
+        *('{"alive": "yes"}', '{"token": 5}', '{"token": null}'),
+    ],
+)
+def test_everything_else_that_a_listener_sends_is_ignored(data: str | bytes) -> None:
+    for features in (NONE, frozenset({"alive"}), frozenset({"token"}), frozenset(LISTENER_FEATURES)):
+        assert parse_listener(data, features) is None
+
+
+def test_half_a_character_is_refused_with_the_id_of_the_frame() -> None:
+    half = r'{"msg": "half \ud83d", "id": "c1"}'
+    with pytest.raises(Malformed) as caught:
+        parse_chat(half, frozenset({"ack"}))
+    assert caught.value.code == "half_character"
+    answer = FRAMES.chat(frozenset({"ack"})).error(caught.value, TIME, peek_id(half))
+    assert json.loads(answer)["id"] == "c1"
 
 
 def test_unknown_features_are_ignored() -> None:
@@ -283,9 +411,15 @@ def test_parsing_raises_only_chat_errors(data: str | bytes, opted: set[str]) -> 
         if isinstance(command, PostMessage):
             assert command.msg.strip()
             assert command.id is None or 1 <= len(command.id) <= 64
-        else:
+        elif command is not None:
             assert "history" in opted
             assert command.before is None or 1 <= command.before < 2**63
+
+
+@given(data=frames, opted=st.sets(st.sampled_from(LISTENER_FEATURES)))
+def test_a_listener_sends_what_it_likes(data: str | bytes, opted: set[str]) -> None:
+    command = parse_listener(data, frozenset(opted))
+    assert command is None or opted & {"alive", "token"}
 
 
 @given(text=st.text(min_size=1).filter(str.strip), escaped=st.booleans())
@@ -297,3 +431,20 @@ def test_every_text_arrives_unchanged(text: str, escaped: bool) -> None:
     assert notified(Notification(1, Person(Role.USER, "1"), INBOX, 1, 0, text, {"t": text}, TIME))[
         "data"
     ] == {"t": text}
+
+
+def test_a_receipt_is_shown_with_its_feature_to_the_others_only() -> None:
+    event = ReceiptAdvanced(SESSION, COUNSELLOR, 17)
+    assert chat(event, "receipt") == {"receipt": 17, "role": "consultant"}
+    assert chat(event, "receipt", own=True) is None
+    assert chat(event, *(counselling.CHAT_FEATURES - {"receipt"})) is None
+    assert observed(event, *counselling.OBSERVE_FEATURES) is None
+
+
+def test_a_message_names_its_sender_with_the_feature_sender() -> None:
+    named = CounsellingEncoders("zh_CN", TIMES, True, lambda thread, person: f"{thread.id}-{person.key}")
+    frame = chat(message(), "sender", frames=named)
+    assert frame["sender"] == {"role": "consultant", "id": "2", "name": "4-consultant:2"}
+    assert observed(message(), "sender")["sender"] == {"role": "consultant", "id": "2", "name": None}
+    assert "sender" not in chat(message(), *(counselling.CHAT_FEATURES - {"sender"}))
+    assert "sender" not in observed(message(), *(counselling.OBSERVE_FEATURES - {"sender"}))

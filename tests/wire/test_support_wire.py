@@ -3,31 +3,36 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_chat.core.errors import ChatError, Malformed, Unauthenticated
-from tornado_chat.core.events import Event, SystemNotice, TypingChanged
+from tornado_chat.core.events import Event, ReceiptAdvanced, SystemNotice, TypingChanged
 from tornado_chat.core.types import (
     AppendResult,
     Conversation,
     ConversationState,
+    Handover,
     Kind,
     Message,
     Notification,
+    Part,
+    Participant,
     Person,
     Role,
     Thread,
 )
 from tornado_chat.wire import support, support_frames
-from tornado_chat.wire.support import Command, SupportEncoder, parse_command, peek_id
+from tornado_chat.wire.parsing import peek_id
+from tornado_chat.wire.support import Command, SupportEncoder, parse_command
 from tornado_chat.wire.times import LocalTimes
 
 USER, WAITER = Person(Role.USER, "1"), Person(Role.WAITER, "2")
 THREAD = Thread(Kind.SUPPORT, 5)
 TIME = 1_742_430_405_391_706
-TEXT = "2025-03-20T08:26:45.391706"
+TEXT = "2025-03-20T08:26:45.391706+08:00"
 CONVERSATION = Conversation(
     id=5,
     user=USER,
@@ -75,13 +80,27 @@ def test_match_frames_carry_the_address_of_the_other_side() -> None:
         "to": "uuid-me",
         "type": "connect_success",
         "payload": {"uuid": "uuid-waiter"},
+        "from": "uuid-waiter",
         "reply_id": "f2",
     }
     assert read(frames(Role.WAITER).new_connection(CONVERSATION)) == {
         "to": "uuid-me",
         "type": "new_connection",
         "payload": {"uuid": "uuid-user"},
+        "from": "uuid-user",
     }
+
+
+def test_auth_success_requires_the_feature_ack_unless_it_is_sent_unasked() -> None:
+    expected = {
+        "to": "uuid-me",
+        "type": "auth_success",
+        "payload": {"id": "7", "type": "user", "name": "Lin"},
+        "reply_id": "f1",
+    }
+    assert frames().auth_success("7", Role.USER, "Lin", "f1") is None
+    assert read(frames().auth_success("7", Role.USER, "Lin", "f1", is_unasked=True)) == expected
+    assert read(frames(Role.USER, "ack").auth_success("7", Role.USER, "Lin", "f1")) == expected
 
 
 def test_feature_seq_adds_the_conversation_to_connect_success() -> None:
@@ -101,6 +120,9 @@ def test_connect_queue_carries_the_position() -> None:
 def test_feature_seq_adds_the_conversation_to_connect_queue() -> None:
     told = read(frames(Role.USER, "seq").connect_queue(1, conversation=CONVERSATION))
     assert told["payload"] == {"location": 1, "conversation": 5, "returned": False}
+    told = read(frames(Role.USER, "seq").connect_queue(1, conversation=CONVERSATION, serving=0))
+    assert told["payload"] == {"location": 1, "conversation": 5, "returned": False, "serving": 0}
+    assert "serving" not in read(frames().connect_queue(1, conversation=CONVERSATION, serving=0))["payload"]
 
 
 @pytest.mark.parametrize(("role", "sender"), [(Role.USER, WAITER), (Role.WAITER, USER)])
@@ -276,6 +298,26 @@ def test_success_frames_carry_the_reply_id() -> None:
             Command(None, None, support_frames.TypingNow(False)),
         ),
         (Role.USER, {"type": "disconnect"}, Command(None, None, support_frames.Disconnect())),
+        (
+            Role.USER,
+            {"type": "disconnect", "payload": {"uuid": "uuid-waiter"}},
+            Command(None, None, support_frames.Disconnect()),
+        ),
+        (
+            Role.WAITER,
+            {"type": "disconnect", "to": "u"},
+            Command(None, "u", support_frames.DisconnectUser()),
+        ),
+        (
+            Role.WAITER,
+            {"type": "disconnect", "to": "u", "payload": {}},
+            Command(None, "u", support_frames.DisconnectUser()),
+        ),
+        (
+            Role.WAITER,
+            {"type": "disconnect", "payload": {"uuid": "u"}},
+            Command(None, None, support_frames.DisconnectUser("u")),
+        ),
         (Role.USER, {"type": "rate", "payload": {"rate": 5}}, Command(None, None, support_frames.Rate(5))),
         (
             Role.WAITER,
@@ -303,7 +345,6 @@ def test_valid_frames_become_commands(role: Role, data: dict[str, Any], command:
         ('{"type": "nonsense"}', "unknown_type"),
         ('{"type": "ready"}', "unknown_type"),
         ('{"type": "transfer"}', "unknown_type"),
-        ('{"type": "auth"}', "bad_shape"),
         ('{"type": "auth", "payload": {"token": 5}}', "bad_shape"),
         ('{"type": "message_text"}', "bad_shape"),
         ('{"type": "message_text", "payload": "hello"}', "bad_shape"),
@@ -320,10 +361,12 @@ def test_invalid_frames_are_refused_with_their_error_code(data: str | bytes, cod
     assert caught.value.code == code
 
 
-def test_peek_id_finds_the_id_of_a_refused_frame() -> None:
-    assert peek_id('{"type": "nonsense", "id": "f1"}') == "f1"
-    for data in ("", "[]", '{"id": 5}', '{"type": "auth"}', b"\xff", "[" * 100_000):
-        assert peek_id(data) is None
+def test_half_a_character_is_refused_with_the_id_of_the_frame() -> None:
+    half = r'{"type": "message_text", "id": "f1", "payload": {"message": "half \ud83d"}}'
+    with pytest.raises(Malformed) as caught:
+        parse_command(half, Role.USER)
+    assert caught.value.code == "half_character"
+    assert read(frames().error(caught.value, peek_id(half)))["reply_id"] == "f1"
 
 
 @given(id=st.text(max_size=200), other=st.text(max_size=200))
@@ -373,3 +416,55 @@ def test_every_text_arrives_unchanged(text: str, escaped: bool) -> None:
     sent = json.dumps({"type": "message_text", "payload": {"message": text}}, ensure_ascii=escaped)
     assert parse_command(sent, Role.USER).payload == support_frames.MessageText(text)
     assert read(frames().encode(said(text), False))["payload"] == {"message": text}
+
+
+def test_a_receipt_of_the_other_side_is_shown_with_its_feature() -> None:
+    event = ReceiptAdvanced(THREAD, WAITER, 17)
+    assert read(frames(Role.USER, "receipt").encode(event, False)) == {
+        "to": "uuid-me",
+        "from": "uuid-peer",
+        "type": "receipt",
+        "payload": {"seq": 17, "conversation": 5},
+    }
+    assert frames(Role.WAITER, "receipt").encode(event, False) is None, "the own side's"
+    assert frames(Role.USER, *(support.FEATURES - {"receipt"})).encode(event, False) is None
+    supervisor = ReceiptAdvanced(THREAD, Person(Role.SUPERVISOR, "3"), 17)
+    assert frames(Role.USER, "receipt").encode(supervisor, False) is None
+    assert frames(Role.WAITER, "receipt").encode(supervisor, False) is None
+
+
+def stay(person: Person, name: str | None, joined: int, left: int | None = None) -> Participant:
+    return Participant(THREAD, person, Part.AGENT, name, joined, left)
+
+
+EVE = Person(Role.WAITER, "8")
+HANDOVERS = [
+    Handover(stay(WAITER, "客服", TIME - 9, TIME), stay(EVE, None, TIME, TIME + 3)),
+    Handover(stay(EVE, None, TIME, TIME + 3), stay(WAITER, "客服", TIME + 5)),
+]
+
+
+def test_a_hand_over_is_told_with_the_feature_sender() -> None:
+    frame = read(frames(Role.USER, "sender").handed_over(HANDOVERS[0]))
+    assert frame["payload"] == {
+        "from": {"id": "2", "name": "客服"},
+        "to": {"id": "8", "name": None},
+        "time": TEXT,
+    }
+    assert frames(Role.USER, *(support.FEATURES - {"sender"})).handed_over(HANDOVERS[0]) is None
+
+
+def test_a_history_page_names_people_and_hand_overs_since_its_first_message() -> None:
+    encoder = frames(Role.USER, "sender")
+    names = {WAITER: "客服"}
+    page = [said("a", WAITER), said("b", EVE)]
+    payload = read(encoder.history(CONVERSATION, page, False, None, names, HANDOVERS))["payload"]
+    assert [item["sender"] for item in payload["items"]] == [
+        {"role": "waiter", "id": "2", "name": "客服"},
+        {"role": "waiter", "id": "8", "name": None},
+    ]
+    assert [(each["to"]["id"], each["lost"]) for each in payload["handovers"]] == [("8", False), ("2", True)]
+    later = [msgspec.structs.replace(said(), time=TIME + 1)]
+    payload = read(encoder.history(CONVERSATION, later, True, None, names, HANDOVERS))["payload"]
+    assert [each["to"]["id"] for each in payload["handovers"]] == ["2"]
+    assert read(encoder.history(CONVERSATION, [], False, None))["payload"]["handovers"] == []

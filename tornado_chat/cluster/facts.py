@@ -104,9 +104,28 @@ class TransferRequest(msgspec.Struct, frozen=True, tag="HandOver"):
 
 
 class RoomPresenceRequest(msgspec.Struct, frozen=True, tag="WhoIsThere"):
-    """Request the participants that are present in a room. The result is a list of their ``Person.key``."""
+    """Request the participants that are present in a room. The result is a list of their ``Person.key``.
+
+    :ivar with_graces: request the JSON values of ``events.PresenceChanged`` instead, or None if there is
+        nothing to say about the room. A coordinator of version 0.1.0 ignores that, and its result is a list.
+    """
 
     thread: Thread
+    with_graces: bool = False
+
+
+class WaitRequest(msgspec.Struct, frozen=True, tag="WaitLonger"):
+    """Request that a room waits longer for its absent participant. The result is None.
+
+    Fails with ``Conflict`` if no absent participant is awaited, or if the wait is as long as it may be.
+
+    :ivar by: the participant who waits.
+    :ivar seconds: the time to add.
+    """
+
+    thread: Thread
+    by: Person
+    seconds: float
 
 
 class SupportStatusRequest(msgspec.Struct, frozen=True, tag="HowIsSupport"):
@@ -123,7 +142,22 @@ class DeskStatusRequest(msgspec.Struct, frozen=True, tag="WhatGoesOn"):
     """
 
 
-CoordinatorRequest = TransferRequest | RoomPresenceRequest | SupportStatusRequest | DeskStatusRequest
+class GroupStatusRequest(msgspec.Struct, frozen=True, tag="HowAreGroups"):
+    """Request the status of all groups.
+
+    The result is the JSON values of a list of ``status.GroupStatus``. A coordinator of a version without
+    groups does not answer.
+    """
+
+
+CoordinatorRequest = (
+    TransferRequest
+    | RoomPresenceRequest
+    | SupportStatusRequest
+    | DeskStatusRequest
+    | GroupStatusRequest
+    | WaitRequest
+)
 
 
 class Coordinator(Protocol):
@@ -153,8 +187,11 @@ class Coordinator(Protocol):
         """
         ...
 
-    def on_withdraw(self, process: str, key: str) -> None:
-        """Handle the withdrawal of a fact of ``process``; an unknown key has no effect."""
+    def on_withdraw(self, process: str, key: str, *, has_left: bool = False) -> None:
+        """Handle the withdrawal of a fact of ``process``; an unknown key has no effect.
+
+        :arg has_left: as in ``CoordinatorClient.withdraw``; False if the process has died.
+        """
         ...
 
     async def answer(self, request: CoordinatorRequest) -> Any:
@@ -172,8 +209,12 @@ class CoordinatorClient(Protocol):
         """Report a new or changed fact; the report is repeated until it arrives or the fact is withdrawn."""
         ...
 
-    def withdraw(self, key: str) -> None:
-        """Report that a fact does not hold any more."""
+    def withdraw(self, key: str, *, has_left: bool = False) -> None:
+        """Report that a fact does not hold any more.
+
+        :arg has_left: True if the person's client has left, as far as its protocol can say so; False if the
+            connection was lost, or closed by the server.
+        """
         ...
 
     def call(self, request: CoordinatorRequest) -> Awaitable[Any]:
@@ -189,8 +230,11 @@ class LocalCoordinatorClient:
 
     def __init__(self, coordinator: Coordinator) -> None:
         self.report: Callable[[PresenceFact], None] = partial(coordinator.on_report, "")
-        self.withdraw: Callable[[str], None] = partial(coordinator.on_withdraw, "")
+        self._coordinator = coordinator
         self.call: Callable[[CoordinatorRequest], Awaitable[Any]] = coordinator.answer
+
+    def withdraw(self, key: str, *, has_left: bool = False) -> None:
+        self._coordinator.on_withdraw("", key, has_left=has_left)
 
 
 async def always_certain() -> bool:

@@ -144,7 +144,9 @@ class ClusterMember:
         )
         handle_if_coordinator(
             FactWithdrawn,
-            lambda process, message: remote_facts.on_withdraw(process, message.number, message.key),
+            lambda process, message: remote_facts.on_withdraw(
+                process, message.number, message.key, has_left=message.has_left
+            ),
         )
         handle_if_coordinator(
             FullReport,
@@ -414,12 +416,12 @@ class ClusterMember:
         else:
             self._send_to_coordinator(change)
 
-    def withdraw(self, key: str) -> None:
-        change = self._own_facts.remove(key)
+    def withdraw(self, key: str, *, has_left: bool = False) -> None:
+        change = self._own_facts.remove(key, has_left=has_left)
         if change is None:
             return
         if self._state is ElectionState.LEADER:
-            self._coordinator.on_withdraw(self._link.process, key)
+            self._coordinator.on_withdraw(self._link.process, key, has_left=has_left)
         else:
             self._send_to_coordinator(change)
 

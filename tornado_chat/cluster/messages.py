@@ -71,10 +71,14 @@ class FactReported(msgspec.Struct, frozen=True):
 
 
 class FactWithdrawn(msgspec.Struct, frozen=True):
-    """The change ``number``: a fact does not hold any more."""
+    """The change ``number``: a fact does not hold any more.
+
+    ``has_left`` is that of ``CoordinatorClient.withdraw``.
+    """
 
     number: int
     key: str
+    has_left: bool = False
 
 
 class FullReport(msgspec.Struct, frozen=True):

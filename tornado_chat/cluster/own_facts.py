@@ -21,12 +21,15 @@ class OwnFacts:
         self._number += 1
         return FactReported(self._number, fact)
 
-    def remove(self, key: str) -> FactWithdrawn | None:
-        """Remove a fact and return the message for the coordinator; None if there is no such fact."""
+    def remove(self, key: str, *, has_left: bool = False) -> FactWithdrawn | None:
+        """Remove a fact and return the message for the coordinator; None if there is no such fact.
+
+        :arg has_left: as in ``CoordinatorClient.withdraw``.
+        """
         if self.facts.pop(key, None) is None:
             return None
         self._number += 1
-        return FactWithdrawn(self._number, key)
+        return FactWithdrawn(self._number, key, has_left)
 
     def heartbeat(self) -> Heartbeat:
         return Heartbeat(self._number)

@@ -108,11 +108,11 @@ class RemoteFacts:
             remote.facts[fact.key] = fact
             self.deliver(process, fact)
 
-    def on_withdraw(self, process: str, number: int, key: str) -> None:
+    def on_withdraw(self, process: str, number: int, key: str, *, has_left: bool = False) -> None:
         remote = self._process_facts(process)
         if self._is_next(process, remote, number):
             remote.facts.pop(key, None)
-            self._deliver_withdrawal(process, key)
+            self._deliver_withdrawal(process, key, has_left=has_left)
 
     def on_full_report(
         self, process: str, number: int, part: int, parts: int, facts: tuple[PresenceFact, ...]
@@ -202,8 +202,9 @@ class RemoteFacts:
             remote.requested_at = self._now()
             self._request_full_report(process)
 
-    def _deliver_withdrawal(self, process: str, key: str) -> None:
+    def _deliver_withdrawal(self, process: str, key: str, *, has_left: bool = False) -> None:
+        """Pass a withdrawal on. Of a dead process, or one that was missed, ``has_left`` is not known."""
         try:
-            self._coordinator.on_withdraw(process, key)
+            self._coordinator.on_withdraw(process, key, has_left=has_left)
         except Exception:
             log.exception("the coordinator failed on the withdrawal of a fact")

@@ -251,6 +251,10 @@ class Hub:
         """Return True if any socket follows ``thread``."""
         return bool(self._by_thread.get(thread))
 
+    def followers(self, thread: Thread) -> set[Person]:
+        """Return the people with sockets that follow ``thread``."""
+        return {socket_stream.person for socket_stream in self._by_thread.get(thread, ())}
+
     @property
     def threads(self) -> tuple[Thread, ...]:
         """All threads that a socket of this process follows."""
@@ -291,6 +295,7 @@ class Hub:
         resent = 0
         while (position := socket_stream.position(thread)) is not None:
             highest_seen = 0
+            is_fetched = page is None
             if page is None:
                 highest_seen = socket_stream.highest_seen(thread)
                 page = await self._fetch(thread, position, PAGE_ITEMS, PAGE_BYTES)
@@ -299,9 +304,13 @@ class Hub:
                 # answer pings either, so its socket is closed by the sweep.
                 while socket_stream.is_clogged:  # noqa: ASYNC110 - sockets have no event for it
                     await asyncio.sleep(CLOGGED_PAUSE_SECONDS)
-                resent += socket_stream.replay(item)
-            if not page.has_more and socket_stream.finish_catch_up(
-                thread, read_up_to=0 if page.items else highest_seen
+                # Only a page that was read from the position on shows that items in between were removed.
+                resent += socket_stream.replay(item, may_skip=is_fetched)
+            is_used = is_fetched or not page.items or socket_stream.has_passed(page.items[-1])
+            if (
+                is_used
+                and not page.has_more
+                and socket_stream.finish_catch_up(thread, read_up_to=0 if page.items else highest_seen)
             ):
                 break
             page = None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tornado_chat.core.close_codes import SLOW
-from tornado_chat.core.events import Event, SequencedItem, TypingChanged
+from tornado_chat.core.events import Event, ReceiptAdvanced, SequencedItem, TypingChanged
 from tornado_chat.core.types import Message, Person, Thread
 from tornado_chat.domain.receipts import ReceiptTracker
 from tornado_chat.observability.metrics import EndpointMeter
@@ -69,7 +69,7 @@ class Encoder(Protocol):
     def encode(self, event: Event, own: bool) -> bytes | None:
         """Return the text of the frame, or None if the socket gets none.
 
-        :arg own: True if the person of the socket has sent the event.
+        :arg own: True if the person of the socket has sent the event, or the receipt is its own.
         """
         ...
 
@@ -244,13 +244,29 @@ class SocketStream:
         cursor = self._cursors.get(thread)
         return cursor.highest_seq if cursor else 0
 
-    def replay(self, item: SequencedItem) -> bool:
-        """Write an item that was read from the database if it is the next. Return True if it was written."""
+    def replay(self, item: SequencedItem, *, may_skip: bool = False) -> bool:
+        """Write an item that was read from the database if it is the next. Return True if it was written.
+
+        :arg may_skip: the items between the position and this one are not there any more: the retention has
+            removed them.
+        """
         cursor = self._cursors.get(item.thread)
-        if cursor is None or self.closed or item.seq != cursor.last_seq + 1:
+        if cursor is None or self.closed or item.seq <= cursor.last_seq:
+            return False
+        if item.seq != cursor.last_seq + 1 and not may_skip:
             return False
         cursor.last_seq = item.seq
         return self._write(item, {})
+
+    def has_passed(self, item: SequencedItem) -> bool:
+        """Return True if the position in the thread is not before ``item``, or there is none any more."""
+        cursor = self._cursors.get(item.thread)
+        return cursor is None or self.closed or cursor.last_seq >= item.seq
+
+    def repeat(self, item: SequencedItem) -> None:
+        """Write an item that the person has received before. Positions in its thread do not change."""
+        if not self.closed:
+            self._write(item, {})
 
     def finish_catch_up(self, thread: Thread, read_up_to: int = 0) -> bool:
         """End the catching up and run deferred actions. Return False if newer items have to be read first.
@@ -311,9 +327,16 @@ class SocketStream:
         self._transport.limit_unsent(max_bytes)
 
     def close(self, code: int, reason: str) -> None:
-        """Close the socket; no frame is written afterwards."""
+        """Close the socket; no frame is written afterwards.
+
+        A last ping precedes the close frame: a client that reads both answers the ping first, so what it got
+        is not delivered again.
+        """
         if not self.closed:
             self.closed = True
+            payload = None if self._transport.is_clogged else self._receipt_tracker.last_ping()
+            if payload is not None:
+                self._transport.ping(payload)
             self._transport.close(code, reason)
 
     def ping(self, now: float) -> None:
@@ -367,7 +390,11 @@ class SocketStream:
         return True
 
     def _frame(self, event: Event, frame_cache: FrameCache) -> bytes | None:
-        own = isinstance(event, _EVENTS_WITH_SENDER) and event.sender == self.person
+        own = (
+            event.sender == self.person
+            if isinstance(event, _EVENTS_WITH_SENDER)
+            else isinstance(event, ReceiptAdvanced) and event.reader == self.person
+        )
         key = (self._encoder, own)
         if key in frame_cache:
             return frame_cache[key]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tornado_chat import config
 from tornado_chat.observability.metrics import Metrics
+from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Accounts
 from tornado_chat.services.auth.client_limits import ClientLimits
@@ -14,7 +15,9 @@ from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.messaging.connections import Connections
 from tornado_chat.services.messaging.notifications import Notifications
+from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
+from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.services.support.service import Support
@@ -43,6 +46,9 @@ class Services:
     revocations: Revocations
     connection_limits: ConnectionLimits
     status_aggregator: StatusAggregator
+    participant_names: ParticipantNames
+    groups: GroupRegistry
+    plugins: PluginManager
     metrics: Metrics
     frames: CounsellingEncoders
     times: LocalTimes

@@ -93,6 +93,8 @@ class Retention:
 
     :arg days: the age in days at which data is removed; 0 keeps all data.
     :arg lease: lets only one of several processes with the same database remove data at a time.
+    :arg empty_log: empties the database's write-ahead log, which still has the removed rows; waits for the
+        disk. Returns False if the log is in use.
     """
 
     def __init__(
@@ -103,8 +105,11 @@ class Retention:
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], int],
         lease: DatabaseLease,
+        empty_log: Callable[[], bool] = lambda: True,
     ) -> None:
         self._lease = lease
+        self._empty_log = empty_log
+        self._has_removed_rows_in_log = False
         self._store = store
         self._keepers = keepers
         self._days = days
@@ -152,6 +157,10 @@ class Retention:
                     continue
                 counts = await self.run()
                 await self._lease.release()
+                self._has_removed_rows_in_log |= bool(counts)
+                if self._has_removed_rows_in_log:
+                    self._has_removed_rows_in_log = not await asyncio.to_thread(self._empty_log)
+                    pause = RETRY_SECONDS if self._has_removed_rows_in_log else pause
             except ChatError as error:
                 log.warning("data older than %d days is removed later: %s", self._days, error)
                 pause = RETRY_SECONDS

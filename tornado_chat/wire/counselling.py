@@ -2,10 +2,11 @@
 
 Sans-IO: ``parse_chat`` and ``parse_listener`` turn text into commands, the encoders turn events into
 frames. A client that requested no feature gets exactly the keys of the seed, and ``system`` (see
-``legacy_system_key``).
+``legacy_system_key``). For a client that requested a feature, times have an offset and ids are texts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -15,6 +16,7 @@ from tornado_chat.core.events import (
     Event,
     PresenceChanged,
     ReadAdvanced,
+    ReceiptAdvanced,
     RoomEnded,
     SystemNotice,
     TypingChanged,
@@ -22,6 +24,7 @@ from tornado_chat.core.events import (
 from tornado_chat.core.texts import Language, error_text, system_text
 from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Role
 from tornado_chat.wire.counselling_frames import (
+    DATA_IDS,
     HISTORY_PAGE,
     Ack,
     Alive,
@@ -34,15 +37,21 @@ from tornado_chat.wire.counselling_frames import (
     ObserveFrame,
     PresenceShown,
     ReadShown,
+    ReceiptShown,
     TokenAccepted,
     TypingShown,
 )
 from tornado_chat.wire.parsing import parse
+from tornado_chat.wire.people import NameOf, no_name, sender_of
 from tornado_chat.wire.times import LocalTimes
 
-CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history", "typing", "read", "presence", "token"})
+CHAT_FEATURES = frozenset(
+    {"ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"}
+)
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
-OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token"})
+OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender"})
+
+T = TypeVar("T")
 
 ALERT = "alert"
 """Key in a notification's ``data``: true if the recipient must acknowledge it (``/notify``, feature seq)."""
@@ -87,20 +96,35 @@ class CheckAlive(msgspec.Struct, frozen=True):
     """``{"alive": true}``: request an answer, to check the connection (feature alive)."""
 
 
-Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken
+class WaitLonger(msgspec.Struct, frozen=True):
+    """``{"wait": 60}``: wait so many seconds more for the absent participant (feature presence)."""
 
+    seconds: int
+
+
+Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger
+
+HEARTBEATS = frozenset({"ping", "heartbeat"})
+"""Plain texts that deployed front ends send on ``/chat`` to keep their connection open."""
+
+_MAX_HEARTBEAT_CHARS = 32  # with white space around it
 
 _decoder = msgspec.json.Decoder(ClientFrame)
 
 
-def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
-    """Parse a frame from a client of ``/chat``.
+def parse_chat(data: str | bytes, features: frozenset[str]) -> Command | None:
+    """Parse a frame from a client of ``/chat``. Return None for a heartbeat, which has no effect.
 
     A key of a feature that the client has not requested counts as missing.
 
     :raises Malformed: the frame is not a valid command; the error states the reason.
     """
-    frame = parse(_decoder, data)
+    try:
+        frame = parse(_decoder, data)
+    except Malformed:
+        if _is_heartbeat(data):
+            return None
+        raise
     if frame.msg is UNSET:
         if frame.history is not UNSET and "history" in features:
             return GetHistory(frame.history)
@@ -110,43 +134,42 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
             return MarkRead(frame.read)
         if frame.token is not UNSET and "token" in features:
             return RenewToken(frame.token)
+        if frame.wait is not UNSET and "presence" in features:
+            return WaitLonger(frame.wait)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
     return PostMessage(frame.msg, frame.id)
 
 
+def _is_heartbeat(data: str | bytes) -> bool:
+    return isinstance(data, str) and len(data) <= _MAX_HEARTBEAT_CHARS and data.strip().lower() in HEARTBEATS
+
+
 _listener_decoder = msgspec.json.Decoder(ListenerFrame)
 _alive_decoder = msgspec.json.Decoder(Alive)
 
 
-def parse_listener(data: str | bytes, features: frozenset[str]) -> CheckAlive | RenewToken:
+def parse_listener(data: str | bytes, features: frozenset[str]) -> CheckAlive | RenewToken | None:
     """Parse a frame from a client of ``/notify`` or ``/observe``: the request ``alive``, or ``token``.
 
-    :raises Malformed: the frame is anything else, or the client has not requested the feature.
+    Returns None for every other frame, and if the client has not requested the feature. Deployed front ends
+    send heartbeats of their own, for which the published protocol has neither a frame nor an answer.
     """
-    if not features & {"alive", "token"}:
-        raise Malformed("read_only")
     if "token" in features:
-        frame = parse(_listener_decoder, data)
-        if frame.token is not UNSET:
-            return RenewToken(frame.token)
-        if "alive" not in features:
-            raise Malformed("bad_shape", reason='`{"token": "…"}` is expected')
-    parse(_alive_decoder, data)
-    return CheckAlive()
+        renewal = _decode_or_none(_listener_decoder, data)
+        if renewal is not None and renewal.token is not UNSET:
+            return RenewToken(renewal.token)
+    if "alive" in features and _decode_or_none(_alive_decoder, data) is not None:
+        return CheckAlive()
+    return None
 
 
-def peek_id(data: str | bytes) -> str | None:
-    """Return the id of a refused frame, or None, so that the error frame can name the id."""
+def _decode_or_none(decoder: msgspec.json.Decoder[T], data: str | bytes) -> T | None:
     try:
-        return msgspec.json.decode(data, type=_Identified).id
-    except (ValueError, RecursionError):
+        return parse(decoder, data)
+    except Malformed:
         return None
-
-
-class _Identified(msgspec.Struct):
-    id: str | None = None
 
 
 # --- to the client ---
@@ -161,8 +184,14 @@ TOKEN_ACCEPTED = _encode(TokenAccepted(True))
 """The encoded answer to a newer token."""
 
 
-def _presence(event: PresenceChanged) -> bytes:
-    return _encode(PresenceShown({role.value: is_present for role, is_present in event.present.items()}))
+def _presence(event: PresenceChanged, times: LocalTimes) -> bytes:
+    shown = PresenceShown({role.value: is_present for role, is_present in event.present.items()})
+    if event.until:
+        shown.until = {role.value: times.format(until) for role, until in event.until.items()}
+        shown.time = times.format(event.time)
+    if event.grace:
+        shown.grace = {role.value: seconds for role, seconds in event.grace.items()}
+    return _encode(shown)
 
 
 def sender_type(message: Message) -> bool:
@@ -179,19 +208,38 @@ def message_id(message: Message) -> str:
     return f"{kind}{message.thread.id}-{message.seq}"
 
 
-def transcript_line(message: Message, times: LocalTimes) -> Line:
-    """Return a message as pages and transcripts show it (contract: ``{"seq","msg","senderType","time"}``)."""
-    return Line(message.seq, message.text, sender_type(message), times.format(message.time))
+def ids_as_texts(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``data`` of a notification with its ids as texts, which JavaScript does not round."""
+    return {
+        key: str(value) if key in DATA_IDS and isinstance(value, int) else value
+        for key, value in data.items()
+    }
+
+
+def transcript_line(message: Message, times: LocalTimes, name: str | None) -> Line:
+    """Return a message as pages and transcripts show it (contract: ``{"seq","msg","senderType","time"}``).
+
+    :arg name: the name of its sender.
+    """
+    sender = sender_of(message.sender, name)
+    return Line(message.seq, message.text, sender_type(message), times.format(message.time), sender)
 
 
 class ChatEncoder:
     """Encodes the frames of ``/chat`` for one set of features.
 
     Sockets with the same features share one encoder, so each frame is encoded once for all of them.
+
+    :arg name_of: returns the names of senders.
     """
 
     def __init__(
-        self, features: frozenset[str], language: Language, times: LocalTimes, legacy_system_key: bool
+        self,
+        features: frozenset[str],
+        language: Language,
+        times: LocalTimes,
+        legacy_system_key: bool,
+        name_of: NameOf = no_name,
     ) -> None:
         self._echo = "echo" in features
         self._seq = "seq" in features
@@ -199,9 +247,12 @@ class ChatEncoder:
         self._typing = "typing" in features
         self._read = "read" in features
         self._presence = "presence" in features
+        self._receipt = "receipt" in features
+        self._sender = "sender" in features
         self._language = language
-        self._times = times
+        self._times = times if features else times.without_offset()
         self._legacy = legacy_system_key
+        self._name_of = name_of
 
     def encode(self, event: Event, own: bool) -> bytes | None:
         """Return the frame for ``event``, or None if sockets with these features get none.
@@ -217,18 +268,25 @@ class ChatEncoder:
                 frame.seq = event.seq
             if own:
                 frame.self = True
+            if self._sender:
+                frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
             return _encode(frame)
         if isinstance(event, SystemNotice):
             text = system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
         if isinstance(event, RoomEnded):
-            return _encode(self._frame(True, system_text(self._language, "session_ended"), event.time))
+            frame = self._frame(True, system_text(self._language, "session_ended"), event.time)
+            if self._presence and event.room is not None and event.room.end_reason is not None:
+                frame.reason = event.room.end_reason.value
+            return _encode(frame)
         if isinstance(event, TypingChanged) and self._typing and not own:
             return _encode(TypingShown(event.typing, event.sender.role.value))
         if isinstance(event, ReadAdvanced) and self._read:
             return _encode(ReadShown(event.seq, event.reader.role.value))
+        if isinstance(event, ReceiptAdvanced) and self._receipt and not own:
+            return _encode(ReceiptShown(event.seq, event.reader.role.value))
         if isinstance(event, PresenceChanged) and self._presence:
-            return _presence(event)
+            return _presence(event, self._times)
         return None
 
     def ack(self, client_id: str | None, stored: AppendResult) -> bytes | None:
@@ -238,19 +296,26 @@ class ChatEncoder:
         return _encode(Ack(client_id, stored.seq, self._times.format(stored.time)))
 
     def error(
-        self, error: ChatError, now: int, client_id: str | None = None, *, is_token: bool = False
+        self,
+        error: ChatError,
+        now: int,
+        client_id: str | None = None,
+        *,
+        refused: Literal["token", "wait"] | None = None,
     ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
         :arg now: microseconds since 1970 UTC.
-        :arg is_token: True if the refused frame is ``token``; then the error has ``token``, too.
+        :arg refused: the key of the refused frame, if the error has this key, too: it is false then.
         """
         text = system_text(self._language, "error", text=error_text(self._language, error))
         frame = self._frame(True, text, now)
         if self._ack and client_id is not None:
             frame.id = client_id
-        if is_token:
+        if refused == "token":
             frame.token = False
+        elif refused == "wait":
+            frame.wait = False
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:
@@ -258,7 +323,10 @@ class ChatEncoder:
 
         :arg more: whether older messages exist; if not, ``next`` is null.
         """
-        lines = [transcript_line(message, self._times) for message in messages]
+        lines = [
+            transcript_line(message, self._times, self._name_of(message.thread, message.sender))
+            for message in messages
+        ]
         return _encode(History(lines, messages[0].seq if more else None))
 
     def _frame(self, system: bool, msg: str, time: int) -> ChatFrame:
@@ -269,11 +337,19 @@ class ChatEncoder:
 class ObserveEncoder:
     """Encodes the frames of ``/observe`` for one set of features."""
 
-    def __init__(self, features: frozenset[str], language: Language, times: LocalTimes) -> None:
+    def __init__(
+        self,
+        features: frozenset[str],
+        language: Language,
+        times: LocalTimes,
+        name_of: NameOf = no_name,
+    ) -> None:
         self._seq = "seq" in features
         self._presence = "presence" in features
+        self._sender = "sender" in features
         self._language = language
-        self._times = times
+        self._times = times if features else times.without_offset()
+        self._name_of = name_of
 
     def encode(self, event: Event, own: bool) -> bytes | None:
         """Return the frame for a message, the end of the session or (feature presence) a presence change.
@@ -287,12 +363,14 @@ class ObserveEncoder:
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
+            if self._sender:
+                frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
             return _encode(frame)
         if isinstance(event, RoomEnded):
             text = system_text(self._language, "session_ended")
             return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(event.time)))
         if isinstance(event, PresenceChanged) and self._presence:
-            return _presence(event)
+            return _presence(event, self._times)
         return None
 
 
@@ -301,42 +379,54 @@ class NotifyEncoder:
 
     def __init__(self, features: frozenset[str], times: LocalTimes) -> None:
         self._seq = "seq" in features
-        self._times = times
+        self._is_plain = not features
+        self._times = times.without_offset() if self._is_plain else times
 
     def encode(self, event: Event, own: bool) -> bytes | None:
-        """Return the frame for a notification; None for every other event."""
-        if not isinstance(event, Notification):
+        """Return the frame for a notification; None for every other event, and for one that is over."""
+        if not isinstance(event, Notification) or event.is_over:
             return None
         data = event.data
         if data and ALERT in data and not self._seq:  # the seed does not have this key
             data = {key: value for key, value in data.items() if key != ALERT} or None
+        if data and not self._is_plain:
+            data = ids_as_texts(data)
         frame = NotifyFrame(type=event.type, msg=event.msg, time=self._times.format(event.time), data=data)
         if self._seq:
-            frame.id = event.id
+            frame.id = str(event.id)
             frame.seq = event.seq
         return _encode(frame)
 
 
 class CounsellingEncoders:
-    """All encoders of one server: one per kind of socket and set of features."""
+    """All encoders of one server: one per kind of socket, set of features and language.
 
-    def __init__(self, language: Language, times: LocalTimes, legacy_system_key: bool) -> None:
+    :arg language: the language for clients that ask for none.
+    :arg name_of: returns the names of senders.
+    """
+
+    def __init__(
+        self, language: Language, times: LocalTimes, legacy_system_key: bool, name_of: NameOf = no_name
+    ) -> None:
+        self._name_of = name_of
         self._language = language
         self._times = times
         self._legacy = legacy_system_key
-        self._chat: dict[frozenset[str], ChatEncoder] = {}
-        self._observe: dict[frozenset[str], ObserveEncoder] = {}
+        self._chat: dict[tuple[frozenset[str], Language], ChatEncoder] = {}
+        self._observe: dict[tuple[frozenset[str], Language], ObserveEncoder] = {}
         self._notify: dict[frozenset[str], NotifyEncoder] = {}
 
-    def chat(self, features: frozenset[str]) -> ChatEncoder:
-        if features not in self._chat:
-            self._chat[features] = ChatEncoder(features, self._language, self._times, self._legacy)
-        return self._chat[features]
+    def chat(self, features: frozenset[str], language: Language | None = None) -> ChatEncoder:
+        key = features, language or self._language
+        if key not in self._chat:
+            self._chat[key] = ChatEncoder(*key, self._times, self._legacy, self._name_of)
+        return self._chat[key]
 
-    def observe(self, features: frozenset[str]) -> ObserveEncoder:
-        if features not in self._observe:
-            self._observe[features] = ObserveEncoder(features, self._language, self._times)
-        return self._observe[features]
+    def observe(self, features: frozenset[str], language: Language | None = None) -> ObserveEncoder:
+        key = features, language or self._language
+        if key not in self._observe:
+            self._observe[key] = ObserveEncoder(*key, self._times, self._name_of)
+        return self._observe[key]
 
     def notify(self, features: frozenset[str]) -> NotifyEncoder:
         if features not in self._notify:

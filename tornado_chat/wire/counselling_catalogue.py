@@ -20,22 +20,16 @@ from tornado_chat.wire.counselling_frames import (
     PlainAlert,
     PresenceShown,
     ReadShown,
+    ReceiptShown,
     TokenAccepted,
     TypingShown,
 )
 from tornado_chat.wire.kinds import Endpoint, FrameKind
 
 _TIME = "2025-03-20T08:26:45.391706"
+_OFFSET_TIME = f"{_TIME}+08:00"  # for sockets that asked for a feature
 _SYSTEM = {"isSystem": True, "system": True}
-_ERROR = FrameKind(
-    "error",
-    "A frame from the client is refused; `msg` is a text for people. "
-    "The tenth malformed frame within a minute closes the socket.",
-    ChatFrame,
-    [{**_SYSTEM, "msg": "错误: 此连接只能接收消息", "time": _TIME}],
-    keys=("isSystem", "system", "msg", "time"),
-    constant_keys={"isSystem": True},
-)
+_SENDER = {"role": "consultant", "id": "2", "name": "陈老师"}
 _ALIVE_REQUESTS = (
     FrameKind(
         "alive",
@@ -67,7 +61,7 @@ _TOKEN_REFUSED = FrameKind(
     "token_refused",
     "A newer token is refused; the socket and its token stay as they are.",
     ChatFrame,
-    [{**_SYSTEM, "msg": "错误: 新令牌必须属于同一人和同一角色", "time": _TIME, "token": False}],
+    [{**_SYSTEM, "msg": "错误: 新令牌必须属于同一人和同一角色", "time": _OFFSET_TIME, "token": False}],
     keys=("isSystem", "system", "msg", "time", "token"),
     constant_keys={"isSystem": True, "token": False},
     feature="token",
@@ -89,12 +83,21 @@ _LISTENER_REQUESTS = (
 )
 _PRESENCE = FrameKind(
     "presence",
-    "The roles that are connected: on joining and on each change.",
+    "The roles that are connected: on joining and on each change. `until` names the absent whose grace runs.",
     PresenceShown,
-    [{"presence": {"user": True, "consultant": False}}],
+    [
+        {"presence": {"user": True, "consultant": True}, "grace": {"user": 120, "consultant": 120}},
+        {
+            "presence": {"user": True, "consultant": False},
+            "until": {"consultant": "2025-03-20T08:28:45.391706+08:00"},
+            "grace": {"user": 120, "consultant": 120},
+            "time": "2025-03-20T08:26:45.391706+08:00",
+        },
+    ],
     feature="presence",
 )
 _ALIVE_FEATURE = "The server answers a frame `alive` with a frame `alive`."
+_SENDER_FEATURE = "Each message carries the person that has sent it: `sender` with `role`, `id` and `name`."
 _SEQ_FEATURE = (
     "Each message carries an `id` and a `seq` that are the same on every delivery; numbers have no gaps."
 )
@@ -108,8 +111,12 @@ CHAT = Endpoint(
         "supervisor of a record.\n\nA session is `ready`, becomes `active` when both are present for the "
         "first time, and ends as `completed` or `cancelled`. A participant whose connection drops during "
         "an active session may reconnect within `[counselling] rejoin_grace`, and then receives the missed "
-        "messages, in order, in the same frames. The session is completed when the grace time is over, "
-        "when a participant closes the socket with 4000, or by `POST /api/v1/sessions/{session_id}/end`."
+        "messages, in order, in the same frames. After the close of a socket without features by its client "
+        "(1000, 1001 or no code) the time is `leave_grace`. The session is completed when the grace time is "
+        "over, when a participant closes the socket with 4000, or by `POST "
+        "/api/v1/sessions/{session_id}/end`. A participant who returns after the end receives the missed "
+        "messages, `会话已结束`, and 4409. Before the start, the session is cancelled `ready_grace` after "
+        "the visitor's last socket has closed. The plain texts `ping` and `heartbeat` are ignored."
     ),
     access="The two participants of the session or record.",
     query=ChatQuery,
@@ -158,6 +165,15 @@ CHAT = Endpoint(
             required=("token",),
             feature="token",
         ),
+        FrameKind(
+            "wait",
+            "Wait longer for the absent participant, up to `[counselling] longest_grace`.",
+            ClientFrame,
+            [{"wait": 60}],
+            keys=("wait",),
+            required=("wait",),
+            feature="presence",
+        ),
     ),
     to_client=(
         FrameKind(
@@ -166,7 +182,14 @@ CHAT = Endpoint(
             ChatFrame,
             [
                 {"isSystem": False, "system": False, "msg": "hi", "time": _TIME},
-                {"isSystem": False, "system": False, "msg": "hi", "time": _TIME, "id": "s4-5", "seq": 5},
+                {
+                    "isSystem": False,
+                    "system": False,
+                    "msg": "hi",
+                    "time": _OFFSET_TIME,
+                    "id": "s4-5",
+                    "seq": 5,
+                },
             ],
             constant_keys={"isSystem": False},
         ),
@@ -180,16 +203,37 @@ CHAT = Endpoint(
                 {**_SYSTEM, "msg": "来访者 小林已进入会话", "time": _TIME},
                 {**_SYSTEM, "msg": "会话已开始", "time": _TIME},
                 {**_SYSTEM, "msg": "会话已结束", "time": _TIME},
-                {**_SYSTEM, "msg": "错误: 消息不能为空", "time": _TIME, "id": "a1"},
+                {**_SYSTEM, "msg": "错误: 消息不能为空", "time": _OFFSET_TIME, "id": "a1"},
             ],
             keys=("isSystem", "system", "msg", "time", "id"),
             constant_keys={"isSystem": True},
         ),
         FrameKind(
+            "end",
+            "The end of the session, with its reason: a participant's client has left (`left`); a "
+            "participant or the host has ended it (`ended`); a participant was not back in time (`grace`); "
+            "the visitor has cancelled it (`cancelled`), or was not back before the start (`not_started`).",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "会话已结束", "time": _TIME, "reason": "grace"}],
+            keys=("isSystem", "system", "msg", "time", "reason"),
+            required=("reason",),
+            constant_keys={"isSystem": True},
+            feature="presence",
+        ),
+        FrameKind(
+            "wait_refused",
+            "The session does not wait longer: no participant is awaited, or `longest_grace` is reached.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 等待时间已达上限", "time": _TIME, "wait": False}],
+            keys=("isSystem", "system", "msg", "time", "wait"),
+            constant_keys={"isSystem": True, "wait": False},
+            feature="presence",
+        ),
+        FrameKind(
             "ack",
             "The message with this id is stored durably: a restart or crash of the server does not lose it.",
             Ack,
-            [{"ack": "a1", "seq": 5, "time": _TIME}],
+            [{"ack": "a1", "seq": 5, "time": _OFFSET_TIME}],
             feature="ack",
         ),
         FrameKind(
@@ -207,12 +251,27 @@ CHAT = Endpoint(
             [{"read": 17, "role": "consultant"}],
             feature="read",
         ),
+        FrameKind(
+            "receipt",
+            "Which messages have arrived at the other participant's client: the server has its pong up to "
+            "this seq. On joining and on each change.",
+            ReceiptShown,
+            [{"receipt": 17, "role": "consultant"}],
+            feature="receipt",
+        ),
         _PRESENCE,
         FrameKind(
             "history",
             "A page of messages: the newest page on joining, other pages on request.",
             History,
-            [{"history": [{"seq": 17, "msg": "hi", "senderType": True, "time": _TIME}], "next": 17}],
+            [
+                {
+                    "history": [
+                        {"seq": 17, "msg": "hi", "senderType": True, "time": _OFFSET_TIME, "sender": _SENDER}
+                    ],
+                    "next": 17,
+                }
+            ],
             feature="history",
         ),
         _TOKEN_ACCEPTED,
@@ -228,7 +287,12 @@ CHAT = Endpoint(
         "history": "Pages of earlier messages; the newest page is sent on joining.",
         "typing": "Shows when another participant is typing.",
         "read": "Shows how far each participant has read.",
-        "presence": "Shows which roles are connected.",
+        "presence": (
+            "Shows which roles are connected, until when an absent participant is awaited, and why the "
+            "session has ended; the client may extend the wait."
+        ),
+        "receipt": "Shows which messages have arrived at the other participant.",
+        "sender": _SENDER_FEATURE,
         "token": _RENEWAL_FEATURE,
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
@@ -246,7 +310,9 @@ NOTIFY = Endpoint(
         "Each notification is stored first, then delivered to every open socket of the recipient. A "
         "recipient without a socket receives missed notifications in order on the next connect. "
         "Notifications are created by `POST /api/v1/notifications`, and by the server when a session is "
-        "opened or a supervisor is called."
+        "opened or a supervisor is called. A client without features receives an unread notification again "
+        "on its next connects, `[notifications] repeat` times at most. All other frames of the client are "
+        "ignored."
     ),
     access="Every role except `service`.",
     query=NotifyQuery,
@@ -268,9 +334,9 @@ NOTIFY = Endpoint(
                 {
                     "type": 0,
                     "msg": "支持对话 4 出现关键词预警，请尽快查看",
-                    "time": _TIME,
+                    "time": _OFFSET_TIME,
                     "data": {"alert": True},
-                    "id": 12,
+                    "id": "12",
                     "seq": 3,
                 }
             ],
@@ -315,7 +381,6 @@ NOTIFY = Endpoint(
         _ANSWER,
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
-        _ERROR,
     ),
     features={
         "seq": (
@@ -335,7 +400,7 @@ OBSERVE = Endpoint(
     description=(
         "Delivers the messages from now on; after a break, delivery resumes where it stopped. The "
         "participants are not informed. The last frame has `senderType` null; then the server closes the "
-        "socket with 1000."
+        "socket with 1000. All other frames of the client are ignored."
     ),
     access=(
         "Admins, and supervisors with a record on the session; with `[counselling] observe = any` all "
@@ -357,12 +422,12 @@ OBSERVE = Endpoint(
         _ANSWER,
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
-        _ERROR,
     ),
     features={
         "seq": _SEQ_FEATURE,
         "alive": _ALIVE_FEATURE,
         "presence": "Shows which of the two participants are connected.",
+        "sender": _SENDER_FEATURE,
         "token": _RENEWAL_FEATURE,
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),

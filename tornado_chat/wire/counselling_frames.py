@@ -6,15 +6,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tornado_chat.core.numbers import MAX_NUMBER, Number
+from tornado_chat.core.numbers import MAX_NUMBER, Number, NumberText
+from tornado_chat.wire.people import Sender
+from tornado_chat.wire.times import Time
 
 HISTORY_PAGE = 50
 
 Seq = Annotated[Number, Meta(description="The number of the message: from 1, without gaps.", examples=[5])]
-Time = Annotated[
+PublishedTime = Annotated[
     str,
     Meta(
-        description="ISO 8601, local time in the server's zone, without offset.",
+        description=(
+            "ISO 8601 in the server's zone. Without an offset for sockets that asked for no feature, with it "
+            "for all others."
+        ),
         examples=["2025-03-20T08:26:45.391706"],
     ),
 ]
@@ -28,6 +33,7 @@ Counted = Annotated[
     Meta(ge=1, description="Feature `seq`: the number of the message, from 1, without gaps.", examples=[5]),
 ]
 ParticipantRole = Annotated[str, Meta(description="The role of the participant.", examples=["consultant"])]
+SenderShown = Annotated[Sender, Meta(description="The person that has sent the message.")]
 SenderType = Annotated[
     bool, Meta(description="False: the visitor (in a record: the supervisor). True: the consultant.")
 ]
@@ -43,17 +49,29 @@ Features = Annotated[
         description="Opt-in features, separated by commas; unknown names are ignored.", examples=["ack,seq"]
     ),
 ]
+AskedLanguage = Annotated[
+    str,
+    Meta(
+        description=(
+            "Opt-in: the language of the errors and system messages for this socket, `zh` or `en`; without "
+            "it that of the server (`[server] language`)."
+        ),
+        examples=["en"],
+    ),
+]
 
 
 class NotifyQuery(msgspec.Struct, frozen=True):
     token: Token = ""
     features: Features = ""
+    language: AskedLanguage = ""
 
 
 class ObserveQuery(msgspec.Struct, frozen=True):
     sessionId: Annotated[SessionNumber, Meta(description="The session to observe.")]  # noqa: N815 - the seed
     token: Token = ""
     features: Features = ""
+    language: AskedLanguage = ""
 
 
 class ChatQuery(msgspec.Struct, frozen=True):
@@ -65,6 +83,7 @@ class ChatQuery(msgspec.Struct, frozen=True):
         Literal[0, 1], Meta(description="0: visitor and consultant. 1: consultant and supervisor.")
     ] = 0
     features: Features = ""
+    language: AskedLanguage = ""
 
 
 # --- from the client ---
@@ -112,6 +131,18 @@ class ClientFrame(msgspec.Struct, frozen=True):
         | UnsetType
     ) = UNSET
     token: NewerToken | UnsetType = UNSET
+    wait: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=86400,
+                description="Wait so many seconds more for the absent participant.",
+                examples=[60],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ListenerFrame(msgspec.Struct, frozen=True):
@@ -146,7 +177,7 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
         | UnsetType
     ) = UNSET
     msg: Text
-    time: Time
+    time: PublishedTime
     id: MessageId | UnsetType = UNSET
     seq: Counted | UnsetType = UNSET
     self: (
@@ -157,6 +188,24 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
         Annotated[bool, Meta(description="Feature `token`: false in the error for a refused token.")]
         | UnsetType
     ) = UNSET
+    wait: (
+        Annotated[bool, Meta(description="Feature `presence`: false in the error for a refused `wait`.")]
+        | UnsetType
+    ) = UNSET
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "Feature `presence`, with the end of the session: `left`, `ended`, `grace`, `cancelled` "
+                    "or `not_started`."
+                ),
+                examples=["grace"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    sender: SenderShown | UnsetType = UNSET
 
 
 class Ack(msgspec.Struct):
@@ -179,6 +228,13 @@ class ReadShown(msgspec.Struct):
     role: ParticipantRole
 
 
+class ReceiptShown(msgspec.Struct):
+    receipt: Annotated[
+        int, Meta(ge=0, description="All messages up to this seq have arrived at the client.", examples=[17])
+    ]
+    role: ParticipantRole
+
+
 class PresenceShown(msgspec.Struct):
     presence: Annotated[
         dict[str, bool],
@@ -187,6 +243,39 @@ class PresenceShown(msgspec.Struct):
             examples=[{"user": True, "consultant": False}],
         ),
     ]
+    until: (
+        Annotated[
+            dict[str, Time],
+            Meta(
+                description="By role: until when an absent participant is awaited, with the zone's offset.",
+                examples=[{"consultant": "2025-03-20T08:28:45.391706+08:00"}],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    grace: (
+        Annotated[
+            dict[str, float],
+            Meta(
+                description=(
+                    "By role: for how many seconds the session would wait for a participant whose connection "
+                    "is lost."
+                ),
+                examples=[{"user": 120, "consultant": 120}],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    time: (
+        Annotated[
+            Time,
+            Meta(
+                description="With `until`: the server's time, to compare it with.",
+                examples=["2025-03-20T08:26:45.391706+08:00"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Line(msgspec.Struct):
@@ -196,6 +285,7 @@ class Line(msgspec.Struct):
     msg: Text
     senderType: SenderType  # noqa: N815 - the seed's spelling
     time: Time
+    sender: SenderShown
 
 
 class History(msgspec.Struct):
@@ -214,9 +304,10 @@ class ObserveFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
         bool | None,
         Meta(description="False: the visitor. True: the consultant. Null: the session has ended."),
     ]
-    time: Time
+    time: PublishedTime
     id: MessageId | UnsetType = UNSET
     seq: Counted | UnsetType = UNSET
+    sender: SenderShown | UnsetType = UNSET
 
 
 class NotifyFrame(msgspec.Struct, kw_only=True):
@@ -227,15 +318,20 @@ class NotifyFrame(msgspec.Struct, kw_only=True):
         Meta(description="0: plain. 1: an appointment has changed. 2: a new conversation.", examples=[0]),
     ]
     msg: Annotated[str, Meta(description="The text to show.", examples=["您有新的请假申请待处理"])]
-    time: Time
+    time: PublishedTime
     data: Annotated[
         Mapping[str, Any] | None,
-        Meta(description="Depends on `type`; null for type 0, unless the notification is an alert."),
+        Meta(
+            description=(
+                "Depends on `type`; null for type 0, unless the notification is an alert. Its ids are texts "
+                "for sockets that asked for a feature."
+            )
+        ),
     ]
     id: (
         Annotated[
-            int,
-            Meta(description="Feature `seq`: for `POST /api/v1/notifications/{id}/read`.", examples=[12]),
+            str,
+            Meta(description="Feature `seq`: for `POST /api/v1/notifications/{id}/read`.", examples=["12"]),
         ]
         | UnsetType
     ) = UNSET
@@ -293,7 +389,7 @@ class NewConversation(msgspec.Struct):
     """`data` of a notification of type 2."""
 
     sessionId: Annotated[  # noqa: N815 - the seed's spelling
-        Number,
+        Number | NumberText,
         Meta(
             description=(
                 "The `sessionId` for `/chat`: a session, or for a supervisor the record (with `type=1`)."
@@ -303,7 +399,7 @@ class NewConversation(msgspec.Struct):
     ]
     observeSessionId: (  # noqa: N815 - the seed's spelling
         Annotated[
-            Number,
+            Number | NumberText,
             Meta(description="For a supervisor only: the session to observe at `/observe`.", examples=[5]),
         ]
         | UnsetType
@@ -317,3 +413,6 @@ NOTIFICATION_DATA: Mapping[int, type[msgspec.Struct] | None] = {
     2: NewConversation,
 }
 """The struct of ``data`` by the ``type`` of a notification; None: null."""
+
+DATA_IDS = ("sessionId", "observeSessionId", "apointmentId", "consultantId")
+"""The keys of ``data`` that hold an id."""

@@ -1,5 +1,7 @@
 """Parse JSON and query parameters into typed values; errors name the key or parameter that is wrong."""
 
+import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -8,6 +10,8 @@ import msgspec
 from msgspec import inspect
 
 from tornado_chat.core.errors import Malformed
+from tornado_chat.core.plain_text import is_well_formed
+from tornado_chat.core.texts import Language
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -16,14 +20,39 @@ S = TypeVar("S", bound=msgspec.Struct)
 def parse(decoder: msgspec.json.Decoder[T], data: str | bytes) -> T:
     """Decode and validate JSON.
 
-    :raises Malformed: ``not_json``, or ``bad_shape`` with the path of the wrong key.
+    :raises Malformed: ``not_json``; ``half_character``, if a text has a lone surrogate; or ``bad_shape`` with
+        the path of the wrong key.
     """
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
         raise Malformed("bad_shape", reason=str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if _has_half_character(data):
+            raise Malformed("half_character") from None
         raise Malformed("not_json", reason=str(error)) from None
+
+
+def _has_half_character(data: str | bytes) -> bool:
+    """Return True if ``data`` is JSON except for a lone surrogate: half an emoji, ``"\\ud83d"``."""
+    try:
+        return not is_well_formed(json.dumps(json.loads(data), ensure_ascii=False))
+    except (ValueError, RecursionError):
+        return False
+
+
+def peek_id(data: str | bytes) -> str | None:
+    """Return the id of a refused frame, or None, so that the error frame can name the id.
+
+    The decoder of ``parse`` refuses a frame with half of a character as a whole. The sender has to learn
+    which message it was: otherwise it sends the message again on each connect.
+    """
+    try:
+        frame = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    id = frame.get("id") if isinstance(frame, dict) else None
+    return id if isinstance(id, str) and is_well_formed(id) else None
 
 
 def parse_query(type: type[S], given: Mapping[str, str]) -> S:
@@ -69,7 +98,21 @@ def _expected(hint: Any) -> str:
     return "a text is expected"
 
 
+def bare_token(text: str) -> str:
+    """Return a token without the scheme ``Bearer`` (RFC 6750), which deployed clients send before it."""
+    scheme, space, token = text.partition(" ")
+    return token.strip() if space and scheme.lower() == "bearer" else text
+
+
 @lru_cache(256)  # all sockets of one client page send the same text
 def parse_features(text: str, known: frozenset[str]) -> frozenset[str]:
     """Return the known names of a list such as ``ack,history``; unknown names are ignored."""
     return known.intersection(name.strip() for name in text.split(","))
+
+
+def parse_language(text: str) -> Language | None:
+    """Return the language that a client asks for by a tag such as ``en`` or ``zh-CN`` (BCP 47).
+
+    None: it asks for another language, or for none.
+    """
+    return {"zh": "zh_CN", "en": "en"}.get(re.split("[-_]", text.strip().lower())[0])

@@ -14,14 +14,26 @@ import msgspec
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
-from tornado_chat.core.events import Event, ReadAdvanced, TypingChanged
+from tornado_chat.core.events import Event, ReadAdvanced, ReceiptAdvanced, TypingChanged
 from tornado_chat.core.texts import Language, error_text
-from tornado_chat.core.types import AppendResult, Conversation, Message, Role, Thread
+from tornado_chat.core.types import (
+    AGENT_ROLES,
+    AppendResult,
+    Conversation,
+    Handover,
+    Message,
+    Participant,
+    Person,
+    Role,
+    Thread,
+)
 from tornado_chat.wire.parsing import parse
+from tornado_chat.wire.people import Named, NameOf, no_name, sender_of
 from tornado_chat.wire.support_frames import (
     CLIENT_PAYLOADS,
     ClientFrame,
     Failed,
+    HandedOver,
     History,
     Line,
     Matched,
@@ -31,13 +43,31 @@ from tornado_chat.wire.support_frames import (
     Payload,
     Queued,
     ReadShown,
+    ReceiptShown,
     ServerFrame,
     SignedIn,
     TypingNow,
 )
 from tornado_chat.wire.times import LocalTimes
 
-FEATURES = frozenset({"ack", "seq", "echo", "typing", "image", "read", "profile", "ready", "kickout"})
+FEATURES = frozenset(
+    {
+        "ack",
+        "seq",
+        "echo",
+        "typing",
+        "image",
+        "read",
+        "profile",
+        "ready",
+        "kickout",
+        "receipt",
+        "sender",
+        "group",
+    }
+)
+
+USERS = frozenset({Role.USER})
 
 _LONGEST_ID = 64
 
@@ -57,10 +87,6 @@ class Command(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.id.encode()).hexdigest()
 
 
-class _Identified(msgspec.Struct):
-    id: str | None = None
-
-
 _frame_decoder = msgspec.json.Decoder(ClientFrame)
 _payload_decoders = {
     struct: msgspec.json.Decoder(struct) for types in CLIENT_PAYLOADS.values() for struct in types.values()
@@ -78,7 +104,7 @@ def parse_command(data: str | bytes, role: Role) -> Command:
     """Parse a frame from a client of the endpoint of ``role``.
 
     :raises Malformed: the frame is not a valid command; the error states the reason and the key.
-        ``peek_id`` finds the id for the answer.
+        ``parsing.peek_id`` finds the id for the answer.
     """
     frame = parse(_frame_decoder, data)
     struct = CLIENT_PAYLOADS[role].get(frame.type)
@@ -94,14 +120,6 @@ def parse_command(data: str | bytes, role: Role) -> Command:
     return Command(frame.id, frame.to, payload)
 
 
-def peek_id(data: str | bytes) -> str | None:
-    """Return the id of a refused frame, or None, so that the error frame can name the id."""
-    try:
-        return msgspec.json.decode(data, type=_Identified).id
-    except (ValueError, RecursionError):
-        return None
-
-
 # --- to the client ---
 
 
@@ -114,15 +132,21 @@ class SupportEncoder:
     A client knows its peer by an address that stays the same for the whole conversation; ``set_peer``
     sets this address.
 
+    :arg name_of: returns the names of senders.
     :ivar address: the UUID of the socket, sent by ``initialize``.
     :ivar features: the features that the client requested in ``auth``.
+    :ivar language: the language of errors.
     """
 
-    def __init__(self, address: str, role: Role, language: Language, times: LocalTimes) -> None:
+    def __init__(
+        self, address: str, role: Role, language: Language, times: LocalTimes, name_of: NameOf = no_name
+    ) -> None:
         self.address = address
+        self._name_of = name_of
         self.features: frozenset[str] = frozenset()
-        self._role = role
-        self._language = language
+        is_user = role is Role.USER
+        self._own_roles, self._other_roles = (USERS, AGENT_ROLES) if is_user else (AGENT_ROLES, USERS)
+        self.language = language
         self._times = times
         self._peers: dict[Thread, str] = {}
 
@@ -135,7 +159,7 @@ class SupportEncoder:
         if isinstance(event, Message):
             # After a transfer, the new waiter gets the user's messages, but without the feature echo not the
             # messages of the previous waiter, whose role is the same.
-            ours = event.sender.role is self._role
+            ours = event.sender.role in self._own_roles
             if ours and "echo" not in self.features:
                 return None
             type_, payload = self._content(event)
@@ -145,9 +169,11 @@ class SupportEncoder:
                 frame.seq = event.seq
                 frame.time = self._times.format(event.time)
                 frame.conversation = event.thread.id
+            if "sender" in self.features:
+                frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
             return _encode(frame)
         if isinstance(event, TypingChanged):
-            if event.sender.role is self._role or "typing" not in self.features:
+            if event.sender.role in self._own_roles or "typing" not in self.features:
                 return None
             frame = self._frame("typing", TypingNow(event.typing))
             frame.from_ = self._peers.get(event.thread, UNSET)
@@ -156,10 +182,17 @@ class SupportEncoder:
             if "read" not in self.features:
                 return None
             frame = self._frame("read", ReadShown(event.seq))
-            ours = event.reader.role is self._role
+            ours = event.reader.role in self._own_roles
             frame.from_ = self.address if ours else self._peers.get(event.thread, UNSET)
             if "seq" in self.features:
                 frame.conversation = event.thread.id
+            return _encode(frame)
+        if isinstance(event, ReceiptAdvanced):
+            # The receipts of the own side say nothing about the own messages. Observers have another role.
+            if event.reader.role not in self._other_roles or "receipt" not in self.features:
+                return None
+            frame = self._frame("receipt", ReceiptShown(event.seq, event.thread.id))
+            frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
         return None
 
@@ -167,12 +200,17 @@ class SupportEncoder:
         return _encode(self._frame("initialize"))
 
     def error(self, error: ChatError, reply_id: str | None) -> bytes:
-        payload = Failed(error_text(self._language, error))
+        payload = Failed(error_text(self.language, error))
         return _encode(self._frame("error", payload, reply_id=reply_id))
 
-    def auth_success(self, id: str, role: Role, name: str | None, reply_id: str | None) -> bytes | None:
-        """Return the answer to ``auth`` with the profile, or None without the feature ``ack``."""
-        if "ack" not in self.features:
+    def auth_success(
+        self, id: str, role: Role, name: str | None, reply_id: str | None, *, is_unasked: bool = False
+    ) -> bytes | None:
+        """Return the answer to ``auth`` with the profile, or None if the client gets none.
+
+        :arg is_unasked: send it without the feature ``ack``, too.
+        """
+        if "ack" not in self.features and not is_unasked:
             return None
         payload = SignedIn(id, role.value, name)
         return _encode(self._frame("auth_success", payload, reply_id=reply_id))
@@ -192,22 +230,31 @@ class SupportEncoder:
     def new_connection(self, conversation: Conversation) -> bytes:
         payload = Matched(conversation.user_uuid)
         if "profile" in self.features:
-            payload.id = conversation.user.host_id
+            payload.id = conversation.user.id
             payload.name = conversation.user_name
             payload.since = self._times.format(conversation.created)
         return self._match_frame("new_connection", conversation, payload, None)
 
     def connect_queue(
-        self, location: int, reply_id: str | None = None, *, conversation: Conversation | None = None
+        self,
+        location: int,
+        reply_id: str | None = None,
+        *,
+        conversation: Conversation | None = None,
+        serving: int | None = None,
     ) -> bytes:
         """Return the position of the user in the queue.
 
         :arg location: the position; 1 is the first.
         :arg conversation: sent with the feature ``seq``, if the user already has one.
+        :arg serving: the number of waiters that serve the queue; with the feature ``seq``, if it is known.
         """
         queued = Queued(location)
         if conversation is not None and "seq" in self.features:
             queued.conversation, queued.returned = conversation.id, conversation.returned
+            queued.serving = UNSET if serving is None else serving
+        if conversation is not None and "group" in self.features:
+            queued.group = conversation.group
         return _encode(self._frame("connect_queue", queued, reply_id=reply_id))
 
     def kickout(self) -> bytes:
@@ -223,15 +270,34 @@ class SupportEncoder:
         frame.from_ = self._peers.pop(thread, UNSET)
         return _encode(frame)
 
+    def handed_over(self, handover: Handover) -> bytes | None:
+        """Return the frame that another waiter has the conversation, or None without the feature."""
+        if "sender" not in self.features:
+            return None
+        return _encode(self._frame("handed_over", handover_shown(handover, self._times)))
+
     def history(
-        self, conversation: Conversation, messages: Sequence[Message], more: bool, reply_id: str | None
+        self,
+        conversation: Conversation,
+        messages: Sequence[Message],
+        more: bool,
+        reply_id: str | None,
+        names: Mapping[Person, str | None] = {},
+        handovers: Sequence[Handover] = (),
     ) -> bytes:
         """Return a page of messages, oldest first; ``next`` is the ``before`` of the next request.
 
         :arg more: whether older messages exist; if not, ``next`` is null.
+        :arg names: the names of senders.
+        :arg handovers: all of the conversation; the page has those since its first message.
         """
-        items = [self._line(conversation, message) for message in messages]
+        items = [self._line(conversation, message, names) for message in messages]
         payload = History(items, messages[0].seq if more else None)
+        if "sender" in self.features:
+            since = messages[0].time if more else 0
+            payload.handovers = [
+                handover_shown(each, self._times, shows_loss=True) for each in handovers if each.time >= since
+            ]
         return _encode(self._frame("message_history", payload, reply_id=reply_id))
 
     def success(self, type_: str, payload: msgspec.Struct, reply_id: str | None) -> bytes:
@@ -243,15 +309,22 @@ class SupportEncoder:
     ) -> bytes:
         if "seq" in self.features:  # seq starts at 1 in each conversation, so the client needs its number
             payload.conversation = conversation.id
-        return _encode(self._frame(type_, payload, reply_id=reply_id))
+        if "group" in self.features:
+            payload.group = conversation.group
+        frame = self._frame(type_, payload, reply_id=reply_id)
+        if payload.uuid is not None:  # deployed clients answer to ``from``, and do not read the payload
+            frame.from_ = payload.uuid
+        return _encode(frame)
 
-    def _line(self, conversation: Conversation, message: Message) -> Line:
-        by_user = message.sender.role is Role.USER
+    def _line(self, conversation: Conversation, message: Message, names: Mapping[Person, str | None]) -> Line:
+        person = message.sender
+        by_user = person.role is Role.USER
+        has_sender = "sender" in self.features
         return Line(
             id=message_id(message),
             seq=message.seq,
             from_=conversation.user_uuid if by_user else conversation.waiter_uuid,
-            sender=message.sender.role.value,
+            sender=sender_of(person, names.get(person)) if has_sender else person.role.value,
             type=f"message_{message.media}",
             message=message.text,
             time=self._times.format(message.time),
@@ -277,6 +350,21 @@ class SupportEncoder:
             payload=payload,
             reply_id=UNSET if reply_id is None else reply_id,
         )
+
+
+def handover_shown(handover: Handover, times: LocalTimes, *, shows_loss: bool = False) -> HandedOver:
+    """Return a hand-over as clients show it.
+
+    :arg shows_loss: whether to say that the waiter before was lost, as in a history page.
+    """
+    shown = HandedOver(_named(handover.previous), _named(handover.next), times.format(handover.time))
+    if shows_loss:
+        shown.lost = handover.was_lost
+    return shown
+
+
+def _named(participant: Participant) -> Named:
+    return Named(participant.person.id, participant.name)
 
 
 def message_id(message: Message) -> str:

@@ -8,13 +8,20 @@ from typing import Any
 
 from tornado_chat.core.types import Role
 from tornado_chat.wire.kinds import Endpoint, FrameKind
-from tornado_chat.wire.support_frames import CLIENT_PAYLOADS, SERVER_PAYLOADS, ClientFrame, ServerFrame
+from tornado_chat.wire.support_frames import (
+    CLIENT_PAYLOADS,
+    SERVER_PAYLOADS,
+    ClientFrame,
+    DisconnectUser,
+    ServerFrame,
+)
 
-FEATURE_KEYS = ("seq", "time", "conversation")
-"""Keys of frames that are sent only to clients with the feature ``seq``."""
+FEATURE_KEYS = ("seq", "time", "conversation", "sender")
+"""Keys of frames that are sent only to clients with the feature ``seq``, or ``sender``."""
 
 _YOU, _PEER = "你的 UUID", "对方的 UUID"
-_TIME = "2025-03-20T08:26:45.391706"
+_TIME = "2025-03-20T08:26:45.391706+08:00"
+_SENDER = {"role": "waiter", "id": "7", "name": "小王"}
 
 
 def _from_client(role: Role, type: str, summary: str, payload: Any = None, **more: str) -> FrameKind:
@@ -99,7 +106,6 @@ def _common_client_frames(role: Role) -> tuple[FrameKind, ...]:
             {"before": 17, "limit": 50},
             **to,
         ),
-        _from_client(role, "disconnect", "End the conversation, or leave the queue.", **to),
     )
 
 
@@ -126,6 +132,7 @@ _COMMON_SERVER_FRAMES = (
         seq=5,
         time=_TIME,
         conversation=7,
+        sender=_SENDER,
     ),
     _to_client(
         "message_image",
@@ -136,6 +143,7 @@ _COMMON_SERVER_FRAMES = (
         seq=5,
         time=_TIME,
         conversation=7,
+        sender=_SENDER,
     ),
     _to_client(
         "message_text_success",
@@ -176,6 +184,14 @@ _COMMON_SERVER_FRAMES = (
         conversation=7,
     ),
     _to_client(
+        "receipt",
+        "Which messages have arrived at the client of the other side: the server has its pong up to a seq. "
+        "On each change and on resuming.",
+        {"seq": 17, "conversation": 7},
+        feature="receipt",
+        from_=_PEER,
+    ),
+    _to_client(
         "disconnected",
         "The conversation has ended; `from` is the other side. Without `from`: there is no conversation to "
         "resume.",
@@ -198,17 +214,24 @@ _FEATURES = {
         "Messages of the client's own side are delivered, too, `from` its own address, so that several "
         "windows show the same."
     ),
+    "group": "`connect_queue`, `connect_success` and `new_connection` carry the group of the conversation.",
     "profile": "`connect_success` and `new_connection` carry the profile of the other side.",
     "typing": "Delivers `typing` of the other side.",
     "read": "Delivers `read` of both sides.",
     "image": "Images are delivered as `message_image`, not as their URL in a text.",
+    "receipt": "Delivers `receipt`: which messages have arrived at the other side.",
+    "sender": (
+        "Messages carry the person that has sent them: `sender` with `role`, `id` and `name`, also in "
+        "history pages, which then have the hand-overs. A user gets `handed_over`."
+    ),
 }
 _CODES = (1009, 1012, 1013, 4401, 4403, 4408, 4429)
 _FLOW_DESCRIPTION = (
     "The server sends `initialize` first; then the client sends `auth`. Until then every other frame is "
     "answered by `error`. A dropped socket does not end a conversation: within `[support] rejoin_grace` "
     "the same person may sign in again, and gets the position in the queue or the conversations back, with "
-    "the missed messages and the same addresses."
+    "the missed messages and the same addresses. After the close of a socket without features by its client "
+    "(1000, 1001 or no code) the time is `[support] leave_grace`."
 )
 
 USER = Endpoint(
@@ -217,7 +240,7 @@ USER = Endpoint(
     summary="A user of the support service",
     description=(
         f"{_FLOW_DESCRIPTION}\n\nAfter `auth` the client sends `connect`, to join the queue or to resume the "
-        "conversation."
+        "conversation. Also at `/v1/ws/connect/user`."
     ),
     access="The role `user`, including guests.",
     query=None,
@@ -227,6 +250,7 @@ USER = Endpoint(
             Role.USER, "connect", "Request a waiter, or resume the open conversation.", {"resume": True}
         ),
         *_common_client_frames(Role.USER),
+        _from_client(Role.USER, "disconnect", "End the conversation, or leave the queue."),
         _from_client(
             Role.USER,
             "rate",
@@ -245,6 +269,13 @@ USER = Endpoint(
             "connect_success",
             "A waiter is assigned: on a match, on resuming, and with another `uuid` after a transfer.",
             {"uuid": _PEER},
+            from_=_PEER,
+        ),
+        _to_client(
+            "handed_over",
+            "Another waiter has the conversation from now on; `connect_success` has its address.",
+            {"from": {"id": "7", "name": "小王"}, "to": {"id": "8", "name": "小李"}, "time": _TIME},
+            feature="sender",
         ),
         *_COMMON_SERVER_FRAMES,
         _to_client("rate_success", "The rating is stored.", {"rate": 5}, reply_id="f1"),
@@ -258,23 +289,44 @@ WAITER = Endpoint(
     path="/v1/ws/waiter/connect",
     summary="A waiter of the support service",
     description=(
-        f"{_FLOW_DESCRIPTION}\n\nAfter `auth` the client sends `ready`, to accept users up to `[support] "
-        "capacity` or to resume its conversations. Frames of a waiter name the user in `to`. If a waiter "
-        "does not return in time, its users go to the head of the queue."
+        f"{_FLOW_DESCRIPTION}\n\nAfter `auth` the client sends `ready`, to accept users of its groups, up to "
+        "its capacity, or to resume its conversations. Frames of a waiter name the user in `to`. If a waiter "
+        "does not return in time, its users go to the head of the queue. Also at `/v1/ws/connect/waiter`."
     ),
-    access="The role `waiter`.",
+    access="The role `waiter`, and a `consultant` who serves a group (`[group:NAME] roles`).",
     query=None,
     from_client=(
         _from_client(Role.WAITER, "auth", _AUTH_SUMMARY, {"token": "your token"}),
         _from_client(Role.WAITER, "ready", "Accept users, or resume the open conversations."),
         _from_client(Role.WAITER, "unready", "Accept no new users; the open conversations go on."),
         *_common_client_frames(Role.WAITER),
-        _from_client(Role.WAITER, "transfer", "Transfer a user to another waiter.", {"waiter": 8}, to=_PEER),
+        FrameKind(
+            "disconnect",
+            "End the conversation with a user, whom `to` names, or `uuid`.",
+            ClientFrame,
+            [
+                {"id": "f1", "type": "disconnect", "to": _PEER},
+                {"id": "f1", "type": "disconnect", "payload": {"uuid": _PEER}},
+            ],
+            keys=("type", "id", "to", "payload"),
+            constant_keys={"type": "disconnect"},
+            types={"payload": DisconnectUser},
+        ),
+        _from_client(
+            Role.WAITER,
+            "transfer",
+            "Transfer a user to another waiter, or with `role` to a consultant.",
+            {"waiter": 8},
+            to=_PEER,
+        ),
     ),
     to_client=(
         *_SIGN_IN_FRAMES,
         _to_client(
-            "new_connection", "A user is assigned: on a match, and again on resuming.", {"uuid": _PEER}
+            "new_connection",
+            "A user is assigned: on a match, and again on resuming.",
+            {"uuid": _PEER},
+            from_=_PEER,
         ),
         *_COMMON_SERVER_FRAMES,
         _to_client(

@@ -1,26 +1,25 @@
 """The frames of the support dialect as structs, for the parser, the encoder and the API documents."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.numbers import Number
 from tornado_chat.core.types import Role
+from tornado_chat.wire.people import Named, Sender
+from tornado_chat.wire.times import Time
 
 Seq = Annotated[Number, Meta(description="The number of the message: from 1, without gaps.", examples=[5])]
-Time = Annotated[
-    str,
-    Meta(
-        description="ISO 8601, local time in the server's zone, without offset.",
-        examples=["2025-03-20T08:26:45.391706"],
-    ),
-]
 MessageId = Annotated[
     str, Meta(description="The same on every delivery, unique in the server.", examples=["c7-5"])
 ]
 Address = Annotated[str, Meta(description="A UUID.", examples=["0b8fd0ae-8f4b-4d3c-9a57-1f4c2b3c7d10"])]
+GroupName = (
+    Annotated[str, Meta(description="Feature `group`: the group of the conversation.", examples=["crisis"])]
+    | UnsetType
+)
 Stars = Annotated[int, Meta(ge=1, le=5, description="1 to 5.", examples=[5])]
 
 
@@ -58,10 +57,32 @@ class ClientFrame(msgspec.Struct, frozen=True):
 
 
 class Auth(msgspec.Struct, frozen=True):
-    token: Annotated[str, Meta(description="The JWT of the connecting person.", examples=["your token"])]
+    token: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "The JWT of the connecting person. Left out only where a plugin of the server knows the "
+                    "person by the handshake, for example by a cookie of the host."
+                ),
+                examples=["your token"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     features: Annotated[
         list[str], Meta(description="Opt-in features; unknown names are ignored.", examples=[["ack"]])
     ] = []
+    language: Annotated[
+        str,
+        Meta(
+            description=(
+                "Opt-in: the language of the errors for this socket, `zh` or `en`; without it that of the "
+                "server (`[server] language`)."
+            ),
+            examples=["en"],
+        ),
+    ] = ""
 
 
 class Connect(msgspec.Struct, frozen=True):
@@ -80,6 +101,19 @@ class Connect(msgspec.Struct, frozen=True):
             examples=[True],
         ),
     ] = False
+    group: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "The group to wait for, by its name; without it the default group. An open conversation "
+                    "is resumed in its own group."
+                ),
+                examples=["crisis"],
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -91,7 +125,22 @@ class Unready(msgspec.Struct, frozen=True):
 
 
 class Disconnect(msgspec.Struct, frozen=True):
-    """End a conversation: of a user its own, of a waiter the one with ``to``. No payload."""
+    """``disconnect`` of a user: end the own conversation. No payload."""
+
+
+class DisconnectUser(msgspec.Struct, frozen=True):
+    """``disconnect`` of a waiter: end the conversation with the user ``to``, or, without it, ``uuid``."""
+
+    uuid: (
+        Annotated[
+            str,
+            Meta(
+                description="The user's address, if `to` does not name it.",
+                examples=["5f0c8a52-6f0e-4a53-8f1c-3d0c1f9a7e21"],
+            ),
+        ]
+        | None
+    ) = None
 
 
 class MessageText(msgspec.Struct, frozen=True):
@@ -137,9 +186,13 @@ class MarkRead(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """Transfer the user ``to`` to the waiter with the id ``waiter``."""
+    """Transfer the user ``to`` to the waiter, or consultant, with the id ``waiter``."""
 
     waiter: Annotated[str | int, Meta(description="The waiter's id, as in its token.", examples=[8])]
+    role: Annotated[
+        Literal["waiter", "consultant"],
+        Meta(description="The role of that person; consultants serve the groups that let them."),
+    ] = "waiter"
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -156,6 +209,7 @@ Payload = (
     | Ready
     | Unready
     | Disconnect
+    | DisconnectUser
     | MessageText
     | MessageImage
     | GetHistory
@@ -169,14 +223,19 @@ _COMMON_PAYLOADS: dict[str, type[Payload]] = {
     "auth": Auth,
     "message_text": MessageText,
     "message_image": MessageImage,
-    "disconnect": Disconnect,
     "get_history": GetHistory,
     "typing": TypingNow,
     "read": MarkRead,
 }
 CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
-    Role.USER: {**_COMMON_PAYLOADS, "connect": Connect, "rate": Rate},
-    Role.WAITER: {**_COMMON_PAYLOADS, "ready": Ready, "unready": Unready, "transfer": Transfer},
+    Role.USER: {**_COMMON_PAYLOADS, "connect": Connect, "disconnect": Disconnect, "rate": Rate},
+    Role.WAITER: {
+        **_COMMON_PAYLOADS,
+        "ready": Ready,
+        "unready": Unready,
+        "transfer": Transfer,
+        "disconnect": DisconnectUser,
+    },
 }
 """The payload struct by frame type, by the role of the client's endpoint."""
 
@@ -224,19 +283,17 @@ class ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
         | UnsetType
     ) = UNSET
     time: (
-        Annotated[
-            str,
-            Meta(
-                description="Feature `seq`: when the message was stored; local time without zone.",
-                examples=["2025-03-20T08:26:45.391706"],
-            ),
-        ]
+        Annotated[Time, Meta(description="Feature `seq`: the time at which the message was stored.")]
         | UnsetType
     ) = UNSET
     conversation: (
         Annotated[
             int, Meta(description="Feature `seq`: the conversation that the frame is about.", examples=[7])
         ]
+        | UnsetType
+    ) = UNSET
+    sender: (
+        Annotated[Sender, Meta(description="Feature `sender`: the person that has sent the message.")]
         | UnsetType
     ) = UNSET
 
@@ -286,6 +343,21 @@ class Queued(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+    serving: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                description=(
+                    "Feature `seq`: how many waiters serve the queue, free or not. 0: the user waits until a "
+                    "waiter comes on duty. The frame is sent again when the number changes."
+                ),
+                examples=[2],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    group: GroupName = UNSET
 
 
 class Matched(msgspec.Struct):
@@ -309,19 +381,17 @@ class Matched(msgspec.Struct):
         | UnsetType
     ) = UNSET
     id: (
-        Annotated[str | int, Meta(description="Feature `profile`, for waiters: the user's id.", examples=[7])]
+        Annotated[str, Meta(description="Feature `profile`, for waiters: the user's id.", examples=["7"])]
         | UnsetType
     ) = UNSET
     since: (
         Annotated[
-            str,
-            Meta(
-                description="Feature `profile`, for waiters: the time at which the user joined the queue.",
-                examples=["2025-03-20T08:26:45.391706"],
-            ),
+            Time,
+            Meta(description="Feature `profile`, for waiters: the time at which the user joined the queue."),
         ]
         | UnsetType
     ) = UNSET
+    group: GroupName = UNSET
 
 
 class ReadShown(msgspec.Struct):
@@ -330,13 +400,49 @@ class ReadShown(msgspec.Struct):
     ]
 
 
+class ReceiptShown(msgspec.Struct):
+    seq: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="All messages of the conversation up to this seq have arrived at the other side.",
+            examples=[17],
+        ),
+    ]
+    conversation: Annotated[int, Meta(description="The conversation.", examples=[7])]
+
+
+class HandedOver(msgspec.Struct, rename={"from_": "from"}):
+    """Another waiter has the conversation from now on."""
+
+    from_: Annotated[Named, Meta(description="The waiter before.")]
+    to: Annotated[Named, Meta(description="The waiter from then on.")]
+    time: Time
+    lost: (
+        Annotated[
+            bool,
+            Meta(
+                description="In a history page: true if the waiter before had lost its connection.",
+                examples=[True],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
 class Line(msgspec.Struct, rename={"from_": "from"}):
     """A message in a history page."""
 
     id: MessageId
     seq: Seq
     from_: Annotated[str | None, Meta(description="The address of the sender.")]
-    sender: Annotated[str, Meta(description="The role of the sender.", examples=["user"])]
+    sender: Annotated[
+        str | Sender,
+        Meta(
+            description="The role of the sender; with the feature `sender` the person.",
+            examples=["user"],
+        ),
+    ]
     type: Annotated[str, Meta(description="`message_text` or `message_image`.", examples=["message_text"])]
     message: Annotated[str, Meta(description="The text, or the URL of the image.", examples=["你好"])]
     time: Time
@@ -348,6 +454,13 @@ class History(msgspec.Struct):
         int | None,
         Meta(description="The value of `before` that requests the page before; null if there is none."),
     ]
+    handovers: (
+        Annotated[
+            list[HandedOver],
+            Meta(description="Feature `sender`: since the first message of the page, oldest first."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Rated(msgspec.Struct):
@@ -376,6 +489,8 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "message_history": History,
     "typing": TypingNow,
     "read": ReadShown,
+    "receipt": ReceiptShown,
+    "handed_over": HandedOver,
     "ready_success": ReadyNoted,
     "transfer_success": Transferred,
     "rate_success": Rated,

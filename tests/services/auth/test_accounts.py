@@ -79,6 +79,19 @@ async def test_the_password_opens_a_session_whose_tokens_are_accepted(
 
 
 @pytest.mark.gen_test
+async def test_tokens_name_the_groups_of_the_account(store: Store, sockets: OpenSockets) -> None:
+    await add_chen(store)
+    accounts = make_accounts(store, sockets)
+    groups: list[object] = []
+    for names in ((), ("crisis", "legal")):
+        await store.write(lambda tx, names=names: staff.set_groups(tx.database, "chen", names))
+        signed_in = await accounts.sign_in("chen", PASSWORD, ADDRESS, None)
+        identity = await verify((await accounts.issue_token(signed_in.secret)).token)
+        groups.append(identity.claims.get("groups"))
+    assert groups == [None, ["crisis", "legal"]]
+
+
+@pytest.mark.gen_test
 @pytest.mark.parametrize(("name", "password"), [("chen", "wrong"), ("nobody", PASSWORD), (PASSWORD, "chen")])
 async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(
     store: Store,

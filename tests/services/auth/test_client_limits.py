@@ -87,7 +87,7 @@ def test_hosts_have_no_limits(limits: ClientLimits, role: Role) -> None:
     for _ in range(30):
         limits.require_opening(Activity.SESSION, host, ADDRESS, CHEN)
         limits.require_request(host, ADDRESS, 1_000_000)
-    assert limits.written_bytes(host, ADDRESS).spend(1_000_000, 0.0) == 0
+    assert limits.sent_messages(host, ADDRESS).add(1_000_000, 0.0) == 0
 
 
 def test_sessions_are_limited_by_visitor_and_by_counsellor(limits: ClientLimits) -> None:
@@ -109,16 +109,28 @@ def test_requests_count_with_their_bytes(limits: ClientLimits, clock: Clock) -> 
 def test_bytes_of_all_sockets_and_requests_of_a_person_count_together(
     limits: ClientLimits, clock: Clock
 ) -> None:
-    first, second = (limits.written_bytes(VISITOR, address) for address in ("192.0.2.1", "192.0.2.2"))
-    assert first.spend(40_000, clock.now) == 0
-    assert second.spend(65_536 - 40_000 + 2048, clock.now) == 2.0
+    first, second = (limits.sent_messages(VISITOR, address) for address in ("192.0.2.1", "192.0.2.2"))
+    assert first.add(40_000, clock.now) == 0
+    assert second.add(65_536 - 40_000 + 2048, clock.now) == 2.0
     assert not allowed(lambda: limits.require_request(VISITOR, ADDRESS, 1))
 
 
 def test_short_messages_are_counted_together(limits: ClientLimits, clock: Clock) -> None:
-    written = limits.written_bytes(VISITOR, ADDRESS)
-    waits = [written.spend(1024, clock.now) for _ in range(68)]
+    written = limits.sent_messages(VISITOR, ADDRESS)
+    waits = [written.add(1024, clock.now) for _ in range(68)]
     assert waits == [0.0] * 67 + [4.0]  # 64 KiB at once, then in steps of 4 KiB
+
+
+def test_frames_of_all_sockets_of_a_person_count_together() -> None:
+    limits = ClientLimits(config.Limits(), lambda: 0.0)
+    sockets = [limits.sent_messages(VISITOR, f"192.0.2.{n}") for n in range(50)]
+    waits = [socket.add(1, 0.0) for _ in range(1000) for socket in sockets[:2]]
+    assert set(waits) == {0.0}  # two sockets that send as much as one may
+    assert [sockets[2].add(1, 0.0) for _ in range(8)] == [0.0] * 7 + [8 / 200]
+    other = limits.sent_messages(Identity(Person(Role.USER, "other")), ADDRESS)
+    assert {other.add(1, 0.0) for _ in range(2000)} == {0.0}
+    host = limits.sent_messages(Identity(Person(Role.SERVICE, "host")), ADDRESS)
+    assert {host.add(1, 0.0) for _ in range(10_000)} == {0.0}
 
 
 def test_callers_without_a_token_count_by_network(limits: ClientLimits) -> None:
@@ -127,7 +139,7 @@ def test_callers_without_a_token_count_by_network(limits: ClientLimits) -> None:
         for n in range(10)
     ]
     assert made == [True] * 8 + [False] * 2
-    assert limits.written_bytes(None, "2001:db8:2::1").spend(200_000, 1000.0) > 0
+    assert limits.sent_messages(None, "2001:db8:2::1").add(200_000, 1000.0) > 0
 
 
 def test_the_memory_is_bounded_and_new_networks_are_served(limits: ClientLimits) -> None:
@@ -147,9 +159,9 @@ def test_the_largest_frame_fits(clock: Clock) -> None:
     limits = ClientLimits(
         config.Limits(frame_bytes=2_000_000, bytes_per_second=1024, bytes_burst=1024), clock
     )
-    written = limits.written_bytes(VISITOR, ADDRESS)
-    assert written.spend(2_000_000, clock.now) == 0
-    assert written.spend(2_000_000, clock.now) <= MAX_PAUSE_SECONDS
+    written = limits.sent_messages(VISITOR, ADDRESS)
+    assert written.add(2_000_000, clock.now) == 0
+    assert written.add(2_000_000, clock.now) <= MAX_PAUSE_SECONDS
 
 
 def test_defaults_leave_room_for_a_crisis() -> None:
@@ -157,4 +169,17 @@ def test_defaults_leave_room_for_a_crisis() -> None:
     assert count(limits, VISITOR, tries=100) == 100  # 50 tabs that reconnect twice
     for _ in range(20):  # a visitor that asks for the same counsellor again and again
         limits.require_opening(Activity.SESSION, VISITOR, ADDRESS, CHEN)
-    assert limits.written_bytes(VISITOR, ADDRESS).spend(60 * 65536, 0.0) == 0  # 60 of the largest messages
+    written = limits.sent_messages(VISITOR, ADDRESS)
+    assert {written.add(65536, 0.0) for _ in range(60)} == {0.0}  # 60 of the largest messages
+
+
+def test_refused_requests_without_a_token_are_limited_by_network(limits: ClientLimits, clock: Clock) -> None:
+    for _ in range(4 * LIMITS.requests_per_minute * LIMITS.network_factor):
+        limits.require_attempt(ADDRESS)
+        limits.count_refused_attempt(ADDRESS)
+    limits.count_refused_attempt(ADDRESS)
+    with pytest.raises(TooFast):
+        limits.require_attempt("2001:db8:1:2::ffff")
+    limits.require_attempt("2001:db8:1:3::1")
+    clock.now += 60
+    limits.require_attempt(ADDRESS)

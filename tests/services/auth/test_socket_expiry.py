@@ -1,5 +1,6 @@
 """The end of sockets whose token has ended."""
 
+import asyncio
 import math
 from collections.abc import Iterable
 
@@ -7,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.delivery.conftest import READER, Dialect, HubFixture, Socket
+from tests.delivery.conftest import READER, Dialect, HubFixture, Socket, turns
 from tornado_chat import config
-from tornado_chat.core.close_codes import KEY_DROPPED, TOKEN_EXPIRED
-from tornado_chat.core.types import Grant, Identity
+from tornado_chat.core.close_codes import KEY_DROPPED, SIGNED_OUT, TOKEN_EXPIRED
+from tornado_chat.core.errors import Unauthenticated, Unavailable
+from tornado_chat.core.requests import Request
+from tornado_chat.core.types import Grant, Identity, Person, Role
 from tornado_chat.observability.metrics import EndpointMeter
-from tornado_chat.services.auth.socket_expiry import SocketExpiry, has_expired
+from tornado_chat.services.auth.socket_expiry import ASK_AGAIN_SECONDS, SocketExpiry, has_expired
 from tornado_chat.services.messaging.connections import Connections, SocketGrant
 
 EXPIRES, OPENED = 1_000.0, 400.0
@@ -125,3 +128,85 @@ async def test_a_sweep_closes_expired_sockets_and_those_of_dropped_keys() -> Non
     expiry.reconfigure(config.Auth(expiry_grace=10))
     expiry.sweep()
     assert (sockets["valid"].closed, sockets["without end"].closed) == (TOKEN_EXPIRED, None)
+
+
+class Host(Keys):
+    """Stands for the access control with a plugin that knows people by their requests."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.answers: dict[str, Grant | Exception | None] = {}
+        self.asked: list[str] = []
+
+    async def ask_again(self, request: Request) -> Grant | None:
+        self.asked.append(request.cookies["session"])
+        answer = self.answers[request.cookies["session"]]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.mark.gen_test
+async def test_plugins_are_asked_again_about_a_socket_without_a_token() -> None:
+    fixture, host, now = HubFixture(), Host(), EXPIRES
+    connections = Connections(fixture.hub, 9, None, fixture.clock, clock=lambda: OPENED)  # type: ignore[arg-type]
+    connections._emit_presence = lambda person, *, online: None  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    expiry = SocketExpiry(SETTINGS, connections, host, loop, lambda: now)  # type: ignore[arg-type]
+    me, other = Identity(READER), Identity(Person(Role.USER, "other"))
+    host.answers = {
+        "goes on": Grant(me, EXPIRES + 1000),
+        "unknown": None,
+        "engaged": None,
+        "signed out": Unauthenticated("token_invalid", reason="signed out"),
+        "of another": Grant(other, EXPIRES + 1000),
+        "plugin failed": Unavailable("not_checked"),
+        "no later end": Grant(me, EXPIRES),
+    }
+    sockets = {name: Socket() for name in host.answers}
+    sockets["engaged"].is_engaged = True
+    for name, socket in sockets.items():
+        request = Request("/chat", cookies={"session": name})
+        connections.open(Grant(me, EXPIRES), socket, Dialect(), EndpointMeter(), name, request)
+
+    async def sweep() -> list[str]:
+        host.asked.clear()
+        expiry.sweep()
+        await turns()
+        return [name for name, socket in sockets.items() if socket.closed]
+
+    assert await sweep() == ["signed out", "of another"]
+    assert sorted(host.asked) == sorted(sockets)
+    assert sockets["signed out"].closed == SIGNED_OUT
+    now += ASK_AGAIN_SECONDS - 1
+    assert (await sweep(), host.asked) == (["signed out", "of another"], [])
+    now += 1
+    assert len(await sweep()) == 2
+    assert sorted(host.asked) == ["engaged", "no later end", "plugin failed", "unknown"]
+    now = EXPIRES + 60 + 1  # the grace is over
+    ended = ["unknown", "signed out", "of another", "plugin failed", "no later end"]
+    await sweep()
+    assert await sweep() == ended
+    assert sockets["unknown"].closed == TOKEN_EXPIRED
+    host.answers["engaged"] = Grant(me, EXPIRES + 1000)
+    now += ASK_AGAIN_SECONDS
+    assert (await sweep(), host.asked) == (ended, ["engaged"])
+    now = EXPIRES + 900
+    assert (await sweep(), host.asked) == (ended, [])
+
+
+@pytest.mark.gen_test
+async def test_a_newer_token_takes_the_place_of_the_request() -> None:
+    fixture, host = HubFixture(), Host()
+    connections = Connections(fixture.hub, 9, None, fixture.clock, clock=lambda: OPENED)  # type: ignore[arg-type]
+    connections._emit_presence = lambda person, *, online: None  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    expiry = SocketExpiry(SETTINGS, connections, host, loop, lambda: EXPIRES + 60)  # type: ignore[arg-type]
+    socket = Socket()
+    stream = connections.open(
+        Grant(Identity(READER), EXPIRES - 1), socket, Dialect(), EndpointMeter(), "one", Request("/chat")
+    )
+    connections.renew(stream, Grant(Identity(READER), EXPIRES))
+    expiry.sweep()
+    await turns()
+    assert (socket.closed, host.asked) == (TOKEN_EXPIRED, [])

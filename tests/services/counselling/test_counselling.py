@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,15 +14,23 @@ from tests.services.plugins import manage
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session
 from tornado_chat import config
 from tornado_chat.cluster.facts import PresenceFact, RoomPresence, room_key
-from tornado_chat.core.errors import Conflict, Forbidden, Unavailable
-from tornado_chat.core.events import Event, PresenceChanged, RoomEnded
+from tornado_chat.core.errors import Conflict, Forbidden, InternalError, Unavailable
+from tornado_chat.core.events import Event, ParticipantNamed, PresenceChanged, RoomEnded
 from tornado_chat.core.types import Identity, Message, Person, Role, Room, SessionState
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
-from tornado_chat.services.counselling.service import CLOSE_CODE_CANCEL, CLOSE_CODE_END, Counselling
+from tornado_chat.services.counselling.service import (
+    CLOSE_CODE_CANCEL,
+    CLOSE_CODE_END,
+    RETRY_SECONDS,
+    Counselling,
+)
+from tornado_chat.services.leadership.retries import FAULT_RETRY_SECONDS
 from tornado_chat.services.messaging.filtering import MessageFilter
+from tornado_chat.services.messaging.participant_names import ParticipantNames
+from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import rooms
@@ -39,7 +49,7 @@ class Facts:
     def report(self, fact: PresenceFact) -> None:
         self.facts[fact.key] = fact
 
-    def withdraw(self, key: str) -> None:
+    def withdraw(self, key: str, *, has_left: bool = False) -> None:
         del self.facts[key]
 
     async def call(self, request: Any) -> list[str]:
@@ -81,6 +91,15 @@ class Process:
             filtering=MessageFilter(plugins, store.append, loop, share=0.1),
             plugins=plugins,
             coordinator_client=self.facts,
+            receipt_reports=ReceiptReports(
+                receipts,
+                store,
+                lambda event: None,
+                followers=self.hub.followers,
+                deliver=self.hub.deliver_event,
+                is_clustered=False,
+            ),
+            participant_names=ParticipantNames(store, self.hub),
         )
 
     def open(self, person: Person) -> tuple[Socket, SocketStream]:
@@ -146,6 +165,22 @@ async def test_an_ended_room_delivers_the_missed_messages_before_it_refuses(stor
     with pytest.raises(Conflict):
         await process.service.enter(Identity(VISITOR), room.thread, stream)
     assert socket.frames == ["goodbye"]
+
+
+@pytest.mark.gen_test
+async def test_the_name_in_a_token_is_stored_once_if_the_host_has_given_none(
+    store: Store, published: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, room = Process(store), await active_room(store)
+    identity = Identity(COUNSELLOR, "陈老师")
+    with monkeypatch.context() as context:  # the disk is full, for example: the participant gets in
+        context.setattr(store, "write", Mock(side_effect=Unavailable("not_stored")))
+        await process.service.enter(identity, room.thread, process.open(COUNSELLOR)[1])
+    for _ in range(2):
+        await process.service.enter(identity, room.thread, process.open(COUNSELLOR)[1])
+    await process.service.enter(Identity(VISITOR, "Lin"), room.thread, process.open(VISITOR)[1])
+    named = [event for event in published if isinstance(event, ParticipantNamed)]
+    assert named == [ParticipantNamed(room.thread, COUNSELLOR, "陈老师")], "the host has named the visitor"
 
 
 @pytest.mark.gen_test
@@ -232,6 +267,30 @@ async def test_only_the_asker_cancels_a_session_that_has_not_started(
     process.service.leave(connection, CLOSE_CODE_CANCEL)
     await until(process.has_no_facts)
     assert await process.state(room) is state
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [(Unavailable("not_stored"), RETRY_SECONDS), (InternalError("internal_error"), FAULT_RETRY_SECONDS)],
+)
+async def test_an_end_that_fails_by_a_fault_of_the_program_is_tried_again_much_later(
+    store: Store, error: Exception, pause: float, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    expected_logs.append("an end could not be stored, trying again")
+    process, room = Process(store), await active_room(store)
+    connection = await process.service.enter(Identity(VISITOR), room.thread, process.open(VISITOR)[1])
+    pauses: list[float] = []
+    loop = SimpleNamespace(call_later=lambda seconds, *call: pauses.append(seconds))
+    monkeypatch.setattr(process.service, "_loop", loop)
+
+    def fail(work: object, thread: object = None) -> object:
+        raise error
+
+    monkeypatch.setattr(store, "write", fail)
+    process.service.leave(connection, CLOSE_CODE_END)
+    await until(process.has_no_facts)
+    assert pauses == [pause]
 
 
 @pytest.mark.gen_test

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.delivery.conftest import turns
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
@@ -11,10 +12,12 @@ from tests.services.books import Books
 from tests.storage.conftest import new_session
 from tornado_chat import config
 from tornado_chat.cluster.facts import RoomPresence, always_certain
+from tornado_chat.core.errors import InternalError, Unavailable
 from tornado_chat.core.events import Event, PresenceChanged
 from tornado_chat.core.types import Role, Room, SessionState
 from tornado_chat.services.counselling import room_lifecycle as module
 from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
+from tornado_chat.services.leadership import retries
 from tornado_chat.storage import rooms
 
 
@@ -68,11 +71,14 @@ async def test_a_new_coordinator_publishes_each_presence_once(books: Books, room
     async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not life.told:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    assert life.told == [PresenceChanged(room.thread, {Role.USER: False, Role.CONSULTANT: True})]
+    grace = {Role.USER: 60.0, Role.CONSULTANT: 60.0}
+    present, until = {Role.USER: False, Role.CONSULTANT: True}, {Role.USER: 60_000_000}
+    assert life.told == [PresenceChanged(room.thread, present, until, grace)]
     life.on_report(
         "b", RoomPresence(room, room.asker, "Lin"), already_known=True
     )  # its process was slow to say so
-    assert life.told[1:] == [PresenceChanged(room.thread, {Role.USER: True, Role.CONSULTANT: True})]
+    both = {Role.USER: True, Role.CONSULTANT: True}
+    assert life.told[1:] == [PresenceChanged(room.thread, both, grace=grace)]
     life.end()
 
 
@@ -156,7 +162,8 @@ async def test_an_end_that_was_decided_on_another_state_changes_nothing(books: B
 async def test_a_start_goes_on_after_an_error_of_the_program(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    for constants, name in ((module, "RETRY_SECONDS"), (retries, "FAULT_RETRY_SECONDS")):
+        monkeypatch.setattr(constants, name, 0.02)
     expected_logs.append("a start could not be stored, trying again: an error of the program")
     life, write = Life(books), books.write
     await life.begin()
@@ -167,9 +174,41 @@ async def test_a_start_goes_on_after_an_error_of_the_program(
         raise ValueError("an error of the program")
 
     monkeypatch.setattr(books, "write", fail)
-    for person in (ready.asker, ready.helper):
-        life.on_report("a", RoomPresence(ready, person, "Lin"))
+    come = replace(ready, arrived=1)  # so the start is the first write
+    for person in (come.asker, come.helper):
+        life.on_report("a", RoomPresence(come, person, "Lin"))
     async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while rooms.get(books.database, ready.thread).state is not SessionState.ACTIVE:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    life.end()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [(Unavailable("not_stored"), module.RETRY_SECONDS), (InternalError("x"), retries.FAULT_RETRY_SECONDS)],
+)
+async def test_an_end_that_fails_by_a_fault_of_the_program_is_tried_again_much_later(
+    books: Books,
+    room: Room,
+    error: Exception,
+    pause: float,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_logs: list[str],
+) -> None:
+    expected_logs.append("an end could not be stored, trying again")
+    life = Life(books)
+    life.reconfigure(config.Counselling(rejoin_grace=0.01))
+    started: list[float] = []
+
+    def fail(work: Any, thread: Any = None) -> asyncio.Future[Any]:
+        monkeypatch.setattr(life._grace_timers, "start", lambda key, seconds: started.append(seconds))
+        raise error
+
+    monkeypatch.setattr(books, "write", fail)
+    await life.begin()
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+        while not started:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert set(started) == {pause}
     life.end()

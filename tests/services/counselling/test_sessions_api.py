@@ -7,7 +7,7 @@ import pytest
 
 from tests.services.plugins import StubPlugin, manage
 from tests.storage.conftest import COUNSELLOR, VISITOR
-from tornado_chat import hookimpl
+from tornado_chat import config, hookimpl
 from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.types import (
     Action,
@@ -61,7 +61,7 @@ def make_sessions(store: Store, *plugins: StubPlugin) -> Sessions:
     )
     return Sessions(
         store,
-        Notifications(store, hub, receipts, manager, "en"),
+        Notifications(store, hub, receipts, manager, "en", config.Notifications()),
         Ending(store),  # type: ignore[arg-type]
         RoomLookup(store, manager),
         AccessControl(None, manager),  # type: ignore[arg-type]

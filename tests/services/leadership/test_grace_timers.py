@@ -94,6 +94,36 @@ def test_timers_are_extended_while_the_presence_is_uncertain() -> None:
     live(story)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "end"), [(0.0, 10.0), (0.5, 10.0), (3.5, 11.5 + 1.5), (30.0, 38.0 + RETRY_SECONDS)]
+)
+def test_a_standstill_of_the_process_leaves_time_to_return(seconds: float, end: float) -> None:
+    async def story() -> None:
+        people = People("an", "bo")
+        people.timers.start("an", 10)
+        people.timers.start("bo", 10)
+        await asyncio.sleep(8)
+        people.loop._selector_clock.now += seconds  # type: ignore[attr-defined]
+        await asyncio.sleep(1)
+        people.away.discard("bo")  # its connection has waited for the process
+        await asyncio.sleep(100)
+        assert people.lost == [("an", pytest.approx(end))]
+
+    live(story)
+
+
+def test_a_process_that_is_always_late_ends_graces_too() -> None:
+    async def story() -> None:
+        people = People("an")
+        people.timers.start("an", 10)
+        for _ in range(10):
+            await asyncio.sleep(1)
+            people.loop._selector_clock.now += 8.0  # type: ignore[attr-defined]
+        assert [who for who, _ in people.lost] == ["an"]
+
+    live(story)
+
+
 @pytest.mark.parametrize("sure", [True, False])
 def test_a_return_during_the_check_for_certainty_counts(sure: bool) -> None:
     async def story() -> None:

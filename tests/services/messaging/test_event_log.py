@@ -30,7 +30,7 @@ def test_each_change_of_state_is_one_line_with_the_number_of_its_conversation(
             log.on_event(event)
     assert [(record.getMessage(), record.fields) for record in caplog.records] == [  # type: ignore[attr-defined]
         ("started", {"session": room.thread.id}),
-        ("ended", {"session": room.thread.id, "state": "cancelled"}),
+        ("ended", {"session": room.thread.id, "state": "cancelled", "reason": "ended"}),
         ("queued", {"conversation": waiting.id, "role": "user", "id": VISITOR.id}),
         ("ended", {"conversation": waiting.id, "role": "consultant", "id": COUNSELLOR.id}),
     ]

@@ -12,6 +12,8 @@ from tornado_chat.core.errors import Refused
 from tornado_chat.core.types import AppendResult, Draft, Identity, Kind, Person, Role, Thread
 from tornado_chat.services.messaging.filtering import (
     BURST_SECONDS,
+    FAILURES_BURST,
+    FAILURES_PER_SECOND,
     LONG_TEXT_CHARS,
     FilterQueue,
     MessageFilter,
@@ -228,9 +230,87 @@ async def test_long_texts_of_many_senders_wait_and_short_ones_do_not() -> None:
 
 
 @pytest.mark.gen_test
+async def test_many_senders_of_many_messages_share_the_time_and_others_do_not_wait() -> None:
+    writer, work = Writer(), Work(BURST_SECONDS / 10)
+    filtering = make_busy_filter(writer, work)
+    filtering.reconfigure(1e-9)
+    queues = [FilterQueue() for _ in range(20)]
+
+    def send(number: int) -> None:
+        sender = Identity(Person(Role.USER, str(number)))
+        request = AppendRequest(Thread(Kind.SESSION, number), sender.person, f"{number}", None)
+        filtering.submit(queues[number], sender, request, 0.0)
+
+    work.now = 1.0
+    for _ in range(10):
+        for number in range(19):
+            send(number)
+    assert len(writer.texts) < 19 * 7  # half of the burst of each, and the common one; not the burst of each
+    send(19)
+    assert writer.texts[-1] == "19"
+    filtering.reconfigure(1.0)
+    work.seconds = 0.0
+    work.now += 1000
+    for queue in queues:
+        await queue.wait_empty()
+    assert len(writer.texts) == 191
+
+
+@pytest.mark.gen_test
 async def test_cheap_messages_never_wait() -> None:
     writer, work = Writer(), Work(50e-6)
     filtering, queue = make_busy_filter(writer, work), FilterQueue()
     for n in range(1000):
         submit(filtering, queue, str(n))
     assert len(writer.texts) == 1000
+
+
+# --- senders whose messages make a filter fail ---
+
+
+class Picky(StubPlugin):
+    """Fails for the text "bad"."""
+
+    @hookimpl
+    def filter_message(self, draft: Draft) -> Draft:
+        if draft.text == "bad":
+            raise ValueError
+        return draft.replace(f"{draft.text}!")
+
+
+@pytest.mark.gen_test
+async def test_a_sender_whose_messages_make_a_filter_fail_is_slowed_down_and_others_are_not(
+    expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs += ["plugin picky failed in filter_message", "a person, who is slowed down"]
+    writer, work, queue, neighbour = Writer(), Work(0.0), FilterQueue(), FilterQueue()
+    filtering = MessageFilter(manage(Picky()), writer.append, asyncio.get_running_loop(), 1.0, work)
+    bad = int(FAILURES_BURST) + 1
+    for _ in range(bad):
+        submit(filtering, queue, "bad")
+    assert writer.texts == ["bad"] * bad
+    waiting = submit(filtering, queue, "good")
+    again = submit(filtering, FilterQueue(), "good again")  # on another socket
+    assert writer.texts == ["bad"] * bad
+    for number in range(10):
+        other = AppendRequest(Thread(Kind.SESSION, 2), Person(Role.USER, "2"), f"other {number}", None)
+        filtering.submit(neighbour, Identity(other.sender), other, 0.0)
+    assert writer.texts[bad:] == [f"other {number}!" for number in range(10)], (
+        "the filter still works for others"
+    )
+    work.now += 1 / FAILURES_PER_SECOND
+    await waiting
+    await again
+    assert sorted(writer.texts[-2:]) == ["good again!", "good!"]
+    assert len([record for record in caplog.records if "slowed down" in record.getMessage()]) == 1
+
+
+@pytest.mark.gen_test
+async def test_a_sender_of_few_bad_messages_does_not_wait(expected_logs: list[str]) -> None:
+    expected_logs.append("plugin picky failed in filter_message")
+    writer, work, queue = Writer(), Work(0.0), FilterQueue()
+    filtering = MessageFilter(manage(Picky()), writer.append, asyncio.get_running_loop(), 1.0, work)
+    for _ in range(20):
+        submit(filtering, queue, "bad")
+        work.now += 1 / FAILURES_PER_SECOND
+    assert writer.texts == ["bad"] * 20

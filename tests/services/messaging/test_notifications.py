@@ -1,14 +1,13 @@
 """Notifications: stored, filtered, delivered to sockets, and read back."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
 from tests.delivery.conftest import Socket, turns
 from tests.services.plugins import StubPlugin, manage
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session
-from tornado_chat import hookimpl
+from tornado_chat import config, hookimpl
 from tornado_chat.core.errors import NotFound, Refused
 from tornado_chat.core.events import Event
 from tornado_chat.core.types import Notification, NotificationDraft, Person
@@ -32,13 +31,10 @@ class Encoder:
         return event.msg.encode() if isinstance(event, Notification) else None
 
 
-Connect = Callable[[Person], tuple[Socket, SocketStream]]
-
-
 class Inboxes:
     """Notifications with a hub whose sockets keep the texts that they receive."""
 
-    def __init__(self, store: Store, *plugins: StubPlugin) -> None:
+    def __init__(self, store: Store, *plugins: StubPlugin, repeat: int = 3) -> None:
         loop = asyncio.get_running_loop()
         receipts = ReceiptStore(store, loop)
         self.hub = Hub(
@@ -48,12 +44,33 @@ class Inboxes:
             ping_interval=20,
             ping_timeout=8,
         )
-        self.service = Notifications(store, self.hub, receipts, manage(*plugins), "en")
+        self.store, self.receipts = store, receipts
+        settings = config.Notifications(repeat=repeat)
+        self.service = Notifications(store, self.hub, receipts, manage(*plugins), "en", settings)
 
-    async def connect(self, person: Person) -> Socket:
+    async def connect(self, person: Person, *, is_plain: bool = False) -> Socket:
+        """Return the socket of a new connection, which has not answered any ping."""
+        return (await self.connect_stream(person, is_plain=is_plain))[0]
+
+    async def connect_stream(self, person: Person, *, is_plain: bool) -> tuple[Socket, SocketStream]:
         socket = Socket()
-        await self.service.attach(self.hub.open(person, socket, Encoder()))
-        return socket
+        socket_stream = self.hub.open(person, socket, Encoder())
+        await self.service.attach(socket_stream, is_plain=is_plain)
+        return socket, socket_stream
+
+    async def visit(self, person: Person, *, is_plain: bool = True) -> list[str]:
+        """Connect, answer the pings, and disconnect. Return the frames."""
+        socket, socket_stream = await self.connect_stream(person, is_plain=is_plain)
+        await turns()
+        if socket.pings:
+            socket_stream.pong(socket.pings[-1], 0.0)
+        self.hub.discard(socket_stream)
+        await self.stored()
+        return socket.frames
+
+    async def stored(self) -> None:
+        """Wait until everything that was passed to the writer is stored."""
+        await self.store.write(lambda tx: None)
 
 
 @pytest.mark.gen_test
@@ -112,3 +129,87 @@ async def test_only_the_owner_reads_and_marks_its_notifications(store: Store) ->
     assert marked.read
     with pytest.raises(NotFound):
         await service.mark_read(COUNSELLOR, notes[1].id)
+
+
+# --- delivery again, to clients that cannot say what their page has shown ---
+
+
+@pytest.mark.gen_test
+async def test_a_plain_client_gets_an_unread_notification_again_a_few_times(store: Store) -> None:
+    inboxes = Inboxes(store, repeat=2)
+    for text in ("one", "two"):
+        await inboxes.service.notify(VISITOR, 0, text, None)
+    # The receipt is stored with a delay, so the first visits find it in memory only.
+    visits = [await inboxes.visit(VISITOR) for _ in range(3)]
+    await inboxes.receipts.flush()
+    assert [*visits, await inboxes.visit(VISITOR)] == [["one", "two"], ["one", "two"], ["one", "two"], []]
+
+
+@pytest.mark.gen_test
+async def test_a_notification_that_was_read_is_not_repeated(store: Store) -> None:
+    inboxes = Inboxes(store)
+    notes = [await inboxes.service.notify(VISITOR, 0, text, None) for text in ("one", "two", "three")]
+    await inboxes.visit(VISITOR)
+    await inboxes.service.mark_read(VISITOR, notes[1].id)
+    await inboxes.service.notify(VISITOR, 0, "four", None)
+    assert await inboxes.visit(VISITOR) == ["one", "three", "four"]  # in the order of their numbers
+    await inboxes.receipts.flush()
+    assert await inboxes.visit(VISITOR) == ["one", "three", "four"]
+
+
+@pytest.mark.gen_test
+async def test_a_client_with_features_gets_each_notification_once(store: Store) -> None:
+    inboxes = Inboxes(store)
+    await inboxes.service.notify(VISITOR, 0, "one", None)
+    assert await inboxes.visit(VISITOR, is_plain=False) == ["one"]
+    assert await inboxes.visit(VISITOR, is_plain=False) == []
+    assert await inboxes.visit(VISITOR) == ["one"]  # its page may be another one than the plain client's
+
+
+@pytest.mark.gen_test
+async def test_a_repetition_counts_when_it_has_arrived(store: Store) -> None:
+    inboxes = Inboxes(store, repeat=1)
+    await inboxes.service.notify(VISITOR, 0, "one", None)
+    await inboxes.visit(VISITOR)
+    for _ in range(2):  # cut before the pong
+        assert (await inboxes.connect(VISITOR, is_plain=True)).frames == ["one"]
+    assert await inboxes.visit(VISITOR) == ["one"]
+    assert await inboxes.visit(VISITOR) == []
+
+
+@pytest.mark.gen_test
+async def test_only_the_answer_to_a_ping_after_the_repetition_proves_its_arrival(store: Store) -> None:
+    inboxes = Inboxes(store, repeat=1)
+    await inboxes.service.notify(VISITOR, 0, "one", None)
+    await inboxes.visit(VISITOR)
+    socket = Socket()
+    socket_stream = inboxes.hub.open(VISITOR, socket, Encoder())
+    socket_stream.ping(0.0)  # an early ping of the sweep is outstanding
+    await inboxes.service.attach(socket_stream, is_plain=True)
+    socket_stream.pong(socket.pings[0], 0.0)
+    assert await inboxes.visit(VISITOR) == ["one"]
+    await turns()
+    socket_stream.pong(socket.pings[1], 0.0)
+    await inboxes.stored()
+    assert await inboxes.visit(VISITOR) == []
+
+
+@pytest.mark.gen_test
+async def test_the_number_of_repetitions_can_be_reloaded(store: Store) -> None:
+    inboxes = Inboxes(store, repeat=0)
+    await inboxes.service.notify(VISITOR, 0, "one", None)
+    assert await inboxes.visit(VISITOR) == ["one"]
+    assert await inboxes.visit(VISITOR) == []
+    inboxes.service.reconfigure(config.Notifications(repeat=1))
+    assert [await inboxes.visit(VISITOR) for _ in range(2)] == [["one"], []]
+
+
+@pytest.mark.gen_test
+async def test_a_new_notification_follows_the_repeated_ones(store: Store) -> None:
+    inboxes = Inboxes(store)
+    await inboxes.service.notify(VISITOR, 0, "one", None)
+    await inboxes.visit(VISITOR)
+    socket = await inboxes.connect(VISITOR, is_plain=True)
+    inboxes.hub.deliver(await inboxes.service.notify(VISITOR, 0, "two", None))
+    await turns()
+    assert socket.frames == ["one", "two"]

@@ -53,6 +53,9 @@ class Snapshot:
     def room_states(self) -> dict[tuple[str, str], int]:
         return {}
 
+    def group_states(self) -> list[status_types.GroupStatus]:
+        return []
+
 
 class Coordinator:
     """The client of another process's coordinator, which has 5 users in its queue."""

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.services.books import Books
 from tests.services.support.test_dispatcher import LI, WU, assigned, begun, coordinator, join, on_duty, until
 from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest
-from tornado_chat.core.errors import Unavailable
+from tornado_chat.core.errors import InternalError, Unavailable
 from tornado_chat.core.types import Conversation
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.services.support import absences as module
@@ -108,4 +109,56 @@ async def test_a_requeue_of_an_earlier_term_ends_with_that_term(books: Books) ->
     requeued.set_result(None)
     await asyncio.sleep(0.01)
     assert [dispatcher.cases[row.id].row.waiter for row in rows] == [WU, WU]
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_conversation_that_cannot_be_requeued_does_not_keep_the_others_of_its_waiter(
+    books: Books, expected_logs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected_logs.append("users of a lost waiter could not be requeued")
+    rows = [join(books, id) for id in (1, 2)]
+    for row in rows:
+        assign_to_wu(books, row)
+    dispatcher, requeue = coordinator(books), conversations.requeue
+
+    def fail_for_the_first(tx: Transaction, conversation: Conversation) -> Conversation:
+        if conversation.id == rows[0].id:
+            raise InternalError("internal_error")
+        return requeue(tx, conversation)
+
+    monkeypatch.setattr(conversations, "requeue", fail_for_the_first)
+    set_grace(dispatcher, 0.01)
+    await dispatcher.begin()
+    for row in rows:
+        dispatcher.on_user_present("a", row)
+    await until(lambda: dispatcher.cases[rows[1].id].row.waiter is None)
+    assert dispatcher.cases[rows[0].id].row.waiter == WU
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_users_that_a_silent_waiter_cannot_have_seen_go_to_another(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.02)
+    dispatcher = await begun(books)
+    row = await assigned(books, dispatcher)
+    dispatcher.cases[row.id].assigned_at -= 60  # it has answered since
+    silent = msgspec.structs.replace(on_duty(WU), answers=False)
+    dispatcher.on_waiter_present("a", silent)
+    dispatcher.on_waiter_present("a", on_duty(LI))
+    await asyncio.sleep(0.1)
+    assert dispatcher.cases[row.id].row.waiter == WU
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.cases[row.id].assigned_at += 60
+    dispatcher.on_waiter_present("a", silent)
+    dispatcher.on_waiter_present("b", on_duty(WU))  # a socket in another process answers
+    await asyncio.sleep(0.1)
+    assert dispatcher.cases[row.id].row.waiter == WU
+    dispatcher.on_waiter_absent("b", WU)
+    await until(lambda: dispatcher.cases[row.id].row.waiter == LI)
+    pooled = dispatcher.queue.pool.get(WU)
+    assert pooled is not None
+    assert pooled.load == 0
     dispatcher.end()

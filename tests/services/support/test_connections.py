@@ -36,7 +36,9 @@ class Desk:
         self.fixture = HubFixture()
         nothing: Any = SimpleNamespace(look_up=self._nothing, get=self._nothing)
         tasks = BackgroundTasks(asyncio.get_running_loop())
-        self.notifier = SocketNotifier(self.fixture.hub, nothing, nothing, lambda row: None, tasks)
+        self.notifier = SocketNotifier(
+            self.fixture.hub, nothing, nothing, lambda row: None, tasks, nothing, nothing
+        )
         self.socket, socket_stream = self.fixture.open(WAITER)
         view: Any = View(socket_stream)
         self.connection = SupportConnection(Identity(WAITER), socket_stream, view, "address")

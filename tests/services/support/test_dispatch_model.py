@@ -337,6 +337,12 @@ class DispatchMachine(RuleBasedStateMachine):
         check(not waiting or not free, "a user waits although a place is free", free)
         served = all(row.waiter in world.on_duty for row in unfinished.values() if row.state is ACTIVE)
         check(served, "the waiter of an active conversation is lost for good")
+        ready = {person for person, is_ready in world.on_duty.items() if is_ready}
+        check(dispatcher.serving == ready, "other waiters serve than those on duty", dispatcher.serving)
+        published = {
+            dispatcher.cases[ticket.number].published_serving for ticket in dispatcher.queue.in_order()
+        }
+        check(published <= {len(ready)}, "a waiting user knows another number of waiters", published)
 
 
 @pytest.mark.slow

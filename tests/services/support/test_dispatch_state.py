@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from tornado_chat.core.types import Conversation, ConversationState, Person, Role
+from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person, Role
+from tornado_chat.domain.groups import Groups
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState
 
@@ -49,14 +50,14 @@ def load(state: DispatchState, person: Person) -> int:
 
 
 def decided(state: DispatchState, row: Conversation) -> Decision:
-    state.enqueue(state.add(row, 0.0, 0.0))
+    state.enqueue(state.add(row, 0.0, 0.0), 0.0)
     (decision,) = state.match()
     return decision
 
 
 @pytest.fixture
 def state() -> DispatchState:
-    found = DispatchState(1, FifoLeastLoaded())
+    found = DispatchState(Groups.single(1), FifoLeastLoaded())
     ready(found, ANN)
     return found
 
@@ -109,10 +110,10 @@ def test_a_transfer_holds_both_places_until_it_is_stored(state: DispatchState) -
 def test_a_user_whose_match_is_being_stored_is_not_queued(state: DispatchState) -> None:
     decision = decided(state, waiting(1))
     case = decision.case
-    assert not state.enqueue(case)
+    assert not state.enqueue(case, 0.0)
     state.resolve(decision)
-    assert state.enqueue(case)
-    assert not state.enqueue(case)
+    assert state.enqueue(case, 0.0)
+    assert not state.enqueue(case, 0.0)
 
 
 def test_old_versions_and_unknown_conversations_change_nothing(state: DispatchState) -> None:
@@ -138,7 +139,7 @@ class StateMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = DispatchState(2, FifoLeastLoaded())
+        self.state = DispatchState(Groups.single(2), FifoLeastLoaded())
         ready(self.state, *WAITERS)
         self.decisions: list[Decision] = []
         self.count = 0
@@ -146,7 +147,7 @@ class StateMachine(RuleBasedStateMachine):
     @rule()
     def arrive(self) -> None:
         self.count += 1
-        self.state.enqueue(self.state.add(waiting(self.count), 0.0, 0.0))
+        self.state.enqueue(self.state.add(waiting(self.count), 0.0, 0.0), 0.0)
 
     @rule()
     def match(self) -> None:
@@ -161,7 +162,7 @@ class StateMachine(RuleBasedStateMachine):
             self.state.apply_version(with_waiter(case.row, decision.waiter.person), 0.0)
         self.state.resolve(decision)
         if self.state.is_current(case):
-            self.state.enqueue(case)
+            self.state.enqueue(case, 0.0)
 
     @precondition(lambda self: self.state.cases)
     @rule(data=st.data(), waiter=st.sampled_from(WAITERS))
@@ -187,7 +188,7 @@ class StateMachine(RuleBasedStateMachine):
         case = self._draw(data)
         if case.row.state is ACTIVE:
             self.state.apply_version(without_waiter(case.row), 0.0)
-            self.state.enqueue(case)
+            self.state.enqueue(case, 0.0)
 
     @invariant()
     def places_are_those_of_rows_and_decisions(self) -> None:
@@ -203,7 +204,7 @@ class StateMachine(RuleBasedStateMachine):
 
     @invariant()
     def only_waiting_users_are_queued(self) -> None:
-        for case in self.state.queued_cases():
+        for _, case in self.state.queued_cases(DEFAULT_GROUP, 0, 1000):
             assert case.row.state is WAITING
             assert case.decision is None
 

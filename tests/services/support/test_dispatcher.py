@@ -13,6 +13,7 @@ from tests.services.books import Books
 from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence, always_certain
 from tornado_chat.core.errors import Conflict, Unavailable
+from tornado_chat.core.events import QueuePositionChanged
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
 from tornado_chat.observability.metrics import Metrics
@@ -59,6 +60,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+def paused(waiter: Person) -> WaiterPresence:
+    return WaiterPresence(waiter, False, None, f"waiter-{waiter.id}")
+
+
 async def begun(books: Books) -> Dispatcher:
     """Return a dispatcher that has read the database."""
     dispatcher = coordinator(books)
@@ -68,10 +73,16 @@ async def begun(books: Books) -> Dispatcher:
 
 async def assigned(books: Books, dispatcher: Dispatcher) -> Conversation:
     """Let WU and a user come. Return the user's row as it was before WU got it."""
-    row = join(books, 1)
-    dispatcher.on_waiter_present("a", on_duty(WU))
+    return await assigned_to(books, dispatcher, WU, join(books, 1))
+
+
+async def assigned_to(
+    books: Books, dispatcher: Dispatcher, waiter: Person, row: Conversation
+) -> Conversation:
+    """Let the waiter and the user of ``row`` come, and wait until the waiter has the user. Return ``row``."""
+    dispatcher.on_waiter_present("a", on_duty(waiter))
     dispatcher.on_user_present("a", row)
-    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    await until(lambda: dispatcher.cases[row.id].row.waiter == waiter)
     return row
 
 
@@ -523,4 +534,68 @@ async def test_a_late_event_of_a_conversation_that_ended_before_the_term_does_no
         dispatcher.on_event(event)
     await until(lambda: not dispatcher.cases)
     assert load(dispatcher, LI) == 0
+    dispatcher.end()
+
+
+def positions(events: list[Any]) -> list[tuple[int, int | None]]:
+    return [(event.place, event.serving) for event in events if isinstance(event, QueuePositionChanged)]
+
+
+@pytest.mark.gen_test
+async def test_a_position_says_how_many_waiters_serve(books: Books) -> None:
+    published: list[Any] = []
+    dispatcher = coordinator(books, published.append)
+    dispatcher.reconfigure(
+        config.Support(capacity=1, rejoin_grace=60, queue_interval=0.01), dispatcher.policy
+    )
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_user_present("a", row)
+    assert positions(published) == [(1, 0)]
+    await assigned_to(books, dispatcher, WU, row)
+    waiting = join(books, 2)
+    dispatcher.on_user_present("a", waiting)
+    assert positions(published)[-1] == (1, 1)  # the waiter has no free place, but serves
+    dispatcher.on_waiter_present("a", paused(LI))
+    dispatcher.on_waiter_present("a", paused(WU))
+    await until(lambda: positions(published)[-1] == (1, 0))
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    await until(lambda: positions(published)[-1] == (1, 1))
+    dispatcher.on_waiter_present("b", on_duty(WU))
+    dispatcher.on_user_present("a", waiting)
+    assert positions(published)[-1] == (1, 1)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_lost_waiter_serves_until_the_end_of_its_grace(books: Books) -> None:
+    published: list[Any] = []
+    dispatcher = coordinator(books, published.append)
+    dispatcher.reconfigure(
+        config.Support(capacity=1, rejoin_grace=0.05, queue_interval=0.01), dispatcher.policy
+    )
+    await dispatcher.begin()
+    row = await assigned_to(books, dispatcher, WU, join(books, 1))
+    waiting = join(books, 2)
+    dispatcher.on_user_present("a", waiting)
+    dispatcher.on_waiter_absent("a", WU)
+    dispatcher.on_user_present("a", waiting)
+    assert positions(published)[-1] == (1, 1)
+    await until(lambda: positions(published)[-1][1] == 0)
+    await until(lambda: dispatcher.cases[row.id].row.returned)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_waiter_with_users_serves_under_a_new_coordinator_before_it_is_reported(books: Books) -> None:
+    row, waiting = join(books, 1), join(books, 2)
+    books.change(lambda tx: conversations.assign(tx, row, WU, None, "waiter-7", "first"))
+    published: list[Any] = []
+    dispatcher = coordinator(books, published.append)
+    await dispatcher.begin()
+    dispatcher.on_user_present("a", waiting)
+    assert positions(published) == [(1, 1)]
+    dispatcher.on_waiter_present("a", paused(WU))
+    dispatcher.on_user_present("a", waiting)
+    assert positions(published)[-1] == (1, 0)
     dispatcher.end()

@@ -13,7 +13,7 @@ from tornado_chat.services.support.queue_positions import HEAD_LENGTH, QueuePosi
 class One:
     def __init__(self, number: int) -> None:
         self.number = number
-        self.published_position = 0
+        self.published_position = self.published_serving = 0
         self.published_at = float("-inf")
 
 
@@ -23,23 +23,31 @@ class Line:
     def __init__(self, length: int) -> None:
         self.waiting = [One(number) for number in range(length)]
         self.said = 0
+        self.serving = 0
         loop = asyncio.get_running_loop()
-        self.teller = QueuePositions(loop, 1.0, self._between, lambda: len(self.waiting), self._say)
+        self.teller = QueuePositions(
+            loop, 1.0, self._between, lambda: len(self.waiting), lambda: self.serving, self._say
+        )
 
     def move(self) -> None:
         del self.waiting[0]
         self.teller.changed()
 
-    def _between(self, start: int, stop: int) -> Iterator[One]:
-        return islice(self.waiting, start, stop)
+    def _between(self, start: int, stop: int) -> Iterator[tuple[int, One]]:
+        return enumerate(islice(self.waiting, start, stop), start + 1)
 
-    def _say(self, one: One, place: int) -> None:
+    def _say(self, one: One, place: int, serving: int) -> None:
         assert self.waiting[place - 1] is one
+        assert serving == self.serving
         self.said += 1
 
     @property
     def wrong(self) -> list[int]:
-        return [place for place, one in enumerate(self.waiting, 1) if one.published_position != place]
+        return [
+            place
+            for place, one in enumerate(self.waiting, 1)
+            if (one.published_position, one.published_serving) != (place, self.serving)
+        ]
 
 
 @pytest.fixture
@@ -113,3 +121,21 @@ def test_who_was_told_just_now_is_told_after_the_pause(runner: asyncio.Runner) -
         assert line.wrong == []
 
     runner.run(ask())
+
+
+@pytest.mark.parametrize("length", [2, 3 * HEAD_LENGTH])
+def test_a_change_of_the_serving_waiters_is_published_to_the_whole_queue(
+    runner: asyncio.Runner, length: int
+) -> None:
+    async def change() -> None:
+        line = Line(length)
+        line.teller.changed()
+        await asyncio.sleep(20)
+        line.serving = 2
+        line.teller.changed()
+        await asyncio.sleep(1.1)
+        assert [place for place in line.wrong if place <= HEAD_LENGTH] == []
+        await asyncio.sleep(20)
+        assert line.wrong == []
+
+    runner.run(change())

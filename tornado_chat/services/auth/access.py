@@ -6,8 +6,10 @@ refusal.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from tornado_chat.core.errors import Forbidden, Unauthenticated
+from tornado_chat.core.requests import Request
 from tornado_chat.core.types import Action, Grant, Identity, Role, Thread
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.grants import make_grant
@@ -41,30 +43,59 @@ class AccessControl:
         """Use another authenticator from now on."""
         self.authenticator = authenticator
 
-    async def verify(self, token: str | None) -> Identity:
-        """Return the identity that ``token`` proves. Raises the errors of ``authenticate``."""
-        return (await self.authenticate(token)).identity
+    @property
+    def asks_for_requests(self) -> bool:
+        """True if a plugin may know a person by the request, without a token."""
+        return self._plugins.declares("authenticate", "request")
 
-    async def authenticate(self, token: str | None) -> Grant:
-        """Return what ``token`` proves.
+    async def verify(self, token: str | None, request: Request | None = None) -> Identity:
+        """Return the identity that ``token`` or ``request`` proves. Raises the errors of ``authenticate``."""
+        return (await self.authenticate(token, request)).identity
 
+    async def authenticate(self, token: str | None, request: Request | None = None) -> Grant:
+        """Return what ``token`` proves, or without a token, for plugins, ``request``.
+
+        :arg request: of a page that may use the person's cookies; None: there is none.
         :raises Unauthenticated: as ``Authenticator.authenticate``; or the token was revoked, or its session
             has ended.
         :raises Unavailable: as ``Authenticator.authenticate``; or the session cannot be looked up.
         """
-        if token and len(token) <= MAX_TOKEN_CHARS and "authenticate" in self._plugins.implemented_hooks:
-            identity = await self._plugins.decide("authenticate", token=token)
-            if isinstance(identity, Identity):
-                grant = make_grant(identity)
-                self._check_revoked(grant)
-                return grant
-            if identity is not None:
-                raise Unauthenticated("token_invalid", reason="a plugin did not answer with an identity")
+        identity = await self._ask_plugins(token, request)
+        if isinstance(identity, Identity):
+            grant = make_grant(identity)
+            self._check_revoked(grant)
+            return grant
+        if identity is not None:
+            raise Unauthenticated("token_invalid", reason="a plugin did not answer with an identity")
         grant = await self.authenticator.authenticate(token)
         self._check_revoked(grant)
         if self._check_session is not None:
             await self._check_session(grant.identity)
         return grant
+
+    async def ask_again(self, request: Request) -> Grant | None:
+        """Return what the request of an open socket proves now; None: no plugin knows it any more.
+
+        :raises Unauthenticated: a plugin refuses it, or the person is revoked.
+        :raises Unavailable: a plugin failed.
+        """
+        identity = await self._ask_plugins(None, request)
+        if not isinstance(identity, Identity):
+            return None
+        grant = make_grant(identity)
+        self._check_revoked(grant)
+        return grant
+
+    async def _ask_plugins(self, token: str | None, request: Request | None) -> Any:
+        if "authenticate" not in self._plugins.implemented_hooks:
+            return None
+        if token:
+            if len(token) > MAX_TOKEN_CHARS:
+                return None
+            return await self._plugins.decide("authenticate", token=token, request=request)
+        if request is None:
+            return None
+        return await self._plugins.decide("authenticate", declaring="request", token=None, request=request)
 
     async def is_allowed_by_plugin(
         self, identity: Identity, action: Action, thread: Thread | None = None

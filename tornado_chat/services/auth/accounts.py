@@ -18,10 +18,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tornado_chat import config
+from tornado_chat.aio.clock import now_seconds
 from tornado_chat.aio.periodic import run_forever
-from tornado_chat.core.errors import ChatError, Forbidden, Unauthenticated
+from tornado_chat.core.errors import ChatError, Forbidden, TooFast, Unauthenticated
 from tornado_chat.core.types import Activity, Identity, StaffAccount
+from tornado_chat.domain.groups import GROUPS_CLAIM
 from tornado_chat.observability.logs import fields
+from tornado_chat.services.auth.failed_sign_ins import FailedSignIns
 from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
 from tornado_chat.services.auth.tokens import mint_account_token
@@ -78,7 +81,7 @@ class Accounts:
         connections: Connections,
         passwords: Passwords,
         login_throttle: LoginThrottle,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now_seconds,
         report_action: Callable[[Activity], None] = lambda activity: None,
     ) -> None:
         self._settings = settings
@@ -90,6 +93,7 @@ class Accounts:
         self._login_throttle = login_throttle
         self._clock = clock
         self._report_action = report_action
+        self._failed_sign_ins = FailedSignIns(self._report_failures, time.monotonic)
         self._touched_at = 0.0
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -122,21 +126,30 @@ class Accounts:
         name = name.strip().lower()
         account, hash = await self._store.read(staff.find_account, name) or (None, None)
         known = hash is not None and device is not None and is_device_cookie(device, name, hash)
-        attempt = self._login_throttle.begin(name, address, device if known else None, account is not None)
+        try:
+            attempt = self._login_throttle.begin(
+                name, address, device if known else None, account is not None
+            )
+        except TooFast:
+            self._count_failure(account)
+            raise
         if not await self._passwords.matches(password, hash) or account is None or hash is None:
             # A name without an account may be a password in the wrong field, so it is not logged.
             named = {"name": account.name} if account else {}
             log.info("sign-in refused", extra=fields(reason="password", address=address, **named))
+            self._count_failure(account)
             raise Unauthenticated("wrong_password")
         attempt.succeeded()
         if account.disabled:
             log.info("sign-in refused", extra=fields(reason="disabled", address=address, name=name))
+            self._count_failure(account)
             raise Forbidden("account_disabled")
         if self._passwords.needs_rehash(hash):
             hash = await self._rehash(name, password, hash)
         secret = secrets.token_urlsafe(32)
         if not await self._open_session(name, hash, secret):
             raise Unauthenticated("wrong_password")  # the account has changed in this moment
+        self._failed_sign_ins.report_rest(account)
         self._report_action(Activity(account.person.key, "signed in", detail=f"account {name}"))
         log.info("signed in", extra=fields(name=name, role=account.person.role, address=address))
         return SignInResult(account, secret, make_device_cookie(name, hash))
@@ -170,7 +183,10 @@ class Accounts:
             name=account.shown_name,
             lifetime=lifetime,
             now=now,
-            extra_claims={ACCOUNT_SESSION_CLAIM: session},
+            extra_claims={
+                ACCOUNT_SESSION_CLAIM: session,
+                **({GROUPS_CLAIM: account.groups} if account.groups else {}),
+            },
         )
         return AccountToken(account, token, int(lifetime))
 
@@ -204,6 +220,7 @@ class Accounts:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.wait({self._sweeper})
+        self._failed_sign_ins.report_all()
         self._passwords.close()
 
     async def close_ended_sessions(self) -> None:
@@ -225,10 +242,21 @@ class Accounts:
 
     async def _sweep(self) -> None:
         await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
+        self._failed_sign_ins.report_due()
         with suppress(ChatError):  # the database is away, which its writer logs
             await self.close_ended_sessions()
 
     # --- inside ---
+
+    def _count_failure(self, account: StaffAccount | None) -> None:
+        if account is not None:
+            self._failed_sign_ins.add(account)
+
+    def _report_failures(self, account: StaffAccount, failures: int) -> None:
+        # The actor is unknown: the failure says that it was perhaps not the person of the account.
+        count = "" if failures == 1 else f"{failures} times, "
+        detail = f"{count}account {account.name} of {account.person.key}"
+        self._report_action(Activity("-", "failed to sign in", detail=detail))
 
     def _require_key(self) -> bytes:
         if self._key is None:

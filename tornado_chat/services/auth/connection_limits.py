@@ -9,6 +9,7 @@ valid token: people who are signed in get in although strangers use up the room 
 the limit, connections are refused unread.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 
@@ -110,9 +111,13 @@ class AnonymousConnections:
 
 
 class LargeAnswers:
-    """Counts the large answers under way, by person or by client network."""
+    """Counts the large answers under way, by person or by client network.
+
+    :ivar turn: held while a part of an answer is read from the database and made.
+    """
 
     def __init__(self, limits: config.Limits) -> None:
+        self.turn = asyncio.Lock()
         self._under_way: Counter[str] = Counter()
         self.reconfigure(limits)
 

@@ -1,11 +1,11 @@
 """Tokens for anonymous users, where ``[auth] guests`` is on."""
 
-import time
 import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
 from tornado_chat import config
+from tornado_chat.aio.clock import now_seconds
 from tornado_chat.core.errors import Forbidden
 from tornado_chat.core.types import Identity, Role
 from tornado_chat.services.auth.claims import GUEST_CLAIM, is_guest
@@ -32,7 +32,7 @@ class Guests:
         auth: config.Auth,
         secret: bytes | None,
         client_limits: ClientLimits,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now_seconds,
     ) -> None:
         self._auth = auth
         self._secret = secret

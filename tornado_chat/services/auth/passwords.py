@@ -6,7 +6,10 @@ in at most two threads, so that many attempts at once block neither the loop nor
 
 import asyncio
 import base64
+import os
 import secrets
+import sys
+import threading
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,6 +36,7 @@ COMMON_PASSWORDS = frozenset(_COMMON_PASSWORDS.split())
 """The passwords of sufficient length that attackers try first."""
 
 THREADS = 2
+HASHING_NICENESS = 10  # the priority of these threads, see nice(2)
 MAX_WAITING_HASHES = 40
 """Hashes that may wait for a thread: a second or so of work."""
 
@@ -81,7 +85,7 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._dummy_hash = _make_dummy_hash(self._hasher)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="password")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="password", initializer=_lower_priority)
         self._waiting = 0
 
     async def matches(self, password: str, hash: str | None) -> bool:
@@ -120,6 +124,15 @@ class Passwords:
             return self._hasher.verify(hash, _normalize(password))
         except (VerificationError, InvalidHashError):
             return False
+
+
+def _lower_priority() -> None:
+    """Let the calling thread, and those of the hash function, yield the processors to the event loop.
+
+    Linux has a priority for each thread; elsewhere nothing is changed.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), HASHING_NICENESS)
 
 
 def _normalize(password: str) -> str:

@@ -9,9 +9,9 @@ written, and what the bus has lost.
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
 
+from tornado_chat.aio.clock import now_seconds
 from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.close_codes import TOKEN_REVOKED
 from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unauthenticated
@@ -41,7 +41,7 @@ class Revocations:
         self,
         store: Store,
         connections: Connections,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now_seconds,
         report_action: Callable[[Activity], None] = lambda activity: None,
     ) -> None:
         self._store = store

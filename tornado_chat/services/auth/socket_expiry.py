@@ -2,20 +2,28 @@
 
 Strategy: one sweep over the grants of all open sockets, so that an idle socket needs no timer. Tokens that
 were revoked are closed by ``revocations.py``, ended sessions of accounts by ``accounts.py``.
+
+A client that a plugin knows by the request of its handshake has no token that it could renew: after the end
+of its grant the plugins are asked again.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from tornado_chat import config
+from tornado_chat.aio.background import BackgroundTasks
+from tornado_chat.aio.clock import now_seconds
 from tornado_chat.aio.periodic import PeriodicTimer
-from tornado_chat.core.close_codes import KEY_DROPPED, TOKEN_EXPIRED
+from tornado_chat.core.close_codes import KEY_DROPPED, SIGNED_OUT, TOKEN_EXPIRED
+from tornado_chat.core.errors import ChatError, Forbidden, Unauthenticated
+from tornado_chat.core.requests import Request
 from tornado_chat.services.auth.access import AccessControl
-from tornado_chat.services.messaging.connections import Connections, SocketGrant
+from tornado_chat.services.messaging.connections import Connections, SocketGrant, SocketStream
 
 MAX_SWEEP_SECONDS = 5.0  # seconds between two sweeps
 MIN_SWEEP_SECONDS = 0.25
+ASK_AGAIN_SECONDS = 30.0  # seconds between two questions to plugins about the same socket
+MAX_QUESTIONS = 20  # at the same time
 
 
 def has_expired(grant: SocketGrant, settings: config.Auth, now: float) -> bool:
@@ -51,12 +59,14 @@ class SocketExpiry:
         connections: Connections,
         access_control: AccessControl,
         loop: asyncio.AbstractEventLoop,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now_seconds,
     ) -> None:
         self._settings = settings
         self._connections = connections
         self._access_control = access_control
         self._clock = clock
+        self._tasks = BackgroundTasks(loop)
+        self._free_questions = asyncio.Semaphore(MAX_QUESTIONS)
         self._timer = PeriodicTimer(
             loop, self._sweep_interval, self._run, "the search for sockets whose token has ended"
         )
@@ -83,13 +93,31 @@ class SocketExpiry:
         # Plain comprehensions first: this goes through all sockets of the process.
         expired = [stream for stream, grant in grants.items() if grant.expires <= now]
         for socket_stream in expired:
-            if has_expired(grants[socket_stream], settings, now):
+            grant = grants[socket_stream]
+            if grant.request is not None and grant.ask_again <= now:
+                grant.ask_again = now + ASK_AGAIN_SECONDS
+                self._tasks.spawn(self._ask_again(socket_stream, grant.request))
+            elif has_expired(grant, settings, now):
                 socket_stream.close(*TOKEN_EXPIRED)
         accepted = self._access_control.authenticator.accepted_keys()
         if accepted is not None:
             dropped = {grant.key for grant in grants.values()} - accepted - {None}
             if dropped:
                 self._connections.close_where(KEY_DROPPED, lambda grant: grant.key in dropped)
+
+    async def _ask_again(self, socket_stream: SocketStream, request: Request) -> None:
+        """Ask the plugins about a socket whose grant has ended; it ends as usual if there is no newer one."""
+        async with self._free_questions:
+            if socket_stream.closed:
+                return
+            try:
+                newer = await self._access_control.ask_again(request)
+                if newer is not None and newer.expires > self._clock():
+                    self._connections.renew(socket_stream, newer, request)
+            except (Unauthenticated, Forbidden):  # refused, or the session is another person's by now
+                socket_stream.close(*SIGNED_OUT)
+            except ChatError:
+                pass  # a plugin failed, which is counted; the question comes again
 
     def _run(self, late: float) -> None:
         key_set = self._access_control.authenticator.key_set

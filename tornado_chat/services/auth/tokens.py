@@ -15,7 +15,6 @@ against the clock that is passed in.
 import hashlib
 import hmac
 import logging
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ import jwt
 from jwt.algorithms import AllowedPublicKeys
 
 from tornado_chat import config
+from tornado_chat.aio.clock import now_seconds
 from tornado_chat.core.errors import Unauthenticated
 from tornado_chat.core.types import Grant, Identity, Person, Role
 from tornado_chat.services.auth.claims import read_id, read_name, read_role
@@ -75,7 +75,7 @@ class Authenticator:
         auth: config.Auth,
         secret: bytes | None,
         keys: KeySet | None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now_seconds,
         account_key: bytes | None = None,
     ) -> None:
         self._auth = auth
@@ -318,7 +318,7 @@ def mint_account_token(
     name: str | None,
     lifetime: float,
     now: float,
-    extra_claims: Mapping[str, str],
+    extra_claims: Mapping[str, Any],
 ) -> str:
     """Mint a token for one of the server's own accounts, whatever algorithms the host's tokens have.
 

@@ -10,6 +10,7 @@ import msgspec
 from tornado_chat.cluster.facts import (
     CoordinatorRequest,
     DeskStatusRequest,
+    GroupStatusRequest,
     PresenceFact,
     QueuePresence,
     RoomPresence,
@@ -17,6 +18,7 @@ from tornado_chat.cluster.facts import (
     SupportStatusRequest,
     TransferRequest,
     WaiterPresence,
+    WaitRequest,
 )
 from tornado_chat.core.types import Person
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
@@ -68,23 +70,30 @@ class Coordinator:
             case WaiterPresence():
                 self._dispatcher.on_waiter_present(process, fact)
 
-    def on_withdraw(self, process: str, key: str) -> None:
+    def on_withdraw(self, process: str, key: str, *, has_left: bool = False) -> None:
         kind, _, identifier = key.partition(" ")
         if kind == "room":
-            self._room_lifecycle.on_withdraw(process, key)
+            self._room_lifecycle.on_withdraw(process, key, has_left=has_left)
         elif kind == "conversation":
-            self._dispatcher.on_user_absent(process, int(identifier))
+            self._dispatcher.on_user_absent(process, int(identifier), has_left=has_left)
         elif kind == "waiter":
-            self._dispatcher.on_waiter_absent(process, Person.from_key(identifier))
+            self._dispatcher.on_waiter_absent(process, Person.from_key(identifier), has_left=has_left)
 
     async def answer(self, request: CoordinatorRequest) -> Any:
         match request:
             case TransferRequest():
                 await self._dispatcher.transfer(request)
                 return None
+            case RoomPresenceRequest(with_graces=True):
+                return msgspec.to_builtins(self._room_lifecycle.presence(request.thread), str_keys=True)
             case RoomPresenceRequest():
                 return [person.key for person in self._room_lifecycle.present_people(request.thread)]
+            case WaitRequest():
+                self._room_lifecycle.wait_longer(request)
+                return None
             case SupportStatusRequest():
                 return msgspec.to_builtins(self._snapshot.support_status())
+            case GroupStatusRequest():
+                return msgspec.to_builtins(self._snapshot.recent_group_states())
             case DeskStatusRequest():
                 return msgspec.to_builtins(self._snapshot.desk_status())

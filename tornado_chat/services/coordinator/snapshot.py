@@ -21,6 +21,9 @@ from tornado_chat.wire.times import LocalTimes
 MAX_QUEUE_ROWS = 100
 """The maximum number of waiting users in ``support_status``."""
 
+RECENT_SECONDS = 1.0  # the shortest time for which the status of the groups is kept
+RECENT_FACTOR = 50
+
 WAITER_STATES = ("ready", "busy", "paused", "away")
 ROOM_STATES = (SessionState.READY.value, SessionState.ACTIVE.value)
 CONVERSATION_STATES = (ConversationState.WAITING.value, ConversationState.ACTIVE.value)
@@ -41,6 +44,8 @@ class CoordinatorSnapshot:
         self._room_lifecycle = room_lifecycle
         self._times = times
         self._loop = loop
+        self._recent_groups: list[status_types.GroupStatus] = []
+        self._recent_groups_until = float("-inf")
 
     # --- numbers ---
 
@@ -70,6 +75,49 @@ class CoordinatorSnapshot:
         return {
             (name, state): found[kind, state] for kind, name in ROOM_KINDS.items() for state in ROOM_STATES
         }
+
+    def group_states(self) -> list[status_types.GroupStatus]:
+        """Return the status of each group."""
+        dispatcher, now = self._dispatcher, self._loop.time()
+        queue, pool = dispatcher.queue, dispatcher.queue.pool
+        waiting, conversations, free = Counter[str](), Counter[str](), Counter[str]()
+        since: dict[str, float] = {}
+        for case in dispatcher.cases.values():
+            group = queue.lane_name(case.row.group)
+            if case.row.state is ConversationState.ACTIVE:
+                conversations[group] += 1
+            elif case.row.id in queue:
+                waiting[group] += 1
+                since[group] = min(since.get(group, now), case.waits_since)
+        for agent in pool:
+            free.update(
+                name for name in pool.capacities(agent.person) if pool.is_free_for(agent.person, name)
+            )
+        return [
+            status_types.GroupStatus(
+                name,
+                waiting[name],
+                round(now - since.get(name, now), 1),
+                dispatcher.serving_in(name),
+                free[name],
+                conversations[name],
+            )
+            for name in dispatcher.groups.names
+        ]
+
+    def recent_group_states(self) -> list[status_types.GroupStatus]:
+        """Return the status of each group, which may be a second old, or more if there are many users.
+
+        Any user may ask for it, and reading it takes the longer the more users there are: it takes one
+        ``1 / RECENT_FACTOR`` of the time of the loop at most.
+        """
+        now = self._loop.time()
+        if now >= self._recent_groups_until:
+            started = time.perf_counter()
+            self._recent_groups = self.group_states()
+            taken = time.perf_counter() - started
+            self._recent_groups_until = now + max(RECENT_SECONDS, RECENT_FACTOR * taken)
+        return self._recent_groups
 
     # --- in detail ---
 
@@ -102,6 +150,7 @@ class CoordinatorSnapshot:
                     for room, presence in islice(self._room_lifecycle.live(), status_types.MAX_LIST_ENTRIES)
                 ],
             ),
+            groups=self.group_states(),
         )
 
     def support_status(self) -> dict[str, Any]:
@@ -119,7 +168,8 @@ class CoordinatorSnapshot:
                     "ready": waiter.ready,
                     "connected": bool(waiter.processes),
                     "conversations": len(waiter.cases),
-                    "capacity": dispatcher.capacity,
+                    "capacity": self._capacity(waiter),
+                    "groups": self._groups(waiter),
                 }
                 for waiter in dispatcher.waiters.values()
             ],
@@ -131,6 +181,7 @@ class CoordinatorSnapshot:
                         "person": ticket.user.key,
                         "name": dispatcher.cases[ticket.number].row.user_name,
                         "since": ticket.since,
+                        "group": ticket.group,
                     }
                     for ticket in islice(dispatcher.queue.in_order(), MAX_QUEUE_ROWS)
                 ],
@@ -150,15 +201,19 @@ class CoordinatorSnapshot:
 
     def _waiting(self, case: Case) -> status_types.QueuedUserStatus:
         since, seconds = self._since(case.waits_since)
-        return status_types.QueuedUserStatus(case.row.id, case.row.user.host_id, since, seconds)
+        row = case.row
+        return status_types.QueuedUserStatus(
+            row.id, row.user.host_id, since, seconds, row.user_name, row.group
+        )
 
     def _state(self, waiter: WaiterState) -> str:
         if not waiter.processes:
             return "away"
         if not waiter.ready:
             return "paused"
-        pooled = self._dispatcher.queue.pool.get(waiter.person)
-        return "ready" if pooled is not None and pooled.free else "busy"
+        pool = self._dispatcher.queue.pool
+        is_free = any(pool.is_free_for(waiter.person, group) for group in pool.capacities(waiter.person))
+        return "ready" if is_free else "busy"
 
     def _waiter(self, waiter: WaiterState) -> status_types.WaiterOverview:
         return status_types.WaiterOverview(
@@ -166,25 +221,38 @@ class CoordinatorSnapshot:
             waiter.name,
             self._state(waiter),
             len(waiter.cases),
-            self._dispatcher.capacity,
+            self._capacity(waiter),
             *self._since(waiter.since),
+            waiter.person.role.value,
+            self._groups(waiter),
         )
+
+    def _capacity(self, waiter: WaiterState) -> int:
+        pooled = self._dispatcher.queue.pool.get(waiter.person)
+        return 0 if pooled is None else pooled.capacity
+
+    def _groups(self, waiter: WaiterState) -> list[str]:
+        return list(self._dispatcher.queue.pool.capacities(waiter.person))
 
     def _conversation(self, case: Case) -> status_types.ConversationStatus:
         row = case.row
-        people = [_participant(row.user, bool(case.processes))]
+        people = [_participant(row.user, bool(case.processes), row.user_name)]
         if row.waiter is not None:
             waiter = self._dispatcher.waiters.get(row.waiter)
-            people.append(_participant(row.waiter, waiter is not None and bool(waiter.processes)))
+            is_present = waiter is not None and bool(waiter.processes)
+            people.append(_participant(row.waiter, is_present, row.waiter_name))
         if row.state is ConversationState.WAITING:
             since = self._since(case.waits_since)
         else:
             since = self._since_wall(row.assigned or row.created)
-        return status_types.ConversationStatus("conversation", row.id, row.state.value, *since, people)
+        return status_types.ConversationStatus(
+            "conversation", row.id, row.state.value, *since, people, row.group
+        )
 
     def _room(self, room: Room, presence: Mapping[Person, bool]) -> status_types.ConversationStatus:
         since = self._since_wall(room.started or room.created)
-        people = [_participant(person, present) for person, present in presence.items()]
+        names = {room.asker: room.asker_name, room.helper: room.helper_name}
+        people = [_participant(person, present, names.get(person)) for person, present in presence.items()]
         return status_types.ConversationStatus(
             ROOM_KINDS[room.thread.kind], room.thread.id, room.state.value, *since, people
         )
@@ -197,5 +265,5 @@ class CoordinatorSnapshot:
         return self._times.format(microseconds), round(max(0.0, time.time() - microseconds / 1e6), 1)
 
 
-def _participant(person: Person, present: bool) -> status_types.ParticipantStatus:
-    return status_types.ParticipantStatus(person.role.value, person.host_id, present)
+def _participant(person: Person, present: bool, name: str | None) -> status_types.ParticipantStatus:
+    return status_types.ParticipantStatus(person.role.value, person.host_id, present, name)

@@ -8,13 +8,22 @@ publishes the events for the participants.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple, NoReturn
+
+import msgspec
 
 from tornado_chat import config
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.aio.deferred import Deferred
-from tornado_chat.cluster.facts import CoordinatorClient, RoomPresence, RoomPresenceRequest, room_key
+from tornado_chat.cluster.facts import (
+    CoordinatorClient,
+    RoomPresence,
+    RoomPresenceRequest,
+    WaitRequest,
+    room_key,
+)
 from tornado_chat.core.close_codes import ENDED
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unavailable
 from tornado_chat.core.events import Event as Published
@@ -35,16 +44,20 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
-from tornado_chat.domain.room_state import Event, RoomEffect, transition
+from tornado_chat.domain.room_state import Event, RoomEffect, end_reason, transition
 from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
+from tornado_chat.services.leadership.retries import retry_seconds
 from tornado_chat.services.messaging.event_log import log_fields
 from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
+from tornado_chat.services.messaging.participant_names import ParticipantNames, stored_names
+from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
-from tornado_chat.services.messaging.store import Store, read_in_chunks, retrieve_exception
-from tornado_chat.storage import messages, read_marks, rooms
+from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
+from tornado_chat.services.messaging.store import Store, read_in_chunks
+from tornado_chat.storage import messages, participants, read_marks, rooms
 from tornado_chat.storage.join_queries import MissedItems
 from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.writer import Transaction
@@ -57,6 +70,17 @@ BROADCAST_EVENTS = (SystemNotice, PresenceChanged, TypingChanged, ReadAdvanced)
 CLOSE_CODE_END = 4000
 CLOSE_CODE_CANCEL = 4001
 RETRY_SECONDS = 5.0  # seconds until a failed write of an end is tried again
+
+
+class Progress(NamedTuple):
+    """Up to which message each participant of a room has got, by role; a role without any is missing.
+
+    :ivar received: its client has received the messages.
+    :ivar read: it has read them.
+    """
+
+    received: Mapping[Role, int]
+    read: Mapping[Role, int]
 
 
 class RoomConnection:
@@ -113,13 +137,18 @@ class Counselling:
         filtering: MessageFilter,
         plugins: PluginManager,
         coordinator_client: CoordinatorClient,
+        receipt_reports: ReceiptReports,
+        participant_names: ParticipantNames,
     ) -> None:
+        self._receipt_reports = receipt_reports
+        self._participant_names = participant_names
         self._settings = settings
         self._store = store
         self._hub = hub
         self._receipts = receipts
         self._loop = loop
-        self._publish = publish
+        self._typing = TypingSignals(publish)
+        self._read_marks = ReadMarks(store)
         self._room_lookup = room_lookup
         self._access_control = access_control
         self._filtering = filtering
@@ -141,14 +170,17 @@ class Counselling:
 
     # --- the room ---
 
-    async def enter(self, identity: Identity, thread: Thread, socket_stream: SocketStream) -> RoomConnection:
+    async def enter(
+        self, identity: Identity, thread: Thread, socket_stream: SocketStream, *, needs_names: bool = False
+    ) -> RoomConnection:
         """Let a socket enter its room: it receives the missed messages first, then the room's events.
 
         The caller calls ``leave`` once for the connection, also if the socket has closed during this call.
 
+        :arg needs_names: whether the client shows the names of the senders of messages.
         :raises NotFound: there is no such room.
         :raises Forbidden: the person is no participant of the room.
-        :raises Conflict: the room has ended (the missed messages were delivered before).
+        :raises Conflict: the room has ended (the missed messages and the end were delivered before).
         """
         await self._access_control.is_allowed_by_plugin(identity, Action.CHAT, thread)
         async with self._locked_room(thread) as local:
@@ -159,12 +191,16 @@ class Counselling:
         # Without the lock, as a client that reads slowly must not delay the others in its room.
         known = self._receipts.latest(thread, connection.person, missed.receipt)
         try:
+            if room.open:
+                await self._store_name(connection)
+            if needs_names:
+                await self._participant_names.load(socket_stream, thread)
             resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
         except ChatError:
             self.leave(connection, None)
             raise
         if not room.open:
-            raise Conflict("session_finished")
+            _refuse_finished(room, socket_stream)
         log.info(
             "joined" if known is None else "resumed",
             extra=log_fields(thread, connection.person, conn=socket_stream.conn, resent=resent),
@@ -186,30 +222,47 @@ class Counselling:
 
     def typing(self, connection: RoomConnection, typing: bool) -> None:
         """Publish that a participant is typing, or has stopped; this is not stored."""
-        self._publish(TypingChanged(connection.thread, connection.identity.person, typing))
+        self._typing.set(connection.thread, connection.person, typing)
 
     def mark_read(self, connection: RoomConnection, seq: int) -> None:
         """Store and publish how far a participant has read.
 
         The caller does not wait for the commit: clients repeat a mark that is lost.
         """
-        done = self._store.write(
-            lambda tx: read_marks.set_read_mark(tx, connection.thread, connection.identity.person, seq)
-        )
-        done.add_done_callback(retrieve_exception)
+        self._read_marks.set(connection.thread, connection.person, seq)
+
+    async def wait_longer(self, connection: RoomConnection, seconds: float) -> None:
+        """Extend the time for which the room waits for its absent participant; see ``WaitRequest``.
+
+        :raises Conflict: no absent participant is awaited, or the wait is as long as it may be.
+        :raises Unavailable: the coordinator cannot be asked.
+        """
+        await self._coordinator_client.call(WaitRequest(connection.thread, connection.person, seconds))
 
     async def initial_events(self, connection: RoomConnection) -> list[Published]:
         """Return the events for a new connection: the read marks and the presence of the participants."""
         marks = await self._store.look_up(read_marks.read_marks, connection.thread)
         return [*marks, await self.presence(connection.room)]
 
-    def leave(self, connection: RoomConnection, close_code: int | None) -> None:
+    async def watch_receipts(self, connection: RoomConnection) -> list[Published]:
+        """Return what the other participant has received; from now on, the connection gets each change.
+
+        Observers receive the messages, too, but the participants are not told of them.
+        """
+        room = connection.room
+        self._receipt_reports.watch(room.thread, (room.asker, room.helper))
+        current = await self._receipt_reports.current(room.thread)
+        return [event for event in current if event.reader != connection.person]
+
+    def leave(self, connection: RoomConnection, close_code: int | None, *, has_left: bool = False) -> None:
         """The socket of ``connection`` has closed. Called once for each connection.
 
         Code 4000 ends the room; code 4001 (no answer in time) lets the asker cancel a session.
+
+        :arg has_left: True if the client has left, as ``CoordinatorClient.withdraw``.
         """
         if not self._stopping:
-            self._tasks.spawn(self._leave(connection, close_code))
+            self._tasks.spawn(self._leave(connection, close_code, has_left))
 
     async def end(self, thread: Thread, by: Person) -> Room:
         """End a room at once, also with participants in it. A finished room stays as it is.
@@ -223,7 +276,13 @@ class Counselling:
     # --- observers ---
 
     async def observe(
-        self, identity: Identity, session_id: int, socket_stream: SocketStream, since: int
+        self,
+        identity: Identity,
+        session_id: int,
+        socket_stream: SocketStream,
+        since: int,
+        *,
+        needs_names: bool = False,
     ) -> Room:
         """Let a supervisor or an admin observe a session live, from the last message that they have received.
 
@@ -231,6 +290,7 @@ class Counselling:
 
         :arg since: the time at which the socket was opened; an observer without a receipt receives the
             messages from then on.
+        :arg needs_names: whether the client shows the names of the senders of messages.
         :raises NotFound: there is no such session.
         :raises Forbidden: the person may not observe the session.
         :raises Conflict: the session has ended.
@@ -246,11 +306,13 @@ class Counselling:
         if received is None:
             received = await self._store.read(messages.last_before, thread, since)
             await self._receipts.begin(thread, identity.person, received)
+        if needs_names:
+            await self._participant_names.load(socket_stream, thread)
         resent = await self._hub.follow(socket_stream, thread, received)
         # Read after following: an end in between is either in this result, or arrives as an event.
         room = await self._store.look_up(rooms.get, thread)
         if not room.open:
-            raise Conflict("session_finished")
+            _refuse_finished(room, socket_stream)
         log.info(
             "observing", extra=log_fields(thread, identity.person, conn=socket_stream.conn, resent=resent)
         )
@@ -273,11 +335,35 @@ class Counselling:
     async def presence(self, room: Room) -> PresenceChanged:
         """Return the presence of a room's participants; all absent while the coordinator cannot be asked."""
         try:
-            present_keys = await self._coordinator_client.call(RoomPresenceRequest(room.thread))
+            answer = await self._coordinator_client.call(RoomPresenceRequest(room.thread, with_graces=True))
         except Unavailable:
-            present_keys = []
+            answer = None
+        if isinstance(answer, Mapping):
+            return msgspec.convert(answer, PresenceChanged)
+        present_keys = answer or []  # a list of a coordinator of version 0.1.0
         return PresenceChanged(
             room.thread, {each.role: each.key in present_keys for each in (room.asker, room.helper)}
+        )
+
+    async def present_roles(self, room: Room) -> list[Role] | None:
+        """Return the roles of the participants who have a socket in a room.
+
+        None if that is unknown: the coordinator cannot be asked.
+        """
+        try:
+            present_keys = await self._coordinator_client.call(RoomPresenceRequest(room.thread))
+        except Unavailable:
+            return None
+        return [each.role for each in (room.asker, room.helper) if each.key in present_keys]
+
+    async def progress(self, room: Room) -> Progress:
+        """Return how far the participants of a room have got."""
+        people = (room.asker, room.helper)
+        receipts = {each: await self._receipts.get(room.thread, each) for each in people}
+        marks = await self._store.look_up(read_marks.read_marks, room.thread)
+        return Progress(
+            {each.role: seq for each, seq in receipts.items() if seq},
+            {mark.reader.role: mark.seq for mark in marks if mark.reader in people},
         )
 
     # --- history ---
@@ -309,7 +395,8 @@ class Counselling:
         threads = [thread for thread in self._hub.threads if thread.kind in (Kind.SESSION, Kind.RECORD)]
         async for room in read_in_chunks(self._store, rooms.find_many, threads):
             if not room.open:
-                self.on_event(RoomEnded(room.thread, room.state, room.ended or 0, room))
+                self.on_event(_end_of(room))
+        await self._receipt_reports.resync()
 
     # --- inside ---
 
@@ -351,7 +438,21 @@ class Counselling:
             name = identity.name or _display_name(room, connection.person)
             self._coordinator_client.report(RoomPresence(room, connection.person, name))
 
-    async def _leave(self, connection: RoomConnection, close_code: int | None) -> None:
+    async def _store_name(self, connection: RoomConnection) -> None:
+        """Store the name in the participant's token, if the host has opened the room without a name.
+
+        A name that could not be stored does not keep the participant out; the next connection stores it.
+        """
+        room, person, name = connection.room, connection.person, connection.identity.name
+        given = room.asker_name if person == room.asker else room.helper_name
+        if given or name is None:
+            return
+        stored = await self._store.look_up(stored_names, room.thread)
+        if stored.get(person) != name:
+            with suppress(ChatError):  # the writer has logged it
+                await self._store.write(lambda tx: participants.rename(tx, room.thread, person, name))
+
+    async def _leave(self, connection: RoomConnection, close_code: int | None, has_left: bool) -> None:
         await connection.filter_queue.wait_empty()  # the last messages come before the end
         async with self._locked_room(connection.thread) as local:
             connections = local.connections.get(connection.person, set())
@@ -369,7 +470,8 @@ class Counselling:
             ):
                 await self._end_with_retry(connection, Event.CANCELLED)
             if was_last:
-                self._coordinator_client.withdraw(room_key(connection.thread, connection.person))
+                key = room_key(connection.thread, connection.person)
+                self._coordinator_client.withdraw(key, has_left=has_left)
 
     async def _end_with_retry(self, connection: RoomConnection, event: Event) -> None:
         """End the room, if the state table says so. A failed write is tried again later."""
@@ -383,7 +485,8 @@ class Counselling:
         except ChatError as error:
             named = connection.thread.named
             log.warning("an end could not be stored, trying again: %s", error, extra=fields(**named))
-            self._loop.call_later(RETRY_SECONDS, self._retry_end, connection, event)
+            pause = retry_seconds(error, RETRY_SECONDS)
+            self._loop.call_later(pause, self._retry_end, connection, event)
 
     def _retry_end(self, connection: RoomConnection, event: Event) -> None:
         if not self._stopping:
@@ -395,10 +498,21 @@ def _end_room(tx: Transaction, thread: Thread, event: Event) -> bool:
     room = rooms.lock(tx, thread)
     state, effects = transition(room.state, event, is_other_present=False)
     if RoomEffect.FINISH in effects:
-        rooms.finish(tx, thread, state, expected=room.state)
+        rooms.finish(tx, thread, state, expected=room.state, reason=end_reason(room.state, event))
         log.info("ending", extra=fields(**thread.named, why=event.value))
         return True
     return False
+
+
+def _end_of(room: Room) -> RoomEnded:
+    """Return the event of the end of a finished room."""
+    return RoomEnded(room.thread, room.state, room.ended or 0, room)
+
+
+def _refuse_finished(room: Room, socket_stream: SocketStream) -> NoReturn:
+    """Send the end of a finished room to a socket that comes late. :raises Conflict: always."""
+    socket_stream.send_event(_end_of(room), room.thread, {})
+    raise Conflict("session_finished")
 
 
 def _display_name(room: Room, person: Person) -> str:

@@ -1,10 +1,15 @@
 """Sessions and records for the HTTP API, which host systems and people call."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import NamedTuple
 
+import msgspec
 import peewee as pw
 
 from tornado_chat.core.errors import Forbidden, NotFound
+from tornado_chat.core.lists import MAX_PAGE_BYTES
+from tornado_chat.core.session_lists import SessionFilter, SessionPosition
 from tornado_chat.core.types import (
     Action,
     Activity,
@@ -20,14 +25,32 @@ from tornado_chat.core.types import (
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
-from tornado_chat.services.counselling.service import Counselling
+from tornado_chat.services.counselling.service import Counselling, Progress
 from tornado_chat.services.messaging.notifications import Notifications
-from tornado_chat.services.messaging.store import MAX_PAGE_BYTES, Store
-from tornado_chat.storage import messages, rooms
+from tornado_chat.services.messaging.participant_names import stored_names
+from tornado_chat.services.messaging.store import Store
+from tornado_chat.storage import messages, rooms, session_lists
+from tornado_chat.storage.session_lists import SessionPage
 from tornado_chat.storage.writer import Transaction
 
 CHUNK_MESSAGES = 500  # messages of a transcript that are in memory at the same time, at most
-CHUNK_BYTES = 128 * 1024  # their size, at which a chunk ends
+CHUNK_BYTES = 64 * 1024  # their size, at which a chunk ends
+MAX_PRESENCES = (
+    50  # open sessions of a page whose presence is asked for, each by a request to the coordinator
+)
+
+
+class SessionList(NamedTuple):
+    """A page of a list of sessions, newest first.
+
+    :ivar present: by open session, the roles of the participants who are in it now; a session is missing if
+        that is unknown.
+    :ivar next: where the next page begins; None: this is the last page.
+    """
+
+    rooms: Sequence[Room]
+    present: Mapping[Thread, Sequence[Role]]
+    next: SessionPosition | None
 
 
 class Sessions:
@@ -151,6 +174,10 @@ class Sessions:
         await self._require_reader(identity, room)
         return room
 
+    async def progress(self, room: Room) -> Progress:
+        """Return how far the participants of a room have got. The caller has got the room by ``read``."""
+        return await self._counselling.progress(room)
+
     async def _require_reader(self, identity: Identity, room: Room) -> None:
         caller, thread = identity.person, room.thread
         if await self._access_control.is_allowed_by_plugin(identity, Action.READ, thread):
@@ -166,20 +193,53 @@ class Sessions:
         self._report(caller, "refused to read", thread)
         raise Forbidden("not_your_session")
 
+    async def list_page(
+        self, identity: Identity, wanted: SessionFilter, after: SessionPosition | None, limit: int
+    ) -> SessionList:
+        """Return a page of the sessions that ``wanted`` describes: for hosts all, else the caller's own.
+
+        Sessions that only a plugin knows in the host's tables are not listed.
+
+        :raises Forbidden: the caller takes no part in sessions, or asks for those of another person.
+        """
+        page = await self.find_page(identity, wanted, after, limit)
+        open_rooms = [room for room in page.rooms if room.open][:MAX_PRESENCES]
+        present = await asyncio.gather(*map(self._counselling.present_roles, open_rooms))
+        known = {
+            room.thread: roles for room, roles in zip(open_rooms, present, strict=True) if roles is not None
+        }
+        return SessionList(page.rooms, known, page.next)
+
+    async def find_page(
+        self, identity: Identity, wanted: SessionFilter, after: SessionPosition | None, limit: int
+    ) -> SessionPage:
+        """Return the sessions of ``list_page``, with the same rights."""
+        if not await self._access_control.is_allowed_by_plugin(identity, Action.LIST):
+            wanted = _restrict_to_own(identity.person, wanted)
+        return await self._store.read(session_lists.page_of_sessions, wanted, after, limit)
+
     async def page(self, identity: Identity, thread: Thread, after: int, limit: int) -> Page[Message]:
         """Return the messages after the ``seq`` ``after``, oldest first, and whether there are more.
 
+        If the database has gone back to a copy without the message ``after``: from the first message on.
         There may be fewer than ``limit`` if they are large (``MAX_PAGE_BYTES``).
         """
         try:
             room, found = await self._store.read(_room_and_page, thread, after, limit)
         except NotFound:  # a plugin may find the room in the host's tables
             room = await self._room_lookup.get(thread)
-            found = await self._store.read(messages.page_after, thread, after, limit, MAX_PAGE_BYTES)
+            found = await self._store.read(messages.page_for_client, thread, after, limit, MAX_PAGE_BYTES)
         await self._require_reader(identity, room)
         await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="messages")
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
         return found
+
+    async def names(self, thread: Thread) -> dict[Person, str | None]:
+        """Return the names of the participants of a room that the caller may read.
+
+        ``page`` or ``transcript`` has checked that.
+        """
+        return await self._store.look_up(stored_names, thread)
 
     async def transcript(
         self, identity: Identity, thread: Thread
@@ -238,7 +298,25 @@ def _require_host_number(caller: Person, name: str, number: int | None) -> None:
         raise Forbidden("number_by_host", name=name)
 
 
+def _restrict_to_own(caller: Person, wanted: SessionFilter) -> SessionFilter:
+    """Return the filter for the sessions of ``wanted`` that the caller may list.
+
+    :raises Forbidden: see ``Sessions.list_page``.
+    """
+    if caller.role in HOST_ROLES:
+        return wanted
+    if caller.role not in (Role.USER, Role.CONSULTANT):
+        raise Forbidden("role_not_allowed", role=caller.role.value)
+    own = wanted.user if caller.role is Role.USER else wanted.consultant
+    if own is not None and own != caller:
+        raise Forbidden("only_your_sessions")
+    if caller.role is Role.USER:
+        return msgspec.structs.replace(wanted, user=caller)
+    return msgspec.structs.replace(wanted, consultant=caller)
+
+
 def _room_and_page(
     database: pw.Database, thread: Thread, after: int, limit: int
 ) -> tuple[Room, Page[Message]]:
-    return rooms.get(database, thread), messages.page_after(database, thread, after, limit, MAX_PAGE_BYTES)
+    room = rooms.get(database, thread)
+    return room, messages.page_for_client(database, thread, after, limit, MAX_PAGE_BYTES)

@@ -2,15 +2,16 @@
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.aio.chunks import chunks
+from tornado_chat.aio.clock import now_seconds
 from tornado_chat.cluster.bus import Bus
 from tornado_chat.core.close_codes import RESTARTING, SIGNED_OUT, CloseReason
 from tornado_chat.core.errors import Forbidden, Restarting, TooFast
+from tornado_chat.core.requests import Request
 from tornado_chat.core.types import Grant, Person
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import Encoder, SocketStream, Transport
@@ -43,19 +44,27 @@ class SocketGrant:
     :ivar opened: the time at which the socket was opened, in seconds since 1970.
     :ivar engaged: the last time after ``expires`` at which the client was found engaged; 0 before that.
     :ivar session: the account session of the token, if the server has issued it.
+    :ivar request: the handshake by which a plugin knows the client; None: the client has a token.
+    :ivar ask_again: the earliest time at which plugins are asked about ``request`` again.
     """
 
-    __slots__ = ("_client", "engaged", "expires", "issued", "key", "opened", "session")
+    __slots__ = (
+        *("_client", "ask_again", "engaged", "expires", "issued", "key", "opened", "request"),
+        "session",
+    )
 
-    def __init__(self, client: ClientSocket, grant: Grant, opened: float) -> None:
+    def __init__(
+        self, client: ClientSocket, grant: Grant, opened: float, request: Request | None = None
+    ) -> None:
         self._client = client
         self.opened = opened
         self.engaged = 0.0
-        self.replace(grant)
+        self.replace(grant, request)
 
-    def replace(self, grant: Grant) -> None:
-        """Take over the grant of a newer token."""
+    def replace(self, grant: Grant, request: Request | None) -> None:
+        """Take over the grant of a newer token, or a newer grant of the request."""
         self.expires, self.issued, self.key = grant.expires, grant.issued, grant.key
+        self.request, self.ask_again = request, grant.expires
         session = grant.identity.claims.get(ACCOUNT_SESSION_CLAIM)
         self.session = None if session is None else str(session)
 
@@ -79,7 +88,7 @@ class Connections:
         plugins: PluginManager,
         loop: asyncio.AbstractEventLoop,
         bus: Bus | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now_seconds,
     ) -> None:
         self._hub = hub
         self._bus = bus
@@ -102,13 +111,20 @@ class Connections:
         return self._draining
 
     def open(
-        self, grant: Grant, client: ClientSocket, encoder: Encoder, meter: EndpointMeter, conn: str
+        self,
+        grant: Grant,
+        client: ClientSocket,
+        encoder: Encoder,
+        meter: EndpointMeter,
+        conn: str,
+        request: Request | None = None,
     ) -> SocketStream:
         """Open the outgoing side of a new socket.
 
         :arg grant: of the token of the socket.
         :arg meter: counts the items that are delivered to the socket.
         :arg conn: the name of the socket in the log.
+        :arg request: as in ``SocketGrant``.
         :raises TooFast: the person has too many open sockets.
         :raises Restarting: the server is about to stop.
         """
@@ -121,19 +137,20 @@ class Connections:
         if not others:
             self._emit_presence(person, online=True)
         socket_stream = self._hub.open(person, client, encoder, meter, conn)
-        self._grants[socket_stream] = SocketGrant(client, grant, self._clock())
+        self._grants[socket_stream] = SocketGrant(client, grant, self._clock(), request)
         return socket_stream
 
-    def renew(self, socket_stream: SocketStream, grant: Grant) -> None:
-        """Replace the grant of an open socket by that of a newer token.
+    def renew(self, socket_stream: SocketStream, grant: Grant, request: Request | None = None) -> None:
+        """Replace the grant of an open socket by that of a newer token, or by a newer one of its request.
 
+        :arg request: as in ``SocketGrant``.
         :raises Forbidden: the token is of another person or role.
         """
         if grant.identity.person != socket_stream.person:
             raise Forbidden("other_person")
         open_grant = self._grants.get(socket_stream)
         if open_grant is not None:  # else it has closed while the token was checked
-            open_grant.replace(grant)
+            open_grant.replace(grant, request)
 
     def close(self, socket_stream: SocketStream) -> None:
         """Forget a socket that has closed."""

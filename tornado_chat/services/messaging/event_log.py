@@ -40,7 +40,9 @@ class EventLog:
         elif isinstance(event, RoomStarted):
             log.info("started", extra=fields(**event.room.thread.named))
         elif isinstance(event, RoomEnded):
-            log.info("ended", extra=fields(**event.thread.named, state=event.state.value))
+            reason = None if event.room is None else event.room.end_reason
+            more = {} if reason is None else {"reason": reason.value}
+            log.info("ended", extra=fields(**event.thread.named, state=event.state.value, **more))
 
 
 def log_fields(thread: Thread, person: Person, **more: Any) -> dict[str, Any]:

@@ -8,11 +8,18 @@ A filter that returns at once runs on the event loop. All messages of one person
 filter_share`` of the loop's time for that, and ``BURST_SECONDS`` at once; then further messages of the person
 wait in the queues of their connections. So a sender of texts that are expensive to filter slows down only
 itself, and a neighbour waits for one message, not for thirty. Many senders could still use the loop together:
-the long texts of all people have ``LONG_TEXTS_FACTOR`` times the share of one, while short texts, which cost
-little, never wait for other senders.
+so all long texts, and all messages of people who have used half of their burst, have ``HEAVY_USE_FACTOR``
+times the share of one person together. The other messages, which cost little, never wait for other senders.
+
+A filter that fails for a message is not suspended, since one sender would then switch it off for all. Instead
+the sender is slowed down: after ``FAILURES_BURST`` failures, one message in ``1 / FAILURES_PER_SECOND``
+seconds. So a sender whose texts make a filter fail causes few failures, or calls that hang, and no other
+sender waits. A shorter timeout after several that passed would be no bound, but a way around the filter: what
+a filter does not answer in the shorter time would pass, also of the next text of the same sender.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -24,18 +31,29 @@ from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.types import AppendResult, Draft, Identity
 from tornado_chat.domain.throttle import RateLimit, RateLimiter
+from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.storage.messages import AppendRequest
 
-BURST_SECONDS = 0.1
+log = logging.getLogger(__name__)
+
+BURST_SECONDS = 0.03
 """The time on the loop that the filters may use at once for the messages of one person."""
 
 MAX_SENDERS = 10_000
 
 LONG_TEXT_CHARS = 4096
-LONG_TEXTS_FACTOR = 3
-_LONG_TEXTS = "long texts"
-"""The only key of the limiter of all long texts."""
+HEAVY_USE_FACTOR = 3
+_HEAVY_USE = "heavy use"
+"""The only key of the limiter of all heavy use."""
+
+UNLIMITED = 1e9
+FAILURES_BURST = 5.0
+FAILURES_PER_SECOND = 1.0
+"""Messages of one person for which a filter may fail, at once and on average; further messages wait."""
+
+LOG_INTERVAL_SECONDS = 60.0
+"""The time between two lines about senders that are slowed down."""
 
 StoreText = Callable[[str], Deferred[AppendResult]]
 """Stores a message with the text that the filters have returned."""
@@ -81,12 +99,14 @@ class MessageFilter:
         self._clock = clock
         self._running: set[asyncio.Task[None]] = set()
         self._used_seconds = RateLimiter(_limit(share), MAX_SENDERS)
-        self._used_by_long_texts = RateLimiter(_limit(share * LONG_TEXTS_FACTOR), 1)
+        self._heavy_use = RateLimiter(_limit(share * HEAVY_USE_FACTOR), 1)
+        self._failures = RateLimiter(RateLimit(FAILURES_PER_SECOND, FAILURES_BURST), MAX_SENDERS)
+        self._logged_at: float | None = None
 
     def reconfigure(self, share: float) -> None:
         """Use another share of the loop's time from now on."""
         self._used_seconds.reconfigure(_limit(share))
-        self._used_by_long_texts.reconfigure(_limit(share * LONG_TEXTS_FACTOR))
+        self._heavy_use.reconfigure(_limit(share * HEAVY_USE_FACTOR))
 
     def submit(
         self, filter_queue: FilterQueue, sender: Identity, message: AppendRequest, received: float
@@ -120,9 +140,11 @@ class MessageFilter:
     async def finish(self, timeout: float) -> None:
         """Wait until all submitted messages are filtered, at most ``timeout`` seconds.
 
-        The share of a sender is the whole time from now on, as the server accepts no further messages.
+        The share of a sender is the whole time from now on, as the server accepts no further messages, and no
+        message waits because of failures.
         """
         self.reconfigure(1.0)
+        self._failures.reconfigure(RateLimit(UNLIMITED, UNLIMITED))
         if self._running:
             await asyncio.wait(self._running, timeout=timeout)
 
@@ -144,20 +166,39 @@ class MessageFilter:
     def _filter(self, draft: Draft) -> Draft | Awaitable[Draft]:
         started = self._clock()
         try:
-            return self._plugins.filter("filter_message", draft)
+            return self._plugins.filter("filter_message", draft, partial(self._count_failure, draft))
         finally:
             now = self._clock()
+            is_heavy_use = self._is_heavy_use(draft, started)
             self._used_seconds.spend(draft.sender.person, now, now - started)
-            if len(draft.text) > LONG_TEXT_CHARS:
-                self._used_by_long_texts.spend(_LONG_TEXTS, now, now - started)
+            if is_heavy_use:
+                self._heavy_use.spend(_HEAVY_USE, now, now - started)
+
+    def _count_failure(self, draft: Draft) -> None:
+        """Count a message for which a filter failed, whether it passes or is refused."""
+        person, now = draft.sender.person, self._clock()
+        in_debt = self._failures.spend(person, now) > 0
+        if in_debt and (self._logged_at is None or now - self._logged_at >= LOG_INTERVAL_SECONDS):
+            self._logged_at = now
+            log.warning(
+                "filters fail again and again for messages of a person, who is slowed down (at most one such "
+                "line a minute)",
+                extra=fields(person=person.key, **draft.thread.named),
+            )
 
     def _wait_seconds(self, draft: Draft) -> float:
         """Return the seconds until the filters may work for the message; 0 if they may now."""
-        now = self._clock()
-        wait = self._used_seconds.wait_seconds(draft.sender.person, now, 0.0)
-        if len(draft.text) > LONG_TEXT_CHARS:
-            wait = max(wait, self._used_by_long_texts.wait_seconds(_LONG_TEXTS, now, 0.0))
+        now, person = self._clock(), draft.sender.person
+        wait = self._used_seconds.wait_seconds(person, now, 0.0)
+        wait = max(wait, self._failures.wait_seconds(person, now, 0.0))
+        if self._is_heavy_use(draft, now):
+            wait = max(wait, self._heavy_use.wait_seconds(_HEAVY_USE, now, 0.0))
         return wait
+
+    def _is_heavy_use(self, draft: Draft, now: float) -> bool:
+        if len(draft.text) > LONG_TEXT_CHARS:
+            return True
+        return self._used_seconds.wait_seconds(draft.sender.person, now, BURST_SECONDS / 2) > 0
 
 
 def _limit(share: float) -> RateLimit:

@@ -1,43 +1,80 @@
-"""Notifications: stored first, then delivered to every socket of the recipient, now or when one connects."""
+"""Notifications: stored first, then delivered to every socket of the recipient, now or when one connects.
 
-from collections.abc import Mapping
+Strategy: the receipt of a notification is a pong, which proves that the browser has it, not the page: a page
+that a dialog of ``alert()`` blocks gets the frame after the dialog, or never if it is closed before. Clients
+with features show by ``read`` what the page has got. Plain clients cannot, so they get an unread notification
+again on later connects, a few times (``[notifications] repeat``). A repetition counts when it has arrived.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tornado_chat.core.errors import Refused
+from tornado_chat import config
+from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import Event
+from tornado_chat.core.lists import MAX_PAGE_BYTES
 from tornado_chat.core.texts import Language, system_text
 from tornado_chat.core.types import Notification, NotificationDraft, Page, Person, Room, Thread
 from tornado_chat.delivery.hub import PAGE_BYTES, PAGE_ITEMS, Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.messaging.receipts import ReceiptStore
-from tornado_chat.services.messaging.store import MAX_PAGE_BYTES, Store
+from tornado_chat.services.messaging.store import Store, retrieve_exception
 from tornado_chat.storage import join_queries, notifications
+from tornado_chat.storage.notifications import CONVERSATION
 from tornado_chat.storage.writer import Transaction
 
-CONVERSATION = 2
-"""The type of a notification of a new conversation; 0 is a plain notification, 1 an appointment."""
+
+class _ArrivalWatch:
+    """The ``PingWatch`` of a socket that was sent frames: the answer to the next ping proves their arrival.
+
+    :arg on_arrived: called once.
+    """
+
+    __slots__ = ("_is_pinged", "_on_arrived")
+
+    def __init__(self, on_arrived: Callable[[], None]) -> None:
+        self._on_arrived = on_arrived
+        self._is_pinged = False
+
+    def on_ping(self) -> None:
+        self._is_pinged = True
+
+    def on_answer(self) -> None:
+        if self._is_pinged:  # else it answers an earlier ping
+            self._on_arrived()
 
 
 class Notifications:
     """Sends notifications, and reads inboxes."""
 
     def __init__(
-        self, store: Store, hub: Hub, receipts: ReceiptStore, plugins: PluginManager, language: Language
+        self,
+        store: Store,
+        hub: Hub,
+        receipts: ReceiptStore,
+        plugins: PluginManager,
+        language: Language,
+        settings: config.Notifications,
     ) -> None:
         self._store = store
         self._hub = hub
         self._receipts = receipts
         self._plugins = plugins
         self._language = language
+        self._settings = settings
         self._notified_count = 0  # notifications to all recipients
+
+    def reconfigure(self, settings: config.Notifications) -> None:
+        """Use other settings for the sockets that connect from now on."""
+        self._settings = settings
 
     async def notify(
         self, recipient: Person, type: int, msg: str, data: Mapping[str, Any] | None
     ) -> Notification:
         """Send a notification. Returns after the commit: from then on, delivery is certain.
 
-        :raises Refused: a filter refuses it.
+        :raises ChatError: a filter refuses it, or fails and has ``on_error = reject``.
         """
         draft = await self._filter(NotificationDraft(recipient, type, msg, data))
         return await self._store.write(
@@ -49,7 +86,7 @@ class Notifications:
         draft = NotificationDraft(recipient, CONVERSATION, system_text(self._language, "new_conversation"))
         try:
             return (await self._filter(draft)).msg
-        except Refused:  # the session exists, so its participants have to be informed
+        except ChatError:  # the session exists, so its participants have to be informed
             return draft.msg
 
     def announce(
@@ -64,22 +101,45 @@ class Notifications:
             data["observeSessionId"] = room.session_id
         notifications.create(tx, recipient, CONVERSATION, msg, data)
 
-    async def attach(self, socket_stream: SocketStream) -> Thread:
-        """Deliver the notifications that the person has not received to a socket, then all new ones."""
+    async def attach(self, socket_stream: SocketStream, *, is_plain: bool = False) -> Thread:
+        """Deliver the notifications that the person has not received to a socket, then all new ones.
+
+        :arg is_plain: the client asked for no feature, so it gets the last unread ones again first.
+        """
         owner = socket_stream.person
         notified_count = self._notified_count
-        found = await self._store.look_up(join_queries.load_inbox, owner, PAGE_ITEMS, PAGE_BYTES)
+        max_repeats = self._settings.repeat if is_plain else 0
+        found = await self._store.look_up(join_queries.load_inbox, owner, PAGE_ITEMS, PAGE_BYTES, max_repeats)
         if found is None:
             inbox = await self._store.write(lambda tx: notifications.open_inbox(tx, owner))
             await self._hub.follow(socket_stream, inbox, 0)
             return inbox
-        inbox, missed = found
-        received = self._receipts.latest(inbox, owner, missed.receipt)
+        inbox, missed, unread = found
+        received = self._receipts.latest(inbox, owner, missed.receipt) or 0
+        if max_repeats and received > (missed.receipt or 0):  # receipts are stored with a delay
+            unread = await self._store.look_up(
+                notifications.unread_up_to, inbox, received, max_repeats, PAGE_BYTES
+            )
+        self._repeat(socket_stream, unread)
         # Until here the socket did not follow the inbox: a notification during the query may be missing in
         # ``missed``. Then the hub reads the items again.
         first = missed.page if notified_count == self._notified_count and not self._hub.is_clustered else None
-        await self._hub.follow(socket_stream, inbox, received or 0, first)
+        await self._hub.follow(socket_stream, inbox, received, first)
         return inbox
+
+    def _repeat(self, socket_stream: SocketStream, unread: Sequence[Notification]) -> None:
+        """Deliver notifications again, and count that when the socket has them."""
+        if not unread or socket_stream.closed:
+            return
+
+        def count() -> None:
+            socket_stream.ping_watch = None
+            done = self._store.write(lambda tx: notifications.count_repeats(tx, unread))
+            done.add_done_callback(retrieve_exception)
+
+        socket_stream.ping_watch = _ArrivalWatch(count)
+        for notification in unread:
+            socket_stream.repeat(notification)
 
     events = (Notification,)
 
@@ -99,7 +159,14 @@ class Notifications:
         inbox = await self._store.read(notifications.find_inbox, owner)
         if inbox is None:
             return Page([], False)
-        return await self._store.read(notifications.page_after, inbox, after, limit, MAX_PAGE_BYTES)
+        return await self._store.read(notifications.page_for_client, inbox, after, limit, MAX_PAGE_BYTES)
+
+    async def newest_page(self, owner: Person, before: int, limit: int) -> Page[Notification]:
+        """Return the owner's notifications before the ``seq`` ``before``, newest first, as ``page``."""
+        inbox = await self._store.read(notifications.find_inbox, owner)
+        if inbox is None:
+            return Page([], False)
+        return await self._store.read(notifications.page_before, inbox, before, limit, MAX_PAGE_BYTES)
 
     async def mark_read(self, owner: Person, notification_id: int) -> Notification:
         """Mark a notification as read.

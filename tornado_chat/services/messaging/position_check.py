@@ -9,7 +9,8 @@ import logging
 from functools import partial
 
 from tornado_chat.aio.chunks import chunks
-from tornado_chat.core.errors import ChatError
+from tornado_chat.aio.periodic import run_until_done
+from tornado_chat.core.errors import Unavailable
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import read_marks, receipts
@@ -17,7 +18,7 @@ from tornado_chat.storage import read_marks, receipts
 log = logging.getLogger(__name__)
 
 CHUNK_POSITIONS = 200  # positions that are removed in one transaction
-RETRY_SECONDS = 60.0  # seconds until the next try if the database is away
+RETRY_SECONDS = 60.0  # seconds until the next try if the database is away, or the check fails
 
 
 class PositionCheck:
@@ -29,21 +30,23 @@ class PositionCheck:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = self._loop.create_task(self._run())
+        self._task = self._loop.create_task(
+            run_until_done(self._try, "the check of the receipts", RETRY_SECONDS)
+        )
 
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.run()
-                return
-            except ChatError as error:
-                log.info("receipts could not be checked, trying again: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
+    async def _try(self) -> bool:
+        """Check all positions. Return False if the database is away."""
+        try:
+            await self.run()
+        except Unavailable as error:
+            log.info("receipts could not be checked, trying again: %s", error)
+            return False
+        return True
 
     async def run(self) -> None:
         """Check all positions once. :raises Unavailable: the database is away."""

@@ -23,9 +23,6 @@ K = TypeVar("K")
 
 CHUNK_KEYS = 500  # keys in one query
 
-MAX_PAGE_BYTES = 512 * 1024
-"""The size at which a page of a list ends before its limit: pages are built in memory."""
-
 
 class Store:
     """A database with its writer thread and its reader threads.
@@ -73,9 +70,16 @@ class Store:
         """Store a message; see ``Writer.append``."""
         return self._writer.append(append, received)
 
-    def write(self, work: Callable[[Transaction], T], thread: Thread | None = None) -> asyncio.Future[T]:
+    def write(
+        self,
+        work: Callable[[Transaction], T],
+        thread: Thread | None = None,
+        *,
+        background: bool = False,
+        apart: bool = False,
+    ) -> asyncio.Future[T]:
         """Run a transaction; see ``Writer.run``."""
-        return self._writer.run(work, thread)
+        return self._writer.run(work, thread, background=background, apart=apart)
 
     async def read(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
@@ -101,7 +105,7 @@ class Store:
     ) -> Page[Message] | Page[Notification]:
         """Return the items after ``seq`` of a thread of any kind, for redelivery by the hub."""
         if thread.kind is Kind.INBOX:
-            return await self.read(notifications.page_after, thread, seq, limit, max_bytes)
+            return await self.read(notifications.page_to_deliver, thread, seq, limit, max_bytes)
         return await self.read(messages.page_after, thread, seq, limit, max_bytes)
 
     def forget_positions(self) -> None:

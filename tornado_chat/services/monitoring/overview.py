@@ -4,8 +4,10 @@ Strategy: the state is read from the parts that own it when the status is reques
 and costs nothing without a request.
 """
 
+import asyncio
 import os
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from platform import python_version
 
@@ -24,6 +26,7 @@ from tornado_chat.services.auth.connection_limits import AnonymousConnections
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.readiness import Readiness
+from tornado_chat.storage import deliveries
 from tornado_chat.wire.times import LocalTimes
 
 DATABASE_TIMEOUT_SECONDS = 1.0  # seconds that the database gets to answer before it counts as a problem
@@ -66,16 +69,17 @@ class StatusReporter:
         self._database_kind = database
         self._process_number = process
         self._started_at = time.time()
+        self._delivery_counts: Mapping[str, deliveries.Counts] = {}
 
     # --- for the metrics ---
 
     def gauges(self) -> Gauges:
         """Return the present values of the gauges."""
-        for each in self._plugins.loaded:
-            self._plugins.suspended_for(each.name)  # this call ends a suspension whose time is over
+        self._plugins.refresh_health()
         return Gauges(
             queue_length=self._snapshot.queue_length,
             longest_wait=self._snapshot.longest_wait(),
+            groups=self._snapshot.group_states(),
             waiters=self._snapshot.waiter_states(),
             conversations=self._snapshot.conversation_states(),
             rooms=self._snapshot.room_states(),
@@ -86,17 +90,35 @@ class StatusReporter:
             degraded=self._readiness.is_degraded,
             anonymous_connections=len(self._anonymous_connections),
             connection_room=descriptors.room(),
+            deliveries={
+                (name, state): count
+                for name, counts in self._delivery_counts.items()
+                for state, count in counts._asdict().items()
+            },
         )
 
     async def probe_database(self) -> None:
-        """Check whether the database takes writes, for the next ``gauges``."""
-        await self._readiness.problems(DATABASE_TIMEOUT_SECONDS)
+        """Check whether the database takes writes, and count deliveries, for the next ``gauges``."""
+        if "database" not in await self._readiness.problems(DATABASE_TIMEOUT_SECONDS):
+            await self._count_deliveries()
+
+    async def _count_deliveries(self) -> None:
+        """Read the counts again. If the database does not answer, the last ones stay."""
+        names = [*self._plugins.plugins_with_hooks("deliver_notification"), *self._delivery_counts]
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
+                found = await self._store.read(deliveries.counts)
+        except (TimeoutError, Unavailable):
+            return
+        self._delivery_counts = {name: deliveries.Counts() for name in names} | found
 
     # --- for people ---
 
     async def status(self) -> status_types.Status:
         """Return the present status in detail."""
         problems = await self._readiness.problems(DATABASE_TIMEOUT_SECONDS)
+        if "database" not in problems:
+            await self._count_deliveries()
         degraded = self._readiness.degraded
         try:
             desk = msgspec.convert(
@@ -121,6 +143,7 @@ class StatusReporter:
             process=process,
             processes=[process],
             degraded=list(degraded),
+            groups=desk.groups,
         )
 
     # --- the server itself ---
@@ -136,6 +159,7 @@ class StatusReporter:
 
     def _plugin(self, name: str, version: str) -> status_types.PluginStatus:
         meter, suspended_for = self._metrics.plugin(name), self._plugins.suspended_for(name)
+        counts = self._delivery_counts.get(name, deliveries.Counts())
         return status_types.PluginStatus(
             name,
             version,
@@ -144,6 +168,8 @@ class StatusReporter:
             meter.failures,
             round(meter.seconds, 3),
             round(suspended_for, 1),
+            counts.waiting,
+            counts.dead,
         )
 
     def _database(self) -> status_types.DatabaseStatus:

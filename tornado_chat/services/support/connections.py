@@ -9,11 +9,13 @@ from typing import Any, Protocol
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.close_codes import NOT_READ_BACK
 from tornado_chat.core.errors import ChatError
-from tornado_chat.core.types import Conversation, Identity, Thread
+from tornado_chat.core.types import Conversation, Handover, Identity, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.messaging.filtering import FilterQueue
+from tornado_chat.services.messaging.participant_names import ParticipantNames
+from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import conversations, read_marks
@@ -36,8 +38,15 @@ class SupportView(Protocol):
         """Notify a waiter that it serves the user of a conversation."""
         ...
 
-    def show_position(self, conversation: Conversation, position: int) -> None:
-        """Notify a waiting user of its position in the queue; 1 is the first position."""
+    def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
+        """Notify a waiting user of its position in the queue; 1 is the first position.
+
+        :arg serving: the number of waiters that serve the queue; None if it is unknown.
+        """
+        ...
+
+    def show_handover(self, handover: Handover) -> None:
+        """Notify a user that another waiter has its conversation."""
         ...
 
     def show_departure(self, thread: Thread) -> None:
@@ -113,18 +122,28 @@ class UserConversation:
 
     :ivar conversation: the newest version of the conversation; None until it is stored.
     :ivar position: the position in the queue that was shown last; 0 before that.
+    :ivar serving: the number of serving waiters that was shown with the position; None if it is unknown.
     :ivar awaiting_position: the connections that have requested the position: they get the next one that is
         published, even if it has not changed.
     :ivar has_ended: True if the conversation has ended.
     """
 
-    __slots__ = ("awaiting_position", "connections", "conversation", "has_ended", "lock", "position")
+    __slots__ = (
+        "awaiting_position",
+        "connections",
+        "conversation",
+        "has_ended",
+        "lock",
+        "position",
+        "serving",
+    )
 
     def __init__(self) -> None:
         self.conversation: Conversation | None = None
         self.connections: dict[SupportConnection, None] = {}
         self.lock = asyncio.Lock()
         self.position = 0
+        self.serving: int | None = None
         self.awaiting_position: set[SupportConnection] = set()
         self.has_ended = False
 
@@ -148,7 +167,11 @@ class SocketNotifier:
         store: Store,
         apply_version: Callable[[Conversation], None],
         tasks: BackgroundTasks,
+        receipt_reports: ReceiptReports,
+        participant_names: ParticipantNames,
     ) -> None:
+        self._receipt_reports = receipt_reports
+        self._participant_names = participant_names
         self._hub = hub
         self._tasks = tasks
         self._store = store
@@ -182,6 +205,14 @@ class SocketNotifier:
         thread = conversation.thread
         connection.shown[conversation.id] = other_address
         if is_new and not connection.departures and self._hub.follow_new(connection.socket_stream, thread):
+            if "sender" in connection.features and conversation.waiter is not None:
+                names = {
+                    conversation.user: conversation.user_name,
+                    conversation.waiter: conversation.waiter_name,
+                }
+                self._participant_names.add(thread, names)
+            if "receipt" in connection.features:
+                self._receipt_reports.watch(thread)
             show(conversation)
             log.info("joined", extra=_log_fields(conversation, connection, resent=0))
             return
@@ -191,14 +222,27 @@ class SocketNotifier:
             # and then has unfollowed the thread.
             self._hub.prepare_follow(connection.socket_stream, thread)
             show(conversation)
-            self._tasks.spawn(self.follow(connection, conversation))
+            self._tasks.spawn(self._follow(connection, conversation))
 
         self._hub.prepare_follow(connection.socket_stream, thread)
         connection.run_after_departures(show_and_follow)
 
-    def show_position(self, connection: SupportConnection, conversation: Conversation, position: int) -> None:
+    def show_handover(
+        self, connection: SupportConnection, conversation: Conversation, handover: Handover
+    ) -> None:
+        """Notify a user's connection of a hand-over, after the messages from before."""
+        show = partial(connection.view.show_handover, handover)
+        self._hub.run_after(connection.socket_stream, conversation.thread, conversation.last_seq, show)
+
+    def show_position(
+        self,
+        connection: SupportConnection,
+        conversation: Conversation,
+        position: int,
+        serving: int | None,
+    ) -> None:
         """Notify a waiting user's connection of its position, after the messages of the previous waiter."""
-        show = partial(connection.view.show_position, conversation, position)
+        show = partial(connection.view.show_position, conversation, position, serving)
         connection.run_after_departures(
             partial(connection.socket_stream.run_in_order, conversation.thread, show)
         )
@@ -224,7 +268,15 @@ class SocketNotifier:
         else:
             run_after_messages()
 
-    async def follow(self, connection: SupportConnection, conversation: Conversation) -> None:
+    def start_following(self, connection: SupportConnection, conversation: Conversation) -> None:
+        """Begin to deliver the messages that the person has not received yet, then all new messages.
+
+        The caller does not wait, since a client that reads slowly would delay it for as long as it likes.
+        """
+        self._hub.prepare_follow(connection.socket_stream, conversation.thread)
+        self._tasks.spawn(self._follow(connection, conversation))
+
+    async def _follow(self, connection: SupportConnection, conversation: Conversation) -> None:
         """Deliver the messages that the person has not received yet, then all new messages.
 
         The waiter after a transfer has no receipt, and so receives all messages of the user.
@@ -232,6 +284,8 @@ class SocketNotifier:
         thread = conversation.thread
         try:
             received = await self._receipts.get(thread, connection.person)
+            if "sender" in connection.features:
+                await self._participant_names.load(connection.socket_stream, thread)
             resent = await self._hub.follow(connection.socket_stream, thread, received or 0)
             log.info(
                 "joined" if received is None else "resumed",
@@ -240,6 +294,10 @@ class SocketNotifier:
             if "read" in connection.features:
                 for mark in await self._store.look_up(read_marks.read_marks, thread):
                     connection.socket_stream.send_event(mark, thread, {})
+            if "receipt" in connection.features:
+                self._receipt_reports.watch(thread)
+                for receipt in await self._receipt_reports.current(thread):
+                    connection.socket_stream.send_event(receipt, thread, {})
             # Read after following: an end in between is either in this result or arrives as an event.
             for current in await self._store.look_up(conversations.find_many, [conversation.id]):
                 self._apply_version(current)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tornado_chat.core.types import Conversation, ConversationState, Person
+from tornado_chat.domain.group_queue import GroupQueue
+from tornado_chat.domain.groups import Groups
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy, Ticket
 from tornado_chat.services.leadership.recent_keys import RecentKeys
 
@@ -30,15 +32,20 @@ class Case:
         there is none. Until then the user is not matched.
     :ivar places: the waiters that hold a place for the conversation.
     :ivar published_position: the position in the queue that was published last; 0 before that.
+    :ivar published_serving: the number of serving waiters that was published with the position.
     :ivar published_at: the time of that publication, by the loop's clock.
+    :ivar assigned_at: the time at which the present waiter was assigned, by the loop's clock; infinitely long
+        ago if that was in an earlier term.
     """
 
     __slots__ = (
+        "assigned_at",
         "decision",
         "places",
         "processes",
         "published_at",
         "published_position",
+        "published_serving",
         "row",
         "waits_since",
     )
@@ -50,7 +57,9 @@ class Case:
         self.decision: Decision | None = None
         self.places: tuple[Person, ...] = ()
         self.published_position = 0
+        self.published_serving = 0
         self.published_at = float("-inf")
+        self.assigned_at = float("-inf")
 
 
 class WaiterState:
@@ -91,6 +100,11 @@ class WaiterState:
         self.ready_and_connected: tuple[bool, bool] | None = None
         self.since = 0.0
 
+    @property
+    def is_silent(self) -> bool:
+        """True if the waiter is connected, and no socket of it answers its pings."""
+        return bool(self.processes) and self.processes <= self.silent_processes
+
 
 class Decision:
     """The decision that a waiter gets a conversation, not stored yet; ``row`` is the version it rests on."""
@@ -104,22 +118,30 @@ class Decision:
         self.reason = reason
 
 
+def _ticket(row: Conversation) -> Ticket:
+    return Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter, row.group)
+
+
 class DispatchState:
     """All unfinished support conversations, with their users and waiters.
 
-    :arg make_queue: creates an empty queue with a policy.
+    :arg groups: the groups, with the waiters' capacities.
+    :arg make_queue: creates the empty queue of a group with a policy.
     :ivar queue: the waiting users and the pool of waiters.
     :ivar cases: the unfinished conversations, by number.
     :ivar waiters: the waiters that are connected, are in their grace, or have users.
+    :ivar serving: the waiters that serve the queue: ready or with users, and neither paused nor lost. A
+        waiter that is in its grace serves, and so does a waiter without a free place.
+    :ivar groups: the groups.
     """
 
     def __init__(
         self,
-        capacity: int,
+        groups: Groups,
         policy: QueuePolicy,
         make_queue: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
     ) -> None:
-        self._capacity = capacity
+        self.groups = groups
         self._policy = policy
         self._make_queue = make_queue
         self.clear()
@@ -130,20 +152,33 @@ class DispatchState:
 
     def clear(self) -> None:
         """Discard the whole state. Cases, waiters and decisions from before are not part of the new state."""
-        self.queue = self._make_queue(self._policy)
+        self.queue = GroupQueue(self._policy, self._priorities(), self._make_queue)
         self.cases: dict[int, Case] = {}
         self.waiters: dict[Person, WaiterState] = {}
+        self.serving: set[Person] = set()
+        self._serving_in: dict[str, set[Person]] = {name: set() for name in self.groups.names}
         self._ended = RecentKeys[int](MAX_ENDED_IDS)
 
-    def reconfigure(self, capacity: int, policy: QueuePolicy, now: float) -> None:
-        """Use another capacity and policy from now on, also for users that are waiting already.
+    def reconfigure(self, groups: Groups, policy: QueuePolicy, now: float) -> None:
+        """Use other groups and another policy from now on, also for users that are waiting already.
 
         If ``policy`` fails, its error is raised and nothing has changed.
         """
         self.queue.set_policy(policy)
-        self._capacity, self._policy = capacity, policy
+        self._policy = policy
+        if groups != self.groups:
+            waiting = [self.cases[ticket.number] for ticket in self.queue.in_order()]
+            for case in waiting:
+                self.queue.leave(case.row.id)
+            self.groups = groups
+            self.queue.set_groups(self._priorities())
+            for case in waiting:
+                self.enqueue(case, now)
         for waiter in self.waiters.values():
             self.update_waiter(waiter, now)
+        self._serving_in = {name: set() for name in self.groups.names}
+        for person in self.serving:
+            self._note_serving(person)
 
     # --- conversations ---
 
@@ -183,6 +218,7 @@ class DispatchState:
             if before.waiter is not None:
                 case.waits_since = now
         elif row.waiter != before.waiter:
+            case.assigned_at = now
             self._waiter_of(row, now).cases[row.id] = case
         self._update_places(case)
         return before
@@ -191,17 +227,27 @@ class DispatchState:
         """Return True if the conversation is unfinished and ``case`` was created after the last ``clear``."""
         return self.cases.get(case.row.id) is case
 
-    def enqueue(self, case: Case) -> bool:
-        """Put a waiting user into the queue, at the position that the policy gives it.
+    def enqueue(self, case: Case, now: float) -> bool:
+        """Put a waiting user into the queue of its group, at the position that the policy gives it.
 
-        Returns False if the user is in the queue already, does not wait, or has a decision that is being
-        stored.
+        A user that has waited long enough is in the queues of the fallback groups, too. Returns False if the
+        user is in the queue already, does not wait, or has a decision that is being stored.
         """
         row = case.row
         if row.state is not WAITING or case.decision is not None or row.id in self.queue:
             return False
-        self.queue.join(Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter))
+        self.queue.join(_ticket(row), self._due_fallbacks(case, now))
         return True
+
+    def share_with_fallbacks(self, case: Case, now: float) -> None:
+        """Put a queued user into the queues of the fallback groups for which it has waited long enough."""
+        for group in self._due_fallbacks(case, now):
+            self.queue.share(_ticket(case.row), group)
+
+    def next_fallback(self, case: Case, now: float) -> float | None:
+        """Return the time at which the next fallback group is due, by the loop's clock; None: none is."""
+        times = (time for time, _ in self._fallback_times(case) if time > now)
+        return min(times, default=None)
 
     # --- decisions ---
 
@@ -243,18 +289,23 @@ class DispatchState:
             self.update_waiter(waiter, now)
         return waiter
 
+    def set_serving(self, waiter: WaiterState, serving: bool) -> bool:
+        """Note whether the waiter serves its groups. Return True if their numbers of waiters changed."""
+        (self.serving.add if serving else self.serving.discard)(waiter.person)
+        return self._note_serving(waiter.person)
+
+    def serving_in(self, group: str) -> int:
+        """Return the number of waiters that serve a group."""
+        return len(self._serving_in[group])
+
     def update_waiter(self, waiter: WaiterState, now: float) -> None:
         """Update the pool from a waiter's ``ready``, ``claims``, ``processes`` and ``silent_processes``."""
         ready_and_connected = (waiter.ready, bool(waiter.processes))
         if ready_and_connected != waiter.ready_and_connected:
             waiter.ready_and_connected, waiter.since = ready_and_connected, now
         available = waiter.ready and bool(waiter.processes - waiter.silent_processes)
-        self.queue.pool.set(waiter.person, available=available, capacity=self._capacity, claims=waiter.claims)
-
-    def is_free(self, person: Person) -> bool:
-        """Return True if the waiter takes new users and has a free place."""
-        pooled = self.queue.pool.get(person)
-        return pooled is not None and pooled.free
+        capacities = self.groups.capacities(waiter.person, waiter.claims)
+        self.queue.pool.set(waiter.person, available=available, capacities=capacities, claims=waiter.claims)
 
     def remove_if_idle(self, waiter: WaiterState) -> None:
         """Remove a waiter that is not connected and holds no place for any user."""
@@ -262,20 +313,50 @@ class DispatchState:
         if not waiter.processes and pooled is not None and pooled.load == 0:
             self.queue.pool.remove(waiter.person)
             self.waiters.pop(waiter.person, None)
+            self.set_serving(waiter, False)
 
     # --- views ---
 
-    def queued_cases(self, start: int = 0, stop: int | None = None) -> Iterator[Case]:
-        """Iterate over the conversations in the queue, or a slice of them, in order."""
-        for ticket in self.queue.in_order(start, stop):
-            yield self.cases[ticket.number]
+    def queue_length(self, group: str) -> int:
+        """Return the number of users in the queue of a group, as ``GroupQueue.length``."""
+        return self.queue.length(group)
+
+    def queued_cases(self, group: str, start: int, stop: int) -> Iterator[tuple[int, Case]]:
+        """Iterate over the positions and conversations of a group's users, in order, between two indices."""
+        for position, ticket in self.queue.in_group(group, start, stop):
+            yield position, self.cases[ticket.number]
 
     # --- inside ---
 
     def _waiter_of(self, row: Conversation, now: float) -> WaiterState:
         assert row.waiter is not None
         assert row.waiter_uuid is not None
-        return self.waiters.get(row.waiter) or self.waiter(row.waiter, row.waiter_uuid, row.waiter_name, now)
+        waiter = self.waiters.get(row.waiter)
+        if waiter is None:  # after a change of the coordinator: not reported yet, but it has a user
+            waiter = self.waiter(row.waiter, row.waiter_uuid, row.waiter_name, now)
+            self.set_serving(waiter, True)
+        return waiter
+
+    def _priorities(self) -> dict[str, int]:
+        return {name: self.groups[name].priority for name in self.groups.names}
+
+    def _fallback_times(self, case: Case) -> Iterator[tuple[float, str]]:
+        """Yield the times from which fallback groups serve the user, too, by the loop's clock."""
+        for each in self.groups.fallbacks(self.queue.lane_name(case.row.group)):
+            yield case.waits_since + each.seconds, each.group
+
+    def _due_fallbacks(self, case: Case, now: float) -> list[str]:
+        return [group for time, group in self._fallback_times(case) if time <= now]
+
+    def _note_serving(self, person: Person) -> bool:
+        """Update the waiters that serve each group. Return True if one of the groups has others now."""
+        groups = self.queue.pool.capacities(person) if person in self.serving else {}
+        changed = [
+            people for name, people in self._serving_in.items() if (name in groups) != (person in people)
+        ]
+        for people in changed:
+            (people.add if person not in people else people.discard)(person)
+        return bool(changed)
 
     def _update_places(self, case: Case) -> None:
         """Hold and release places of waiters to match the conversation's row and its pending decision."""

@@ -16,14 +16,15 @@ without a socket is not matched, and gets its position again if it returns withi
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from functools import partial
 
 from msgspec.structs import replace
 
 from tornado_chat import config
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.aio.chunks import chunks
+from tornado_chat.aio.clock import now_seconds
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence
 from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unavailable
 from tornado_chat.core.events import (
@@ -33,7 +34,9 @@ from tornado_chat.core.events import (
     Event,
     QueuePositionChanged,
 )
-from tornado_chat.core.types import Conversation, ConversationState, Person
+from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person
+from tornado_chat.domain.group_queue import GroupQueue
+from tornado_chat.domain.groups import Groups
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Histogram
@@ -41,7 +44,8 @@ from tornado_chat.services.leadership.term import Term
 from tornado_chat.services.support.absences import Absences
 from tornado_chat.services.support.decisions import Decisions
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
-from tornado_chat.services.support.queue_positions import QueuePositions
+from tornado_chat.services.support.fallbacks import FallbackTimes
+from tornado_chat.services.support.queue_positions import GroupPositions, QueuePositions
 from tornado_chat.services.support.repository import ConversationStore
 from tornado_chat.storage.conversations import transfer_reason
 
@@ -61,7 +65,8 @@ class Dispatcher:
     :arg holds_lease: returns True while this process alone may decide, by its own monotonic clock. It is also
         called on the writer's thread.
     :arg clock: seconds since 1970.
-    :arg make_queue: creates an empty queue with a policy.
+    :arg make_queue: creates the empty queue of a group with a policy.
+    :arg groups: the groups; None: one group, with the capacity of ``settings``.
     :arg settle_seconds: seconds from ``begin`` in which processes report their users and waiters. Until then
         no match is made, or the users of the process that reports first would be served first.
     """
@@ -76,9 +81,10 @@ class Dispatcher:
         wait_histogram: Histogram,
         is_certain: Callable[[], Awaitable[bool]],
         holds_lease: Callable[[], bool] = lambda: True,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now_seconds,
         make_queue: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
         settle_seconds: float = 0.0,
+        groups: Groups | None = None,
     ) -> None:
         self._settings = settings
         self._repository = repository
@@ -87,7 +93,7 @@ class Dispatcher:
         self._wait_histogram = wait_histogram
         self._clock = clock
         self._holds_lease = holds_lease
-        self._state = DispatchState(settings.capacity, policy, make_queue)
+        self._state = DispatchState(groups or Groups.single(settings.capacity), policy, make_queue)
         self._term: Term[Conversation] = Term(loop, settle_seconds, self._on_settled)
         self._decisions = Decisions(
             loop,
@@ -100,7 +106,7 @@ class Dispatcher:
         )
         self._absences = Absences(
             loop,
-            settings.rejoin_grace,
+            settings,
             self._state,
             self._term,
             repository,
@@ -108,12 +114,14 @@ class Dispatcher:
             may_store=self._decisions.make_fence,
             apply_version=self._apply_version,
             reread=self._reread,
+            on_serving_changed=self._on_serving_changed,
         )
         self._tasks = BackgroundTasks(loop)
         self._rematch_timer: asyncio.TimerHandle | None = None
         # The users whose positions are published when the term has settled.
         self._position_requests: dict[Case, None] = {}
         self._positions = self._make_positions()
+        self._fallback_times = FallbackTimes(loop, self._on_fallback_due)
 
     # --- life ---
 
@@ -166,22 +174,38 @@ class Dispatcher:
             case.published_position = 0
         self._positions.changed()
 
-    def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
-        """Use other settings and another policy from now on, also for users that are waiting already.
+    def reconfigure(
+        self, settings: config.Support, policy: QueuePolicy, groups: Groups | None = None
+    ) -> None:
+        """Use other settings, groups and another policy from now on, also for users that are waiting already.
 
-        A waiter with more users than the new capacity keeps them; a running grace keeps its length. If
-        ``policy`` fails to rank the waiting users, its error is raised and nothing has changed.
+        A waiter with more users than the new capacity keeps them; a running grace keeps its length. Users of
+        a group that does not exist any more wait in the default group. If ``policy`` fails to rank the
+        waiting users, its error is raised and nothing has changed.
         """
-        self._state.reconfigure(settings.capacity, policy, self._loop.time())
+        self._state.reconfigure(groups or Groups.single(settings.capacity), policy, self._loop.time())
         self._settings = settings
-        self._absences.grace_seconds = settings.rejoin_grace
-        self._positions.interval = settings.queue_interval
+        self._absences.reconfigure(settings)
+        self._positions.stop()
+        self._positions = self._make_positions()
+        self._on_serving_changed()
+        self._fallback_times.clear()
+        for ticket in self._state.queue.in_order():
+            self._await_fallback(self._state.cases[ticket.number])
         self._loop.call_soon(self._match)  # not here, as a policy that fails must not stop a reload
 
     @property
     def policy(self) -> QueuePolicy:
         """The policy in use."""
         return self._state.policy
+
+    def sort_again(self) -> None:
+        """Sort the queue again in the next turn of the event loop, as the policy was suspended or is back."""
+        self._loop.call_soon(self._sort_again)
+
+    def _sort_again(self) -> None:
+        self._state.queue.set_policy(self._state.policy)
+        self._match()
 
     def check_policy(self, policy: QueuePolicy) -> None:
         """Let ``policy`` rank the waiting users, and change nothing. Raises the error of ``policy``."""
@@ -206,8 +230,11 @@ class Dispatcher:
         if case.row.state is ConversationState.WAITING:
             self._wait(case)
 
-    def on_user_absent(self, process: str, conversation_id: int) -> None:
-        """Handle the report that a process has no sockets of the user. After the last the grace starts."""
+    def on_user_absent(self, process: str, conversation_id: int, *, has_left: bool = False) -> None:
+        """Handle the report that a process has no sockets of the user. After the last the grace starts.
+
+        :arg has_left: True if the last client has left, as ``CoordinatorClient.withdraw``.
+        """
         case = self._state.cases.get(conversation_id)
         if case is None or process not in case.processes:
             return
@@ -215,7 +242,7 @@ class Dispatcher:
         if not case.processes:
             if self._state.queue.leave(conversation_id):
                 self._positions.changed()
-            self._absences.await_user(case)
+            self._absences.await_user(case, has_left=has_left)
 
     def on_waiter_present(self, process: str, fact: WaiterPresence) -> None:
         """Handle the report that a process has sockets of a waiter, which is ready or paused."""
@@ -228,18 +255,22 @@ class Dispatcher:
         waiter.processes.add(process)
         (waiter.silent_processes.discard if fact.answers else waiter.silent_processes.add)(process)
         self._state.update_waiter(waiter, now)
+        if self._state.set_serving(waiter, fact.ready):
+            self._on_serving_changed()
+        self._absences.watch_silence(waiter)
         self._match()
 
-    def on_waiter_absent(self, process: str, person: Person) -> None:
+    def on_waiter_absent(self, process: str, person: Person, *, has_left: bool = False) -> None:
         """Handle the report that a process has no sockets of the waiter, as ``on_user_absent``."""
         waiter = self._state.waiters.get(person)
         if waiter is None or process not in waiter.processes:
             return
         waiter.processes.discard(process)
         waiter.silent_processes.discard(process)
+        self._absences.watch_silence(waiter)
         if not waiter.processes:
             self._state.update_waiter(waiter, self._loop.time())
-            self._absences.await_waiter(waiter)
+            self._absences.await_waiter(waiter, has_left=has_left)
 
     # --- requests ---
 
@@ -254,7 +285,9 @@ class Dispatcher:
         if case is not None and case.row.waiter == request.target != request.source:
             return  # a repeated request: the previous coordinator did the transfer, but could not answer
         target = self._state.waiters.get(request.target)
-        if target is None or not self._state.is_free(request.target) or request.target == request.source:
+        group = DEFAULT_GROUP if case is None else case.row.group
+        is_free = self._state.queue.pool.is_free_for(request.target, group)
+        if target is None or not is_free or request.target == request.source:
             raise NotFound("no_such_waiter", id=request.target.id)
         if case is None or case.row.waiter != request.source or case.decision is not None:
             raise Conflict("no_conversation")
@@ -307,7 +340,7 @@ class Dispatcher:
     # --- views ---
 
     @property
-    def queue(self) -> MatchingQueue:
+    def queue(self) -> GroupQueue:
         """The waiting users and the pool of waiters; the caller must not change them."""
         return self._state.queue
 
@@ -322,20 +355,49 @@ class Dispatcher:
         return self._state.waiters
 
     @property
-    def capacity(self) -> int:
-        """The number of users that a waiter serves at the same time."""
-        return self._settings.capacity
+    def serving(self) -> Set[Person]:
+        """The waiters that serve the queue, as ``DispatchState.serving``."""
+        return self._state.serving
+
+    @property
+    def groups(self) -> Groups:
+        """The groups."""
+        return self._state.groups
+
+    def serving_in(self, group: str) -> int:
+        """Return the number of waiters that serve a group."""
+        return self._state.serving_in(group)
 
     # --- the queue ---
 
     def _wait(self, case: Case) -> None:
         """Queue a connected user without a waiter, and publish its position unless it is matched at once."""
-        if self._state.enqueue(case):
+        if self._enqueue(case):
             self._match()
         if not self._term.has_settled:  # the queue is still incomplete
             self._position_requests[case] = None
         else:
             self._publish_position(case)
+
+    def _enqueue(self, case: Case) -> bool:
+        """Put a waiting user into the queue, and watch its fallback groups; as ``DispatchState.enqueue``."""
+        is_new = self._state.enqueue(case, self._loop.time())
+        if is_new:
+            self._await_fallback(case)
+        return is_new
+
+    def _await_fallback(self, case: Case) -> None:
+        time = self._state.next_fallback(case, self._loop.time())
+        if time is not None:
+            self._fallback_times.add(case.row.id, time)
+
+    def _on_fallback_due(self, conversation_id: int) -> None:
+        """Share a user that still waits with the fallback groups that are due."""
+        case = self._state.cases.get(conversation_id)
+        if case is not None and conversation_id in self._state.queue:
+            self._state.share_with_fallbacks(case, self._loop.time())
+            self._await_fallback(case)
+            self._match()
 
     def _match(self) -> None:
         """Match waiting users with free waiters and store each decision."""
@@ -364,7 +426,7 @@ class Dispatcher:
             self._absences.forget_if_idle(decision.waiter)
         case = decision.case
         if self._state.is_current(case) and case.processes:
-            self._state.enqueue(case)
+            self._enqueue(case)
         if case.row.waiter != decision.waiter.person:  # the waiter's place is free
             self._loop.call_soon(self._match)  # so that a failing policy does not fail the caller
 
@@ -374,6 +436,7 @@ class Dispatcher:
         case = self._state.add(row, self._loop.time(), max(0.0, self._clock() - row.created / 1e6))
         if row.waiter is not None:
             self._absences.await_waiter(self._state.waiters[row.waiter])
+            self._on_serving_changed()  # the waiter may have been unknown here
         return case
 
     def _apply_version(self, row: Conversation) -> None:
@@ -431,19 +494,32 @@ class Dispatcher:
 
     # --- positions ---
 
-    def _make_positions(self) -> QueuePositions[Case]:
+    def _make_positions(self) -> GroupPositions[Case]:
         state = self._state
-        return QueuePositions(
-            self._loop,
-            self._settings.queue_interval,
-            state.queued_cases,
-            lambda: len(state.queue),
-            lambda case, position: self._publish(QueuePositionChanged(case.row, position)),
+        return GroupPositions(
+            {
+                group: QueuePositions(
+                    self._loop,
+                    self._settings.queue_interval,
+                    partial(state.queued_cases, group),
+                    partial(state.queue_length, group),
+                    partial(state.serving_in, group),
+                    lambda case, position, serving: self._publish(
+                        QueuePositionChanged(case.row, position, serving)
+                    ),
+                )
+                for group in state.groups.names
+            }
         )
+
+    def _on_serving_changed(self) -> None:
+        if len(self._state.queue):
+            self._positions.changed()
 
     def _publish_position(self, case: Case) -> None:
         if case.row.id in self._state.queue:
-            self._positions.publish(case, self._state.queue.position(case.row.id))
+            queue = self._state.queue
+            self._positions.publish(queue.lane_name(case.row.group), case, queue.position(case.row.id))
         else:  # decided: the position is published if the user returns to the queue
             case.published_position = 0
 
@@ -464,6 +540,7 @@ class Dispatcher:
     def _clear(self) -> None:
         """Discard all users, waiters, timers and pending position updates."""
         self._absences.clear()
+        self._fallback_times.clear()
         self._positions.stop()
         self._position_requests = {}
         if self._rematch_timer is not None:

@@ -1,10 +1,15 @@
 """The earlier support conversations of a user, with the rights to read them."""
 
+import msgspec
+
 from tornado_chat.core.errors import Forbidden, NotFound
+from tornado_chat.core.lists import MAX_PAGE_BYTES, ConversationFilter, ListPage
 from tornado_chat.core.types import (
+    AGENT_ROLES,
     Action,
     Activity,
     Conversation,
+    Handover,
     Identity,
     Kind,
     Message,
@@ -13,18 +18,19 @@ from tornado_chat.core.types import (
     Role,
     Thread,
 )
+from tornado_chat.domain.participants import handovers
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
-from tornado_chat.services.messaging.store import MAX_PAGE_BYTES, Store
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.service import Support
-from tornado_chat.storage import conversations, messages
+from tornado_chat.storage import conversation_lists, conversations, messages, participants
 
 
 class SupportHistory:
     """The earlier conversations of a user.
 
     The host, admins, and the waiter that serves the user now may read them. A waiter may also read each
-    conversation whose last waiter it was.
+    conversation whose last waiter it was, and a user the messages of its own conversations.
     """
 
     def __init__(
@@ -52,9 +58,23 @@ class SupportHistory:
         found = await self._store.read(conversations.ended_of, user, before, limit + 1)
         return found[:limit], len(found) > limit
 
+    async def list_page(
+        self, identity: Identity, wanted: ConversationFilter, before: int | None, limit: int
+    ) -> ListPage[Conversation, int]:
+        """Return the newest conversations that ``wanted`` describes, with ids below ``before`` (None: all).
+
+        For hosts these are all, for an agent those that it has or had last, for a user its own.
+
+        :raises Forbidden: the caller takes no part in support, or asks for those of another person.
+        """
+        if not await self._access_control.is_allowed_by_plugin(identity, Action.READ):
+            wanted = _restrict_to_own(identity.person, wanted)
+        return await self._store.read(conversation_lists.page_of_conversations, wanted, before, limit)
+
     async def page(self, identity: Identity, conversation_id: int, after: int, limit: int) -> Page[Message]:
         """Return the messages after the ``seq`` ``after``, oldest first, and whether more exist.
 
+        If the database has gone back to a copy without the message ``after``: from the first message on.
         There may be fewer than ``limit`` if they are large (``MAX_PAGE_BYTES``).
 
         :raises NotFound: there is no such conversation.
@@ -64,7 +84,7 @@ class SupportHistory:
         conversation = await self._store.read(conversations.get, conversation_id)
         if conversation is None:
             raise NotFound("no_such_conversation", id=conversation_id)
-        own = identity.person == conversation.waiter
+        own = identity.person in (conversation.user, conversation.waiter)
         if (
             not await self._access_control.is_allowed_by_plugin(identity, Action.READ, thread)
             and not own
@@ -73,9 +93,35 @@ class SupportHistory:
             self._plugins.report_action(Activity(identity.person.key, "refused to read", thread))
             raise Forbidden("not_your_user", to=conversation.user.id)
         await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="messages")
-        found = await self._store.read(messages.page_after, thread, after, limit, MAX_PAGE_BYTES)
+        found = await self._store.read(messages.page_for_client, thread, after, limit, MAX_PAGE_BYTES)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
         return found
 
+    async def people(self, conversation_id: int) -> tuple[dict[Person, str | None], list[Handover]]:
+        """Return the names of all participants and the changes of the waiter.
+
+        The caller may read the conversation, as ``page`` has checked.
+        """
+        thread = Thread(Kind.SUPPORT, conversation_id)
+        people = await self._store.look_up(participants.of_thread, thread)
+        return participants.names(people), handovers(people)
+
     async def _serves(self, identity: Identity, user: Person) -> bool:
         return identity.person.role in HOST_ROLES or await self._support.serves(identity.person, user)
+
+
+def _restrict_to_own(caller: Person, wanted: ConversationFilter) -> ConversationFilter:
+    """Return the filter for the conversations of ``wanted`` that the caller may list.
+
+    :raises Forbidden: see ``SupportHistory.list_page``.
+    """
+    if caller.role in HOST_ROLES:
+        return wanted
+    if caller.role is not Role.USER and caller.role not in AGENT_ROLES:
+        raise Forbidden("role_not_allowed", role=caller.role.value)
+    own = wanted.user if caller.role is Role.USER else wanted.waiter
+    if own is not None and own != caller:
+        raise Forbidden("only_your_conversations")
+    if caller.role is Role.USER:
+        return msgspec.structs.replace(wanted, user=caller)
+    return msgspec.structs.replace(wanted, waiter=caller)

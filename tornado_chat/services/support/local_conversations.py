@@ -31,14 +31,27 @@ from tornado_chat.core.events import (
     Event,
     QueuePositionChanged,
 )
-from tornado_chat.core.types import Action, Conversation, ConversationState, Person, Role
+from tornado_chat.core.types import (
+    DEFAULT_GROUP,
+    Action,
+    Conversation,
+    ConversationState,
+    Handover,
+    Part,
+    Participant,
+    Person,
+    Role,
+)
 from tornado_chat.delivery.answer_watch import AnswerWatch
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.auth.access import AccessControl
+from tornado_chat.services.messaging.participant_names import ParticipantNames
+from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store, read_in_chunks
 from tornado_chat.services.support.connections import SocketNotifier, SupportConnection, UserConversation
+from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.sign_ins import WaiterSignIns
 from tornado_chat.storage import conversations
@@ -99,8 +112,12 @@ class LocalConversations:
         bus: Bus,
         access_control: AccessControl,
         coordinator_client: CoordinatorClient,
+        receipt_reports: ReceiptReports,
+        participant_names: ParticipantNames,
+        groups: GroupRegistry,
     ) -> None:
         self._settings = settings
+        self._groups = groups
         self._store = store
         self._repository = repository
         self._loop = loop
@@ -108,7 +125,15 @@ class LocalConversations:
         self._access_control = access_control
         self._coordinator_client = coordinator_client
         self._sign_ins = WaiterSignIns(bus)
-        self._notifier = SocketNotifier(hub, receipts, store, self.apply_version, BackgroundTasks(loop))
+        self._notifier = SocketNotifier(
+            hub,
+            receipts,
+            store,
+            self.apply_version,
+            BackgroundTasks(loop),
+            receipt_reports,
+            participant_names,
+        )
         self._user_conversations: dict[Person, UserConversation] = {}
         self._local_waiters: dict[Person, LocalWaiter] = {}
         self._holders: dict[int, LocalWaiter] = {}  # by conversation: its waiter, if connected here
@@ -132,6 +157,7 @@ class LocalConversations:
         *,
         resume: bool = False,
         before_new: Callable[[], None] = _allow,
+        group: str | None = None,
     ) -> bool:
         """Connect a user with its unfinished conversation; if there is none, with a new one in the queue.
 
@@ -139,6 +165,8 @@ class LocalConversations:
 
         :arg resume: do not create a conversation.
         :arg before_new: called before a conversation is created; the errors that it raises are raised.
+        :arg group: the group of a new conversation; None: the default group.
+        :raises NotFound: there is no such group, or the user may not choose it.
         :raises Unavailable: the queue could not be joined; nothing has changed.
         :raises Forbidden: a plugin does not let the user join the queue.
         """
@@ -157,7 +185,9 @@ class LocalConversations:
                     continue  # the conversation ended while this call waited for the lock
                 if user_conversation.conversation is None:
                     try:
-                        user_conversation.conversation = await self._open(connection, before_new)
+                        user_conversation.conversation = await self._open(
+                            connection, before_new, DEFAULT_GROUP if group is None else group
+                        )
                     except BaseException:
                         del self._user_conversations[person]
                         raise
@@ -171,7 +201,7 @@ class LocalConversations:
                 if user_conversation.conversation.state is ConversationState.ACTIVE:
                     self._notifier.show_agent(connection, user_conversation.conversation)
                 elif user_conversation.conversation.returned:
-                    await self._notifier.follow(connection, user_conversation.conversation)
+                    self._notifier.start_following(connection, user_conversation.conversation)
                 break
         if connection.socket_stream.closed:  # it closed during this call
             self.detach(connection)
@@ -215,10 +245,12 @@ class LocalConversations:
         if connection.socket_stream.closed:
             self.detach(connection)
 
-    def detach(self, connection: SupportConnection) -> None:
+    def detach(self, connection: SupportConnection, *, has_left: bool = False) -> None:
         """Remove a closed connection; after the person's last connection here, withdraw the presence fact.
 
         The coordinator starts the grace when no process reports the fact any more.
+
+        :arg has_left: True if the client has left, as ``CoordinatorClient.withdraw``.
         """
         if self._is_stopping:
             return
@@ -229,17 +261,17 @@ class LocalConversations:
             user_conversation.awaiting_position.discard(connection)
             if not user_conversation.connections and not user_conversation.has_ended:
                 self._forget(user_conversation)
-                self._coordinator_client.withdraw(queue_key(user_conversation.row.id))
-                self._log_away(user_conversation.row, connection)
+                self._coordinator_client.withdraw(queue_key(user_conversation.row.id), has_left=has_left)
+                self._log_away(user_conversation.row, connection, has_left)
         waiter = self._local_waiters.get(connection.person)
         if waiter is not None and connection in waiter.connections:
             del waiter.connections[connection]
             if not waiter.connections:
                 del self._local_waiters[connection.person]
-                self._coordinator_client.withdraw(waiter_key(connection.person))
+                self._coordinator_client.withdraw(waiter_key(connection.person), has_left=has_left)
                 for row in waiter.rows.values():
                     self._holders.pop(row.id, None)
-                    self._log_away(row, connection)
+                    self._log_away(row, connection, has_left)
             elif not waiter.is_answering:
                 self._coordinator_client.report(waiter.presence)
 
@@ -303,10 +335,15 @@ class LocalConversations:
         if user_conversation is None or row is None or row.id != event.conversation.id:
             return
         has_moved = user_conversation.position != event.place
-        user_conversation.position = event.place
+        has_serving_changed = user_conversation.serving != event.serving
+        user_conversation.position, user_conversation.serving = event.place, event.serving
         for connection in user_conversation.connections:
-            if has_moved or connection in user_conversation.awaiting_position:
-                self._notifier.show_position(connection, row, event.place)
+            if (
+                has_moved
+                or connection in user_conversation.awaiting_position
+                or (has_serving_changed and "seq" in connection.features)
+            ):
+                self._notifier.show_position(connection, row, event.place, event.serving)
         user_conversation.awaiting_position.clear()
 
     def apply_version(self, row: Conversation, *, is_new: bool = False) -> None:
@@ -354,9 +391,12 @@ class LocalConversations:
     # --- inside ---
 
     def _update_user(self, user_conversation: UserConversation, row: Conversation, is_new: bool) -> None:
-        user_conversation.conversation = row
+        before, user_conversation.conversation = user_conversation.row, row
         if row.state is ConversationState.ACTIVE:
+            handover = _handover(before, row)
             for connection in user_conversation.connections:
+                if handover is not None and row.id in connection.shown:
+                    self._notifier.show_handover(connection, row, handover)
                 if connection.shown.get(row.id) != row.waiter_uuid:
                     self._notifier.show_agent(connection, row, is_new=is_new)
         elif row.state is ConversationState.WAITING:
@@ -401,7 +441,9 @@ class LocalConversations:
         )
         self._coordinator_client.report(waiter.presence)
 
-    async def _open(self, connection: SupportConnection, before_new: Callable[[], None]) -> Conversation:
+    async def _open(
+        self, connection: SupportConnection, before_new: Callable[[], None], group: str
+    ) -> Conversation:
         """Return the user's unfinished conversation, a new one if it has none."""
         identity, claims = connection.identity, {}
         for claim in self._settings.queue_claims:
@@ -413,9 +455,10 @@ class LocalConversations:
             # answered in the order of the calls, so users that come at the same time keep their order.
             row = await self._repository.find_unfinished(connection.person)
             if row is None:
+                self._groups.require_open(identity, group)
                 before_new()
                 row = await self._repository.join(
-                    connection.person, identity.name, connection.address, claims
+                    connection.person, identity.name, connection.address, claims, group
                 )
             if row.changes >= self._seen_versions.get(row.id, 0):  # else it has changed since it was read
                 return row
@@ -429,6 +472,19 @@ class LocalConversations:
         if self._user_conversations.get(user_conversation.row.user) is user_conversation:
             del self._user_conversations[user_conversation.row.user]
 
-    def _log_away(self, row: Conversation, connection: SupportConnection) -> None:
-        person, grace = connection.person, self._settings.rejoin_grace
+    def _log_away(self, row: Conversation, connection: SupportConnection, has_left: bool) -> None:
+        person, grace = connection.person, self._settings.grace(has_left=has_left)
         log.info("away", extra=fields(conversation=row.id, role=person.role.value, id=person.id, grace=grace))
+
+
+def _handover(before: Conversation, after: Conversation) -> Handover | None:
+    """Return the hand-over between two versions of a conversation; None if the waiter is the same."""
+    if before.waiter is None or after.waiter is None or before.waiter == after.waiter:
+        return None
+    assigned = after.assigned or 0
+    previous = Participant(
+        after.thread, before.waiter, Part.AGENT, before.waiter_name, before.assigned or 0, assigned
+    )
+    return Handover(
+        previous, Participant(after.thread, after.waiter, Part.AGENT, after.waiter_name, assigned)
+    )

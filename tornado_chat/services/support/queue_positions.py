@@ -8,7 +8,7 @@ O(log n), not O(n).
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from tornado_chat.aio.periodic import FailureLog
@@ -18,9 +18,10 @@ CHUNK_LENGTH = HEAD_LENGTH // 2  # users of each later band whose positions are 
 
 
 class QueuedUser(Protocol):
-    """A user in the queue, with the last published position and the time of its publication."""
+    """A user in the queue, with what was published last and the time of its publication."""
 
     published_position: int
+    published_serving: int
     published_at: float
 
 
@@ -30,23 +31,29 @@ U = TypeVar("U", bound=QueuedUser)
 class QueuePositions(Generic[U]):
     """Publishes changed positions in rounds that are ``interval`` seconds apart.
 
-    :arg users: iterates over the users between two indices, in order; 0 is the first user.
+    A position is published with the number of waiters that serve, and again if that number has changed.
+
+    :arg users: iterates over the positions and users between two indices, in order; index 0 is position 1. It
+        leaves out users whose positions are not to be published.
     :arg length: returns the length of the queue.
-    :arg publish: publishes the position of a user; 1 is the first position.
+    :arg serving: returns the number of waiters that serve the queue.
+    :arg publish: publishes the position of a user and the number of serving waiters; 1 is the first position.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         interval: float,
-        users: Callable[[int, int], Iterator[U]],
+        users: Callable[[int, int], Iterator[tuple[int, U]]],
         length: Callable[[], int],
-        publish: Callable[[U, int], None],
+        serving: Callable[[], int],
+        publish: Callable[[U, int, int], None],
     ) -> None:
         self._loop = loop
-        self.interval = interval
+        self._interval = interval
         self._users = users
         self._length = length
+        self._serving = serving
         self._publish = publish
         self._task: asyncio.Task[None] | None = None
         self._is_dirty = False
@@ -55,7 +62,10 @@ class QueuePositions(Generic[U]):
         self._failures = FailureLog("the publication of queue positions")
 
     def changed(self) -> None:
-        """Start the rounds: a user joined or left the queue or was matched, so other positions may differ."""
+        """Start the rounds: a user joined or left the queue or was matched, so other positions may differ.
+
+        Also called after a change of the number of serving waiters.
+        """
         self._is_dirty = True
         if not self._is_stopped and (self._task is None or self._task.done()):
             self._task = self._loop.create_task(self._run())
@@ -63,8 +73,9 @@ class QueuePositions(Generic[U]):
     def publish(self, user: U, position: int) -> None:
         """Publish the position of a user immediately."""
         user.published_position = position
+        user.published_serving = self._serving()
         user.published_at = self._loop.time()
-        self._publish(user, position)
+        self._publish(user, position, user.published_serving)
 
     def stop(self) -> None:
         self._is_stopped = True
@@ -77,7 +88,7 @@ class QueuePositions(Generic[U]):
             quiet_rounds = 0 if self._is_dirty else quiet_rounds
             self._is_dirty = False
             # The pause comes first, so that several matches at once lead to one new position for each user.
-            await asyncio.sleep(self.interval)
+            await asyncio.sleep(self._interval)
             self._round += 1
             quiet_rounds += 1
             try:
@@ -99,10 +110,33 @@ class QueuePositions(Generic[U]):
         return bands
 
     def _publish_changes(self, start: int, stop: int) -> None:
-        now = self._loop.time()
-        for position, user in enumerate(tuple(self._users(start, stop)), start + 1):
-            if user.published_position != position:
-                if now - user.published_at < self.interval:
+        now, serving = self._loop.time(), self._serving()
+        for position, user in tuple(self._users(start, stop)):
+            if user.published_position != position or user.published_serving != serving:
+                if now - user.published_at < self._interval:
                     self._is_dirty = True  # published less than an interval ago: left to a later round
                 else:
                     self.publish(user, position)
+
+
+class GroupPositions(Generic[U]):
+    """The publication of the positions in the queues of all groups.
+
+    :arg groups: by the name of the group.
+    """
+
+    def __init__(self, groups: Mapping[str, QueuePositions[U]]) -> None:
+        self._groups = groups
+
+    def changed(self) -> None:
+        """Start the rounds of all groups, as ``QueuePositions.changed``: a user may be in several queues."""
+        for positions in self._groups.values():
+            positions.changed()
+
+    def publish(self, group: str, user: U, position: int) -> None:
+        """Publish the position of a user of a group immediately."""
+        self._groups[group].publish(user, position)
+
+    def stop(self) -> None:
+        for positions in self._groups.values():
+            positions.stop()

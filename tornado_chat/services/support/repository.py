@@ -81,14 +81,15 @@ class ConversationRepository:
         return self._store.look_up(conversations.unfinished_of, user)
 
     def join(
-        self, user: Person, name: str | None, address: str, claims: Mapping[str, Any]
+        self, user: Person, name: str | None, address: str, claims: Mapping[str, Any], group: str
     ) -> asyncio.Future[Conversation]:
         """Return the user's unfinished conversation; if there is none, store a new waiting conversation.
 
         :arg address: the address of the user in a new conversation.
+        :arg group: the group of a new conversation.
         """
         return self._store.write(
-            partial(conversations.join, user=user, name=name, uuid=address, claims=claims)
+            partial(conversations.join, user=user, name=name, uuid=address, claims=claims, group=group)
         )
 
     def leave(self, conversation: Conversation, gone: Person) -> asyncio.Future[Conversation]:

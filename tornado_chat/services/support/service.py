@@ -3,29 +3,58 @@
 ``local_conversations.py`` connects users and waiters with their conversations.
 """
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
 
 from tornado_chat.aio.deferred import Deferred
-from tornado_chat.cluster.facts import CoordinatorClient, SupportStatusRequest, TransferRequest
-from tornado_chat.core.errors import Conflict
-from tornado_chat.core.events import Event, TypingChanged
+from tornado_chat.cluster.facts import (
+    CoordinatorClient,
+    GroupStatusRequest,
+    SupportStatusRequest,
+    TransferRequest,
+)
+from tornado_chat.core.errors import Conflict, Unavailable
+from tornado_chat.core.events import Event
+from tornado_chat.core.status import GroupStatus
 from tornado_chat.core.types import (
     Activity,
     AppendResult,
     Conversation,
     ConversationState,
+    Handover,
     Message,
     Page,
+    Participant,
     Person,
     Role,
 )
+from tornado_chat.domain.participants import handovers
 from tornado_chat.services.messaging.filtering import MessageFilter
-from tornado_chat.services.messaging.store import Store, retrieve_exception
+from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.services.support.local_conversations import LocalConversations
-from tornado_chat.storage import conversations, messages, read_marks
+from tornado_chat.storage import conversations, messages, participants
 from tornado_chat.storage.messages import AppendRequest
+
+GROUP_STATES_TIMEOUT_SECONDS = 5.0
+"""The time for the status of the groups: during an upgrade, a coordinator of before does not answer it."""
+
+
+class ConversationHistory(NamedTuple):
+    """A page of a conversation's messages.
+
+    :ivar names: the names of the people that take or took part; empty without the feature ``sender``.
+    :ivar handovers: all changes of the waiter; empty without the feature ``sender``.
+    """
+
+    conversation: Conversation
+    page: Page[Message]
+    names: Mapping[Person, str | None]
+    handovers: Sequence[Handover]
 
 
 class Support:
@@ -47,7 +76,8 @@ class Support:
         self._local_conversations = local_conversations
         self._coordinator_client = coordinator_client
         self._store = store
-        self._publish = publish
+        self._typing = TypingSignals(publish)
+        self._read_marks = ReadMarks(store)
         self._filtering = filtering
         self._report_action = report_action
 
@@ -63,15 +93,14 @@ class Support:
             self._local_conversations.conversation_of(connection, address), connection.person
         )
 
-    async def transfer(self, connection: SupportConnection, address: str | None, waiter_id: str) -> None:
-        """Transfer a user to another waiter.
+    async def transfer(self, connection: SupportConnection, address: str | None, target: Person) -> None:
+        """Transfer a user to another waiter, or to a consultant who serves a group.
 
         :raises NotFound: the other waiter is unknown, is not ready or has no free place.
         :raises Conflict: the calling waiter does not serve the user.
         """
         await connection.filter_queue.wait_empty()
         conversation = self._local_conversations.conversation_of(connection, address)
-        target = Person(Role.WAITER, waiter_id)
         await self._coordinator_client.call(TransferRequest(conversation.id, connection.person, target))
 
     # --- messages ---
@@ -102,7 +131,7 @@ class Support:
     def typing(self, connection: SupportConnection, address: str | None, typing: bool) -> None:
         """Publish that a person is typing, or has stopped; this is not stored."""
         conversation = self._local_conversations.conversation_of(connection, address)
-        self._publish(TypingChanged(conversation.thread, connection.person, typing))
+        self._typing.set(conversation.thread, connection.person, typing)
 
     def mark_read(self, connection: SupportConnection, address: str | None, seq: int) -> None:
         """Store and publish how far a person has read.
@@ -110,10 +139,7 @@ class Support:
         The caller does not wait for the commit: clients repeat a mark that is lost.
         """
         conversation = self._local_conversations.conversation_of(connection, address)
-        done = self._store.write(
-            lambda tx: read_marks.set_read_mark(tx, conversation.thread, connection.person, seq)
-        )
-        done.add_done_callback(retrieve_exception)
+        self._read_marks.set(conversation.thread, connection.person, seq)
 
     async def history(
         self,
@@ -122,7 +148,7 @@ class Support:
         before: int | None,
         limit: int,
         max_bytes: int,
-    ) -> tuple[Conversation, Page[Message]]:
+    ) -> ConversationHistory:
         """Return a conversation and a page of its messages, as ``messages.page_before``.
 
         A user without an unfinished conversation gets the last one, whose end the user may not have seen.
@@ -130,9 +156,12 @@ class Support:
         :raises Conflict: the user never had a conversation, or the calling waiter does not serve the user.
         """
         conversation = await self._conversation_of(connection, address)
-        return conversation, await self._store.read(
-            messages.page_before, conversation.thread, before, limit, max_bytes
-        )
+        thread = conversation.thread
+        page = await self._store.read(messages.page_before, thread, before, limit, max_bytes)
+        people: Sequence[Participant] = ()
+        if "sender" in connection.features:
+            people = await self._store.look_up(participants.of_thread, thread)
+        return ConversationHistory(conversation, page, participants.names(people), handovers(people))
 
     async def rate(self, connection: SupportConnection, stars: int, feedback: str | None) -> None:
         """Rate the user's latest conversation, which may have ended.
@@ -157,6 +186,18 @@ class Support:
         """
         status: dict[str, Any] = await self._coordinator_client.call(SupportStatusRequest())
         return status
+
+    async def group_states(self) -> Sequence[GroupStatus]:
+        """Return the status of each group, as ``CoordinatorSnapshot.recent_group_states``.
+
+        :raises Unavailable: the coordinator cannot be reached, or is of a version without groups.
+        """
+        try:
+            async with asyncio.timeout(GROUP_STATES_TIMEOUT_SECONDS):
+                found = await self._coordinator_client.call(GroupStatusRequest())
+        except TimeoutError:
+            raise Unavailable("no_coordinator") from None
+        return msgspec.convert(found, list[GroupStatus])
 
     async def serves(self, waiter: Person, user: Person) -> bool:
         """Return True if the waiter serves the user now."""

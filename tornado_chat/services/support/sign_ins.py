@@ -32,7 +32,7 @@ class WaiterSignIns:
 
     async def add(self, connection: SupportConnection) -> None:
         """Let a connection that has just signed in replace the waiter's older ones, if it wants that."""
-        if connection.person.role is not Role.WAITER or FEATURE not in connection.features:
+        if connection.person.role is Role.USER or FEATURE not in connection.features:
             return
         # Clocks may stand still or go back; two sign-ins at this process have different times.
         self._last_time = max(self._clock(), self._last_time + 1)

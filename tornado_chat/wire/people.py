@@ -1,0 +1,41 @@
+"""The people that frames of both dialects name: senders of messages, and agents that hand over."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tornado_chat.core.types import Person, Thread
+
+NameOf = Callable[[Thread, Person], str | None]
+"""Returns the name of a participant of a conversation; None if it has none, or none is known."""
+
+PersonIdText = Annotated[str, Meta(description="The person's id; a text.", examples=["8"])]
+PersonName = Annotated[
+    str | None, Meta(description="The person's name; null if none is known.", examples=["陈老师"])
+]
+
+
+class Sender(msgspec.Struct, frozen=True):
+    """The person that has sent a message."""
+
+    role: Annotated[str, Meta(description="The role of the sender.", examples=["consultant"])]
+    id: PersonIdText
+    name: PersonName
+
+
+class Named(msgspec.Struct, frozen=True):
+    """An agent, of a known role."""
+
+    id: PersonIdText
+    name: PersonName
+
+
+def no_name(thread: Thread, person: Person) -> str | None:
+    """Return None: no name is known."""
+    return None
+
+
+def sender_of(person: Person, name: str | None) -> Sender:
+    return Sender(person.role.value, person.id, name)
