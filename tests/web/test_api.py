@@ -63,7 +63,7 @@ async def test_opening_a_session(harness: Harness) -> None:
     assert await call(harness, "POST", "/sessions", HOST, more) == (200, session)
     code, problem = await call(harness, "POST", "/sessions", HOST, {**more, "user_id": 2})
     assert (code, problem["code"]) == (409, "session_exists")
-    assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 1
+    assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == "1"
     assert (await call(harness, "POST", "/sessions", STRANGER, OPEN))[0] == 403
     assert (await call(harness, "POST", "/sessions", COUNSELLOR, OPEN))[0] == 403
     assert (await call(harness, "POST", "/sessions", ADMIN, {"user_id": "u-1", "consultant_id": "c"}))[1][
@@ -71,7 +71,7 @@ async def test_opening_a_session(harness: Harness) -> None:
     ] == "u-1"
     # Session 40 was requested several times; the consultant was notified of it once.
     inbox = (await call(harness, "GET", "/notifications", COUNSELLOR))[1]
-    assert [item["data"]["sessionId"] for item in inbox["items"]] == [40, 1]
+    assert [item["data"]["sessionId"] for item in inbox["items"]] == ["40", "1"]
 
 
 @pytest.mark.gen_test
@@ -109,7 +109,8 @@ async def test_access_to_reading_ending_and_rating(harness: Harness) -> None:
     assert (await call(harness, "POST", f"/sessions/{session}/rating", VISITOR, rating))[1]["rate"] == 4
     code, ended = await call(harness, "POST", f"/sessions/{session}/end", COUNSELLOR)
     assert (code, ended["state"]) == (200, "completed")
-    assert await call(harness, "POST", f"/sessions/{session}/end", HOST) == (200, ended)
+    assert await call(harness, "POST", f"/sessions/{session}/end", COUNSELLOR) == (200, ended)
+    assert (await call(harness, "POST", f"/sessions/{session}/end", HOST))[1]["ended"] == ended["ended"]
     assert (await call(harness, "GET", "/sessions/99", HOST))[1]["detail"] == "There is no session 99"
 
 
@@ -118,7 +119,7 @@ async def test_messages_come_in_pages(harness: Harness) -> None:
     session = await talk(harness)
     code, page = await call(harness, "GET", f"/sessions/{session}/messages?limit=3", SUPERVISOR)
     assert code == 200
-    assert set(page["items"][0]) == {"seq", "msg", "senderType", "time"}
+    assert set(page["items"][0]) == {"seq", "msg", "senderType", "time", "sender"}
     assert ([item["seq"] for item in page["items"]], page["next"]) == ([1, 2, 3], 3)
     page = (await call(harness, "GET", f"/sessions/{session}/messages?after=3&limit=3", HOST))[1]
     assert ([item["seq"] for item in page["items"]], page["next"]) == ([4, 5], None)
@@ -159,9 +160,9 @@ async def test_calling_a_supervisor(harness: Harness) -> None:
     assert (await call(harness, "POST", f"/sessions/{session}/supervision", VISITOR, body))[0] == 403
     assert (await call(harness, "POST", "/sessions/99/supervision", HOST, body))[0] == 404
     inbox = (await call(harness, "GET", "/notifications", SUPERVISOR))[1]["items"]
-    assert [item["data"] for item in inbox] == [{"sessionId": 12, "observeSessionId": session}]
+    assert [item["data"] for item in inbox] == [{"sessionId": "12", "observeSessionId": str(session)}]
     record = (await call(harness, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body))[1]
-    assert record["record_id"] == 1
+    assert record["record_id"] == "1"
 
 
 # --- numbers ---
@@ -289,12 +290,12 @@ class TestWithNumbersOfTheHost:
         self, harness: Harness, settings: config.Config
     ) -> None:
         assert await harness.session(session_id=1) == 1
-        assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 10**12
+        assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == str(10**12)
         assert await harness.record(1) == 10**12
         await harness.server.stop()
         harness.server = Server(settings)
         await harness.server.start()
-        assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 10**12 + 1
+        assert (await call(harness, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == str(10**12 + 1)
 
 
 # --- names and ids ---
@@ -359,6 +360,22 @@ async def test_a_recipient_reads_only_its_own_notifications(harness: Harness) ->
 
 
 @pytest.mark.gen_test
+async def test_the_newest_notifications_come_first_if_they_are_asked_for(harness: Harness) -> None:
+    assert (await call(harness, "GET", "/notifications?order=newest", VISITOR))[1]["items"] == []
+    for number in range(5):
+        body = {"role": "user", "id": 1, "type": 0, "msg": f"note {number}"}
+        await call(harness, "POST", "/notifications", HOST, body)
+    pages, after = [], 0
+    while after is not None:
+        path = f"/notifications?order=newest&limit=2&after={after}"
+        page = (await call(harness, "GET", path, VISITOR))[1]
+        pages.append([item["msg"] for item in page["items"]])
+        after = page["next"]
+    assert pages == [["note 4", "note 3"], ["note 2", "note 1"], ["note 0"]]
+    assert (await call(harness, "GET", "/notifications?order=random", VISITOR))[1]["code"] == "bad_parameter"
+
+
+@pytest.mark.gen_test
 async def test_support_status(harness: Harness) -> None:
     await (await harness.user(1)).get("connect_queue")
     waiter = await harness.waiter(7, name="Bob", ready=False)
@@ -369,12 +386,14 @@ async def test_support_status(harness: Harness) -> None:
     assert code == 200
     assert status["waiters"] == [
         {
-            "id": 7,
+            "id": "7",
             "name": "Bob",
             "ready": False,
             "connected": True,
             "conversations": 0,
             "capacity": 5,
+            "role": "waiter",
+            "groups": ["default"],
         }
     ]
     assert status["queue"]["length"] == 1
@@ -488,16 +507,19 @@ async def test_access_to_a_supervision_record(harness: Harness) -> None:
     code, shown = await call(harness, "GET", path, SUPERVISOR)
     assert code == 200
     assert shown == {
-        "record_id": record,
-        "session_id": session,
-        "consultant_id": 2,
-        "supervisor_id": 3,
+        "record_id": str(record),
+        "session_id": str(session),
+        "consultant_id": "2",
+        "supervisor_id": "3",
         "consultant_name": "Chen",
         "supervisor_name": None,
         "state": "ready",
         "created": shown["created"],
         "started": None,
         "ended": None,
+        "end_reason": None,
+        "received": {},
+        "read": {},
     }
     for who, expected in ((COUNSELLOR, 200), (HOST, 200), (VISITOR, 403), (token("supervisor", 9), 403)):
         assert (await call(harness, "GET", path, who))[0] == expected
@@ -511,7 +533,7 @@ async def test_the_transcript_of_a_record_is_a_download(harness: Harness, format
     session = await harness.session(consultant_name="Chen")
     record = await harness.record(session)
     counsellor = await harness.chat(COUNSELLOR, record, type=1)
-    supervisor = await harness.chat(SUPERVISOR, record, type=1)
+    supervisor = await harness.chat(token("supervisor", 3), record, type=1)
     await counsellor.send_json({"msg": "what now?"})
     await supervisor.send_json({"msg": "<listen>"})
     while not await harness.server._store.read(lambda database: _said(database, record) == 2):  # noqa: ASYNC110
@@ -522,7 +544,7 @@ async def test_the_transcript_of_a_record_is_a_download(harness: Harness, format
     text = answer.body.decode()
     if format == "json":
         document = json.loads(text)
-        assert document["supervision"]["record_id"] == record
+        assert document["supervision"]["record_id"] == str(record)
         assert {each["msg"] for each in document["messages"]} == {"what now?", "<listen>"}
     else:
         assert f"督导记录 {record}" in text
@@ -544,10 +566,10 @@ async def test_a_message_cannot_pass_for_two_in_a_text_transcript(harness: Harne
     text = (await harness.api("GET", path + "txt", VISITOR)).body.decode()
     _, blank, first, *others = text.splitlines()
     assert blank == ""
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  Lin: hello", first)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+08:00  Lin: hello", first)
     assert others == [
-        " " * 21 + "2026-11-30 10:00:00  Chen: go away",
-        " " * 21 + r"bye\r\x1b[2J\x00\x85\u2028\u202e!",
+        " " * 28 + "2026-11-30 10:00:00  Chen: go away",
+        " " * 28 + r"bye\r\x1b[2J\x00\x85\u2028\u202e!",
     ]
     document = json.loads((await harness.api("GET", path + "json", VISITOR)).body)
     assert [line["msg"] for line in document["messages"]] == [forged], "programs get what was said"

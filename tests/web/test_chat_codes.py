@@ -70,7 +70,7 @@ async def test_the_tenth_malformed_frame_closes_the_socket(harness: Harness) -> 
         ('{"msg": 1}', "$.msg"),
         ('{"msg": "a", "id": 5}', "$.id"),
         ('{"msg": "a", "id": "' + 65 * "x" + '"}', "$.id"),
-        ('{"msg": "\\ud800"}', "不是有效的 JSON"),
+        ('{"msg": "\\ud800"}', "不完整的字符"),
     ]
     for frame, text in bad:
         await client.send(frame)
@@ -81,6 +81,18 @@ async def test_the_tenth_malformed_frame_closes_the_socket(harness: Harness) -> 
     await client.send("and again")
     assert "错误" in (await client.recv_json())["msg"]
     assert (await client.wait_closed()).code == 4400
+
+
+@pytest.mark.gen_test
+async def test_heartbeats_in_plain_text_are_ignored(harness: Harness) -> None:
+    client = await harness.chat(VISITOR, await harness.session(), features="ack")
+    await client.recv_json()
+    for _ in range(10):
+        await client.send("ping")
+        await client.send("heartbeat")
+    await client.send_json({"msg": "ping", "id": "a"})
+    assert (await client.recv_json())["ack"] == "a"  # no frame before it
+    assert harness.server.metrics.frames_ignored.counts == {("chat",): 20}
 
 
 @pytest.mark.gen_test
@@ -127,7 +139,12 @@ class TestLimits:
             await client.send_json({"msg": str(n)})
         assert (await client.wait_closed()).code == 4429
         counsellor = await harness.chat(token("consultant", 2), session)
-        assert [(await counsellor.recv_json())["msg"] for _ in range(5)] == list("01234")
+        texts: list[str] = []
+        while len(texts) < 5:
+            frame = await counsellor.recv_json()
+            if not frame["isSystem"]:  # the line of the counsellor's entry may come before the last commit
+                texts.append(frame["msg"])
+        assert texts == list("01234")
 
     @pytest.mark.gen_test
     async def test_a_third_socket_of_a_person_is_refused(self, harness: Harness) -> None:

@@ -75,7 +75,7 @@ async def test_history_comes_in_pages(harness: Harness) -> None:
     ):  # the notice that the session has started may be first
         pass
     assert [line["seq"] for line in newest["history"]] == list(range(11, 61))
-    assert set(newest["history"][0]) == {"seq", "msg", "senderType", "time"}
+    assert set(newest["history"][0]) == {"seq", "msg", "senderType", "time", "sender"}
     await tab.send_json({"history": newest["next"]})
     while "history" not in (oldest := await tab.recv_json()):
         pass

@@ -116,7 +116,7 @@ async def test_4001_before_the_start_cancels_and_after_it_only_leaves(harness: H
 
 
 @pytest.mark.gen_test
-async def test_a_return_after_the_end_gets_missed_messages_and_4409(harness: Harness) -> None:
+async def test_a_return_after_the_end_gets_missed_messages_the_end_and_4409(harness: Harness) -> None:
     session = await harness.session()
     visitor, counsellor = await begun(harness, session)
     await visitor.close(1001)
@@ -124,7 +124,7 @@ async def test_a_return_after_the_end_gets_missed_messages_and_4409(harness: Har
     await counsellor.close(4000)
     visitor = await harness.chat(VISITOR, session)
     assert (await visitor.wait_closed()).code == 4409
-    assert await texts(visitor, 1) == ["good bye"]
+    assert await texts(visitor, 2) == ["good bye", "会话已结束"]
     with pytest.raises(ConnectionClosed):
         await visitor.recv_json()
 

@@ -1,6 +1,7 @@
 """The rate limits of people and client networks, on a real server."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.conftest import Harness, changed, token
 from tornado_chat import config
+from tornado_chat.client import ConnectionClosed, RawClient
 from tornado_chat.core.errors import Unavailable
 
 HOST = token("service", "host")
@@ -74,7 +76,7 @@ async def test_supervision_is_limited_for_the_counsellor_and_not_for_the_host(ha
 
 @pytest.mark.parametrize("limits", [{"requests_per_minute": 3}])
 @pytest.mark.gen_test
-async def test_writing_requests_are_limited_and_reading_ones_are_not(harness: Harness) -> None:
+async def test_writing_requests_are_limited_and_four_times_as_many_that_read(harness: Harness) -> None:
     session = await harness.session()
     answers = [
         await harness.api("POST", f"/api/v1/sessions/{session}/rating", VISITOR, {"rate": 5})
@@ -82,7 +84,62 @@ async def test_writing_requests_are_limited_and_reading_ones_are_not(harness: Ha
     ]
     assert [answer.code for answer in answers] == [200, 200, 200, 429]
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 20
-    assert (await harness.api("GET", f"/api/v1/sessions/{session}", VISITOR)).code == 200
+    path = f"/api/v1/sessions/{session}"
+    codes = [(await harness.api("GET", path, VISITOR)).code for _ in range(13)]
+    assert codes == [200] * 12 + [429]
+    assert {(await harness.api("GET", path, HOST)).code for _ in range(13)} == {200}
+
+
+@pytest.mark.parametrize("limits", [{"messages_per_second": 0.001, "burst": 24}])
+@pytest.mark.gen_test
+async def test_the_sockets_of_a_person_send_twice_as_much_as_one_together(harness: Harness) -> None:
+    session = await harness.session()
+    first, second, third = [await harness.chat(VISITOR, session, features="ack") for _ in range(3)]
+    other = await harness.chat(COUNSELLOR, session, features="ack")
+
+    async def send(client: RawClient) -> None:
+        for n in range(24):
+            await client.send_json({"msg": f"{n}", "id": f"{n}"})
+
+    for client in (first, second, other):
+        await send(client)
+        for n in range(24):
+            while (await client.recv_json()).get("ack") != f"{n}":
+                pass
+    with contextlib.suppress(ConnectionClosed):  # it may be closed before it has sent all
+        await send(third)
+    assert (await third.wait_closed()).code == 4429
+
+
+@pytest.mark.parametrize("limits", [{"sockets_per_minute": 5, "network_factor": 1}])
+@pytest.mark.gen_test
+async def test_sockets_that_never_sign_in_are_limited_by_network_and_then_not_logged(
+    harness: Harness, expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.append("too many sockets do not sign in")
+    caplog.set_level("INFO")
+
+    async def closed(path: str) -> int | None:
+        client = await harness.connect(path)
+        with contextlib.suppress(TimeoutError):
+            return (await client.wait_closed(0.1)).code
+        await client.close()
+        return None
+
+    for n in range(8):  # those that sign in count for their person
+        await (await harness.user(n, connect=False)).close()
+    codes = [await closed("/v1/ws/user/connect") for _ in range(3)]
+    codes += [await closed("/chat?token=x&sessionId=1") for _ in range(3)]
+    assert codes == [None] * 3 + [4401] * 3
+    while "too many sockets" not in caplog.text:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    caplog.clear()
+    for _ in range(20):
+        assert await closed("/v1/ws/user/connect") == 4429
+        assert await closed("/chat?token=x&sessionId=1") == 4401
+    assert not [record for record in caplog.records if record.name.startswith("tornado_chat")]
+    client = await harness.chat(VISITOR, await harness.session())
+    assert (await client.recv_json())["isSystem"]
 
 
 @pytest.mark.parametrize("limits", [{"sockets_per_minute": 3}])
@@ -90,12 +147,12 @@ async def test_writing_requests_are_limited_and_reading_ones_are_not(harness: Ha
 async def test_sockets_opened_one_after_the_other_are_limited(harness: Harness) -> None:
     for _ in range(3):
         client = await harness.connect(f"/notify?token={VISITOR}&features=alive")
-        await client.send_json({"type": "alive"})
+        await client.send_json({"alive": True})
         await client.recv_json()
         await client.close()
     assert (await (await harness.connect(f"/notify?token={VISITOR}")).wait_closed()).code == 4429
     other = await harness.connect(f"/notify?token={COUNSELLOR}&features=alive")
-    await other.send_json({"type": "alive"})
+    await other.send_json({"alive": True})
     await other.recv_json()
 
 

@@ -78,7 +78,7 @@ async def test_the_log_of_a_session(harness: Harness, log: Log) -> None:
     assert events[3:] == ["left", "away", "resumed", "left", "ending", "ended", "left"]
     resumed = log.of("resumed", session=session)
     assert (resumed["role"], resumed["id"], resumed["resent"]) == ("consultant", "2", 1)
-    assert log.of("away", session=session)["grace"] == harness.config.counselling.rejoin_grace
+    assert log.of("away", session=session)["grace"] == harness.config.counselling.leave_grace
     assert log.of("ending", session=session)["why"] == "a participant or the host ends it"
     assert log.of("ended", session=session)["state"] == "completed"
     assert log.of("left", session=session, role="user")["code"] == 1000

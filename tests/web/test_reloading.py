@@ -17,6 +17,7 @@ from tornado_chat import config
 from tornado_chat.client import ConnectionClosed
 from tornado_chat.config.reload import ConfigChange, merge_reloadable
 from tornado_chat.config.sections import ConfigError
+from tornado_chat.core.types import Kind, Person, Role, Thread
 
 VISITOR = token("user", 1)
 COUNSELLOR = token("consultant", 2)
@@ -88,7 +89,8 @@ async def test_the_size_of_frames_and_bodies(harness: Harness) -> None:
     await visitor.send_json({"msg": "x" * 1_500_000, "id": "a"})
     while "ack" not in await visitor.recv_json():
         pass
-    body = {"role": "user", "id": 1, "type": 0, "msg": "short", "data": None, "more": "x" * 1_500_000}
+    data = {"apointmentId": 3, "more": "x" * 1_500_000}
+    body = {"role": "user", "id": 1, "type": 1, "msg": "short", "data": data}
     assert (await harness.api("POST", "/api/v1/notifications", token("service", "host"), body)).code == 202
 
 
@@ -108,6 +110,22 @@ async def test_pings_also_of_open_sockets(harness: Harness) -> None:
     assert received[0] == 0x89  # a ping
     assert b"\x11\x38" in await read_until(reader, b"to get what is missing")  # 4408
     writer.close()
+
+
+@pytest.mark.gen_test
+async def test_repetitions_of_notifications(harness: Harness) -> None:
+    body = {"role": "user", "id": 1, "type": 0, "msg": "once"}
+    assert (await harness.api("POST", "/api/v1/notifications", token("service", "host"), body)).code == 202
+    inbox = Thread(Kind.INBOX, 1)
+    for repeat, expected in ((0, ["once", "next"]), (None, ["next"]), (1, ["once", "next"])):
+        if repeat is not None:
+            await reload(harness, "notifications", repeat=repeat)
+        client = await harness.connect(f"/notify?token={VISITOR}")
+        note = await harness.server._notifications.notify(Person(Role.USER, "1"), 0, "next", None)
+        assert [(await client.recv_json())["msg"] for _ in expected] == expected
+        await harness.receipt(Person(Role.USER, "1"), inbox, note.seq)
+        await harness.server._notifications.mark_read(Person(Role.USER, "1"), note.id)
+        await client.close()
 
 
 class TestSlow:

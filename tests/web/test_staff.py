@@ -51,13 +51,13 @@ async def test_tokens_of_accounts_are_accepted_everywhere(harness: Harness) -> N
     assert problem(await browser.ask("POST", TOKEN)) == (401, "signed_out")
     answer = await browser.sign_in(" Chen ")
     assert (answer.code, answer.body) == (204, b"")
-    assert await browser.account() == {"id": 2, "role": "consultant", "name": "陈老师"}
+    assert await browser.account() == {"id": "2", "role": "consultant", "name": "陈老师"}
 
     made = json.loads((await browser.ask("POST", TOKEN)).body)
     assert {**made, "token": ""} == {
         "token": "",
         "expires_in": 900,
-        "id": 2,
+        "id": "2",
         "role": "consultant",
         "name": "陈老师",
     }

@@ -237,11 +237,17 @@ class TestStatus:
         )
         assert b"between us" not in (await harness.api("GET", "/api/v1/status")).body
         (room,) = found.rooms.items
-        assert (room.kind, room.id, room.state) == ("session", session, "active")
-        assert room.people == [ParticipantStatus("user", 1, True), ParticipantStatus("consultant", 2, False)]
+        assert (room.kind, room.id, room.state) == ("session", str(session), "active")
+        assert room.people == [
+            ParticipantStatus("user", "1", True),
+            ParticipantStatus("consultant", "2", False),
+        ]
         (talk,) = found.conversations.items
         assert (talk.kind, talk.state) == ("conversation", "active")
-        assert talk.people == [ParticipantStatus("user", 5, True), ParticipantStatus("waiter", "w1", True)]
+        assert talk.people == [
+            ParticipantStatus("user", "5", True, "Bo"),
+            ParticipantStatus("waiter", "w1", True, "Anna"),
+        ]
         assert found.conversations.states == {"waiting": 0, "active": 1}
         by_id = {each.id: each for each in found.waiters.items}
         assert (by_id["w1"].name, by_id["w1"].state, by_id["w1"].conversations) == ("Anna", "ready", 1)
@@ -251,12 +257,27 @@ class TestStatus:
         await status_when(harness, lambda found: found.waiters.states["away"] == 1)
 
     @pytest.mark.gen_test
+    async def test_the_status_has_the_names_of_sessions_and_records(self, harness: Harness) -> None:
+        session = await harness.session(user_name="Lin", consultant_name="Chen")
+        record = await harness.record(session)
+        await harness.chat(VISITOR, session)
+        await harness.chat(COUNSELLOR, record, type=1)
+        found = await status_when(harness, lambda found: len(found.rooms.items) == 2)
+        names = {room.kind: {each.role: each.name for each in room.people} for room in found.rooms.items}
+        assert names == {
+            "session": {"user": "Lin", "consultant": "Chen"},
+            "record": {"consultant": "Chen", "supervisor": None},
+        }
+
+    @pytest.mark.gen_test
     async def test_the_status_has_the_queue_in_order(self, harness: Harness) -> None:
         for n in range(3):
             await (await harness.user(n)).until("connect_queue")
+        await (await harness.user(3, name="Ada")).until("connect_queue")
         line = (await status(harness)).line
-        assert line.length == 3
-        assert [each.id for each in line.first] == [0, 1, 2]
+        assert line.length == 4
+        found_names = [(each.id, each.name) for each in line.first]
+        assert found_names == [("0", None), ("1", None), ("2", None), ("3", "Ada")]
         assert line.longest_wait == max(each.seconds for each in line.first)
 
     @pytest.mark.gen_test
@@ -311,17 +332,23 @@ class TestPlugins:
     async def test_the_health_of_plugins_is_in_the_status(
         self, harness: Harness, expected_logs: list[str]
     ) -> None:
-        expected_logs += ["plugin picky failed in filter_message: ValueError", "plugin picky is suspended"]
+        expected_logs.append("plugin picky failed in filter_message: ValueError")
         _, visitor, _ = await talking(harness)
         for n, text in enumerate(("good", "bad", "bad", "bad", "bad", "bad", "good")):
             await visitor.send_json({"msg": text, "id": str(n)})
             await visitor.recv_json()
-        (plugin,) = (await status(harness)).plugins
-        assert (plugin.name, plugin.version, plugin.state) == ("picky", "1.2", "suspended")
-        assert (plugin.calls, plugin.failures) == (6, 5)
-        assert plugin.suspended_for > 0
+        seen_status = await status(harness)
+        (plugin,) = seen_status.plugins
+        # A filter is never suspended: one sender would switch it off for all people.
+        assert (plugin.name, plugin.version, plugin.state) == ("picky", "1.2", "running")
+        assert (plugin.calls, plugin.failures) == (7, 5)
+        problem = seen_status.problems["plugin picky"]
+        assert problem.startswith("filter_message failed 5 times (last: ValueError): the texts for which it")
+        assert seen_status.degraded == ["plugin picky"]
+        ready = await harness.api("GET", "/readyz")
+        assert (ready.code, "filter_message failed 5 times" in ready.body.decode()) == (200, True)
         seen = await metrics(harness)
-        assert seen["plugin_calls_total", "picky"] == 6
+        assert seen["plugin_calls_total", "picky"] == 7
         assert seen["plugin_failures_total", "filter_message", "error", "picky"] == 5
-        assert seen["plugin_skipped_total", "filter_message", "picky"] == 1
-        assert seen["plugin_suspended", "picky"] == 1
+        assert seen["plugin_suspended", "picky"] == 0
+        assert seen["plugin_problem", "picky"] == 1

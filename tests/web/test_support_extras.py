@@ -225,7 +225,7 @@ async def test_ack_answers_auth_and_stored_messages(harness: Harness) -> None:
     assert success["reply_id"] == asked
     assert set(success["payload"]) == {"id", "seq", "time"}
     assert success["payload"]["seq"] == 1
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}", success["payload"]["time"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+08:00", success["payload"]["time"])
     heard = await user.get("message_text")
     assert heard["id"] == success["payload"]["id"]
     await user.send_frame("message_text", {"message": "hello"})  # no acknowledgement without the feature

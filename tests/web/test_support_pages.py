@@ -39,7 +39,7 @@ async def test_a_returned_user_may_go_on_writing(settings: Config) -> None:
     harness = Harness(server, settings, [])
     user = await harness.user(1, features=["seq", "ack"])
     waiting = (await user.until("connect_queue"))["payload"]
-    assert waiting == {"location": 1, "conversation": 1, "returned": False}
+    assert waiting == {"location": 1, "conversation": 1, "returned": False, "serving": 0}
     waiter = await harness.waiter(7)
     await user.until("connect_success")
     await waiter.close(1001)
@@ -49,6 +49,36 @@ async def test_a_returned_user_may_go_on_writing(settings: Config) -> None:
     again = await harness.user(1, connect=False, features=["seq"])
     await again.send_frame("connect", {"resume": True})
     assert (await again.until("connect_queue"))["payload"]["returned"] is True
+    for client in harness.clients:
+        await client.close()
+    await server.stop()
+
+
+@pytest.mark.gen_test
+async def test_feature_seq_tells_a_waiting_user_how_many_waiters_serve(settings: Config) -> None:
+    server = Server(changed(settings, "support", capacity=1, queue_interval=0.01))
+    await server.start()
+    harness = Harness(server, settings, [])
+    plain = await harness.user(1)
+    assert (await plain.get("connect_queue"))["payload"] == {"location": 1}
+    user = await harness.user(2, features=["seq"])
+    expected = {"location": 2, "conversation": 2, "returned": False, "serving": 0}
+    assert (await user.until("connect_queue"))["payload"] == expected
+    waiter = await harness.waiter(7)
+    assert (await plain.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
+    position = (await user.until("connect_queue"))["payload"]
+    while position["location"] == 2:  # before the match
+        position = (await user.until("connect_queue"))["payload"]
+    assert position == {**expected, "location": 1, "serving": 1}
+    late = await harness.user(3)
+    assert (await late.get("connect_queue"))["payload"] == {"location": 2}
+    for type, serving in (("unready", 0), ("ready", 1)):
+        await waiter.send_frame(type)
+        assert (await user.until("connect_queue"))["payload"]["serving"] == serving
+    await waiter.send_frame("disconnect", to=plain.uuid)
+    await user.until("connect_success")
+    # A client without the feature was told of the new position alone, not of the number of waiters.
+    assert (await late.get("connect_queue"))["payload"] == {"location": 1}
     for client in harness.clients:
         await client.close()
     await server.stop()
@@ -111,7 +141,7 @@ async def test_profiles_describe_the_other_side(harness: Harness) -> None:
     found = (await user.until("connect_success"))["payload"]
     assert (found["name"], found["uuid"]) == ("Chen", waiter.uuid)
     came = (await waiter.until("new_connection"))["payload"]
-    assert (came["name"], came["id"]) == ("Lin", 1)
+    assert (came["name"], came["id"]) == ("Lin", "1")
     assert came["since"].startswith("20")
 
 

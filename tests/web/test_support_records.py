@@ -46,7 +46,7 @@ async def test_a_waiter_reads_earlier_conversations_of_its_user(harness: Harness
     code, page = await get(harness, "/conversations?user=1", ANNE)
     assert (code, page["next"]) == (200, None)
     second, first = page["items"]
-    assert (first["user_id"], first["user_name"]) == (1, "Lin")
+    assert (first["user_id"], first["user_name"]) == ("1", "Lin")
     assert (first["waiter_id"], first["waiter_name"]) == ("anne", "Anne")
     assert (first["rate"], first["feedback"], first["messages"]) == (4, "Quick", 2)
     assert (second["rate"], second["feedback"], second["messages"]) == (None, None, 1)
@@ -74,12 +74,17 @@ async def test_other_callers_have_no_access(harness: Harness) -> None:
     messages = "/conversations/1/messages"
     for who, code in [(BOB, 403), (USER, 403), (token("supervisor", 1), 403), (None, 401), (ANNE, 200)]:
         for path in ("/conversations?user=1", messages):
-            assert (await get(harness, path, who))[0] == code, (who, path)
+            expected = 200 if (who, path) == (USER, messages) else code
+            assert (await get(harness, path, who))[0] == expected, (who, path)
+    assert (await get(harness, messages, token("user", 2)))[0] == 403
     await leave(user, anne)
     # The user has left: the waiter has access only to its own conversation.
     assert (await get(harness, "/conversations?user=1", ANNE))[0] == 403
     assert (await get(harness, messages, ANNE))[0] == 200
     assert (await get(harness, messages, BOB))[0] == 403
+    # A user reads its own conversation, also after its end.
+    code, page = await get(harness, messages, USER)
+    assert (code, [each["message"] for each in page["items"]]) == (200, ["Hello"])
     # The user's next waiter has access.
     bob = await harness.waiter("bob", features=["ack"])
     await anne.send_frame("unready")

@@ -67,5 +67,5 @@ async def test_the_status_names_the_first_waiting_users(harness: Harness) -> Non
     answer = await harness.api("GET", "/api/v1/support/status", token("waiter", 7))
     queue = json.loads(answer.body)["queue"]
     assert queue["length"] == 2
-    assert [(one["id"], one["name"]) for one in queue["first"]] == [(3, "N3"), (1, "N1")]
+    assert [(one["id"], one["name"]) for one in queue["first"]] == [("3", "N3"), ("1", "N1")]
     assert queue["first"][0]["since"] == queue["waiting_since"]

@@ -55,9 +55,9 @@ def unsent(harness: Harness) -> int:
 
 
 async def wait_until_written(harness: Harness) -> int:
-    """Wait until the answers do not grow any more, and return the bytes that they take."""
+    """Wait until there are answers that do not grow any more, and return the bytes that they take."""
     before, steps = -1, 0
-    while steps < 5:
+    while steps < 20 or not before:  # the parts come with pauses
         await asyncio.sleep(0.01)
         steps = steps + 1 if unsent(harness) == before else 0
         before = unsent(harness)

@@ -1,11 +1,11 @@
-"""The web pages (``/room``, ``/supervise``, ``/signin``, ``/console``, ``/admin``) and their static files.
+"""The web pages (``/room``, ``/desk``, ``/supervise``, ``/signin``, ``/console``, ``/admin``).
 
-The files in ``static`` are served unchanged, except that in a page ``{{static}}`` becomes the URL path of
-that folder and ``{{metas}}`` the ``<meta>`` elements with the data for the page's scripts
-(``Site.meta_tags``). The files are read once, when the server starts: they are few, and so no request ever
-names a file on the disk.
+The files in ``static`` are served unchanged, except that in a page ``{{static}}`` becomes the address of
+that folder, relative to the page, and ``{{metas}}`` the ``<meta>`` elements with the data for the page's
+scripts (``Site.meta_tags``). The files are read once, when the server starts: they are few, and so no request
+ever names a file on the disk.
 
-A page refers to ``/static/HASH/…``, where ``HASH`` is a digest of the contents of all files. Modules import
+A page refers to ``static/HASH/…``, where ``HASH`` is a digest of the contents of all files. Modules import
 each other by relative paths, so browsers may cache every file under such a path without limit, and a new
 version of the server has new paths.
 """
@@ -32,6 +32,7 @@ CONTENT_TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".ico": "image/x-icon",
 }
 """The content type by suffix. Not from the machine's tables, which may have another type for modules."""
 
@@ -54,20 +55,21 @@ class Assets:
         for path in sorted(self.files):
             digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
         self.version = digest.hexdigest()[:16]
-        self.address = f"/static/{self.version}"
+        self.address = f"static/{self.version}"
         self._cached: dict[tuple[str, ...], str] = {}
         self._gzipped: dict[bytes, bytes] = {}
 
-    def page(self, name: str, metas: str) -> str:
+    def page(self, name: str, root: str, metas: str) -> str:
         """Return the page ``name`` with its placeholders replaced."""
-        return self.render(f"{name}/index.html", metas=metas)
+        return self.render(f"{name}/index.html", root, metas=metas)
 
-    def render(self, path: str, **more: str) -> str:
+    def render(self, path: str, root: str, **more: str) -> str:
         """Return a file with its placeholders replaced.
 
-        :arg more: the values of the placeholders other than ``static``.
+        :arg root: the way from the page's address to the root of the server, as ``PageBase.root``.
+        :arg more: the values of the placeholders other than ``root`` and ``static``.
         """
-        values = {"static": self.address, **more}
+        values = {"root": root, "static": root + self.address, **more}
         return _PLACEHOLDER.sub(lambda match: values[match[1]], self.files[path].decode())
 
     def cached(self, key: tuple[str, ...], make: Callable[[], str]) -> str:
@@ -99,20 +101,29 @@ class Assets:
 class Site:
     """The files and settings that all pages share.
 
+    :ivar organisation: as ``[web] organisation``.
     :arg origins: pages of the listed origins may embed the server's pages, and pass tokens to them.
     :arg has_accounts: returns True if the server has accounts to sign in with.
+    :arg has_groups: returns True if the agents of the server are in several groups.
     """
 
     def __init__(
-        self, auth: config.Auth, origins: AllowedOrigins, has_accounts: Callable[[], Awaitable[bool]]
+        self,
+        auth: config.Auth,
+        web: config.Web,
+        origins: AllowedOrigins,
+        has_accounts: Callable[[], Awaitable[bool]],
+        has_groups: Callable[[], bool],
     ) -> None:
         self.assets = Assets()
         self._origins = origins
-        self._has_accounts = has_accounts
-        self.reconfigure(auth)
+        self.has_accounts = has_accounts
+        self._has_groups = has_groups
+        self.reconfigure(auth, web)
 
-    def reconfigure(self, auth: config.Auth) -> None:
-        """Apply other names of claims to the pages that are served from now on."""
+    def reconfigure(self, auth: config.Auth, web: config.Web) -> None:
+        """Apply other names to the pages that are served from now on."""
+        self.organisation = web.organisation
         self._claims = {
             "id-claim": auth.id_claim,
             "role-claim": auth.role_claim,
@@ -129,7 +140,8 @@ class Site:
         """Return the ``<meta>`` elements with the data for the scripts of a page.
 
         They contain the names of the claims, the allowed origins and the paths of the pages (both separated
-        by spaces), and ``accounts``: ``on`` if the server has accounts, else ``off``.
+        by spaces), and ``on`` or ``off`` for ``accounts``, if the server has accounts, and ``groups``, if
+        there are several groups of agents.
 
         :arg origins: replaces ``Site.origins``.
         """
@@ -141,7 +153,8 @@ class Site:
                 for path, handler, _ in ROUTES
                 if issubclass(handler, PageHandler) and _PATH.fullmatch(path)
             ),
-            "accounts": "on" if await self._has_accounts() else "off",
+            "accounts": "on" if await self.has_accounts() else "off",
+            "groups": "on" if self._has_groups() else "off",
         }
         return "\n    ".join(
             f'<meta name="{name}" content="{escape(content)}">' for name, content in contents.items()
@@ -161,6 +174,14 @@ class PageBase(PlainHandler):
         self.set_header("X-Frame-Options", "DENY")  # for browsers without frame-ancestors
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+
+    @property
+    def root(self) -> str:
+        """The way from this address to the root of the server, as ``../``.
+
+        All addresses in pages are relative, as the server may be below a path of its host.
+        """
+        return "../" * (self.request.path.count("/") - 1) or "./"
 
     def allow_frames(self, origins: tuple[str, ...]) -> None:
         """Allow pages of these origins, and of the server's own origin, to embed this page in a frame."""
@@ -207,7 +228,7 @@ class PageHandler(PageBase):
             self.allow_frames(self.site.origins)
         self.set_header("Content-Type", CONTENT_TYPES[".html"])
         self.set_header("Cache-Control", CACHE_REVALIDATE)
-        self.finish_gzipped(self.assets.page(self.page, await self.site.meta_tags()))
+        self.finish_gzipped(self.assets.page(self.page, self.root, await self.site.meta_tags()))
 
     head = get
 
@@ -240,6 +261,7 @@ Route = tuple[str, type[PageBase], dict[str, Any]]
 
 ROUTES: list[Route] = [
     (r"/room", PageHandler, {"page": "room"}),
+    (r"/desk", PageHandler, {"page": "desk"}),
     (r"/supervise", PageHandler, {"page": "supervise"}),
     (r"/signin", PageHandler, {"page": "signin", "framed": False}),
     (r"/console", PageHandler, {"page": "console"}),

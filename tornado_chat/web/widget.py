@@ -60,16 +60,18 @@ class FrameHandler(WidgetBase):
         self.set_header("Cross-Origin-Embedder-Policy", "require-corp")
         self.set_header("Content-Type", CONTENT_TYPES[".html"])
         self.set_header("Cache-Control", CACHE_REVALIDATE)
-        self.finish_gzipped(self.assets.page("widget", await self.site.meta_tags(self.embedding_origins)))
+        self.finish_gzipped(
+            self.assets.page("widget", self.root, await self.site.meta_tags(self.embedding_origins))
+        )
 
     head = get
 
 
 def _loader_script(assets: Assets, guests: str, hosts: str) -> str:
     """Return launcher (with its style) and loader, in a function that hides their names from the page."""
-    style = _CSS_SPACES.sub(r"\1", _minify(assets.render("widget/launcher.css"), " "))
-    launcher = assets.render("widget/launcher.js", style=style)
-    loader = assets.render("widget/loader.js", guests=guests, origins=hosts)
+    style = _CSS_SPACES.sub(r"\1", _minify(assets.render("widget/launcher.css", ""), " "))
+    launcher = assets.render("widget/launcher.js", "", style=style)
+    loader = assets.render("widget/loader.js", "", guests=guests, origins=hosts)
     return "(() => {\n" + _minify(launcher + loader, "\n") + "\n})();\n"
 
 

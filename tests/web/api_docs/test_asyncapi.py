@@ -71,6 +71,26 @@ async def test_examples_match_the_schemas_and_are_parsed(harness: Harness) -> No
                 support.parse_command(json.dumps(example), role)
 
 
+@pytest.mark.gen_test
+async def test_every_time_has_an_offset_but_those_of_the_published_frames(harness: Harness) -> None:
+    schemas = (await described(harness))["components"]["schemas"]
+    without_format = {
+        name
+        for name, schema in schemas.items()
+        for key, about in schema["properties"].items()
+        if key in ("time", "since") and about.get("format") != "date-time"
+    }
+    assert without_format == {
+        *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
+        *("NotifyOutPlain", "NotifyOutAlert", "NotifyOutAppointment", "NotifyOutConversation"),
+        *("NotifyOutTokenRefused", "ObserveOutMessage", "ObserveOutTokenRefused"),
+    }
+    for name in without_format:  # the description names the exception
+        assert "Without an offset" in schemas[name]["properties"]["time"]["description"]
+    until = schemas["ChatOutPresence"]["properties"]["until"]
+    assert until["additionalProperties"]["format"] == "date-time"
+
+
 def test_the_document_has_all_features_and_frames() -> None:
     for endpoint, role in ((support_catalogue.USER, Role.USER), (support_catalogue.WAITER, Role.WAITER)):
         assert {kind.name for kind in endpoint.from_client} == set(CLIENT_PAYLOADS[role])
@@ -161,6 +181,8 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await listen.until(counsellor, "chat", every, "message", msg="hello")
     await counsellor.send_json({"msg": " ", "id": "a2"})
     await listen.until(counsellor, "chat", every, "system", id="a2")
+    await counsellor.send_json({"wait": 60})
+    await listen.until(counsellor, "chat", every, "wait_refused")
     for frame in ({"msg": "hi", "id": "a1"}, {"typing": True}, {"read": 1}, {"history": None}):
         await counsellor.send_json(frame)
     await listen.all_of(counsellor, "chat", every, {"ack", "history", "message"})
@@ -184,10 +206,6 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
         await listen.until(client, channel, every, "token")
         await client.send_json({"token": own})  # too soon
         await listen.until(client, channel, every, "token_refused")
-    for client, channel in ((at_work, "notify"), (observer, "observe")):
-        await client.send_json({"msg": "may I?"})
-        await listen.until(client, channel, plain, "error")
-
     for type, data in ((0, None), (1, {"apointmentId": 3, "consultantId": 2}), (1, {"apointmentId": 3})):
         body = {"role": "consultant", "id": 2, "type": type, "msg": "m", "data": data}
         await harness.api("POST", "/api/v1/notifications", HOST, body)
@@ -310,6 +328,6 @@ async def test_query_parameters_are_those_of_the_document(harness: Harness) -> N
     document = await described(harness)
     query = document["channels"]["chat"]["bindings"]["ws"]["query"]
     assert query["required"] == ["token", "sessionId"]
-    assert list(query["properties"]) == ["sessionId", "token", "type", "features"]
+    assert list(query["properties"]) == ["sessionId", "token", "type", "features", "language"]
     for name in ("user", "waiter"):
         assert "query" not in document["channels"][name]["bindings"]["ws"]

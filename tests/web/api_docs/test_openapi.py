@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -9,6 +10,7 @@ from unittest import mock
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.routing import PathMatches
 from tornado.web import Application, RequestHandler
 
 from tests.conftest import Harness, changed, token
@@ -23,12 +25,24 @@ from tornado_chat.storage import revocations
 from tornado_chat.web.api.operations import VERBS
 
 OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
-LIMITED = ("open_session", "call_supervisor", "end_session", "rate_session", "read_notification")
+LIMITED = (
+    *("open_session", "call_supervisor", "end_session", "rate_session", "read_notification"),
+    *("get_session", "list_sessions", "list_session_messages", "export_session", "list_notifications"),
+    *("get_supervision", "list_supervision_messages", "export_supervision"),
+    *("list_conversations", "list_conversation_messages", "get_support_status", "list_groups"),
+)
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
 COUNSELLOR = token("consultant", 2, "Chen")
 STRANGER = token("user", 9)
 JSON, PROBLEM = "application/json", "application/problem+json"
+RESPONSE = "#/components/responses/"
+LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+OFFSET_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
+TIME_KEYS = {
+    *("time", "created", "started", "ended", "assigned", "read_at", "since", "until", "waiting_since"),
+    *("last_commit", "opened_from", "opened_before"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -51,11 +65,21 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield verb.upper(), path, about
 
 
+def responses(document: dict[str, Any], about: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the responses of an operation by status, with the shared ones in the place of references."""
+    shared = document["components"]["responses"]
+    return {
+        status: shared[answer["$ref"].removeprefix(RESPONSE)] if "$ref" in answer else answer
+        for status, answer in about["responses"].items()
+    }
+
+
 def routes(application: Application) -> list[tuple[str, Any]]:
     """Return the patterns and handlers of all routes, including those of plugins and pages."""
     return [
-        (rule.matcher.regex.pattern.rstrip("$"), rule.target)  # type: ignore[attr-defined]
+        (rule.matcher.regex.pattern.rstrip("$"), rule.target)
         for rule in application.wildcard_router.rules
+        if isinstance(rule.matcher, PathMatches)
     ]
 
 
@@ -128,7 +152,7 @@ async def test_examples_match_the_schemas(harness: Harness) -> None:
     document = await described(harness)
     checked = 0
     for verb, path, about in operations(document):
-        contents = [answer.get("content", {}) for answer in about["responses"].values()]
+        contents = [answer["content"] for answer in responses(document, about).values()]
         contents += [about["requestBody"]["content"]] if "requestBody" in about else []
         for content in itertools.chain.from_iterable(each.values() for each in contents):
             examples = [each["value"] for each in content.get("examples", {}).values()]
@@ -137,6 +161,16 @@ async def test_examples_match_the_schemas(harness: Harness) -> None:
                 assert problems(example, content["schema"], document) == [], (verb, path)
                 checked += 1
     assert checked > 100
+
+
+def times_without_offset(value: Any) -> list[str]:
+    """Return the texts in an answer that are times without an offset."""
+    if isinstance(value, dict):
+        return [found for each in value.values() for found in times_without_offset(each)]
+    if isinstance(value, list):
+        return [found for each in value for found in times_without_offset(each)]
+    is_time = isinstance(value, str) and LOCAL_TIME.match(value)
+    return [value] if is_time and not OFFSET_TIME.fullmatch(value) else []
 
 
 class Caller:
@@ -184,6 +218,8 @@ class Caller:
             code = value["code"]
             assert code in content[PROBLEM]["examples"], (name, answer.code, code)
         self.seen.add((name, answer.code, code))
+        if media in (JSON, PROBLEM) and name not in ("get_openapi", "get_asyncapi"):
+            assert times_without_offset(value) == [], name
         return value
 
     def expected(self) -> set[tuple[str, int, str]]:
@@ -191,6 +227,8 @@ class Caller:
         every = set()
         for name, (_, _, about) in self._operations.items():
             for status, answer in about["responses"].items():
+                if status == "default":  # see test_every_address_answers_other_methods_as_documented
+                    continue
                 codes = answer.get("content", {}).get(PROBLEM, {}).get("examples", {""})
                 every |= {(name, int(status), code) for code in codes}
         return {each for each in every if each[1] not in (422, 503)}
@@ -210,6 +248,10 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("open_session", STRANGER, opening)
     await call("open_session", token("waiter", 1), opening)
     await call("open_session", VISITOR, opening)
+
+    assert len((await call("list_sessions", COUNSELLOR))["items"]) == 1
+    await call("list_sessions", COUNSELLOR, query="?consultant_id=99")
+    await call("list_sessions", token("waiter", 1))
 
     record = await call("call_supervisor", HOST, {"supervisor_id": "s-3", "record_id": 2}, **ids)
     await call("call_supervisor", HOST, {"supervisor_id": "s-3", "record_id": 2}, **ids)
@@ -255,6 +297,9 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await (await harness.user(1, name="Ada")).get("connect_queue")
     await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
+    await call("get_support_status", COUNSELLOR)  # serves no group
+    assert len((await call("list_groups", HOST))["items"]) == 1
+    assert len((await call("list_groups", VISITOR))["items"]) == 1
     await call("list_conversations", HOST, query="?user=1")
     await call("list_conversations", token("waiter", 8), query="?user=1")
     await call("list_conversation_messages", HOST, conversation_id=1)
@@ -313,7 +358,7 @@ async def test_account_operations_answer_as_documented(harness: Harness, expecte
     assert call.check("get_account", await browser.ask("GET", SESSION))["account"]["id"] == "staff-chen"
     call.check("make_own_token", await browser.ask("POST", TOKEN))
     call.check("sign_out", await browser.ask("DELETE", SESSION))
-    for body in ({"name": 5}, "{"):
+    for body in ({"name": 5}, {"nonsense": 1}, "{"):
         call.check("sign_in", await browser.ask("POST", SESSION, body))
     while (answer := await browser.sign_in("chen", "wrong")).code == 401:
         call.check("sign_in", answer)
@@ -331,10 +376,11 @@ async def _try_common_errors(call: Caller, document: dict[str, Any]) -> None:
         for who in tokens if about["security"] else ():
             await call(name, who, {}, **ids)
         if "x-roles" in about:
-            await call(name, token("consultant", 9), {}, **ids)
+            await call(name, token("supervisor", 9), {}, **ids)
         if "requestBody" in about:
             await call(name, HOST, b"{", **ids)
             await call(name, HOST, {}, **ids)
+            await call(name, HOST, {"nonsense": 1}, **ids)
         for parameter in about.get("parameters", ()):
             if parameter["in"] == "query":
                 await call(name, HOST, query=f"?{parameter['name']}=!", **ids)
@@ -359,7 +405,7 @@ class TestElsewhere:
 async def test_roles_with_access_are_those_of_the_document(harness: Harness) -> None:
     document = await described(harness)
     by_role = [each for each in operations(document) if "x-roles" in each[2]]
-    assert {about["operationId"] for _, _, about in by_role} >= {"notify", "get_support_status"}
+    assert {about["operationId"] for _, _, about in by_role} >= {"notify", "list_conversations"}
     for verb, path, about in by_role:
         for role in Role:
             answer = await harness.api(verb, _example_path(path), token(role.value, 1), {})
@@ -369,3 +415,66 @@ async def test_roles_with_access_are_those_of_the_document(harness: Harness) -> 
 
 def _example_path(path: str) -> str:
     return "/".join("1" if part.startswith("{") else part for part in path.split("/"))
+
+
+@pytest.mark.gen_test
+async def test_every_address_answers_other_methods_as_documented(harness: Harness) -> None:
+    document = await described(harness)
+    problem = document["components"]["responses"]["OtherProblem"]["content"][PROBLEM]
+    assert {each["value"]["status"] for each in problem["examples"].values()} == {404, 405, 500}
+    tried = 0
+    for path, verbs in document["paths"].items():
+        if not path.startswith("/api/"):
+            continue
+        for verb in VERBS:
+            if verb not in verbs:
+                answer = await harness.api(verb.upper(), _example_path(path), HOST)
+                value = json.loads(answer.body)
+                assert (answer.code, value["code"]) == (405, "unknown_method"), (verb, path)
+                assert value["detail"] == f"The resource does not support {verb.upper()}"
+                assert problems(value, problem["schema"], document) == []
+                assert set(answer.headers["Allow"].lower().split(", ")) >= set(verbs)
+                tried += 1
+        assert all("default" in about["responses"] for about in verbs.values())
+    assert tried > 50
+    answer = await harness.api("GET", "/api/v1/nothing")
+    assert (answer.code, json.loads(answer.body)["code"]) == (404, "no_such_page")
+    assert problems(json.loads(answer.body), problem["schema"], document) == []
+
+
+@pytest.mark.gen_test
+async def test_no_key_of_a_body_has_a_default(harness: Harness) -> None:
+    """Generators make a key with a default a required one."""
+    document = await described(harness)
+    for name, schema in document["components"]["schemas"].items():
+        for key, about in schema.get("properties", {}).items():
+            assert "default" not in about, (name, key)
+    for _, path, about in operations(document):
+        for parameter in about.get("parameters", ()):
+            assert parameter["schema"].get("default", 0) is not None, (path, parameter["name"])
+    schemas = document["components"]["schemas"]
+    assert schemas["SessionCreate"]["required"] == ["user_id", "consultant_id"]
+    assert schemas["RevocationCreate"]["properties"]["for"]["description"].endswith("Default: `2592000`.")
+    # What the server always writes is required in its answers.
+    assert set(schemas["ServerStatus"]["properties"]) == set(schemas["ServerStatus"]["required"])
+    assert set(schemas["Problem"]["properties"]) == set(schemas["Problem"]["required"])
+
+
+@pytest.mark.gen_test
+async def test_every_time_is_described_as_one_with_an_offset(harness: Harness) -> None:
+    document = await described(harness)
+    found = 0
+    for name, schema in document["components"]["schemas"].items():
+        for key, about in schema.get("properties", {}).items():
+            if key in TIME_KEYS and about.get("type") != "array":
+                text = about if "anyOf" not in about else about["anyOf"][0]
+                assert (text["type"], text["format"]) == ("string", "date-time"), (name, key)
+                found += 1
+            elif about.get("format") == "date-time":
+                raise AssertionError(f"{name}.{key} is a time: add it to TIME_KEYS")
+    for _, path, about in operations(document):
+        for parameter in about.get("parameters", ()):
+            if parameter["name"] in TIME_KEYS:
+                assert parameter["schema"]["format"] == "date-time", path
+                found += 1
+    assert found > 20

@@ -10,17 +10,28 @@ import msgspec
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
-from tornado_chat.core.errors import ChatError, Forbidden, NotFound, TooFast, Unavailable
+from tornado_chat.core.errors import (
+    ChatError,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    TooFast,
+    Unavailable,
+)
 from tornado_chat.core.numbers import is_number
 from tornado_chat.core.types import Identity, Role
 from tornado_chat.observability.logs import described, fields
+from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.container import Services
+from tornado_chat.web.api.bodies import parse_body
+from tornado_chat.web.api.callers import identify_caller
+from tornado_chat.web.api.ids import Encode, encoder_for
 from tornado_chat.web.api.operations import allow_header, requested_operation
 from tornado_chat.web.api.schemas import PageQuery, Problem
+from tornado_chat.web.http.accept_language import error_language
 from tornado_chat.web.http.open_connections import abort, connection_of
 from tornado_chat.web.http.origins import AllowedOrigins
 from tornado_chat.web.http.query_params import query_parameters
-from tornado_chat.wire.parsing import parse
 
 T = TypeVar("T")
 
@@ -40,6 +51,7 @@ class ApiHandler(RequestHandler):
 
     def initialize(self, services: Services, origins: AllowedOrigins) -> None:
         self.services = services
+        self.encode: Encode = encoder_for(None)
         self._person_key: str | None = None
         self._origins = origins
 
@@ -50,23 +62,25 @@ class ApiHandler(RequestHandler):
 
         :arg roles: the only roles that have access; empty: the roles of the verb's ``operation``, if it
             lists roles.
-        :raises Unauthenticated: there is no valid ``Authorization: Bearer`` token.
-        :raises Forbidden: the caller's role has no access.
+        :raises Unauthenticated: there is no valid ``Authorization: Bearer`` token, and no plugin knows the
+            caller by the request.
+        :raises Forbidden: the caller's role has no access; or as ``identify_caller``.
+        :raises TooFast: the caller has reached a limit of requests.
         """
-        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        identity = await self.services.access_control.verify(
-            token.strip() if scheme.lower() == "bearer" else None
-        )
+        identity = await identify_caller(self.request, self.services, self._origins)
         operation = requested_operation(self)
         roles = roles or (operation.roles if operation is not None else ())
         connection = connection_of(self.request)
         if connection is not None:
             connection.release()
+        self.encode = encoder_for(identity.person.role)
         self._person_key = identity.person.key
         if roles and identity.person.role not in roles:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         if self.request.method not in READING_METHODS:
             self.count_write(identity)
+        else:
+            self.services.client_limits.require(Activity.READ, identity, self.client_address)
         return identity
 
     def count_write(self, identity: Identity | None) -> None:
@@ -83,9 +97,10 @@ class ApiHandler(RequestHandler):
     def body(self, decoder: msgspec.json.Decoder[T]) -> T:
         """Parse the request body.
 
-        :raises Malformed: the body does not match ``decoder``.
+        :raises Malformed: the body does not match ``decoder``; the subclass ``UnknownKey``: it has a key that
+            the operation does not have.
         """
-        return parse(decoder, self.request.body)
+        return parse_body(decoder, self.request.body)
 
     def path_number(self, text: str) -> int:
         """Return the number in the path, which matched ``NUMBER_PATTERN``.
@@ -105,7 +120,7 @@ class ApiHandler(RequestHandler):
     def respond(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish_large(msgspec.json.encode(value))
+        self.finish_large(self.encode(value))
 
     def finish_large(self, body: bytes) -> None:
         """Send ``body``; if it is large, it counts until the client has taken it.
@@ -126,13 +141,28 @@ class ApiHandler(RequestHandler):
         answers = self.services.connection_limits.large_answers
         return answers.begin(self._person_key, self.client_address)
 
+    @property
+    def large_answer_turn(self) -> asyncio.Lock:
+        """The lock to hold while a page of messages is read, or a part of a streamed answer is made.
+
+        The process makes one at a time, so that many answers together do not delay messages.
+        """
+        return self.services.connection_limits.large_answers.turn
+
     async def stream(self, parts: AsyncIterator[str]) -> None:
         """Send ``parts``, each as soon as the client has taken the one before.
 
         An error cuts the connection off, because the client must not take a part for the whole.
         """
+        loop = asyncio.get_running_loop()
         try:
-            async for part in parts:
+            while True:
+                async with self.large_answer_turn:
+                    started = loop.time()
+                    part = await anext(parts, None)
+                    await asyncio.sleep(loop.time() - started)  # others get half of the time, at least
+                if part is None:
+                    break
                 self.write(part)
                 await self.flush()
         except StreamClosedError:
@@ -179,6 +209,8 @@ class ApiHandler(RequestHandler):
             self.set_header("Access-Control-Allow-Methods", "GET, POST")
             self.set_header("Access-Control-Expose-Headers", "Retry-After")
             self.set_header("Access-Control-Max-Age", "86400")
+            if self.services.access_control.asks_for_requests and self._origins.is_listed(origin):
+                self.set_header("Access-Control-Allow-Credentials", "true")  # a cookie of the host signs in
 
     def options(self, *args: str, **kwargs: str) -> None:
         """Answer the CORS preflight request of a browser (Fetch standard)."""
@@ -187,16 +219,15 @@ class ApiHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
-        problem = Problem("about:blank", HTTPStatus(status_code).phrase, status_code)
+        if isinstance(error, HTTPError) and status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error = MethodNotAllowed("unknown_method", method=self.request.method)
+            self.set_header("Allow", allow_header(self))
         if isinstance(error, ChatError):
-            problem = Problem.of(error)
-        elif isinstance(error, HTTPError):
-            if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-                problem.detail = f"The resource does not support {self.request.method}."
-                self.set_header("Allow", allow_header(self))
+            problem = Problem.of(error, error_language(self.request))
+        elif isinstance(error, HTTPError):  # of Tornado itself
+            problem = Problem.of_status(HTTPStatus(status_code))
         else:
-            problem.code = "internal"
-            problem.detail = "An internal error; the server's log has the details."
+            problem = Problem.internal()
         self.set_status(problem.status)
         self.set_cors_headers()  # Tornado has removed them from the answer
         if problem.status == HTTPStatus.UNAUTHORIZED:

@@ -1,18 +1,32 @@
 """``/api/v1/notifications``, ``/api/v1/support/status`` and ``/api/v1/guest``."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import Forbidden, NotFound, Refused, TooFast
-from tornado_chat.core.numbers import NUMBER_PATTERN
+from tornado_chat.core.numbers import MAX_NUMBER, NUMBER_PATTERN, Cursor
 from tornado_chat.core.types import Role
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
+from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.operations import ApiResponse, operation
+from tornado_chat.web.http.query_params import query_parameters
+
+
+class InboxQuery(msgspec.Struct, frozen=True):
+    after: Annotated[Cursor, Meta(description="The `next` of the previous page; 0 for the first page.")] = 0
+    order: Annotated[Literal["oldest", "newest"], Meta(description="Which notifications come first.")] = (
+        "oldest"
+    )
+    limit: Annotated[
+        int, Meta(ge=1, le=schemas.MAX_PAGE_ITEMS, description="The maximum number of items in the page.")
+    ] = 100
+
 
 _notify_decoder = msgspec.json.Decoder(schemas.Notify)
 
@@ -30,23 +44,29 @@ class NotificationsHandler(ApiHandler):
         """The notification is stored, and delivered at ``/notify`` as soon as the recipient is connected."""
         await self.authenticate()
         body = self.body(_notify_decoder)
-        body.validate_data()
-        created = await self.services.notifications.notify(body.recipient, body.type, body.msg, body.data)
-        self.respond(schemas.Notified(created.id), HTTPStatus.ACCEPTED)
+        data = body.published_data()
+        created = await self.services.notifications.notify(body.recipient, body.type, body.msg, data)
+        self.respond(schemas.Notified(Id(created.id)), HTTPStatus.ACCEPTED)
 
     @operation(
         "list_notifications",
         "List the caller's notifications",
         access="Every role.",
-        query=schemas.PageQuery,
+        query=InboxQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.Inbox)],
         errors=[TOO_MANY_ANSWERS],
     )
     async def get(self) -> None:
-        """The caller's inbox, oldest first."""
+        """The caller's inbox, oldest first, or newest first."""
         identity = await self.authenticate()
-        after, limit = self.cursor()
-        page, has_more = await self.services.notifications.page(identity.person, after, limit)
+        query, inboxes = query_parameters(self, InboxQuery), self.services.notifications
+        async with self.large_answer_turn:
+            if query.order == "newest":
+                page, has_more = await inboxes.newest_page(
+                    identity.person, query.after or MAX_NUMBER, query.limit
+                )
+            else:
+                page, has_more = await inboxes.page(identity.person, query.after, query.limit)
         items = [serializers.notification(item, self.services.times) for item in page]
         self.respond(schemas.Inbox(items, page[-1].seq if has_more else None))
 
@@ -69,12 +89,16 @@ class SupportStatusHandler(ApiHandler):
     @operation(
         "get_support_status",
         "Waiters, queue and conversations",
-        access=(Role.WAITER, *HOST_ROLES),
+        access="Waiters, consultants who serve a group, and the roles `service` and `admin`.",
         responses=[ApiResponse(HTTPStatus.OK, schemas.SupportStatus)],
+        errors=[Forbidden("role_not_allowed", role=Role.USER.value)],
     )
     async def get(self) -> None:
         """The state at the moment of the request."""
-        await self.authenticate()
+        identity = await self.authenticate()
+        role = identity.person.role
+        if role not in HOST_ROLES and not self.services.groups.has_agent(identity):
+            raise Forbidden("role_not_allowed", role=role.value)
         self.respond(
             serializers.support_status(
                 await self.services.support.status(), now_microseconds(), self.services.times

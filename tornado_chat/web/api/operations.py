@@ -28,7 +28,14 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from tornado.web import RequestHandler
 
-from tornado_chat.core.errors import ChatError, Forbidden, Malformed, Unauthenticated, Unavailable
+from tornado_chat.core.errors import (
+    ChatError,
+    Forbidden,
+    Malformed,
+    Unauthenticated,
+    Unavailable,
+    UnknownKey,
+)
 from tornado_chat.core.types import Role
 from tornado_chat.wire.parsing import parse_query
 
@@ -92,8 +99,10 @@ class Operation:
         """Yield every error that the operation may answer, except internal errors."""
         if self.body is not None:
             yield Malformed("not_json", reason="JSON is malformed: expected ',' or '}' (byte 17)")
-            first = msgspec.structs.fields(self.body)[0].encode_name
-            yield Malformed("bad_shape", reason=f"Object missing required field `{first}`")
+            keys = self.body.__struct_encode_fields__
+            yield Malformed("bad_shape", reason=f"Object missing required field `{keys[0]}`")
+            known = [f"`{key}`" for key in keys]
+            yield UnknownKey.of(key=f"`{keys[0]}s`", nearest=known[0], known=known)
         if self.query is not None:
             yield _wrong_parameter(self.query)
         if self.access is not None:

@@ -12,11 +12,12 @@ from tornado_chat.core.types import Person, Role
 from tornado_chat.core.types import Revocation as StoredRevocation
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.api.schemas import AnyId, Next, PageQuery
 from tornado_chat.web.http.query_params import query_parameters
-from tornado_chat.wire.counselling_frames import PersonId, Time
-from tornado_chat.wire.times import LocalTimes
+from tornado_chat.wire.counselling_frames import PersonId
+from tornado_chat.wire.times import LocalTimes, Time
 
 DEFAULT_SECONDS = 30 * 86400
 MAX_SECONDS = 10 * 366 * 86400
@@ -28,7 +29,7 @@ AnyRole = Annotated[
 RevokedId = Annotated[PersonId, Meta(description="The person's id, as in its tokens.", examples=[7])]
 
 
-class Revoke(msgspec.Struct, frozen=True, rename={"seconds": "for"}):
+class Revoke(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"seconds": "for"}):
     role: AnyRole
     id: RevokedId
     seconds: Annotated[
@@ -150,7 +151,7 @@ def _serialize(revocation: StoredRevocation, times: LocalTimes) -> Revocation:
     person = revocation.person
     return Revocation(
         role=person.role.value,
-        id=person.host_id,
+        id=Id.of(person),
         since=times.format(revocation.since),
         until=times.format(revocation.until),
         all_tokens=revocation.all_tokens,

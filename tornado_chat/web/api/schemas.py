@@ -8,18 +8,26 @@ import msgspec
 from msgspec import Meta
 
 from tornado_chat.core.errors import ChatError, Malformed
-from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number
+from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number, NumberText, is_number
 from tornado_chat.core.plain_text import MAX_NAME_CHARS, is_person_id
-from tornado_chat.core.texts import error_text
-from tornado_chat.core.types import Person, Role, SessionState
-from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, PersonId, Time
+from tornado_chat.core.texts import Language, error_text
+from tornado_chat.core.types import EndReason, Person, Role, SessionState
+from tornado_chat.web.api.bodies import find_misspelt_key
+from tornado_chat.web.api.ids import Id
+from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, PersonId
+from tornado_chat.wire.support_frames import HandedOver
+from tornado_chat.wire.times import Time
 
 MAX_PAGE_ITEMS = 500
 
 Name = Annotated[str, Meta(max_length=64)]
 Feedback = Annotated[str, Meta(max_length=2000)]
 Stars = Annotated[int, Meta(ge=1, le=5, description="1 to 5.", examples=[5])]
-SessionNumber = Annotated[int, Meta(description="The number of the session.", examples=[4])]
+SessionNumber = Annotated[Id, Meta(description="The number of the session.", examples=["4"])]
+RecordNumber = Annotated[
+    Id,
+    Meta(description="The number of the record: `sessionId` at `/chat` with `type=1`.", examples=["6"]),
+]
 State = Annotated[
     SessionState,
     Meta(
@@ -29,24 +37,52 @@ State = Annotated[
         )
     ),
 ]
+
+WhyEnded = Annotated[
+    EndReason | None,
+    Meta(
+        description=(
+            "Why it has ended: `left` (a client left), `ended` (by a participant or the host), `grace` (a "
+            "participant was not back in time), `cancelled` (by the visitor, before the start), "
+            "`not_started` (the visitor was not back before the start). Null while it is open, and if it "
+            "ended before reasons were stored."
+        ),
+        examples=[None],
+    ),
+]
 Next = Annotated[
     int | None, Meta(description="The value of `after` for the following page; null on the last page.")
 ]
 
 UserId = Annotated[PersonId, Meta(description="The visitor's id, as in its tokens.", examples=[1])]
 ConsultantId = Annotated[PersonId, Meta(description="The consultant's id, as in its tokens.", examples=[2])]
-AnyId = Annotated[
-    int | str,
-    Meta(
-        description="The person's id in the host system; an integer if the id is a decimal number.",
-        examples=[1],
-    ),
-]
+AnyId = Annotated[Id, Meta(description="The person's id in the host system.", examples=["1"])]
+NewNumber = Number | NumberText
+"""A number in a request. Programs whose numbers are not exact above 2^53 send it as a text."""
 
 
 DATA_SCHEMAS = [
-    {"$ref": f"#/components/schemas/{struct.__name__}"} for struct in NOTIFICATION_DATA.values() if struct
+    {"$ref": "#/components/schemas/AppointmentChanged"},
+    {"$ref": "#/components/schemas/NewConversation"},
 ]
+"""The schemas of ``NOTIFICATION_DATA`` by their public names (``web.api_docs.names``)."""
+
+
+def to_number(value: int | str | msgspec.UnsetType | None) -> int | None:
+    """Return a ``NewNumber`` as a number; None if there is none.
+
+    :raises ValueError: it is above the range.
+    """
+    if value is None or value is msgspec.UNSET:
+        return None
+    number = int(value)
+    if not is_number(number):
+        raise ValueError(f"a number is at most {MAX_NUMBER}")
+    return number
+
+
+SESSION_KEYS = ("sessionId", "observeSessionId")
+"""The keys of a notification's ``data`` that are numbers of sessions and records."""
 
 
 def _require_person_ids(*ids: int | str) -> None:
@@ -58,11 +94,11 @@ def _require_person_ids(*ids: int | str) -> None:
 # --- requests ---
 
 
-class OpenSession(msgspec.Struct, frozen=True):
+class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_id: UserId
     consultant_id: ConsultantId
     session_id: Annotated[
-        Number | None,
+        NewNumber | None,
         Meta(
             description=(
                 "The number for the new session, which only `service` and `admin` choose; null: the "
@@ -71,7 +107,7 @@ class OpenSession(msgspec.Struct, frozen=True):
         ),
     ] = None
     appointment_id: Annotated[
-        Number | None, Meta(description="The id of the host's appointment, stored with the session.")
+        NewNumber | None, Meta(description="The id of the host's appointment, stored with the session.")
     ] = None
     user_name: Annotated[
         Name | None, Meta(description="The visitor's name, as the consultant sees it.", examples=["小林"])
@@ -86,9 +122,11 @@ class OpenSession(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _require_person_ids(self.user_id, self.consultant_id)
+        to_number(self.session_id)
+        to_number(self.appointment_id)
 
 
-class CallSupervisor(msgspec.Struct, frozen=True):
+class CallSupervisor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     supervisor_id: Annotated[
         PersonId, Meta(description="The supervisor's id, as in its tokens.", examples=[3])
     ]
@@ -96,7 +134,7 @@ class CallSupervisor(msgspec.Struct, frozen=True):
         Name | None, Meta(description="The supervisor's name, as the consultant sees it.")
     ] = None
     record_id: Annotated[
-        Number | None,
+        NewNumber | None,
         Meta(
             description=(
                 "The number for the new record, which only `service` and `admin` choose; null: the server's "
@@ -107,16 +145,17 @@ class CallSupervisor(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _require_person_ids(self.supervisor_id)
+        to_number(self.record_id)
 
 
-class Rating(msgspec.Struct, frozen=True):
+class Rating(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: Stars
     feedback: Annotated[
         Feedback | None, Meta(description="The visitor's comment.", examples=["It helped."])
     ] = None
 
 
-class Notify(msgspec.Struct, frozen=True):
+class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Annotated[
         Literal["user", "consultant", "supervisor", "waiter", "admin"],
         Meta(description="The recipient's role."),
@@ -149,21 +188,26 @@ class Notify(msgspec.Struct, frozen=True):
     def recipient(self) -> Person:
         return Person(Role(self.role), str(self.id))
 
-    def validate_data(self) -> None:
-        """Check that ``data`` has the keys that the seed requires for the type. Further keys are allowed.
+    def published_data(self) -> dict[str, Any] | None:
+        """Return ``data`` as the seed has it: with numbers of sessions that came as texts as numbers.
 
-        :raises Malformed: a client of the seed could not read ``data``.
+        :raises Malformed: a client of the seed could not read ``data``: it has not the keys that the seed
+            requires for the type. Further keys are allowed, because the host's own pages may read them.
         """
         expected = NOTIFICATION_DATA[self.type]
         if expected is None:
             if self.data is not None:
                 raise Malformed("bad_shape", reason=f"`data` of type {self.type} must be null")
-            return
+            return None
         try:
-            msgspec.convert(self.data, expected)
-        except msgspec.ValidationError as error:
+            data = msgspec.convert(self.data, expected)
+            numbers = {key: to_number(getattr(data, key, None)) for key in SESSION_KEYS}
+        except (msgspec.ValidationError, ValueError) as error:
+            if (misspelt := find_misspelt_key(expected, self.data, "data")) is not None:
+                raise misspelt from None
             reason = f"{error} (`data` of type {self.type}; keys must be spelled as in the protocol)"
             raise Malformed("bad_shape", reason=reason) from None
+        return {**(self.data or {}), **{key: number for key, number in numbers.items() if number}}
 
 
 class PageQuery(msgspec.Struct, frozen=True):
@@ -193,30 +237,49 @@ class ExportQuery(msgspec.Struct, frozen=True):
 # --- responses ---
 
 
-class Problem(msgspec.Struct, omit_defaults=True):
+class Problem(msgspec.Struct, frozen=True):
     """An error (RFC 9457). ``code`` is stable, for programs; ``detail`` is a sentence for people."""
 
     type: Annotated[str, Meta(examples=["about:blank"])]
     title: Annotated[str, Meta(description="The reason phrase of the HTTP status.", examples=["Not Found"])]
     status: Annotated[int, Meta(description="The HTTP status.", examples=[404])]
-    code: Annotated[
-        str, Meta(description="The stable name of the error; absent if the status is sufficient.")
-    ] = ""
-    detail: Annotated[str, Meta(description="A text in English: the error, and how to correct it.")] = ""
+    code: Annotated[str, Meta(description="The stable name of the error.", examples=["no_such_session"])]
+    detail: Annotated[
+        str,
+        Meta(
+            description=(
+                "The error, and how to correct it: in English, or in Chinese if `Accept-Language` prefers it."
+            ),
+            examples=["There is no session 4"],
+        ),
+    ]
 
     @classmethod
-    def of(cls, error: ChatError) -> "Problem":
+    def of(cls, error: ChatError, language: Language = "en") -> "Problem":
         status = error.http_status
-        return cls("about:blank", HTTPStatus(status).phrase, status, error.code, error_text("en", error))
+        return cls("about:blank", HTTPStatus(status).phrase, status, error.code, error_text(language, error))
+
+    @classmethod
+    def of_status(cls, status: HTTPStatus) -> "Problem":
+        """Return the problem for an error that has only a status; its code is made of the reason phrase."""
+        code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+        return cls("about:blank", status.phrase, status.value, code, status.description or status.phrase)
+
+    @classmethod
+    def internal(cls) -> "Problem":
+        """Return the problem for an error of the server that is no ``ChatError``."""
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        detail = "An internal error; the server's log has the details."
+        return cls("about:blank", status.phrase, status.value, "internal", detail)
 
 
 class Session(msgspec.Struct, frozen=True):
     session_id: SessionNumber
     user_id: AnyId
-    consultant_id: Annotated[AnyId, Meta(examples=[2])]
+    consultant_id: Annotated[AnyId, Meta(examples=["2"])]
     user_name: Annotated[str | None, Meta(examples=["小林"])]
     consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
-    appointment_id: Annotated[int | None, Meta(examples=[8])]
+    appointment_id: Annotated[Id | None, Meta(examples=["8"])]
     state: State
     created: Time
     started: Annotated[
@@ -229,27 +292,24 @@ class Session(msgspec.Struct, frozen=True):
     ended: Annotated[Time | None, Meta(examples=[None])]
     rate: Annotated[int | None, Meta(description="The visitor's rating, 1 to 5.", examples=[None])]
     feedback: Annotated[str | None, Meta(examples=[None])]
+    end_reason: WhyEnded
 
 
 class Supervision(msgspec.Struct, frozen=True):
     """A supervision record: the conversation between a session's consultant and a supervisor."""
 
-    record_id: Annotated[
-        int, Meta(description="The number of the record: `sessionId` at `/chat` with `type=1`.", examples=[6])
-    ]
-    session_id: Annotated[int, Meta(description="The session that the record is about.", examples=[4])]
+    record_id: RecordNumber
+    session_id: Annotated[Id, Meta(description="The session that the record is about.", examples=["4"])]
     state: State
 
 
 class SupervisionRecord(msgspec.Struct, frozen=True):
     """A supervision record with its participants: a session's consultant and a supervisor."""
 
-    record_id: Annotated[
-        int, Meta(description="The number of the record: `sessionId` at `/chat` with `type=1`.", examples=[6])
-    ]
-    session_id: Annotated[int, Meta(description="The session that the record is about.", examples=[4])]
-    consultant_id: Annotated[AnyId, Meta(examples=[2])]
-    supervisor_id: Annotated[AnyId, Meta(examples=[3])]
+    record_id: RecordNumber
+    session_id: Annotated[Id, Meta(description="The session that the record is about.", examples=["4"])]
+    consultant_id: Annotated[AnyId, Meta(examples=["2"])]
+    supervisor_id: Annotated[AnyId, Meta(examples=["3"])]
     consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
     supervisor_name: Annotated[str | None, Meta(examples=["吴督导"])]
     state: State
@@ -262,6 +322,40 @@ class SupervisionRecord(msgspec.Struct, frozen=True):
         ),
     ]
     ended: Annotated[Time | None, Meta(examples=[None])]
+    end_reason: WhyEnded
+
+
+Received = Annotated[
+    Mapping[str, int],
+    Meta(
+        description=(
+            "By participant's role: up to which message its client has received the messages. A role that "
+            "has received none is missing."
+        ),
+        examples=[{"user": 12, "consultant": 11}],
+    ),
+]
+Seen = Annotated[
+    Mapping[str, int],
+    Meta(
+        description="By participant's role: up to which message it has read, as its page reports.",
+        examples=[{"user": 12}],
+    ),
+]
+
+
+class SessionDetails(Session, frozen=True):
+    """A session, and how far its participants have got."""
+
+    received: Received
+    read: Seen
+
+
+class SupervisionDetails(SupervisionRecord, frozen=True):
+    """A supervision record, and how far its participants have got."""
+
+    received: Received
+    read: Seen
 
 
 class MessagePage(msgspec.Struct, frozen=True):
@@ -275,6 +369,10 @@ class SupportMessage(msgspec.Struct, frozen=True):
     id: Annotated[str, Meta(description="The same id as in the frames.", examples=["c7-5"])]
     seq: Annotated[int, Meta(description="The number of the message: from 1, without gaps.", examples=[5])]
     sender: Annotated[str, Meta(description="The role of the sender.", examples=["user"])]
+    sender_id: Annotated[str, Meta(description="The id of the sender; a text.", examples=["7"])]
+    sender_name: Annotated[
+        str | None, Meta(description="The name of the sender; null if none is known.", examples=["小林"])
+    ]
     type: Annotated[str, Meta(description="`message_text` or `message_image`.", examples=["message_text"])]
     message: Annotated[str, Meta(description="The text, or the URL of the image.", examples=["你好"])]
     time: Time
@@ -283,22 +381,26 @@ class SupportMessage(msgspec.Struct, frozen=True):
 class SupportMessagePage(msgspec.Struct, frozen=True):
     items: Annotated[list[SupportMessage], Meta(description="The messages, oldest first.")]
     next: Next
+    handovers: Annotated[
+        list[HandedOver], Meta(description="All changes of the waiter of the conversation, oldest first.")
+    ]
 
 
 class EndedConversation(msgspec.Struct, frozen=True):
     """A finished support conversation."""
 
-    conversation: Annotated[int, Meta(description="The number of the conversation.", examples=[7])]
+    conversation: Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])]
     user_id: AnyId
     user_name: str | None
     waiter_id: AnyId | None
     waiter_name: str | None
     created: Annotated[Time, Meta(description="The time at which the user joined the queue.")]
-    assigned: Annotated[str | None, Meta(description="The time at which the waiter was assigned.")]
-    ended: str | None
+    assigned: Annotated[Time | None, Meta(description="The time at which the waiter was assigned.")]
+    ended: Time | None
     messages: Annotated[int, Meta(description="The number of messages.", examples=[12])]
     rate: Stars | None
     feedback: str | None
+    group: Annotated[str, Meta(description="The group of the conversation.", examples=["default"])]
 
 
 class ConversationPage(msgspec.Struct, frozen=True):
@@ -323,18 +425,18 @@ class SupervisionTranscript(msgspec.Struct, frozen=True):
 
 
 class Notified(msgspec.Struct, frozen=True):
-    notification_id: Annotated[int, Meta(examples=[12])]
+    notification_id: Annotated[Id, Meta(examples=["12"])]
 
 
 class InboxItem(msgspec.Struct, frozen=True):
     """A notification in the inbox of its recipient."""
 
-    notification_id: Annotated[int, Meta(examples=[12])]
+    notification_id: Annotated[Id, Meta(examples=["12"])]
     seq: Annotated[
         int,
         Meta(description="The number of the notification in the inbox: from 1, without gaps.", examples=[3]),
     ]
-    type: Annotated[int, Meta(description="0, 1 or 2, as in `Notify`.", examples=[0])]
+    type: Annotated[int, Meta(description="0, 1 or 2, as in `NotificationCreate`.", examples=[0])]
     msg: Annotated[str, Meta(examples=["您有新的请假申请待处理"])]
     time: Time
     data: Annotated[Mapping[str, Any] | None, Meta(examples=[None])]
@@ -343,16 +445,16 @@ class InboxItem(msgspec.Struct, frozen=True):
         Meta(description="True if the recipient has marked the notification as read.", examples=[False]),
     ]
     read_at: Annotated[
-        str | None,
+        Time | None,
         Meta(
-            description="The time at which it was first marked as read, in the format of `time`; else null.",
+            description="The time at which it was first marked as read; else null.",
             examples=[None],
         ),
     ]
 
 
 class Inbox(msgspec.Struct, frozen=True):
-    items: Annotated[list[InboxItem], Meta(description="The notifications, oldest first.")]
+    items: Annotated[list[InboxItem], Meta(description="The notifications, in the order of the request.")]
     next: Next
 
 
@@ -367,12 +469,15 @@ class WaiterStatus(msgspec.Struct, frozen=True):
     capacity: Annotated[
         int, Meta(description="The maximum number of simultaneous conversations.", examples=[5])
     ]
+    role: Annotated[str, Meta(description="`waiter`, or `consultant` of a group.", examples=["waiter"])]
+    groups: Annotated[list[str], Meta(description="The groups that it serves.", examples=[["default"]])]
 
 
 class Waiting(msgspec.Struct, frozen=True):
     id: AnyId
     name: Annotated[str | None, Meta(examples=["Ada"])]
     since: Time
+    group: Annotated[str, Meta(description="The group that the user waits for.", examples=["default"])]
 
 
 class QueueStatus(msgspec.Struct, frozen=True):

@@ -1,67 +1,90 @@
-"""Conversion of the services' values to the structs of ``web.api.schemas``.
-
-Times are written as local times, as in the frames.
-"""
+"""Conversion of the services' values to the structs of ``web.api.schemas``."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from tornado_chat.core.types import Conversation, Notification, Person, Room
+import msgspec
+
+from tornado_chat.core.status import ConversationSummary, Status
+from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Notification, Person, Role, Room
+from tornado_chat.services.counselling.service import Progress
+from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.schemas import (
     EndedConversation,
     InboxItem,
     QueueStatus,
     Session,
+    SessionDetails,
+    SupervisionDetails,
     SupervisionRecord,
     SupportStatus,
     WaiterStatus,
     Waiting,
 )
+from tornado_chat.wire.counselling_frames import DATA_IDS
 from tornado_chat.wire.times import LocalTimes
 
 
 def session(room: Room, times: LocalTimes) -> Session:
     """Convert the room of a session between visitor and consultant."""
     return Session(
-        session_id=room.thread.id,
-        user_id=room.asker.host_id,
-        consultant_id=room.helper.host_id,
+        session_id=Id(room.thread.id),
+        user_id=Id.of(room.asker),
+        consultant_id=Id.of(room.helper),
         user_name=room.asker_name,
         consultant_name=room.helper_name,
-        appointment_id=room.appointment_id,
+        appointment_id=Id.of_optional(room.appointment_id),
         state=room.state,
         created=times.format(room.created),
         started=_format_optional(room.started, times),
         ended=_format_optional(room.ended, times),
         rate=room.rate,
         feedback=room.feedback,
+        end_reason=room.end_reason,
     )
 
 
 def record(room: Room, times: LocalTimes) -> SupervisionRecord:
     """Convert the room of a supervision record."""
     return SupervisionRecord(
-        record_id=room.thread.id,
-        session_id=room.session_id,
-        consultant_id=room.asker.host_id,
-        supervisor_id=room.helper.host_id,
+        record_id=Id(room.thread.id),
+        session_id=Id(room.session_id),
+        consultant_id=Id.of(room.asker),
+        supervisor_id=Id.of(room.helper),
         consultant_name=room.asker_name,
         supervisor_name=room.helper_name,
         state=room.state,
         created=times.format(room.created),
         started=_format_optional(room.started, times),
         ended=_format_optional(room.ended, times),
+        end_reason=room.end_reason,
     )
+
+
+def _by_role(seqs: Mapping[Role, int]) -> dict[str, int]:
+    return {role.value: seq for role, seq in seqs.items()}
+
+
+def session_details(room: Room, progress: Progress, times: LocalTimes) -> SessionDetails:
+    """Convert the room of a session, and how far its participants have got."""
+    shown = msgspec.structs.asdict(session(room, times))
+    return SessionDetails(**shown, received=_by_role(progress.received), read=_by_role(progress.read))
+
+
+def record_details(room: Room, progress: Progress, times: LocalTimes) -> SupervisionDetails:
+    """Convert the room of a supervision record, and how far its participants have got."""
+    shown = msgspec.structs.asdict(record(room, times))
+    return SupervisionDetails(**shown, received=_by_role(progress.received), read=_by_role(progress.read))
 
 
 def notification(item: Notification, times: LocalTimes) -> InboxItem:
     return InboxItem(
-        notification_id=item.id,
+        notification_id=Id(item.id),
         seq=item.seq,
         type=item.type,
         msg=item.msg,
         time=times.format(item.time),
-        data=item.data,
+        data=_notification_data(item.data),
         read=item.read,
         read_at=_format_optional(item.read_at, times),
     )
@@ -78,12 +101,14 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
         time=times.format(now),
         waiters=[
             WaiterStatus(
-                id=Person.from_key(each["person"]).host_id,
+                id=Id.of(Person.from_key(each["person"])),
                 name=each["name"],
                 ready=each["ready"],
                 connected=each["connected"],
                 conversations=each["conversations"],
                 capacity=each["capacity"],
+                role=Person.from_key(each["person"]).role.value,
+                groups=each.get("groups", []),  # a coordinator of an earlier version does not say it
             )
             for each in status["waiters"]
         ],
@@ -92,9 +117,10 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
             waiting_since=_format_optional(queue["waiting_since"], times),
             first=[
                 Waiting(
-                    id=Person.from_key(each["person"]).host_id,
+                    id=Id.of(Person.from_key(each["person"])),
                     name=each["name"],
                     since=times.format(each["since"]),
+                    group=each.get("group", DEFAULT_GROUP),
                 )
                 for each in queue["first"]
             ],
@@ -106,10 +132,10 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
 def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
     """Convert a finished support conversation."""
     return EndedConversation(
-        conversation=item.id,
-        user_id=item.user.host_id,
+        conversation=Id(item.id),
+        user_id=Id.of(item.user),
         user_name=item.user_name,
-        waiter_id=None if item.waiter is None else item.waiter.host_id,
+        waiter_id=None if item.waiter is None else Id.of(item.waiter),
         waiter_name=item.waiter_name,
         created=times.format(item.created),
         assigned=_format_optional(item.assigned, times),
@@ -117,7 +143,39 @@ def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
         messages=item.last_seq,
         rate=item.rate,
         feedback=item.feedback,
+        group=item.group,
     )
+
+
+def status_for_pages(status: Status) -> Status:
+    """Return ``status``, as the processes exchange it, with ids as texts."""
+    replace = msgspec.structs.replace
+    line, waiters = status.line, status.waiters
+    first = [replace(each, conversation=str(each.conversation), id=str(each.id)) for each in line.first]
+    return replace(
+        status,
+        line=replace(line, first=first),
+        waiters=replace(waiters, items=[replace(each, id=str(each.id)) for each in waiters.items]),
+        conversations=_summary_for_pages(status.conversations),
+        rooms=_summary_for_pages(status.rooms),
+    )
+
+
+def _summary_for_pages(summary: ConversationSummary) -> ConversationSummary:
+    replace = msgspec.structs.replace
+    items = [
+        replace(each, id=str(each.id), people=[replace(one, id=str(one.id)) for one in each.people])
+        for each in summary.items
+    ]
+    return replace(summary, items=items)
+
+
+def _notification_data(data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if data is None:
+        return None
+    return {
+        key: Id(value) if key in DATA_IDS and isinstance(value, int) else value for key, value in data.items()
+    }
 
 
 def _format_optional(time: int | None, times: LocalTimes) -> str | None:

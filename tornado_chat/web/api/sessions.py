@@ -9,8 +9,9 @@ from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Kind, Person, Role, Thread
 from tornado_chat.services.auth.client_limits import Activity
-from tornado_chat.web.api import schemas, serializers, transcripts
+from tornado_chat.web.api import schemas, serializers, session_lists, transcripts
 from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
+from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.counselling import transcript_line
@@ -68,11 +69,38 @@ class SessionsHandler(ApiHandler):
             consultant_id=str(body.consultant_id),
             user_name=body.user_name,
             consultant_name=body.consultant_name,
-            appointment_id=body.appointment_id,
-            session_id=body.session_id,
+            appointment_id=schemas.to_number(body.appointment_id),
+            session_id=schemas.to_number(body.session_id),
         )
         status = HTTPStatus.CREATED if created else HTTPStatus.OK
         self.respond(serializers.session(room, self.services.times), status)
+
+    @operation(
+        "list_sessions",
+        "List sessions",
+        access="A `user` and a `consultant` for their own sessions; `service` and `admin` for all.",
+        query=session_lists.SessionsQuery,
+        responses=[ApiResponse(HTTPStatus.OK, session_lists.SessionPage)],
+        errors=[
+            Forbidden("role_not_allowed", role=Role.WAITER.value),
+            Forbidden("only_your_sessions"),
+            TOO_MANY_ANSWERS,
+        ],
+    )
+    async def get(self) -> None:
+        """Newest first, by the time at which they were opened. All given conditions hold for each session.
+        Sessions that only a plugin finds in the host's own tables are not listed before they are opened here.
+        """
+        identity = await self.authenticate()
+        query = query_parameters(self, session_lists.SessionsQuery)
+        found = await self.services.sessions.list_page(
+            identity, session_lists.filter_of(query), session_lists.position_of(query), query.limit
+        )
+        items = [
+            session_lists.listed_session(room, found.present.get(room.thread), self.services.times)
+            for room in found.rooms
+        ]
+        self.respond(session_lists.SessionPage(items, None if found.next is None else str(found.next)))
 
 
 class SessionHandler(ApiHandler):
@@ -80,13 +108,14 @@ class SessionHandler(ApiHandler):
         "get_session",
         "State and times of a session",
         access=READERS,
-        responses=[ApiResponse(HTTPStatus.OK, schemas.Session)],
+        responses=[ApiResponse(HTTPStatus.OK, schemas.SessionDetails)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def get(self, session_id: str) -> None:
         identity = await self.authenticate()
         room = await self.services.sessions.read(identity, Thread(Kind.SESSION, self.path_number(session_id)))
-        self.respond(serializers.session(room, self.services.times))
+        progress = await self.services.sessions.progress(room)
+        self.respond(serializers.session_details(room, progress, self.services.times))
 
 
 class RecordHandler(ApiHandler):
@@ -94,13 +123,14 @@ class RecordHandler(ApiHandler):
         "get_supervision",
         "State, times and participants of a supervision record",
         access=RECORD_READERS,
-        responses=[ApiResponse(HTTPStatus.OK, schemas.SupervisionRecord)],
+        responses=[ApiResponse(HTTPStatus.OK, schemas.SupervisionDetails)],
         errors=[NOT_YOURS, NO_RECORD],
     )
     async def get(self, record_id: str) -> None:
         identity = await self.authenticate()
         room = await self.services.sessions.read(identity, Thread(Kind.RECORD, self.path_number(record_id)))
-        self.respond(serializers.record(room, self.services.times))
+        progress = await self.services.sessions.progress(room)
+        self.respond(serializers.record_details(room, progress, self.services.times))
 
 
 class SupervisionHandler(ApiHandler):
@@ -141,9 +171,9 @@ class SupervisionHandler(ApiHandler):
             self.path_number(session_id),
             supervisor_id=str(body.supervisor_id),
             supervisor_name=body.supervisor_name,
-            record_id=body.record_id,
+            record_id=schemas.to_number(body.record_id),
         )
-        answer = schemas.Supervision(record.thread.id, record.session_id, record.state)
+        answer = schemas.Supervision(Id(record.thread.id), Id(record.session_id), record.state)
         self.respond(answer, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
@@ -189,8 +219,10 @@ class MessagesHandler(ApiHandler):
     async def answer_page(self, thread: Thread) -> None:
         identity = await self.authenticate()
         after, limit = self.cursor()
-        page, has_more = await self.services.sessions.page(identity, thread, after, limit)
-        items = [transcript_line(message, self.services.times) for message in page]
+        async with self.large_answer_turn:
+            page, has_more = await self.services.sessions.page(identity, thread, after, limit)
+        names = await self.services.sessions.names(thread)
+        items = [transcript_line(each, self.services.times, names.get(each.sender)) for each in page]
         self.respond(schemas.MessagePage(items, page[-1].seq if has_more else None))
 
 
@@ -229,7 +261,8 @@ class ExportHandler(ApiHandler):
         end = self.begin_large_answer()
         try:
             room, chunks = await self.services.sessions.transcript(identity, thread)
-            file = render(room, self.services.times, self.services.language)
+            names = await self.services.sessions.names(thread)
+            file = render(room, names, self.services.times, self.services.language, self.encode)
             name = f"{transcripts.FILE_NAMES[thread.kind]}-{thread.id}.{file.extension}"
             self.set_header("Content-Type", file.content_type)
             self.set_header("Content-Disposition", f'attachment; filename="{name}"')

@@ -1,32 +1,30 @@
-"""``/api/v1/staff``: signing in with an account of the server, for the server's own pages only.
-
-Strategy: the session cookie must be useless to other sites. Browsers do not send it with requests that
-another site causes (``SameSite=Strict``). The handlers also refuse requests that declare another origin,
-and POST requests that an HTML form could send.
-"""
+"""``/api/v1/staff``: signing in with an account of the server, for the server's own pages only."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.core.errors import ChatError, Forbidden, Malformed, TooFast, Unauthenticated, Unavailable
+from tornado_chat.core.errors import ChatError, Forbidden, TooFast, Unauthenticated, Unavailable
 from tornado_chat.core.types import StaffAccount
 from tornado_chat.services.auth.passwords import MAX_PASSWORD_CHARS
 from tornado_chat.web.api.base import READING_METHODS, ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
+from tornado_chat.web.api.page_session import (
+    SECURE_COOKIE_PREFIX,
+    SESSION_COOKIE,
+    is_secure,
+    page_cookie,
+    require_own_page,
+)
+from tornado_chat.web.http.client_request import NOT_JSON
 
-SESSION_COOKIE = "tornado-chat-staff"
 DEVICE_COOKIE = "tornado-chat-device"
-SECURE_COOKIE_PREFIX = "__Host-"
-"""Browsers accept cookies with this prefix only from a secure origin, and only for exactly this host."""
-
 DEVICE_DAYS = 180
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=64, description="The name of the account.", examples=["chen"])]
     password: Annotated[
         str,
@@ -41,7 +39,7 @@ class Credentials(msgspec.Struct, frozen=True):
 class Account(msgspec.Struct, frozen=True):
     """The person of an account of this server."""
 
-    id: Annotated[int | str, Meta(description="The person's id, as in the tokens.", examples=["staff-chen"])]
+    id: Annotated[str, Meta(description="The person's id, as in the tokens.", examples=["staff-chen"])]
     role: Annotated[str, Meta(examples=["consultant"])]
     name: Annotated[str, Meta(description="The name that other participants see.", examples=["Chen"])]
 
@@ -57,13 +55,12 @@ class OwnToken(msgspec.Struct, frozen=True):
 
     token: Annotated[str, Meta(description="A JWT with the claims of a host's token.")]
     expires_in: Annotated[int, Meta(description="The validity of the token, in seconds.", examples=[900])]
-    id: Annotated[int | str, Meta(description="The person's id, as in the token.", examples=["staff-chen"])]
+    id: Annotated[str, Meta(description="The person's id, as in the token.", examples=["staff-chen"])]
     role: Annotated[str, Meta(examples=["consultant"])]
     name: Annotated[str, Meta(description="The name that other participants see.", examples=["Chen"])]
 
 
 COMMON_ERRORS: tuple[ChatError, ...] = (Forbidden("other_origin"), Unavailable("database_away"))
-NOT_JSON = Malformed("bad_shape", reason="the Content-Type must be application/json")
 
 
 _credentials_decoder = msgspec.json.Decoder(Credentials)
@@ -76,21 +73,12 @@ class StaffHandler(ApiHandler):
         """Set none: no page of another origin may read the answer."""
 
     def prepare(self) -> None:
-        headers = self.request.headers
-        site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
-        # Browsers omit Sec-Fetch-Site over plain HTTP; a request without both headers is not from a page.
-        is_cross_origin = site not in ("same-origin", "none") if site else origin and not self._is_own(origin)
-        if is_cross_origin:
-            raise Forbidden("other_origin")
-        if self.request.method == "POST" and not _is_json(headers.get("Content-Type", "")):
-            raise Malformed("bad_shape", reason="the Content-Type must be application/json")
+        require_own_page(self.request, "staff")
         if self.request.method not in READING_METHODS:
             self.count_write(None)
 
     def get_staff_cookie(self, name: str) -> str | None:
-        # A GET request has no Origin header. A browser has the prefixed cookie only from HTTPS.
-        secure_cookie = self.get_cookie(SECURE_COOKIE_PREFIX + name)
-        return secure_cookie if secure_cookie or self._is_secure() else self.get_cookie(name)
+        return page_cookie(self, name)
 
     def set_staff_cookie(self, name: str, value: str, days: int | None = None) -> None:
         """Set a cookie for ``days`` days; None: until the browser is closed."""
@@ -110,16 +98,7 @@ class StaffHandler(ApiHandler):
         return SECURE_COOKIE_PREFIX + name if self._is_secure() else name
 
     def _is_secure(self) -> bool:
-        """Return True if the browser uses HTTPS, to this server or to a proxy.
-
-        A proxy need not send ``X-Forwarded-Proto``: the Origin header states the scheme, and ``prepare`` has
-        checked that the origin is this server's. A client that forges the header only gets a cookie that its
-        own browser rejects.
-        """
-        return self.request.protocol == "https" or self.request.headers.get("Origin", "").startswith("https:")
-
-    def _is_own(self, origin: str) -> bool:
-        return urlsplit(origin).netloc == self.request.host.lower()
+        return is_secure(self.request)
 
 
 class StaffSessionHandler(StaffHandler):
@@ -194,14 +173,10 @@ class StaffTokenHandler(StaffHandler):
 
 def _account_fields(account: StaffAccount) -> dict[str, Any]:
     return {
-        "id": account.person.host_id,
+        "id": account.person.id,
         "role": account.person.role.value,
         "name": account.shown_name,
     }
-
-
-def _is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [

@@ -7,7 +7,9 @@ from tornado_chat.core.status import Status
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.services.container import Services
 from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.api.ids import encode_for_hosts
 from tornado_chat.web.api.operations import ApiResponse, operation
+from tornado_chat.web.api.serializers import status_for_pages
 from tornado_chat.web.http.client_network import is_direct, is_from_networks
 from tornado_chat.web.http.origins import AllowedOrigins
 from tornado_chat.web.http.proxy_headers import Networks
@@ -36,7 +38,7 @@ class StatusHandler(ApiHandler):
         if not (may_omit_token and is_from_networks(self.request, self._networks)):
             await self.authenticate()
         status: Status = await self.services.status_aggregator.status()
-        self.respond(status)
+        self.respond(status if self.encode is encode_for_hosts else status_for_pages(status))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [(r"/api/v1/status", StatusHandler, {})]

@@ -11,9 +11,9 @@ from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.http.query_params import query_parameters
-from tornado_chat.wire.support import message_id
+from tornado_chat.wire.support import handover_shown, message_id
 
-READER_ROLES = (Role.WAITER, *HOST_ROLES)
+READER_ROLES = (Role.WAITER, Role.CONSULTANT, *HOST_ROLES)
 NOT_YOURS = Forbidden("not_your_user", to="1")
 
 
@@ -41,30 +41,37 @@ class MessagesHandler(ApiHandler):
     @operation(
         "list_conversation_messages",
         "List the messages of a support conversation",
-        access=READER_ROLES,
+        access=(Role.USER, *READER_ROLES),
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.SupportMessagePage)],
         errors=[NOT_YOURS, NotFound("no_such_conversation", id=7), TOO_MANY_ANSWERS],
     )
     async def get(self, conversation_id: str) -> None:
-        """A waiter has access if the user is assigned to it now, or if it had this conversation last."""
+        """A waiter has access if the user is assigned to it now, or if it had this conversation last.
+
+        A user has access to its own conversations.
+        """
         identity = await self.authenticate()
         after, limit = self.cursor()
-        page, has_more = await self.services.support_history.page(
-            identity, self.path_number(conversation_id), after, limit
-        )
+        number = self.path_number(conversation_id)
+        async with self.large_answer_turn:
+            page, has_more = await self.services.support_history.page(identity, number, after, limit)
+        names, handovers = await self.services.support_history.people(number)
         items = [
             schemas.SupportMessage(
                 id=message_id(each),
                 seq=each.seq,
                 sender=each.sender.role.value,
+                sender_id=each.sender.id,
+                sender_name=names.get(each.sender),
                 type=f"message_{each.media}",
                 message=each.text,
                 time=self.services.times.format(each.time),
             )
             for each in page
         ]
-        self.respond(schemas.SupportMessagePage(items, page[-1].seq if has_more else None))
+        shown = [handover_shown(each, self.services.times, shows_loss=True) for each in handovers]
+        self.respond(schemas.SupportMessagePage(items, page[-1].seq if has_more else None, shown))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [

@@ -11,13 +11,19 @@ from tornado.escape import xhtml_escape
 
 from tornado_chat.core.plain_text import escape_controls, indent_lines
 from tornado_chat.core.texts import Language, system_text
-from tornado_chat.core.types import Kind, Message, Room
+from tornado_chat.core.types import Kind, Message, Person, Room
 from tornado_chat.web.api import schemas, serializers
+from tornado_chat.web.api.ids import Encode
 from tornado_chat.wire.counselling import transcript_line
-from tornado_chat.wire.times import LocalTimes
+from tornado_chat.wire.times import OFFSET_CHARS, SECOND_CHARS, LocalTimes
 
-CONTINUATION_INDENT = " " * len("2026-11-30 10:00:00  ")
+CONTINUATION_INDENT = " " * len("2026-11-30 10:00:00 +08:00  ")
 """The beginning of further lines of a message: without it they could pass for messages of another person."""
+
+MINUTE_CHARS = len("2026-11-30T10:00")
+
+Names = Mapping[Person, str | None]
+"""The names of the participants."""
 
 FILE_NAMES: Mapping[Kind, str] = {Kind.SESSION: "session", Kind.RECORD: "supervision"}
 """The first part of the file name by kind of room."""
@@ -51,16 +57,21 @@ class TranscriptFile(NamedTuple):
         yield self.head + self.tail_if_empty if before is self.head else self.tail
 
 
-def as_text(room: Room, times: LocalTimes, language: Language) -> TranscriptFile:
+def as_text(
+    room: Room, names: Names, times: LocalTimes, language: Language, encode: Encode
+) -> TranscriptFile:
     def entry(message: Message) -> str:
         text = indent_lines(message.text, CONTINUATION_INDENT)
-        return f"{_clock(message, times)}  {escape_controls(_name(room, message))}: {text}\n"
+        return f"{_clock(message, times)}  {escape_controls(_name(names, message))}: {text}\n"
 
     head = f"{_title(room, times, language)}\n\n"
     return TranscriptFile("text/plain; charset=utf-8", "txt", head, entry, "", "", "")
 
 
-def as_json(room: Room, times: LocalTimes, language: Language) -> TranscriptFile:
+def as_json(
+    room: Room, names: Names, times: LocalTimes, language: Language, encode: Encode
+) -> TranscriptFile:
+    """:arg encode: writes the ids as the caller reads them."""
     document = (
         schemas.SupervisionTranscript(serializers.record(room, times), [])
         if room.thread.kind is Kind.RECORD
@@ -68,20 +79,23 @@ def as_json(room: Room, times: LocalTimes, language: Language) -> TranscriptFile
     )
 
     def entry(message: Message) -> str:
-        return "\n    " + _pretty(transcript_line(message, times)).replace("\n", "\n    ")
+        line = transcript_line(message, times, names.get(message.sender))
+        return "\n    " + _pretty(encode(line)).replace("\n", "\n    ")
 
     # "messages" is the last member, and newlines inside texts are escaped.
-    head, tail = _pretty(document).rsplit("]", 1)
+    head, tail = _pretty(encode(document)).rsplit("]", 1)
     tail = f"]{tail}\n"
     return TranscriptFile("application/json; charset=utf-8", "json", head, entry, ",", f"\n  {tail}", tail)
 
 
-def as_html(room: Room, times: LocalTimes, language: Language) -> TranscriptFile:
+def as_html(
+    room: Room, names: Names, times: LocalTimes, language: Language, encode: Encode
+) -> TranscriptFile:
     title = xhtml_escape(_title(room, times, language))
 
     def entry(message: Message) -> str:
         return (
-            f"<dt>{_clock(message, times)} {xhtml_escape(_name(room, message))}</dt>"
+            f"<dt>{_clock(message, times)} {xhtml_escape(_name(names, message))}</dt>"
             f"<dd>{xhtml_escape(message.text)}</dd>"
         )
 
@@ -101,26 +115,32 @@ dd {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }}
     return TranscriptFile("text/html; charset=utf-8", "html", head, entry, "\n", tail, tail)
 
 
-FORMATS: dict[str, Callable[[Room, LocalTimes, Language], TranscriptFile]] = {
+FORMATS: dict[str, Callable[[Room, Names, LocalTimes, Language, Encode], TranscriptFile]] = {
     "txt": as_text,
     "json": as_json,
     "html": as_html,
 }
 
 
-def _pretty(value: msgspec.Struct) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+def _pretty(json: bytes) -> str:
+    return msgspec.json.format(json, indent=2).decode()
 
 
 def _title(room: Room, times: LocalTimes, language: Language) -> str:
     title = "transcript_of_record" if room.thread.kind is Kind.RECORD else "transcript_of"
-    return system_text(language, title, id=room.thread.id, time=times.format(room.created)[:16])
+    return system_text(language, title, id=room.thread.id, time=_minute(room.created, times))
+
+
+def _minute(microseconds: int, times: LocalTimes) -> str:
+    """Return a time as in ``2026-11-30T10:00 +08:00``."""
+    return f"{times.format(microseconds)[:MINUTE_CHARS]} {times.format(microseconds)[-OFFSET_CHARS:]}"
 
 
 def _clock(message: Message, times: LocalTimes) -> str:
-    return times.format(message.time)[:19].replace("T", " ")
+    """Return a time as in ``2026-11-30 10:00:00 +08:00``."""
+    text = times.format(message.time)
+    return f"{text[:SECOND_CHARS].replace('T', ' ')} {text[-OFFSET_CHARS:]}"
 
 
-def _name(room: Room, message: Message) -> str:
-    name = room.helper_name if message.sender == room.helper else room.asker_name
-    return name or f"{message.sender.role.value} {message.sender.id}"
+def _name(names: Names, message: Message) -> str:
+    return names.get(message.sender) or f"{message.sender.role.value} {message.sender.id}"

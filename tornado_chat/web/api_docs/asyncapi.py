@@ -35,17 +35,17 @@ Pages for people, with `[web] pages`: [/docs/http](/docs/http) and [/docs/socket
 """
 
 
-def document(auth: config.Auth, version: str) -> dict[str, Any]:
+def document(auth: config.Auth, version: str, base_path: str = "") -> dict[str, Any]:
     """Return the document for the endpoints of both dialects.
 
     :arg auth: the settings that describe tokens.
+    :arg base_path: as ``[web] base_path``.
     """
     components: dict[str, Schema] = {}
     channels, operations, messages = {}, {}, {}
     for dialect, endpoints in DIALECTS.items():
-        prefix = f"{dialect}."
         all_kinds = [kind for endpoint in endpoints for kind in (*endpoint.from_client, *endpoint.to_client)]
-        components |= schemas.schemas_of_types(schemas.referenced_structs(all_kinds), prefix)
+        components |= schemas.components_of(schemas.referenced_structs(all_kinds))
         for endpoint in endpoints:
             channels[endpoint.name] = _channel(endpoint, dialect)
             for action, direction, kinds in (
@@ -53,7 +53,10 @@ def document(auth: config.Auth, version: str) -> dict[str, Any]:
                 ("send", "out", endpoint.to_client),
             ):
                 for kind in kinds:
-                    messages[f"{endpoint.name}.{direction}.{kind.name}"] = _message(kind, prefix)
+                    payload = _frame_name(endpoint, direction, kind)
+                    components[payload] = schemas.schema_of_frame_kind(kind)
+                    name = f"{endpoint.name}.{direction}.{kind.name}"
+                    messages[name] = _message(name, kind, payload)
                 if kinds:
                     operations[f"{endpoint.name}.{action}"] = _operation(endpoint, action, direction, kinds)
     return {
@@ -70,6 +73,7 @@ def document(auth: config.Auth, version: str) -> dict[str, Any]:
             "here": {
                 "host": "{host}",
                 "protocol": "wss",
+                **({"pathname": base_path} if base_path else {}),
                 "description": "`ws` without TLS.",
                 "variables": {
                     "host": {
@@ -100,7 +104,7 @@ def _channel(endpoint: Endpoint, dialect: str) -> dict[str, Any]:
     directions = (("in", endpoint.from_client), ("out", endpoint.to_client))
     binding: dict[str, Any] = {"method": "GET", "bindingVersion": "0.1.0"}
     if endpoint.query is not None:
-        query = schemas.schemas_of_types([endpoint.query])[endpoint.query.__name__]
+        query = schemas.query_schema(endpoint.query)
         del query["properties"]["token"]["default"]  # a socket without a token is closed with 4401
         binding["query"] = {
             "type": "object",
@@ -163,14 +167,24 @@ def _operation(endpoint: Endpoint, action: str, direction: str, kinds: Sequence[
     return described
 
 
-def _message(kind: FrameKind, prefix: str) -> dict[str, Any]:
+def _frame_name(endpoint: Endpoint, direction: str, kind: FrameKind) -> str:
+    """Return the public name of the schema of a frame, such as ``UserInMessageText``.
+
+    It is made of the names in the catalogue, which are public: the address of a channel, the type of a frame.
+    """
+    words = (endpoint.name, direction, *kind.name.split("_"))
+    return "".join(word.capitalize() for word in words)
+
+
+def _message(name: str, kind: FrameKind, payload: str) -> dict[str, Any]:
+    """Return the description of a kind of frame. :arg payload: the name of its schema."""
     summary = f"Feature `{kind.feature}`: {kind.summary}" if kind.feature else kind.summary
     described: dict[str, Any] = {
-        "name": kind.name,
+        "name": name,
         "title": kind.name,
         "summary": summary,
         "contentType": "application/json",
-        "payload": schemas.schema_of_frame_kind(kind, prefix),
+        "payload": {"$ref": f"{schemas.REF}{payload}"},
         "examples": [{"payload": example} for example in kind.examples],
         "x-about": kind.summary,
     }

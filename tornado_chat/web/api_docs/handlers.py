@@ -19,10 +19,12 @@ class ApiDocuments:
     """The OpenAPI and the AsyncAPI document of one server.
 
     :arg routes: the routes of the HTTP API, including ``ROUTES`` of this module.
+    :arg base_path: as ``[web] base_path``.
     """
 
-    def __init__(self, routes: Routes, auth: config.Auth) -> None:
+    def __init__(self, routes: Routes, auth: config.Auth, base_path: str = "") -> None:
         self._routes = routes
+        self._base_path = base_path
         self._auth = auth
 
     def reconfigure(self, auth: config.Auth) -> None:
@@ -33,11 +35,11 @@ class ApiDocuments:
 
     @cached_property
     def http(self) -> Schema:
-        return openapi.document(self._routes, self._auth, version("tornado_chat"))
+        return openapi.document(self._routes, self._auth, version("tornado_chat"), self._base_path)
 
     @cached_property
     def sockets(self) -> Schema:
-        return asyncapi.document(self._auth, version("tornado_chat"))
+        return asyncapi.document(self._auth, version("tornado_chat"), self._base_path)
 
     @cached_property
     def http_bytes(self) -> bytes:

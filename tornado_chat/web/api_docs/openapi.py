@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tornado_chat import config
-from tornado_chat.core.errors import ChatError, Refused, TooFast
+from tornado_chat.core.errors import ChatError, MethodNotAllowed, NotFound, Refused, TooFast, UnknownKey
 from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.texts import ERROR_TEXTS
 from tornado_chat.core.types import Role
@@ -19,15 +19,23 @@ from tornado_chat.web.api_docs.schemas import Schema
 from tornado_chat.wire.counselling_frames import AppointmentChanged, NewConversation
 
 JSON, PROBLEM = "application/json", "application/problem+json"
+OTHER_PROBLEM = "OtherProblem"
+"""The public name of the response for errors that do not belong to one operation."""
 
 INTRODUCTION = """
 A host system opens sessions and issues tokens. Its users then hold their conversations over WebSockets:
 [/asyncapi.json](/asyncapi.json) describes these.
 
-Every error response has a body of `application/problem+json` (RFC 9457): `code` is stable, for programs, and
-`detail` is a sentence for people. Lists are `{"items", "next"}`: the value of `next` is the `after` of the
-request for the following page. Times are ISO 8601, local time in the server's zone, without offset. A page of
-another origin may call the API if the origin is in `[web] origins`.
+Every error response of `/api/v1` has a body of `application/problem+json` (RFC 9457): `code` is stable, for
+programs, and `detail` is a sentence for people. Only a request that is not valid HTTP, or whose body is
+larger than `[limits] frame_bytes`, gets 400 without a body. A key of a request's body that the operation
+does not have is an error, which names the nearest key. Lists are `{"items", "next"}`: the value of `next`
+is the `after` of the request for the following page. Times are ISO 8601 in the server's zone, with its
+offset. A page of another origin may call the API if the origin is in `[web] origins`.
+
+Ids (of people, sessions, records, appointments, conversations, notifications) are texts in the answers,
+because JavaScript rounds numbers above 2^53. Only callers with the role `service`, the back ends of hosts,
+get an id as a number where it has the form of one. Requests take both.
 
 Pages for people, with `[web] pages`: [/docs/http](/docs/http) and [/docs/sockets](/docs/sockets).
 """
@@ -44,20 +52,24 @@ TAGS = {
 """The descriptions of the tags, in the order of the document; tags without a description follow."""
 
 
-def document(routes: Routes, auth: config.Auth, version: str) -> dict[str, Any]:
+def document(routes: Routes, auth: config.Auth, version: str, base_path: str = "") -> dict[str, Any]:
     """Return the document for all operations of ``routes``.
 
     :arg auth: the settings that describe tokens.
+    :arg base_path: as ``[web] base_path``.
     """
     operations = list(find_operations(routes))
-    types: list[type[msgspec.Struct]] = [Problem, AppointmentChanged, NewConversation]
+    bodies: list[type[msgspec.Struct]] = [AppointmentChanged, NewConversation]
+    answers: list[type[msgspec.Struct]] = [Problem]
     for each in operations:
-        types += [each.operation.body] if each.operation.body else []
-        types += [
+        bodies += [each.operation.body] if each.operation.body else []
+        answers += [
             struct for answer in each.operation.responses for struct in answer.by_media.values() if struct
         ]
-    components = schemas.schemas_of_types(dict.fromkeys(types))
-    components["Problem"]["properties"]["code"]["examples"] = ["no_such_session"]
+    components = {
+        **schemas.components_of(dict.fromkeys(answers), is_answer=True),
+        **schemas.components_of(dict.fromkeys(bodies)),
+    }
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
         paths.setdefault(each.path, {})[each.verb] = _operation(each, components)
@@ -71,11 +83,12 @@ def document(routes: Routes, auth: config.Auth, version: str) -> dict[str, Any]:
             "description": schemas.docstring_text(INTRODUCTION),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": f"{base_path}/"}],
         "tags": [{"name": name, "description": TAGS.get(name, "")} for name in _in_order(groups)],
         "paths": paths,
         "components": {
             "schemas": components,
+            "responses": {OTHER_PROBLEM: _other_problem()},
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -128,6 +141,8 @@ def _operation(each: RouteOperation, components: Mapping[str, Schema]) -> dict[s
         **{str(int(answer.status)): _answer(answer, components) for answer in operation.responses},
         **_errors(each),
     }
+    if _group(each.path) != "Service":  # those answer errors as text
+        described["responses"]["default"] = {"$ref": f"#/components/responses/{OTHER_PROBLEM}"}
     return described
 
 
@@ -151,33 +166,51 @@ def _answer(answer: ApiResponse, components: Mapping[str, Schema]) -> dict[str, 
 def _errors(each: RouteOperation) -> dict[str, Any]:
     """Return the error responses of an operation, by status.
 
-    Requests that write have a rate limit, except those of hosts.
+    Requests with a token, and those that write, have a rate limit, except those of hosts.
     """
     by_status: dict[int, list[ChatError]] = {}
     errors = list(each.operation.all_errors())
     is_of_hosts = bool(each.operation.roles) and set(each.operation.roles) <= set(HOST_ROLES)
-    if each.verb != "get" and not is_of_hosts and all(error.code != "too_fast" for error in errors):
+    is_limited = (each.verb != "get" or each.operation.access is not None) and not is_of_hosts
+    if is_limited and all(error.code != "too_fast" for error in errors):
         errors.append(TooFast("too_fast"))
     for error in errors:
         by_status.setdefault(error.http_status, []).append(error)
     return {str(status): _problems(status, by_status[status]) for status in sorted(by_status)}
 
 
+def _other_problem() -> dict[str, Any]:
+    """Return the response for the errors that any request may get, whatever its operation."""
+    unknown_method = MethodNotAllowed("unknown_method", method="PATCH")
+    no_page = NotFound("no_such_page")
+    return {
+        "description": (
+            "Every other error: 405 `unknown_method`, with the header `Allow`; 404 `no_such_page`; 500 "
+            "`internal`."
+        ),
+        "content": _problem_content(
+            [
+                (Problem.of(unknown_method), "The resource does not support the method."),
+                (Problem.of(no_page), error_meaning(no_page)),
+                (Problem.internal(), "A fault of the server."),
+            ]
+        ),
+    }
+
+
+def _problem_content(problems: Iterable[tuple[Problem, str]]) -> dict[str, Any]:
+    """Return the content of an error response. :arg problems: examples, each with its meaning."""
+    examples = {
+        problem.code: {"value": msgspec.to_builtins(problem), "summary": meaning}
+        for problem, meaning in problems
+    }
+    return {PROBLEM: {"schema": schemas.reference(Problem), "examples": examples}}
+
+
 def _problems(status: int, errors: Sequence[ChatError]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{error.code}`' for error in errors)}",
-        "content": {
-            PROBLEM: {
-                "schema": schemas.reference(Problem),
-                "examples": {
-                    error.code: {
-                        "value": msgspec.to_builtins(Problem.of(error)),
-                        "summary": error_meaning(error),
-                    }
-                    for error in errors
-                },
-            }
-        },
+        "content": _problem_content((Problem.of(error), error_meaning(error)) for error in errors),
     }
     if status == HTTPStatus.UNAUTHORIZED:
         described["headers"] = {"WWW-Authenticate": _header("`Bearer`")}
@@ -190,6 +223,8 @@ def error_meaning(error: ChatError) -> str:
     """Return the English text of an error, without the details of one case."""
     if isinstance(error, Refused):
         return "A filter refuses the text."
+    if isinstance(error, UnknownKey):
+        return "The body has a key that the operation does not have."
     return ERROR_TEXTS[error.code][1].replace(": {reason}", "")
 
 
@@ -207,7 +242,7 @@ def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
 def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     if operation.query is None:
         return
-    whole = schemas.schemas_of_types([operation.query])[operation.query.__name__]
+    whole = schemas.query_schema(operation.query)
     for name, schema in whole["properties"].items():
         description = schema.pop("description", "")
         yield {

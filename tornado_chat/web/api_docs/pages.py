@@ -6,7 +6,8 @@ from tornado.template import DictLoader
 
 from tornado_chat.web.api_docs import reading
 from tornado_chat.web.api_docs.handlers import ApiDocuments
-from tornado_chat.web.api_docs.words import choose_language, words
+from tornado_chat.web.api_docs.words import words
+from tornado_chat.web.http.accept_language import choose_language
 from tornado_chat.web.pages import CACHE_REVALIDATE, CONTENT_TYPES, PageBase, Site
 
 FOLDER = "docs/"
@@ -44,10 +45,15 @@ class DocsPages:
                 schemas=document["components"]["schemas"],
                 language=language,
                 reading=reading,
-                static=self.site.assets.address,
+                root=ROOT,
+                static=ROOT + self.site.assets.address,
                 words=words(language),
             )
         return self._rendered[name, language]
+
+
+ROOT = "../"
+"""The way from the pages, ``/docs/http`` and ``/docs/sockets``, to the root of the server."""
 
 
 class DocsHandler(PageBase):
@@ -70,7 +76,7 @@ class DocsIndexHandler(DocsHandler):
     """Redirects ``/docs`` to the first page."""
 
     def get(self, *path: str) -> None:
-        self.redirect("/docs/http")
+        self.redirect(f"{self.root}docs/http")
 
 
 ROUTES: list[tuple[str, type[DocsHandler], dict[str, Any]]] = [

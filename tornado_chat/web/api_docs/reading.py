@@ -12,6 +12,8 @@ from tornado_chat.web.api_docs.schemas import REF, Schema, example_value
 
 Schemas = Mapping[str, Schema]
 
+PROBLEM = "application/problem+json"
+
 MAX_ONE_LINE_CHARS = 72  # longer examples are printed on several lines
 
 
@@ -48,6 +50,18 @@ def row(name: str, schema: Schema, required: bool, components: Schemas) -> Row:
 def resolve(schema: Schema, components: Schemas) -> Schema:
     """Return the component that ``schema`` refers to, or ``schema`` itself if it is not a reference."""
     return components[schema["$ref"].removeprefix(REF)] if "$ref" in schema else schema
+
+
+def problems(responses: Mapping[str, Any]) -> list[tuple[int, str, str]]:
+    """Return the status, the code and the meaning of each error among described responses.
+
+    References to responses that all operations share are left out.
+    """
+    return [
+        (example["value"]["status"], code, example["summary"])
+        for response in responses.values()
+        for code, example in response.get("content", {}).get(PROBLEM, {}).get("examples", {}).items()
+    ]
 
 
 def name(schema: Schema) -> str:
@@ -104,9 +118,12 @@ def connect(address: str, query: Schema | None) -> str:
 
 
 def inline(text: str) -> str:
-    """Return a description as HTML; it may have `code`, and [links](/path) within the site."""
+    """Return a description as HTML; it may have `code`, and [links](/path) within the site.
+
+    The links are relative to the pages, ``/docs/http`` and ``/docs/sockets``.
+    """
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
-    return re.sub(r"\[([^\]]+)\]\((/[^)\s\"]*)\)", r'<a href="\2">\1</a>', html)
+    return re.sub(r"\[([^\]]+)\]\((/[^)\s\"]*)\)", r'<a href="..\2">\1</a>', html)
 
 
 def breakable(name: str) -> str:

@@ -22,6 +22,10 @@ TRANSLATIONS: Mapping[str, tuple[str, str]] = {
     "request": ("请求", "Request"),
     "answer": ("响应", "Response"),
     "errors": ("错误", "Errors"),
+    "errors_everywhere": (
+        "每个请求都可能得到以下错误，以及各接口自己的错误。",
+        "Every request may get these errors, and those of its operation.",
+    ),
     "field": ("字段", "Field"),
     "fields": ("字段", "Fields"),
     "meaning": ("说明", "Meaning"),
@@ -61,18 +65,3 @@ def words(language: str) -> dict[str, str]:
     """Return all labels by key in one language, ``zh-CN`` or ``en``."""
     column = 0 if language == "zh-CN" else 1
     return {key: texts[column] for key, texts in TRANSLATIONS.items()}
-
-
-def choose_language(accepted: str) -> str:
-    """Return ``zh-CN`` or ``en``: the preferred of these in an ``Accept-Language`` header, else ``en``."""
-    ranges = []
-    for position, language_range in enumerate(accepted.split(",")):
-        name, _, quality = language_range.strip().partition(";q=")
-        try:
-            ranges.append((-float(quality or 1), position, name.lower()))
-        except ValueError:
-            continue
-    for _, _, name in sorted(ranges):
-        if name.partition("-")[0] in ("zh", "en"):
-            return "zh-CN" if name.startswith("zh") else "en"
-    return "en"

@@ -31,7 +31,13 @@ from tornado.websocket import WebSocketClosedError
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.deferred import Deferred
-from tornado_chat.core.close_codes import CLOSE_REASON_NAMES, RECONNECT_CODES, RESTARTING, SLOW
+from tornado_chat.core.close_codes import (
+    CLOSE_REASON_NAMES,
+    LEAVE_CODES,
+    RECONNECT_CODES,
+    RESTARTING,
+    SLOW,
+)
 from tornado_chat.core.errors import (
     ChatError,
     Conflict,
@@ -42,7 +48,8 @@ from tornado_chat.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from tornado_chat.core.texts import error_text
+from tornado_chat.core.requests import Request
+from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import AppendResult, Grant, Identity
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROP_REASONS
@@ -50,10 +57,12 @@ from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.auth.connection_limits import AnonymousConnection
 from tornado_chat.services.container import Services
 from tornado_chat.services.messaging.connections import Encoder, SocketStream
+from tornado_chat.web.http.client_request import client_request
 from tornado_chat.web.http.open_connections import connection_of
-from tornado_chat.web.http.origins import AllowedOrigins
+from tornado_chat.web.http.origins import AllowedOrigins, refusal_fields
 from tornado_chat.web.sockets.frame_limits import FrameLimits
 from tornado_chat.web.transport.handler import FastWebSocketHandler
+from tornado_chat.wire.parsing import bare_token
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +90,7 @@ class SocketHandler(FastWebSocketHandler):
     :cvar token_in_query: whether the client proves its identity by the request, not by a frame.
     :cvar max_malformed_frames: the number of malformed frames that closes the socket, if they come within
         ``frame_limits.MALFORMED_WINDOW_SECONDS``; None: no limit.
+    :ivar language: the language that the client has asked for; None: none.
     """
 
     endpoint: ClassVar[str]
@@ -89,8 +99,13 @@ class SocketHandler(FastWebSocketHandler):
     socket_stream: SocketStream | None = None
     refused = False
     admitted = False
+    language: Language | None = None
     _anonymous: AnonymousConnection | None = None
+    _client_request: Request | None = None  # for plugins, if one asks for it
+    _is_foreign_page = False  # its cookies do not count
+    _used_request: Request | None = None  # that has proved the identity, without a token
     _counted = False
+    _is_quiet = False  # many sockets of the client's network do not sign in
     _pending_messages = 0
     _renewable_at = 0.0  # by the loop's clock
     _slot_free: asyncio.Future[None] | None = None
@@ -145,15 +160,21 @@ class SocketHandler(FastWebSocketHandler):
         allowed = self._origins.is_allowed(origin)
         if not allowed:
             self.services.metrics.refused.add(self.endpoint, "origin")
-            log.info("refused", extra=self._log_fields(reason="origin", origin=origin[:200]))
+            compared = refusal_fields(self.request.headers)
+            listed = ", ".join(self._origins.listed) or "none"
+            log.info("refused", extra=self._log_fields(reason="origin", **compared, origins=listed))
         return allowed
 
     async def open(self, *args: str, **kwargs: str) -> None:
         self._counted = True
         self.meters.opened += 1
         self.meters.open += 1
-        log.info("opened", extra=self._log_fields())
+        self._is_quiet = not self.services.client_limits.may_open_unknown(self.client_address)
+        self._log_event("opened")
         self.set_nodelay(True)
+        if self.services.access_control.asks_for_requests:
+            self._client_request = client_request(self.request, self._origins)
+            self._is_foreign_page = self._client_request is None and "Cookie" in self.request.headers
         try:
             self._require_room()
             await self.admit()
@@ -172,7 +193,7 @@ class SocketHandler(FastWebSocketHandler):
         if self.socket_stream is not None:
             self.socket_stream.last_received_at = now
         try:
-            pause_seconds = self._frame_limits.count_bytes(message, now)
+            pause_seconds = self._frame_limits.count_message(message, now)
             awaitable = self.receive(message)
         except ChatError as error:
             self._on_error(error, message)
@@ -212,6 +233,8 @@ class SocketHandler(FastWebSocketHandler):
             self._slot_free.set_result(None)
         if self._counted:
             self._count_close()
+            if self.socket_stream is None and not self._is_quiet:  # else the network would stay in debt
+                self.services.client_limits.count_unknown(self.client_address)
         if self.socket_stream is not None:
             self.services.connections.close(self.socket_stream)
         self.on_disconnected(self.close_code)
@@ -223,6 +246,21 @@ class SocketHandler(FastWebSocketHandler):
         log.error("internal error", exc_info=(typ, value, tb), extra=self._log_fields())
 
     # --- for subclasses ---
+
+    async def authenticate_token(self, token: str) -> Grant:
+        """Return what the token of a client proves, with or without ``Bearer`` before it.
+
+        Raises the errors of ``AccessControl.authenticate``.
+
+        :arg token: empty: plugins may know the client by the handshake.
+        :raises Forbidden: there is no token, and cookies of a page of an origin that is not listed.
+        """
+        bare = bare_token(token) or None
+        if bare is None and self._is_foreign_page:
+            raise Forbidden("origin_not_listed")
+        grant = await self.services.access_control.authenticate(bare, self._client_request)
+        self._used_request = self._client_request if bare is None else None
+        return grant
 
     @property
     def is_engaged(self) -> bool:
@@ -245,10 +283,11 @@ class SocketHandler(FastWebSocketHandler):
             raise Conflict("token_too_often")
         self._renewable_at = now + TOKEN_INTERVAL_SECONDS
         try:
-            grant = await self.services.access_control.authenticate(token)
+            grant = await self.authenticate_token(token)
         except Unauthenticated as error:
-            raise Forbidden("token_refused", reason=error_text(self.services.language, error)) from error
-        self.services.connections.renew(self.socket_stream, grant)
+            reason = error_text(self.language or self.services.language, error)
+            raise Forbidden("token_refused", reason=reason) from error
+        self.services.connections.renew(self.socket_stream, grant, self._used_request)
         return grant.identity
 
     def open_stream(self, grant: Grant, encoder: Encoder) -> SocketStream:
@@ -260,11 +299,19 @@ class SocketHandler(FastWebSocketHandler):
         self.services.client_limits.require(Activity.SOCKET, grant.identity, self.client_address)
         self._frame_limits.identify(grant.identity)
         self.socket_stream = self.services.connections.open(
-            grant, self, encoder, self.meters, self.connection_id
+            grant, self, encoder, self.meters, self.connection_id, self._used_request
         )
         self._release_anonymous()
         log.info("authenticated", extra=self._log_fields())
         return self.socket_stream
+
+    @property
+    def has_left(self) -> bool:
+        """True if the client has left: it asked for no feature, and closed the socket itself.
+
+        A client with features says in a frame, or by a close code, that it leaves.
+        """
+        return self.is_plain and self._local_close is None and self.final_close_code in LEAVE_CODES
 
     @property
     def is_closing(self) -> bool:
@@ -284,12 +331,19 @@ class SocketHandler(FastWebSocketHandler):
         """Log the type and size of a frame at level debug, never its text. Only if ``tracing`` is set."""
         log.debug("frame", extra=self._log_fields(frame=type(command).__name__, size=len(data)))
 
+    def ignore(self, data: str | bytes) -> None:
+        """Count a frame that has no effect and no answer, such as a heartbeat of a deployed front end."""
+        self.services.metrics.frames_ignored.add(self.endpoint)
+        if self.tracing:
+            log.debug("frame ignored", extra=self._log_fields(size=len(data)))
+
     def refuse(self, error: ChatError) -> None:
         """Close the socket with the error's close code; later frames of the client are ignored."""
         if not self.refused:
             self.refused = True
             self._record_close(error.close_code, error.code)
-        self.close(error.close_code, error_text("en", error))
+        closable = self if self.socket_stream is None else self.socket_stream
+        closable.close(error.close_code, error_text(self.language or "en", error))
 
     def acknowledge_when_stored(
         self,
@@ -339,10 +393,17 @@ class SocketHandler(FastWebSocketHandler):
         return super()._detach_stream()
 
     def _require_room(self) -> None:
-        """Raise ``Unavailable`` if too many sockets wait for their identity and this one brings no token."""
-        has_token = self.token_in_query and bool(self.request.query_arguments.get("token"))
-        if self._anonymous is not None and self._anonymous.is_excess and not has_token:
+        """Check that a socket without a token may wait for its identity.
+
+        :raises Unavailable: too many sockets wait for theirs.
+        :raises TooFast: too many sockets of the network have ended without one.
+        """
+        if self.token_in_query and self.request.query_arguments.get("token"):
+            return
+        if self._anonymous is not None and self._anonymous.is_excess:
             raise Unavailable("too_many_anonymous")
+        if self._is_quiet:
+            raise TooFast("too_fast")
 
     def _release_anonymous(self) -> None:
         anonymous: AnonymousConnection | None = self.__dict__.pop("_anonymous", None)
@@ -387,7 +448,7 @@ class SocketHandler(FastWebSocketHandler):
         metrics = self.services.metrics
         if not self.admitted:
             metrics.refused.add(self.endpoint, reason)
-            log.info("refused", extra=self._log_fields(code=code, reason=reason))
+            self._log_event("refused", code=code, reason=reason)
         elif reason in DROP_REASONS:
             metrics.dropped.add(self.endpoint, reason)
             log.info("dropped", extra=self._log_fields(code=code, reason=reason))
@@ -398,7 +459,12 @@ class SocketHandler(FastWebSocketHandler):
         self.services.metrics.closed.add(self.endpoint, str(code) if code in COUNTED_CLOSE_CODES else "other")
         seconds = round((now_microseconds() - self.opened_at) / 1e6, 1)
         reason_field = {} if reason is None else {"reason": reason}
-        log.info("left", extra=self._log_fields(code=code, **reason_field, seconds=seconds))
+        self._log_event("left", code=code, **reason_field, seconds=seconds)
+
+    def _log_event(self, event: str, **more: Any) -> None:
+        """Log an event of this socket; at level debug if it is one of many that do not sign in."""
+        level = logging.DEBUG if self._is_quiet and self.socket_stream is None else logging.INFO
+        log.log(level, event, extra=self._log_fields(**more))
 
     def _count_frame(self) -> None:
         """Count a frame that is not a message."""
@@ -411,7 +477,7 @@ class SocketHandler(FastWebSocketHandler):
         if not self.refused:
             self.refused = True
             self._record_close(error.close_code, error.code)
-        self.fail(error.close_code, error_text("en", error))
+        self.fail(error.close_code, error_text(self.language or "en", error))
 
     def _on_error(self, error: ChatError, data: str | bytes) -> None:
         """Answer an error, or close the socket if the error does not allow to continue."""

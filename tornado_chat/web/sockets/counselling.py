@@ -5,13 +5,14 @@ from functools import partial
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
+from tornado_chat.core.events import Event
 from tornado_chat.core.types import Action, Grant, Identity, Kind, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import counselling as wire
 from tornado_chat.wire import counselling_frames as frames
-from tornado_chat.wire.parsing import parse_features
+from tornado_chat.wire.parsing import parse_features, parse_language, peek_id
 
 KIND_BY_TYPE = {0: Kind.SESSION, 1: Kind.RECORD}
 
@@ -19,7 +20,6 @@ KIND_BY_TYPE = {0: Kind.SESSION, 1: Kind.RECORD}
 class CounsellingHandler(SocketHandler):
     """Base class of the three endpoints: token and features in the query, errors as system frames."""
 
-    max_malformed_frames = 10
     token_in_query = True
     features: frozenset[str] = frozenset()
 
@@ -27,20 +27,29 @@ class CounsellingHandler(SocketHandler):
     def is_plain(self) -> bool:
         return not self.features
 
+    @property
+    def chat_encoder(self) -> wire.ChatEncoder:
+        """The encoder of ``/chat`` for this socket; errors on the other endpoints have its form, too."""
+        return self.services.frames.chat(self.features, self.language)
+
     async def authenticate(
         self,
         query: frames.ChatQuery | frames.NotifyQuery | frames.ObserveQuery,
         known_features: frozenset[str],
     ) -> Grant:
+        self.language = parse_language(query.language)
         self.features = parse_features(query.features, known_features)
-        return await self.services.access_control.authenticate(query.token or None)
+        return await self.authenticate_token(query.token)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         """Answer ``alive`` and ``token``, the only frames of listeners; ``ChatHandler`` overrides this."""
         command = wire.parse_listener(data, self.features)
         if isinstance(command, wire.RenewToken):
             return self.accept_token(command.token)
-        self.send(wire.ALIVE)
+        if command is None:
+            self.ignore(data)
+        else:
+            self.send(wire.ALIVE)
         return None
 
     async def accept_token(self, token: str) -> None:
@@ -49,8 +58,7 @@ class CounsellingHandler(SocketHandler):
             self.on_renewed(await self.renew_token(token))
         except ChatError as error:
             self.services.metrics.frames_refused.add(self.endpoint, error.code)
-            encoder = self.services.frames.chat(self.features)
-            self.send(encoder.error(error, now_microseconds(), is_token=True))
+            self.send(self.chat_encoder.error(error, now_microseconds(), refused="token"))
         else:
             self.send(wire.TOKEN_ACCEPTED)
 
@@ -58,14 +66,14 @@ class CounsellingHandler(SocketHandler):
         """Called with the identity of a newer token."""
 
     def reply_error(self, error: ChatError, data: str | bytes) -> None:
-        encoder = self.services.frames.chat(self.features)
-        self.send(encoder.error(error, now_microseconds(), wire.peek_id(data)))
+        self.send(self.chat_encoder.error(error, now_microseconds(), peek_id(data)))
 
 
 class ChatHandler(CounsellingHandler):
     """``/chat?token=&sessionId=&type=``: the socket of a participant in a session or a record."""
 
     endpoint = "chat"
+    max_malformed_frames = 10
     connection: RoomConnection | None = None
 
     @property
@@ -83,21 +91,30 @@ class ChatHandler(CounsellingHandler):
         query = query_parameters(self, frames.ChatQuery)
         grant = await self.authenticate(query, wire.CHAT_FEATURES)
         thread = Thread(KIND_BY_TYPE[query.type], query.sessionId)
-        socket_stream = self.open_stream(grant, self.services.frames.chat(self.features))
-        self.connection = await self.services.counselling.enter(grant.identity, thread, socket_stream)
+        socket_stream = self.open_stream(grant, self.chat_encoder)
+        self.connection = await self.services.counselling.enter(
+            grant.identity, thread, socket_stream, needs_names=bool(self.features & {"sender", "history"})
+        )
         self.admitted = True
         if "history" in self.features:
             await self._send_history(self.connection, wire.GetHistory(None))
+        events: list[Event] = []
         if self.features & {"read", "presence"}:
-            encoder = self.services.frames.chat(self.features)
-            for event in await self.services.counselling.initial_events(self.connection):
-                frame = encoder.encode(event, own=False)
-                if frame is not None:
-                    self.send(frame)
+            events += await self.services.counselling.initial_events(self.connection)
+        if "receipt" in self.features:
+            events += await self.services.counselling.watch_receipts(self.connection)
+        encoder = self.chat_encoder
+        for event in events:
+            frame = encoder.encode(event, own=False)
+            if frame is not None:
+                self.send(frame)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         assert self.connection is not None, "frames are read only after the socket is admitted"
         command = wire.parse_chat(data, self.features)
+        if command is None:
+            self.ignore(data)
+            return None
         if self.tracing:
             self.trace(command, data)
         counselling = self.services.counselling
@@ -105,7 +122,7 @@ class ChatHandler(CounsellingHandler):
             stored = counselling.send(self.connection, command.msg, command.id)
             acknowledgement = None
             if command.id is not None:
-                acknowledgement = partial(self.services.frames.chat(self.features).ack, command.id)
+                acknowledgement = partial(self.chat_encoder.ack, command.id)
             self.acknowledge_when_stored(stored, data, acknowledgement)
         elif isinstance(command, wire.TypingNow):
             counselling.typing(self.connection, command.typing)
@@ -113,19 +130,29 @@ class ChatHandler(CounsellingHandler):
             counselling.mark_read(self.connection, command.seq)
         elif isinstance(command, wire.RenewToken):
             return self.accept_token(command.token)
+        elif isinstance(command, wire.WaitLonger):
+            return self._wait_longer(self.connection, command.seconds)
         else:
             return self._send_history(self.connection, command)
         return None
 
     def on_disconnected(self, close_code: int | None) -> None:
         if self.connection is not None:
-            self.services.counselling.leave(self.connection, close_code)
+            self.services.counselling.leave(self.connection, close_code, has_left=self.has_left)
+
+    async def _wait_longer(self, connection: RoomConnection, seconds: int) -> None:
+        """Let the room wait longer. The answer is a frame ``presence``, or the error."""
+        try:
+            await self.services.counselling.wait_longer(connection, seconds)
+        except ChatError as error:
+            self.services.metrics.frames_refused.add(self.endpoint, error.code)
+            self.send(self.chat_encoder.error(error, now_microseconds(), refused="wait"))
 
     async def _send_history(self, connection: RoomConnection, request: wire.GetHistory) -> None:
         page = await self.services.counselling.history(
             connection, request.before, request.limit, self.max_page_bytes
         )
-        self.send(self.services.frames.chat(self.features).history(page.items, page.has_more))
+        self.send(self.chat_encoder.history(page.items, page.has_more))
 
 
 class NotifyHandler(CounsellingHandler):
@@ -141,7 +168,7 @@ class NotifyHandler(CounsellingHandler):
         await self.services.access_control.is_allowed_by_plugin(identity, Action.NOTIFY)
         socket_stream = self.open_stream(grant, self.services.frames.notify(self.features))
         self.admitted = True
-        await self.services.notifications.attach(socket_stream)
+        await self.services.notifications.attach(socket_stream, is_plain=self.is_plain)
 
 
 class ObserveHandler(CounsellingHandler):
@@ -158,13 +185,19 @@ class ObserveHandler(CounsellingHandler):
         grant = await self.authenticate(query, wire.OBSERVE_FEATURES)
         identity = grant.identity
         session_id = query.sessionId
-        socket_stream = self.open_stream(grant, self.services.frames.observe(self.features))
-        room = await self.services.counselling.observe(identity, session_id, socket_stream, self.opened_at)
+        socket_stream = self.open_stream(grant, self.services.frames.observe(self.features, self.language))
+        room = await self.services.counselling.observe(
+            identity,
+            session_id,
+            socket_stream,
+            self.opened_at,
+            needs_names="sender" in self.features,
+        )
         self.observing = identity, session_id
         self.admitted = True
         if "presence" in self.features:
             present = await self.services.counselling.presence(room)
-            frame = self.services.frames.observe(self.features).encode(present, own=False)
+            frame = self.services.frames.observe(self.features, self.language).encode(present, own=False)
             if frame is not None:
                 self.send(frame)
         if socket_stream.closed:  # the client disconnected during the calls above

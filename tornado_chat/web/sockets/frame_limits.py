@@ -1,4 +1,4 @@
-"""The limits on what the client of one socket sends: frames, their size, bytes, and malformed frames."""
+"""The limits on what a client sends on one socket: frames, their size, bytes, and malformed frames."""
 
 import math
 from collections import deque
@@ -19,26 +19,26 @@ class FrameLimits:
     :arg now: by the loop's clock, as every ``now`` here.
     """
 
-    __slots__ = ("_address", "_bucket", "_malformed_at", "_services", "_written_bytes")
+    __slots__ = ("_address", "_bucket", "_malformed_at", "_sent_messages", "_services")
 
     def __init__(self, services: Services, address: str, now: float) -> None:
         self._services = services
         self._address = address
         self._bucket = TokenBucket(services.limits.burst, now)
-        self._written_bytes = services.client_limits.written_bytes(None, address)
         self._malformed_at: deque[float] | None = None
+        self.identify(None)
 
-    def identify(self, identity: Identity) -> None:
-        """Count the bytes towards a person from now on."""
-        self._written_bytes = self._services.client_limits.written_bytes(identity, self._address)
+    def identify(self, identity: Identity | None) -> None:
+        """Count towards a person from now on; None: towards the client's network."""
+        self._sent_messages = self._services.client_limits.sent_messages(identity, self._address)
 
     def take(self, now: float) -> bool:
         """Count a frame of any kind, also a fragment. Return False if the client sends too many."""
         limits = self._services.limits
         return self._bucket.take(now, limits.messages_per_second, limits.burst)
 
-    def count_bytes(self, data: str | bytes, now: float) -> float:
-        """Count the bytes of a message. Return the seconds until the next frame is read; usually 0.
+    def count_message(self, data: str | bytes, now: float) -> float:
+        """Count a message and its bytes. Return the seconds until the next frame is read; usually 0.
 
         :raises TooBig: the message exceeds ``[limits] frame_bytes``; nothing is counted.
         :raises TooFast: the client has sent so much, on several sockets, that the pause would be too long.
@@ -47,7 +47,7 @@ class FrameLimits:
         limit = self._services.limits.frame_bytes
         if size > limit:
             raise TooBig("too_big", limit=limit)
-        pause = self._written_bytes.spend(size, now)
+        pause = self._sent_messages.add(size, now)
         if pause > MAX_PAUSE_SECONDS:
             raise TooFast("too_fast", retry_after=math.ceil(pause))
         return pause

@@ -1,17 +1,23 @@
-"""``/v1/ws/user/connect`` and ``/v1/ws/waiter/connect`` (support seed)."""
+"""``/v1/ws/user/connect`` and ``/v1/ws/waiter/connect`` (support seed).
+
+Also at ``/v1/ws/connect/user`` and ``/v1/ws/connect/waiter``, which deployed front ends use.
+"""
 
 import asyncio
 import uuid
 from collections.abc import Awaitable, Mapping
 from functools import partial
 
-from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unauthenticated
-from tornado_chat.core.types import Conversation, Identity, Role, Thread
+from msgspec import UNSET
+
+from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed, Unauthenticated
+from tornado_chat.core.types import Conversation, Handover, Identity, Person, Role, Thread
 from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import support as wire
 from tornado_chat.wire import support_frames as frames
+from tornado_chat.wire.parsing import parse_language, peek_id
 
 
 class SupportHandler(SocketHandler):
@@ -30,7 +36,11 @@ class SupportHandler(SocketHandler):
 
     async def admit(self) -> None:
         self.frames = wire.SupportEncoder(
-            str(uuid.uuid4()), self.role, self.services.language, self.services.times
+            str(uuid.uuid4()),
+            self.role,
+            self.services.language,
+            self.services.times,
+            self.services.participant_names.name_of,
         )
         self._auth_timer = self._loop.call_later(
             self.services.support_settings.auth_timeout, self.refuse, Unauthenticated("auth_timeout")
@@ -66,7 +76,9 @@ class SupportHandler(SocketHandler):
                     connection.identity,
                     self.client_address,
                 )
-                if not await local.attach_user(connection, resume=payload.resume, before_new=limit):
+                if not await local.attach_user(
+                    connection, resume=payload.resume, before_new=limit, group=payload.group
+                ):
                     self.send(self.frames.nothing_to_resume(command.id))
             case frames.Ready():
                 await self.services.local_conversations.attach_waiter(connection, ready=True)
@@ -76,17 +88,30 @@ class SupportHandler(SocketHandler):
                 self._acknowledge_ready(command, ready=False)
             case frames.Disconnect():
                 await support.disconnect(connection, command.to)
+            case frames.DisconnectUser():
+                await support.disconnect(connection, command.to or payload.uuid)
             case frames.TypingNow():
                 support.typing(connection, command.to, payload.typing)
             case frames.MarkRead():
                 support.mark_read(connection, command.to, payload.seq)
             case frames.GetHistory():
-                conversation, page = await support.history(
+                found = await support.history(
                     connection, command.to, payload.before, payload.limit, self.max_page_bytes
                 )
-                self.send(self.frames.history(conversation, page.items, page.has_more, command.id))
+                page = found.page
+                self.send(
+                    self.frames.history(
+                        found.conversation,
+                        page.items,
+                        page.has_more,
+                        command.id,
+                        found.names,
+                        found.handovers,
+                    )
+                )
             case frames.Transfer():
-                await support.transfer(connection, command.to, str(payload.waiter))
+                target = Person(Role(payload.role), str(payload.waiter))
+                await support.transfer(connection, command.to, target)
                 self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
             case frames.Rate():
                 await support.rate(connection, payload.rate, payload.feedback)
@@ -97,12 +122,16 @@ class SupportHandler(SocketHandler):
         return self.connection is not None and self.connection.is_engaged
 
     def reply_error(self, error: ChatError, data: str | bytes) -> None:
-        self.send(self.frames.error(error, wire.peek_id(data)))
+        self.send(self.frames.error(error, peek_id(data)))
 
     def on_disconnected(self, close_code: int | None) -> None:
         self._cancel_auth_timer()
         if self.connection is not None:
-            self.services.local_conversations.detach(self.connection)
+            self.services.local_conversations.detach(self.connection, has_left=self.has_left)
+
+    def is_served_here(self, identity: Identity) -> bool:
+        """Return True if the endpoint is for this person."""
+        return identity.person.role is self.role
 
     # --- SupportView ---
 
@@ -115,8 +144,13 @@ class SupportHandler(SocketHandler):
         self.frames.set_peer(conversation.thread, conversation.user_uuid)
         self._show(self.frames.new_connection(conversation))
 
-    def show_position(self, conversation: Conversation, position: int) -> None:
-        self._show(self.frames.connect_queue(position, conversation=conversation))
+    def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
+        self._show(self.frames.connect_queue(position, conversation=conversation, serving=serving))
+
+    def show_handover(self, handover: Handover) -> None:
+        text = self.frames.handed_over(handover)
+        if text is not None:
+            self._show(text)
 
     def show_departure(self, thread: Thread) -> None:
         self._show(self.frames.disconnected(thread))
@@ -136,16 +170,21 @@ class SupportHandler(SocketHandler):
             self._auth_timer = None
 
     async def _authenticate(self, command: wire.Command, auth: frames.Auth) -> None:
+        token = "" if auth.token is UNSET else auth.token
+        if auth.token is UNSET and not self.services.access_control.asks_for_requests:
+            raise Malformed("bad_shape", reason="Object missing required field `token`")
         if self.connection is not None:
-            self.connection.identity = await self.renew_token(auth.token)
+            self.connection.identity = await self.renew_token(token)
             self._send_auth_success(self.connection.identity, command)
             return
+        self.language = parse_language(auth.language)
+        self.frames.language = self.language or self.services.language
         try:
-            grant = await self.services.access_control.authenticate(auth.token)
+            grant = await self.authenticate_token(token)
             if self.is_closing:  # the check took longer than ``auth_timeout``, or than the connection lasted
                 return
             identity = grant.identity
-            if identity.person.role is not self.role:
+            if not self.is_served_here(identity):
                 raise Forbidden("role_not_allowed", role=identity.person.role.value)
             self.frames.features = wire.FEATURES.intersection(auth.features)
             socket_stream = self.open_stream(grant, self.frames)
@@ -163,7 +202,13 @@ class SupportHandler(SocketHandler):
 
     def _send_auth_success(self, identity: Identity, command: wire.Command) -> None:
         person = identity.person
-        success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
+        success = self.frames.auth_success(
+            person.id,
+            person.role,
+            identity.name,
+            command.id,
+            is_unasked=self.services.support_settings.legacy_auth_success,
+        )
         if success is not None:
             self.send(success)
 
@@ -201,13 +246,18 @@ class UserHandler(SupportHandler):
 
 
 class WaiterHandler(SupportHandler):
-    """``/v1/ws/waiter/connect``: the socket of a waiter."""
+    """``/v1/ws/waiter/connect``: the socket of a waiter, or of a consultant who serves a group."""
 
     endpoint = "waiter"
     role = Role.WAITER
+
+    def is_served_here(self, identity: Identity) -> bool:
+        return super().is_served_here(identity) or self.services.groups.has_agent(identity)
 
 
 ROUTES = [
     (r"/v1/ws/user/connect", UserHandler),
     (r"/v1/ws/waiter/connect", WaiterHandler),
+    (r"/v1/ws/connect/user", UserHandler),
+    (r"/v1/ws/connect/waiter", WaiterHandler),
 ]

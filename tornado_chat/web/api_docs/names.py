@@ -1,0 +1,117 @@
+"""The public names of the types in the OpenAPI and the AsyncAPI document.
+
+Strategy: generators make the names of a client's classes from these names, so a class of the server that is
+renamed or moved must not change one. Therefore each name is written here, and none is made from the name or
+the module of a class. A published name stays; ``tests/web/api_docs/test_names.py`` has a list of all names.
+"""
+
+from collections.abc import Mapping
+
+from tornado_chat.core import status
+from tornado_chat.core.types import EndReason, SessionState
+from tornado_chat.web.api import groups, ops, revocations, schemas, session_lists, staff
+from tornado_chat.wire import counselling_frames, people, support_frames
+
+SCHEMA_NAMES: Mapping[type, str] = {
+    # bodies of requests to the HTTP API
+    schemas.OpenSession: "SessionCreate",
+    schemas.CallSupervisor: "SupervisionCreate",
+    schemas.Rating: "Rating",
+    schemas.Notify: "NotificationCreate",
+    revocations.Revoke: "RevocationCreate",
+    staff.Credentials: "Credentials",
+    # bodies of its answers
+    schemas.Problem: "Problem",
+    schemas.Session: "Session",
+    schemas.SessionDetails: "SessionDetails",
+    SessionState: "SessionState",
+    EndReason: "EndReason",
+    session_lists.ListedSession: "SessionSummary",
+    session_lists.SessionPage: "SessionPage",
+    schemas.Transcript: "Transcript",
+    schemas.Supervision: "SupervisionCreated",
+    schemas.SupervisionRecord: "SupervisionRecord",
+    schemas.SupervisionDetails: "SupervisionDetails",
+    schemas.SupervisionTranscript: "SupervisionTranscript",
+    schemas.MessagePage: "MessagePage",
+    schemas.SupportMessage: "SupportMessage",
+    schemas.SupportMessagePage: "SupportMessagePage",
+    schemas.EndedConversation: "SupportConversation",
+    schemas.ConversationPage: "SupportConversationPage",
+    schemas.Notified: "NotificationCreated",
+    schemas.InboxItem: "Notification",
+    schemas.Inbox: "NotificationPage",
+    schemas.WaiterStatus: "WaiterStatus",
+    schemas.Waiting: "WaitingUser",
+    schemas.QueueStatus: "QueueStatus",
+    schemas.SupportStatus: "SupportStatus",
+    groups.GroupItem: "Group",
+    groups.GroupNumbers: "GroupNumbers",
+    groups.GroupPage: "GroupPage",
+    schemas.GuestToken: "GuestToken",
+    staff.Account: "Account",
+    staff.SignedIn: "SignedInAccount",
+    staff.OwnToken: "AccountToken",
+    revocations.Revocation: "Revocation",
+    revocations.RevocationPage: "RevocationPage",
+    ops.Health: "Health",
+    status.Status: "ServerStatus",
+    status.ParticipantStatus: "ParticipantStatus",
+    status.ConversationStatus: "ConversationStatus",
+    status.ConversationSummary: "ConversationSummary",
+    status.QueuedUserStatus: "QueuedUserStatus",
+    status.GroupStatus: "GroupStatus",
+    status.QueueOverview: "QueueOverview",
+    status.WaiterOverview: "WaiterOverview",
+    status.WaiterSummary: "WaiterSummary",
+    status.MessageRates: "MessageRates",
+    status.HistoryStatus: "HistoryStatus",
+    status.PluginStatus: "PluginStatus",
+    status.DatabaseStatus: "DatabaseStatus",
+    status.ProcessStatus: "ProcessStatus",
+    # parts of both documents
+    people.Sender: "Sender",
+    people.Named: "NamedPerson",
+    counselling_frames.Line: "Message",
+    counselling_frames.AppointmentChanged: "AppointmentChanged",
+    counselling_frames.NewConversation: "NewConversation",
+    support_frames.HandedOver: "Handover",
+    # parts of the frames
+    counselling_frames.PlainAlert: "PlainAlert",
+    support_frames.Auth: "AuthPayload",
+    support_frames.Connect: "ConnectPayload",
+    support_frames.DisconnectUser: "DisconnectUserPayload",
+    support_frames.MessageText: "MessageTextPayload",
+    support_frames.MessageImage: "MessageImagePayload",
+    support_frames.GetHistory: "GetHistoryPayload",
+    support_frames.TypingNow: "TypingPayload",
+    support_frames.MarkRead: "MarkReadPayload",
+    support_frames.Transfer: "TransferPayload",
+    support_frames.Rate: "RatePayload",
+    support_frames.Failed: "ErrorPayload",
+    support_frames.SignedIn: "AuthSuccessPayload",
+    support_frames.MessageStored: "MessageStoredPayload",
+    support_frames.Queued: "ConnectQueuePayload",
+    support_frames.Matched: "ConnectionPayload",
+    support_frames.ReadShown: "ReadPayload",
+    support_frames.ReceiptShown: "ReceiptPayload",
+    support_frames.Line: "SupportHistoryMessage",
+    support_frames.History: "MessageHistoryPayload",
+    support_frames.Rated: "RateSuccessPayload",
+    support_frames.ReadyNoted: "ReadySuccessPayload",
+    support_frames.Transferred: "TransferSuccessPayload",
+}
+
+
+def public_name(type: type) -> str:
+    """Return the public name of a type.
+
+    :raises LookupError: the type has none; the error says how to give it one.
+    """
+    try:
+        return SCHEMA_NAMES[type]
+    except KeyError:
+        raise LookupError(
+            f"{type.__module__}.{type.__qualname__} is in an API document and has no public name: "
+            f"add it to SCHEMA_NAMES of {__name__}"
+        ) from None
