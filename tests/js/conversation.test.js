@@ -239,3 +239,18 @@ test("the page is loaded again when a known number comes with another time", () 
   page.receive({ seq: 1, text: "after the failover", own: false, time: "2026-11-30T10:00:05" });
   assert.equal(reloads, 1);
 });
+
+test("a change of the agent is reported once, by a frame and by each history page", () => {
+  const reported = [];
+  const recorder = Object.assign(new Recorder(), { onHandover: (handover) => reported.push(handover) });
+  const page = new Conversation(new Outbox("test"), recorder, { send: () => true, requestOlder: () => {} });
+  const [first, second] = ["10:00:00", "10:05:00"].map((time) => ({
+    from: { id: "7", name: "Bob" },
+    to: { id: "8", name: "Ann" },
+    time: `2026-11-30T${time}`,
+  }));
+  page.receiveHandovers([first]);
+  page.receiveHandovers([first, second]);
+  page.receiveHandovers([]);
+  assert.deepEqual(reported, [first, second]);
+});

@@ -27,6 +27,17 @@ export default [
         },
         { property: "insertAdjacentHTML", message: "What people wrote is never read as HTML: use make()." },
       ],
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "CallExpression[callee.name='fetch']:not([arguments.0.callee.name='addressOf'])",
+          message: "The server may be below a path of its host: use addressOf().",
+        },
+        {
+          selector: "NewExpression[callee.name='WebSocket']:not([arguments.0.callee.name='socketAddressOf'])",
+          message: "The server may be below a path of its host: use socketAddressOf().",
+        },
+      ],
       "no-shadow": "off",
       "no-unused-vars": ["error", { argsIgnorePattern: "^_", caughtErrors: "none" }],
       "no-var": "error",

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { FakeSocket, install } from "./browser.js";
 
+install();
 const { NotifySocket, ObserveSocket } =
   await import("../../tornado_chat/web/static/shared/receive_only_sockets.js");
 
@@ -52,7 +53,7 @@ const states = () => statuses.map((status) => status.state);
 
 test("the answer to the first probe accepts the client", async () => {
   await notify();
-  assert.equal(FakeSocket.last.url, "ws://chat.test/notify?token=me&features=seq%2Calive%2Ctoken");
+  assert.match(FakeSocket.last.url, /\/notify\?token=me&features=seq%2Calive%2Ctoken&language=en$/);
   FakeSocket.last.acceptUpgrade();
   assert.deepEqual(FakeSocket.last.sent, [{ alive: true }]);
   assert.deepEqual(states(), ["connecting"]);
@@ -111,7 +112,7 @@ test("a silent server gets a probe, whose answer is not an event", async () => {
 
 test("an observer gets messages, presence and the end", async () => {
   await observe();
-  assert.match(FakeSocket.last.url, /^ws:\/\/chat\.test\/observe\?token=me&sessionId=12&features=/);
+  assert.match(FakeSocket.last.url, /\/observe\?token=me&sessionId=12&features=/);
   FakeSocket.last.acceptUpgrade();
   FakeSocket.last.receiveFrame({ presence: { user: true, consultant: false } });
   FakeSocket.last.receiveFrame({ msg: "hello", senderType: false, time: "t1", id: "s12-3", seq: 3 });

@@ -34,6 +34,14 @@ test("both languages have the same placeholders", () => {
   }
 });
 
+test("no page has another word for what has become of a message", () => {
+  for (const page of ["room", "widget", "console", "supervise"]) {
+    for (const state of ["sending", "held", "stored", "delivered", "read"]) {
+      assert.ok(!texts.get(page)?.has(state), `${page}: ${state}`);
+    }
+  }
+});
+
 const CALLED = /\btext\(\s*"(\w+)"/g;
 const MARKED = /data-(?:text|label|placeholder|title)="(\w+)"/g;
 

@@ -73,12 +73,25 @@ class Room:
         await expect(self.page.locator(".message .text")).to_have_text(list(texts))
 
     async def expect_delivery(self, text: str, delivery: str) -> None:
-        """Wait until an own message is in a delivery state: ``sending``, ``stored`` or ``read``."""
+        """Wait until an own message is in a state: ``sending``, ``stored``, ``delivered``, ``read``."""
         await expect(self.message(text)).to_have_attribute("data-delivery", delivery)
 
     async def menu(self, item: str) -> None:
         await self.page.locator("#menu-button").click()
         await self.page.locator("#menu").get_by_text(item).click()
+
+
+async def overlap(first: Locator, second: Locator) -> bool:
+    """Return True if the elements share a part of the screen."""
+    one, other = await first.bounding_box(), await second.bounding_box()
+    assert one is not None
+    assert other is not None
+    return (
+        one["x"] < other["x"] + other["width"]
+        and other["x"] < one["x"] + one["width"]
+        and one["y"] < other["y"] + other["height"]
+        and other["y"] < one["y"] + one["height"]
+    )
 
 
 class People:
@@ -89,12 +102,19 @@ class People:
         self._expected = expected
         self.complaints: list[str] = []
 
-    async def page(self, url: str, size: tuple[int, int] = DESK, locale: str = "en-GB", **more: Any) -> Page:
+    async def page(
+        self,
+        url: str,
+        size: tuple[int, int] = DESK,
+        locale: str = "en-GB",
+        zone: str = "Asia/Shanghai",
+        **more: Any,
+    ) -> Page:
         viewport = {"width": size[0], "height": size[1]}
         context = await self._browser.new_context(
             viewport=viewport,  # type: ignore[arg-type]
             locale=locale,
-            timezone_id="Asia/Shanghai",
+            timezone_id=zone,
             **more,
         )
         return await self.tab(context, url)
@@ -162,7 +182,7 @@ def browser(pages_loop: IOLoop) -> Iterator[Browser]:
 
     playwright, browser = pages_loop.run_sync(start)
     yield browser
-    pages_loop.run_sync(stop)
+    pages_loop.run_sync(stop, timeout=timeouts.WAIT_TIMEOUT_SECONDS)
 
 
 @pytest.fixture
@@ -177,5 +197,5 @@ def people(io_loop: IOLoop, browser: Browser, expected_complaints: list[str]) ->
             await context.unroute_all(behavior="ignoreErrors")
             await context.close()
 
-    io_loop.run_sync(leave)
+    io_loop.run_sync(leave, timeout=timeouts.WAIT_TIMEOUT_SECONDS)  # a browser that hangs fails one test only
     assert not people.complaints, "pages complained"

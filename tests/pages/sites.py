@@ -19,6 +19,7 @@ from tests.conftest import Peer
 from tests.pages.conftest import People, Process
 
 WAITER_FEATURES = ["ack", "seq", "echo", "typing", "read", "profile"]
+UNSERVED = "None of us is on duty right now"
 
 PAGE = """<!doctype html>
 <html lang="{lang}">
@@ -153,7 +154,10 @@ class Widget:
         await expect(self.inside.locator(".message .text")).to_have_text(list(texts))
 
     async def expect_delivery(self, text: str, delivery: str) -> None:
-        """Wait until an own message is in a delivery state: ``held``, ``sending``, ``stored``, ``read``."""
+        """Wait until an own message is in a delivery state.
+
+        The states are ``held``, ``sending``, ``stored``, ``delivered`` and ``read``.
+        """
         await expect(self.message(text)).to_have_attribute("data-delivery", delivery)
 
 

@@ -108,7 +108,9 @@ async def test_dashboard_follows_connections_and_conversations(process: Process,
     await expect(admin.value("People in line")).to_have_text("1")
     await expect(admin.row("Support agents", "Bob")).to_contain_text("Full1 of 1")
     await expect(admin.row("Support conversations", "Visitor 11")).to_contain_text("Active")
-    await expect(admin.row("Support conversations", "Visitor 11")).to_contain_text("Support agent 5 (here)")
+    await expect(admin.row("Support conversations", "Visitor 11")).to_contain_text(
+        "Support agent Bob (5) (here)"
+    )
     await expect(admin.row("Counselling and supervision", "Session 1")).to_contain_text("Counsellor 2 (here)")
     await expect(admin.problems).not_to_contain_text("support desk")
     await expect(admin.value("Messages per second")).to_contain_text("0.")
@@ -124,6 +126,31 @@ async def test_dashboard_follows_connections_and_conversations(process: Process,
     await expect(admin.row("Support agents", "Bob")).to_contain_text("Paused")
     await users[1].send_frame("disconnect")
     await expect(admin.list("The line")).to_contain_text("Nobody is waiting.")
+
+
+@pytest.mark.gen_test
+async def test_names_are_shown_where_they_are_known(process: Process, people: People) -> None:
+    harness = (await process.start("support.capacity=1")).harness
+    guest = "guest-0123456789abcdef0123456789abcdef"
+    admin = await Dashboard.open(people, process.url)
+    await harness.user(11, name="Ada")
+    await harness.user(guest)
+    await harness.user(13)
+    line = admin.list("The line").get_by_role("rowheader")
+    name = (await line.nth(1).inner_text()).removesuffix(f" {guest}")
+    await expect(line).to_have_text(["Ada 11", f"{name} {guest}", "Visitor 13"])
+    assert re.fullmatch(r"[A-Z]\w+ [A-Z]\w+", name)
+    await harness.waiter(5, name="Bob")
+    conversations = admin.list("Support conversations")
+    await expect(conversations).to_contain_text("Visitor Ada (11)")
+    await expect(conversations).to_contain_text("Support agent Bob (5) (here)")
+    await expect(conversations).to_contain_text(f"Visitor {name} ({guest})")
+
+    session = await harness.session(user_name="Lin", consultant_name="Chen")
+    await harness.chat(VISITOR, session)
+    room = admin.row("Counselling and supervision", f"Session {session}")
+    await expect(room).to_contain_text("Visitor Lin (1) (here)")
+    await expect(room).to_contain_text("Counsellor Chen (2) (away)")
 
 
 @pytest.mark.gen_test

@@ -39,7 +39,7 @@ async def test_axe_finds_nothing(
     assert await axe_violations(bob.page) == []
     await bob.open_conversation("Lin")
     await bob.send("How can I help?")
-    await bob.expect_delivery("How can I help?", "stored")
+    await bob.expect_delivery("How can I help?", "delivered")
     await waiting[0].send_frame("typing", {"typing": True})
     await expect(bob.panel("Lin").get_by_text("Lin is typing")).to_be_visible()
     assert await axe_violations(bob.page) == []

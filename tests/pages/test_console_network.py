@@ -24,6 +24,7 @@ async def test_messages_written_offline_are_sent_after_reconnecting(
     await bob.page.context.set_offline(True)
     await expect(bob.connection_status).to_contain_text("offline")
     await expect(bob.page.locator("#my-connection")).to_contain_text("Not connected")
+    await expect(bob.ready_switch).to_have_accessible_description("Not connected, no new visitors")
     await expect(bob.page.locator("#queue-empty")).to_have_text("Not known right now")
     await bob.send("to Lin")
     await bob.expect_delivery("to Lin", "sending")
@@ -32,16 +33,100 @@ async def test_messages_written_offline_are_sent_after_reconnecting(
     await expect(bob.row("Lin")).to_contain_text("Sending")
     await send_messages(lin, "from Lin")
     await bob.click_button("Ada", "End conversation")
-    await expect(bob.page.get_by_role("dialog")).to_contain_text("have not been delivered yet")
+    await expect(bob.page.get_by_role("dialog")).to_contain_text("have not been sent yet")
     await bob.page.keyboard.press("Enter")
     await expect(bob.panel("Ada")).to_contain_text("Ending…")
     await bob.page.context.set_offline(False)
+    await expect(bob.ready_switch).to_have_accessible_description("The next one comes to you")
     assert await receive_text(ada) == "to Ada"  # it is delivered before the conversation ends
     await ada.until("disconnected")
     assert await receive_text(lin) == "to Lin"
     await bob.open_conversation("Lin")
     await bob.expect_messages("Lin", "from Lin", "to Lin")
     await expect(bob.rows).to_have_count(1)
+
+
+RECORD_NOTICES = """
+  window.notices = [];
+  new MutationObserver(() => {
+    const words = document.querySelector("#toast")?.textContent;
+    if (words && words !== notices.at(-1)) {
+      notices.push(words);
+    }
+  }).observe(document, { subtree: true, childList: true, characterData: true });
+"""
+"""Records the short notices of a page, which disappear after some seconds."""
+
+
+@pytest.mark.gen_test
+async def test_conversations_that_were_there_are_not_announced_again(
+    process: Process, people: People
+) -> None:
+    harness = (await process.start()).harness
+    bob = await Console.open(people, process.url)
+    lin, ada = await connect_visitor(harness, 1, "Lin"), await connect_visitor(harness, 2, "Ada")
+    await expect(bob.toast).to_have_text("Ada is with you now.")
+    await bob.page.context.add_init_script(RECORD_NOTICES)
+    await bob.page.reload()
+    await bob.wait_connected()
+    await expect(bob.ready_switch).to_have_accessible_description("The next one comes to you")
+    await expect(bob.row("Ada")).to_contain_text("New visitor")  # the agent has not looked yet
+    assert await bob.page.evaluate("notices") == []
+    await send_messages(lin, "from Lin")
+    await send_messages(ada, "from Ada")
+    await bob.open_conversation("Lin")
+    await bob.send("to Lin")
+    assert await receive_text(lin) == "to Lin"
+    await bob.open_conversation("Ada")
+    await bob.send("to Ada")
+    assert await receive_text(ada) == "to Ada"
+
+    async def expect_silence(console: Console) -> None:
+        await console.wait_connected()
+        for name in ("Lin", "Ada"):
+            await expect(console.row(name)).to_contain_text(f"to {name}")  # its messages are loaded
+        assert await console.page.evaluate("notices") == []
+        await expect(console.page.locator(".row.unread, .row-count:visible")).to_have_count(0)
+
+    await bob.page.reload()
+    await expect_silence(bob)
+    url = f"{process.url}/console#token={BOB}"
+    await expect_silence(Console(await people.tab(bob.page.context, url)))
+    other = await people.page("about:blank")  # a browser that has stored nothing
+    await other.context.add_init_script(RECORD_NOTICES)
+    await other.goto(url)
+    await expect_silence(Console(other))
+
+
+@pytest.mark.gen_test
+async def test_an_unseen_conversation_is_announced_when_the_page_is_loaded(
+    process: Process, people: People
+) -> None:
+    harness = (await process.start()).harness
+    crashed = await harness.waiter(5, features=["ack", "ready"])
+    await connect_visitor(harness, 1, "Lin")
+    await crashed.until("new_connection")
+    await crashed.close(1001)
+    bob = await Console.open(people, process.url, ready=False)
+    await expect(bob.toast).to_have_text("Lin is with you now.")
+    await expect(bob.panel("Lin")).to_be_visible()
+
+
+@pytest.mark.gen_test
+async def test_a_disconnected_agent_is_promised_no_visitor(
+    process: Process, people: People, expected_complaints: list[str]
+) -> None:
+    expected_complaints.append(CONNECTION_ERRORS)
+    await process.start()
+    bob = await Console.open(people, process.url)
+    placeholder = bob.page.locator("#placeholder")
+    await expect(placeholder).to_contain_text("The next visitor appears here by itself.")
+    await bob.page.context.set_offline(True)
+    await expect(bob.ready_switch).to_have_accessible_description("Not connected, no new visitors")
+    await expect(placeholder).to_contain_text("When the connection is back, the next visitor appears here")
+    await bob.page.context.set_offline(False)
+    await expect(bob.ready_switch).to_have_accessible_description("The next one comes to you")
+    await expect(placeholder).to_contain_text("All is quiet")
 
 
 @pytest.mark.gen_test
@@ -62,6 +147,7 @@ async def test_server_kill_neither_loses_nor_duplicates_messages(
     await process.start()
     await bob.wait_connected()
     await bob.expect_delivery("three", "stored")
+    await expect(bob.page.locator(".message.last-own .delivery")).to_have_text("Sent")
     lin, ada = (
         await connect_visitor(process.harness, 1, "Lin"),
         await connect_visitor(process.harness, 2, "Ada"),

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.conftest import token
-from tests.pages.conftest import PHONE, People, Process
+from tests.pages.conftest import PHONE, People, Process, overlap
 from tests.pages.consoles import CAROL, Console, connect_visitor, receive_text, send_messages
 
 
@@ -67,7 +67,7 @@ async def test_reload_restores_conversations_and_drafts(process: Process, people
     await send_messages(tom, "My name is not known")
     await bob.open_conversation("Lin")
     await bob.send("two")
-    await bob.expect_delivery("two", "stored")
+    await bob.expect_delivery("two", "delivered")
     await bob.composer.fill("half a thou")
     assert "token" not in bob.page.url
     await bob.page.goto("about:blank")
@@ -141,6 +141,16 @@ async def test_paused_waiter_sees_the_queue(process: Process, people: People) ->
 
 
 @pytest.mark.gen_test
+async def test_short_notices_do_not_cover_the_switch_on_a_phone(process: Process, people: People) -> None:
+    harness = (await process.start()).harness
+    bob = await Console.open(people, process.url, size=PHONE)
+    await connect_visitor(harness, 2, "A visitor with a name that is as long as names on a phone can be")
+    await expect(bob.toast).to_be_visible()
+    for element in (bob.ready_switch, bob.rows.first, bob.page.locator(".profile")):
+        assert not await overlap(bob.toast, element)
+
+
+@pytest.mark.gen_test
 async def test_hand_over_and_end(process: Process, people: People) -> None:
     harness = (await process.start()).harness
     bob = await Console.open(people, process.url)
@@ -165,6 +175,20 @@ async def test_hand_over_and_end(process: Process, people: People) -> None:
     await expect(bob.toast).to_have_text("Lin is with Carol now.")
     await expect(bob.rows).to_have_count(0)
     await carol.expect_messages("Lin", "It is about the contract", "I'll find a colleague")
+    await expect(carol.row("Lin").locator(".row-preview")).to_have_text("Bob: I'll find a colleague")
+    await expect(carol.row("Lin").locator(".row-wait")).to_have_text("")  # Bob has answered
+    for _ in range(2):  # also after a reload
+        panel = carol.panel("Lin")
+        await expect(panel.locator(".handover")).to_have_text("Bob handed over to you")
+        await expect(panel.locator(".message.own")).to_have_count(0)
+        colleague = panel.locator(".message.colleague")
+        await expect(colleague.locator(".text")).to_have_text("I'll find a colleague")
+        await expect(colleague.locator(".author-name")).to_have_text("Bob")
+        await expect(colleague.locator(".author-name")).to_be_visible()
+        await expect(colleague.locator(".delivery")).to_have_count(0)
+        await carol.page.reload()
+        await carol.wait_connected()
+        await carol.open_conversation("Lin")
 
     await carol.click_button("Lin", "End conversation")
     await carol.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
@@ -186,11 +210,23 @@ async def test_conversation_stays_readable_after_the_visitor_leaves(process: Pro
     links = bob.panel("Lin").locator(".text a")
     await expect(links).to_have_count(1)
     await expect(links).to_have_attribute("href", "https://example.org/a?b=1")
+    await bob.composer.fill("half a sentence")
     await lin.send_frame("disconnect")
     await expect(bob.panel("Lin")).to_contain_text("Lin has left. The conversation is over.")
     await expect(bob.toast).to_have_text("Lin has left.")
     await expect(bob.composer).to_be_hidden()
     await expect(bob.page.locator("#load")).to_have_text("0 of 5")
+    unsent = bob.panel("Lin").locator(".message.refused")
+    for _ in range(2):
+        await expect(unsent.locator(".text")).to_have_text("half a sentence")
+        await expect(unsent.get_by_role("button", name="Copy")).to_be_visible()
+        await bob.page.reload()
+        await bob.wait_connected()
+        await bob.open_conversation("Lin")
+    await bob.click_button("Lin", "About this visitor")
+    about = bob.page.get_by_role("complementary")
+    await expect(about).to_contain_text("They can be read while the visitor is with you.")
+    await about.press("Escape")
     # The same visitor comes back: this is another conversation.
     again = await connect_visitor(harness, 1, "Lin")
     await send_messages(again, "One more thing")
@@ -206,15 +242,21 @@ async def test_earlier_conversations_of_the_visitor_are_shown(process: Process, 
     lin = await connect_visitor(harness, 1, "Lin")
     await send_messages(lin, "Where is my parcel?")
     await bob.send("On its way")
-    await bob.expect_delivery("On its way", "stored")
+    await bob.expect_delivery("On its way", "delivered")
     await lin.send_frame("disconnect")
     await lin.until("disconnected")
     await lin.send_frame("rate", {"rate": 4, "feedback": "Quick"})
     await lin.until("rate_success")
     await bob.click_button("Lin", "Remove from the list")
     lin = await connect_visitor(harness, 1, "Lin")
+    await send_messages(lin, "Thank you")
+    await lin.send_frame("disconnect")
+    await lin.until("disconnected")
+    await bob.click_button("Lin", "Remove from the list")
+    lin = await connect_visitor(harness, 1, "Lin")
     await bob.click_button("Lin", "About this visitor")
     about = bob.page.get_by_role("complementary")
+    await expect(about.get_by_role("button", name=re.compile("Bob, 1 message$"))).to_be_visible()
     earlier = about.get_by_role("button", name=re.compile("Bob, 2 messages"))
     await expect(earlier).to_contain_text("Rated 4 of 5")
     await expect(earlier).to_contain_text("Quick")
@@ -225,6 +267,48 @@ async def test_earlier_conversations_of_the_visitor_are_shown(process: Process, 
     await about.press("Escape")
     await expect(about).to_be_hidden()
     await expect(bob.composer).to_be_focused()
+
+
+@pytest.mark.gen_test
+async def test_guests_have_names_and_colours_that_stay(process: Process, people: People) -> None:
+    harness = (await process.start()).harness
+    guests = ["guest-0123456789abcdef0123456789abcdef", "guest-00112233445566778899aabbccddeeff"]
+    bob = await Console.open(people, process.url)
+    for guest in guests:
+        await (await harness.user(guest)).until("connect_success")
+    await connect_visitor(harness, 3)
+    await expect(bob.rows).to_have_count(3)
+    await bob.page.reload()
+    await bob.wait_connected()
+
+    async def looks(console: Console) -> list[tuple[str, str, str]]:
+        rows = [console.rows.nth(number) for number in range(3)]
+        return [
+            (
+                await row.locator(".row-name").inner_text(),
+                await row.locator(".avatar").inner_text(),
+                await row.locator(".avatar").evaluate("avatar => getComputedStyle(avatar).backgroundColor"),
+            )
+            for row in rows
+        ]
+
+    (name, letter, colour), (other, _, other_colour), (nameless, *_) = before = await looks(bob)
+    assert re.fullmatch(r"[A-Z]\w+ [A-Z]\w+", name)
+    assert letter == name[0]
+    assert nameless == "Visitor 3"  # not a guest: the host knows this id
+    assert len({name, other}) == 2
+    assert len({colour, other_colour, before[2][2]}) == 3
+    await bob.open_conversation(name)
+    await bob.click_button(name, "About this visitor")
+    about = bob.page.get_by_role("complementary")
+    await expect(about).to_contain_text("This one is made up")
+    await expect(about).to_contain_text(guests[0])
+
+    chinese = await Console.open(people, process.url, ready=False, locale="zh-CN", color_scheme="dark")
+    await expect(chinese.rows).to_have_count(3)
+    for found in (await looks(chinese))[:2]:
+        assert re.fullmatch("[\u4e00-\u9fff]{4,5}", found[0])
+        assert found[1] == found[0][0]
 
 
 @pytest.mark.gen_test

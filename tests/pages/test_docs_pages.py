@@ -38,7 +38,7 @@ async def test_page_headers_language_and_caching(harness: Harness, path: str) ->
     assert "{%" not in text
     assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*\ssrc=)", text)
     addresses = re.findall(r'(?:src|href)="([^"]*)"', text)
-    assert all(address[0] in "/#" for address in addresses)
+    assert [each for each in addresses if not each.startswith(("../", "#"))] == []
     again = await get(harness, path, **{"If-None-Match": answer.headers["Etag"]})
     assert again.code == 304
     chinese = await get(harness, path, **{"Accept-Language": "fr, zh-TW;q=0.9, en;q=0.8"})
@@ -71,7 +71,7 @@ async def test_pages_show_the_whole_documents(process: Process, people: People) 
             await expect(entry.locator(".path")).to_have_text(f"{verb.upper()} {path}")
             text = await entry.text_content() or ""
             assert about["x-who"].replace("`", "") in text
-            for status in about["responses"]:
+            for status in about["responses"].keys() - {"default"}:  # which is above all operations
                 assert status in text
             for parameter in about.get("parameters", ()):
                 assert parameter["name"] in text
@@ -160,13 +160,12 @@ async def test_copy_button_reports_success_and_failure(
 @pytest.mark.slow
 @pytest.mark.gen_test
 @pytest.mark.parametrize(
-    "look",
-    [
-        {"size": PHONE, "color_scheme": "light", "locale": "en-GB"},
-        {"size": DESK, "color_scheme": "dark", "locale": "zh-CN"},
+    ("path", "look"),
+    [  # both pages have the same styles; a check of one takes most of a minute
+        ("/docs/http", {"size": PHONE, "color_scheme": "light", "locale": "en-GB"}),
+        ("/docs/sockets", {"size": DESK, "color_scheme": "dark", "locale": "zh-CN"}),
     ],
 )
-@pytest.mark.parametrize("path", PAGES)
 async def test_axe_finds_nothing(process: Process, people: People, path: str, look: dict[str, Any]) -> None:
     await process.start()
     page = await people.page(process.url + path, **look)

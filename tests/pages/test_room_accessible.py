@@ -24,8 +24,7 @@ async def axe_violations(page: Page) -> list[str]:
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, DESK])
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")])
 async def test_axe_finds_nothing(
     process: Process, people: People, size: tuple[int, int], scheme: str
 ) -> None:

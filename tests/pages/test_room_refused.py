@@ -57,5 +57,5 @@ async def test_too_long_message_does_not_block_later_messages(process: Process, 
     await visitor.expect_delivery("short", "stored")
 
     await visitor.composer.fill("x" * 10_001)
-    await expect(visitor.page.get_by_text("1 characters too many")).to_be_visible()
+    await expect(visitor.page.get_by_text("1 character too many")).to_be_visible()
     await expect(visitor.page.get_by_role("button", name="Send", exact=True)).to_be_disabled()

@@ -20,7 +20,7 @@ async def open_both_rooms(process: Process, people: People) -> tuple[Room, Room,
 
 @pytest.mark.gen_test
 async def test_presence_typing_and_delivery_states(process: Process, people: People) -> None:
-    visitor, counsellor, _ = await open_both_rooms(process, people)
+    visitor, counsellor, session = await open_both_rooms(process, people)
     await expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Chen")
     await expect(counsellor.page.get_by_role("heading", level=1)).to_have_text("Lin")
     await expect(visitor.page.locator("#presence")).to_have_text("Here now")
@@ -36,10 +36,22 @@ async def test_presence_typing_and_delivery_states(process: Process, people: Peo
         await room.expect_messages("Hello", "What brings you here?")
 
     await counsellor.page.close()
-    await expect(visitor.page.locator("#presence")).to_have_text("Not here right now")
+    await expect(visitor.page.locator("#presence")).to_contain_text("Reconnecting")
     await visitor.send("Are you there?")
     await visitor.expect_delivery("Are you there?", "stored")
+    await expect(visitor.message("Are you there?")).to_contain_text("Sent")
+    await visitor.page.reload()
+    await visitor.wait_ready()
+    await visitor.expect_delivery("Are you there?", "stored")
+    # The counsellor is back, in a client that says nothing of what was read.
+    plain = await process.harness.chat(COUNSELLOR, session)
+    await visitor.expect_delivery("Are you there?", "delivered")
     await expect(visitor.message("Are you there?")).to_contain_text("Delivered")
+    await plain.close(1001)
+    await visitor.page.reload()
+    await visitor.wait_ready()
+    await visitor.expect_delivery("Are you there?", "delivered")
+    await visitor.expect_delivery("Hello", "read")
 
 
 @pytest.mark.gen_test
@@ -72,6 +84,39 @@ async def test_enter_sends_but_not_during_composition(process: Process, people: 
     await visitor.expect_messages("first\nsecond")
     await expect(visitor.composer).to_be_focused()
     await expect(visitor.composer).to_have_value("")
+
+
+GIVE_FILES = """(field, [type, text]) => {
+    const data = new DataTransfer();
+    data.items.add(new File(["..."], "picture.png", { type: "image/png" }));
+    if (text) {
+        data.setData("text/plain", text);
+    }
+    const event = type === "paste"
+        ? new ClipboardEvent(type, { clipboardData: data, bubbles: true, cancelable: true })
+        : new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true });
+    field.dispatchEvent(event);
+    return event.defaultPrevented;
+}"""
+"""Pastes or drops a picture. Returns whether the page has prevented the browser's own action."""
+
+
+@pytest.mark.gen_test
+async def test_a_pasted_or_dropped_picture_cannot_be_sent(process: Process, people: People) -> None:
+    visitor, _, _ = await open_both_rooms(process, people)
+    note = visitor.page.get_by_role("status").filter(has_text="Pictures and files cannot be sent here.")
+    await visitor.composer.press_sequentially("Look")
+    for type in ("paste", "drop"):
+        assert await visitor.composer.evaluate(GIVE_FILES, [type, ""])
+        await expect(note).to_be_visible()
+        await visitor.composer.press_sequentially("!")
+        await expect(note).to_have_count(0)
+    assert await visitor.composer.evaluate(GIVE_FILES, ["dragover", ""])
+    # Copied cells are a text and a picture: the browser inserts the text.
+    assert not await visitor.composer.evaluate(GIVE_FILES, ["paste", "cells"])
+    await expect(note).to_have_count(0)
+    await visitor.composer.press("Enter")
+    await visitor.expect_messages("Look!!")
 
 
 @pytest.mark.gen_test
@@ -109,12 +154,17 @@ async def test_scrolling_up_loads_history_and_new_messages_do_not_scroll(
 
     await log.evaluate("log => log.scrollTo(0, 0)")
     await client.send_json({"msg": "news", "id": "news"})
-    news = visitor.page.get_by_role("button", name="New messages")
-    await expect(news).to_be_visible()
+    news = visitor.page.get_by_role("button", name=re.compile("new message"))
+    await expect(news).to_have_accessible_name("1 new message")
+    await client.send_json({"msg": "more", "id": "more"})
+    await expect(news).to_have_accessible_name("2 new messages")
     await expect(visitor.page.get_by_text("news", exact=True)).not_to_be_in_viewport()
     await news.click()
     await expect(visitor.page.get_by_text("news", exact=True)).to_be_in_viewport()
     await expect(news).to_be_hidden()
+    await log.evaluate("log => log.scrollTo(0, 0)")
+    await client.send_json({"msg": "again", "id": "again"})
+    await expect(news).to_have_accessible_name("1 new message")
 
 
 @pytest.mark.gen_test

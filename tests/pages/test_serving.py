@@ -18,7 +18,8 @@ async def get(harness: Harness, path: str, method: str = "GET", **headers: str) 
 
 async def asset_paths(harness: Harness) -> list[str]:
     """Return the paths that the page ``/room`` refers to."""
-    return re.findall(r'(?:href|src)="([^"]+)"', (await get(harness, "/room")).body.decode())
+    found = re.findall(r'(?:href|src)="([^"]+)"', (await get(harness, "/room")).body.decode())
+    return [path.replace("./", "/", 1) for path in found]
 
 
 @pytest.mark.gen_test

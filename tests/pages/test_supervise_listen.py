@@ -6,7 +6,17 @@ import pytest
 from playwright.async_api import expect
 
 from tests.conftest import token
-from tests.pages.conftest import COUNSELLOR, HOST, PHONE, SUPERVISOR, VISITOR, People, Process, Room
+from tests.pages.conftest import (
+    COUNSELLOR,
+    HOST,
+    PHONE,
+    SUPERVISOR,
+    VISITOR,
+    People,
+    Process,
+    Room,
+    overlap,
+)
 from tests.pages.supervising import open_desk, start_session
 
 RESPONSE_REFUSED = r"Failed to load resource: .* status of 40[34]"  # the browser logs each such response
@@ -133,7 +143,7 @@ async def test_ended_session_stays_shown_and_closing_asks_for_confirmation(
     await pane.write("Well done.")  # the supervision record goes on
     while (await consultant.recv_json())["msg"] != "Well done.":
         pass
-    await expect(pane.record.locator(".message")).to_have_attribute("data-delivery", "stored")
+    await expect(pane.record.locator(".message")).to_have_attribute("data-delivery", "delivered")
     await supervisor.page.reload()
     await expect(pane.end).to_contain_text("The session ended at")
     await pane.expect_transcript("goodbye")
@@ -169,7 +179,7 @@ async def test_link_opens_a_session_and_a_new_request_opens_a_new_record(
     # The link has opened the session of the request, so it is read.
     await expect(supervisor.page.locator(".notice.unread")).to_have_count(0)
     await pane.write("first")
-    await expect(pane.record.locator(".message")).to_have_attribute("data-delivery", "stored")
+    await expect(pane.record.locator(".message")).to_have_attribute("data-delivery", "delivered")
     await pane.menu("End the supervision")
     await expect(pane.record).to_contain_text("The supervision with Chen is over")
     await expect(pane.field).to_be_hidden()
@@ -182,6 +192,36 @@ async def test_link_opens_a_session_and_a_new_request_opens_a_new_record(
     await pane.expect_record("second")
     await supervisor.page.reload()
     await pane.expect_record("second")
+
+
+@pytest.mark.gen_test
+async def test_short_notices_do_not_cover_the_buttons_of_a_phone(process: Process, people: People) -> None:
+    harness = (await process.start()).harness
+    one = await start_session(harness)
+    supervisor = await open_desk(process, people, size=PHONE)
+    await harness.record(one.number)
+    notice = supervisor.page.locator("#toast-arrived")
+    await expect(notice).to_have_text("Chen asks for supervision (visitor Lin)")
+    for element in ("#settings-button", "#show-unread", "#to-inbox", "#by-number"):
+        assert not await overlap(notice, supervisor.page.locator(element)), element
+
+
+@pytest.mark.gen_test
+async def test_new_messages_below_the_visible_part_are_counted(process: Process, people: People) -> None:
+    harness = (await process.start()).harness
+    one = await start_session(harness)
+    await one.send(*(f"line {number}" for number in range(60)))
+    supervisor = await open_desk(process, people, size=PHONE)
+    pane = await (await supervisor.open(one.number)).wait_live()
+    await expect(pane.transcript.get_by_text("line 59", exact=True)).to_be_in_viewport()
+    await pane.transcript.locator(".log").evaluate("log => log.scrollTo(0, 0)")
+    await expect(pane.transcript.get_by_text("line 59", exact=True)).not_to_be_in_viewport()
+    await one.send("one more")
+    await pane.transcript.get_by_role("button", name="1 new message", exact=True).wait_for()
+    await one.send("two more")
+    await pane.transcript.get_by_role("button", name="2 new messages", exact=True).click()
+    await expect(pane.transcript.get_by_text("two more", exact=True)).to_be_in_viewport()
+    await expect(pane.transcript.get_by_role("button", name=re.compile("new message"))).to_have_count(0)
 
 
 @pytest.mark.gen_test
@@ -253,6 +293,32 @@ async def test_inbox_shows_each_notification_once_and_keeps_read_state(
     await expect(titles).to_have_text([*expected[:2], expected[3]])
     await supervisor.page.locator("#show-all").click()
     await expect(titles).to_have_text(expected)
+
+
+@pytest.mark.gen_test
+async def test_calls_of_ended_sessions_do_not_look_open(process: Process, people: People) -> None:
+    harness = (await process.start()).harness
+    one = await start_session(harness)
+    two = await start_session(harness, 11, 12, ("Ada", "Berg"))
+    supervisor = await open_desk(process, people, size=PHONE)
+    page = supervisor.page
+    await page.clock.install()
+    call = supervisor.notices.filter(has_text="visitor Lin")
+    await expect(call).to_contain_text("Chen asks for supervision")
+    await expect(call.get_by_role("button", name="Open session")).to_have_class("primary-button")
+    assert (await harness.api("POST", f"/api/v1/sessions/{one.number}/end", HOST)).code == 200
+    await page.clock.run_for(25_000)
+    await expect(call).to_contain_text("Chen asked for supervision")
+    await expect(call).to_contain_text("The session ended at")
+    await expect(call.get_by_role("button", name="Open session")).to_have_class("secondary-button")
+    await expect(page.locator("#show-unread")).to_have_text("Unread 2")  # the supervisor has missed it
+    await expect(supervisor.notices.filter(has_text="visitor Ada")).to_contain_text("Berg asks for")
+
+    await page.reload()
+    await expect(call).to_contain_text("Chen asked for supervision")
+    pane = await supervisor.open(one.number)
+    await expect(pane.end).to_contain_text("The session ended at")
+    assert two.number
 
 
 @pytest.mark.gen_test

@@ -1,5 +1,7 @@
 """Accessibility of the widget: axe-core, keyboard, announcements, phones and languages."""
 
+import html
+import re
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from playwright.async_api import Frame, Page, expect
 
 from tests.conftest import Harness, changed
 from tests.pages.conftest import DESK, PHONE, People, Process
-from tests.pages.sites import Visitors, Widget, next_user, send_text, site, visitors
+from tests.pages.sites import UNSERVED, Visitors, Widget, next_user, send_text, site, visitors
 from tests.pages.test_room_accessible import AXE
 from tornado_chat import config
 from tornado_chat.server.server import Server
@@ -61,7 +63,7 @@ async def test_axe_finds_nothing(visitors: Visitors, scheme: str, size: tuple[in
     await expect(widget.inside.get_by_text("Bob is typing")).to_be_visible()
     assert await axe_violations(widget) == []
     await waiter.close(1001)
-    await expect(widget.inside.get_by_text("Somebody will take over")).to_be_visible()
+    await expect(widget.inside.get_by_text("and none of us is on duty")).to_be_visible()
     assert await axe_violations(widget) == []
     await next_user(await visitors.waiter(8))
     await widget.inside.get_by_role("button", name="End the conversation").click()
@@ -147,12 +149,12 @@ async def test_language_follows_the_host_page(visitors: Visitors) -> None:
     await widget.launcher.click()
     await expect(widget.page.get_by_role("button", name="收起聊天")).to_be_visible()
     await widget.inside.get_by_role("button", name="开始对话").click()
-    await expect(widget.position).to_have_text("下一位就是您")
+    await expect(widget.position).to_have_text("现在没有客服在线")
     await expect(widget.inside.locator("html")).to_have_attribute("lang", "zh-CN")
     second = await visitors.visit()
     await second.launcher.click()
     await second.inside.get_by_role("button", name="开始对话").click()
-    await expect(second.position).to_have_text("您排在第 2 位")
+    await expect(second.inside.locator("#queue-text")).to_contain_text("您排在第 2 位")
     visitors.site.lang = "fr"
     visitors.site.attributes = 'data-language="en" data-title="Heron &amp; Reed" data-greeting="Bon jour!"'
     widget = await visitors.visit(locale="zh-CN")
@@ -163,14 +165,53 @@ async def test_language_follows_the_host_page(visitors: Visitors) -> None:
 
 
 @pytest.mark.gen_test
+async def test_a_language_without_texts_is_english_throughout(visitors: Visitors) -> None:
+    await visitors.serve()
+    visitors.site.lang = "zh-CN"
+    visitors.site.attributes = 'data-language="fr"'
+    widget = await visitors.visit(locale="zh-CN")
+    await expect(widget.page.get_by_role("button", name="Open the chat")).to_be_visible()
+    await widget.start()
+    await expect(widget.position).to_have_text(UNSERVED)
+    await expect(widget.inside.locator("html")).to_have_attribute("lang", "en")
+    await expect(widget.page.locator("tornado-chat iframe")).to_have_attribute("lang", "en")
+    await widget.send("Bonjour")
+    await expect(widget.message("Bonjour")).to_contain_text("Waiting to be sent")
+    visible = await widget.inside.locator("body").inner_text()
+    assert not re.search("[\u4e00-\u9fff]", visible)
+    page = await visitors.people.page(f"{visitors.process.url}/widget#language=fr", locale="zh-CN")
+    await expect(page.get_by_role("button", name="Start a conversation")).to_be_visible()
+
+
+@pytest.mark.gen_test
+async def test_header_shows_a_long_name_and_another_sign_than_the_launcher(visitors: Visitors) -> None:
+    title = "Heron & Reed, help with orders and repairs"
+    visitors.site.attributes = f'data-title="{html.escape(title)}"'
+    await visitors.serve()
+    widget = await visitors.visit(size=DESK)
+    await widget.open()
+    await expect(widget.heading).to_have_text(title)
+    launcher = await widget.launcher.locator("path").get_attribute("d")
+    assert await widget.inside.locator("#close path").get_attribute("d") != launcher
+    await widget.inside.get_by_role("button", name="Start a conversation").click()
+    waiter = await visitors.waiter(name="Dr. Alexandra Papadopoulou")
+    await next_user(waiter)
+    await expect(widget.heading).to_have_text("Dr. Alexandra Papadopoulou")
+    is_cut = (
+        "heading => heading.scrollHeight > heading.clientHeight || heading.scrollWidth > heading.clientWidth"
+    )
+    assert not await widget.heading.evaluate(is_cut)
+
+
+@pytest.mark.gen_test
 async def test_demo_page_shows_the_widget(settings: config.Config, people: People) -> None:
     server = Server(changed(settings, "auth", guests=True), more_pages=DEMO_ROUTES)
     await server.start()
     widget = await Widget(await people.page(f"{server.url}/demo")).start()
-    await expect(widget.position).to_have_text("You are next")
+    await expect(widget.position).to_have_text(UNSERVED)
     await widget.page.get_by_role("link", name="Repairs").click()
     await widget.page.wait_for_url("**/demo?page=repairs")
-    await expect(widget.position).to_have_text("You are next")
+    await expect(widget.position).to_have_text(UNSERVED)
     assert await axe_violations(widget) == []
     await widget.page.close()
     await server.stop()
@@ -181,12 +222,12 @@ async def test_widget_as_a_page_of_its_own(process: Process, people: People) -> 
     await process.start("auth.guests=on")
     page = await people.page(f"{process.url}/widget", size=(320, 568))
     await page.get_by_role("button", name="Start a conversation").click()
-    await expect(page.get_by_text("You are next")).to_be_visible()
+    await expect(page.get_by_text(UNSERVED)).to_be_visible()
     harness: Harness = process.harness
     await (await harness.waiter(7)).until("new_connection")
     await page.get_by_role("textbox", name="Message").fill("x" * 200)
     await page.keyboard.press("Enter")
-    await expect(page.locator('.message[data-delivery="stored"]')).to_be_visible()
+    await expect(page.locator('.message[data-delivery="delivered"]')).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") <= 320
     await page.reload()
     await expect(page.locator(".message")).to_have_count(1)

@@ -8,7 +8,7 @@ from playwright.async_api import Page, Request, expect
 
 from tests.conftest import token
 from tests.pages.conftest import Process
-from tests.pages.sites import Visitors, Widget, next_user, send_text, site, visitors
+from tests.pages.sites import UNSERVED, Visitors, Widget, next_user, send_text, site, visitors
 
 __all__ = ["site", "visitors"]
 
@@ -40,7 +40,7 @@ async def test_host_token_is_in_no_url_and_no_storage(visitors: Visitors) -> Non
     await widget.start()
     waiter = await visitors.waiter()
     came = (await waiter.until("new_connection"))["payload"]
-    assert (came["id"], came["name"]) == (1, "Lin")
+    assert (came["id"], came["name"]) == ("1", "Lin")
     await send_text(waiter, "Hello Lin", came["uuid"])
     await widget.expect_messages("Hello Lin")
     assert sockets
@@ -138,7 +138,7 @@ async def test_launcher_is_hidden_without_guests_until_sign_in(visitors: Visitor
     assert "[auth] guests is off" in notes[0]
     await widget.page.evaluate("text => TornadoChat.setToken(text)", LIN)
     await widget.start()
-    await expect(widget.position).to_have_text("You are next")
+    await expect(widget.position).to_have_text(UNSERVED)
     await widget.page.evaluate("TornadoChat.signOut()")
     await expect(widget.launcher).to_be_hidden()
     await expect(widget.panel).to_be_hidden()
@@ -200,7 +200,7 @@ async def test_messages_of_other_windows_and_origins_are_ignored(visitors: Visit
     visitors.site.policy += "; child-src 'self' {chat}"
     await visitors.serve()
     widget = await (await visitors.visit()).start()
-    await expect(widget.position).to_have_text("You are next")
+    await expect(widget.position).to_have_text(UNSERVED)
     # Messages of the page's own scripts have the page's origin.
     await widget.page.evaluate("postMessage({chat: 'state', going: true, unread: 9}, '*')")
     await widget.page.evaluate("postMessage({chat: 'token', number: 1}, '*')")
@@ -213,7 +213,7 @@ async def test_messages_of_other_windows_and_origins_are_ignored(visitors: Visit
         }))"""
     )
     await widget.page.evaluate("new Promise(requestAnimationFrame)")
-    await expect(widget.position).to_have_text("You are next")
+    await expect(widget.position).to_have_text(UNSERVED)
     await expect(widget.badge).to_be_hidden()
     # A page that claims another origin receives no message.
     received: list[Any] = []
@@ -266,7 +266,7 @@ async def test_widget_works_without_browser_storage(visitors: Visitors) -> None:
     await widget.expect_delivery("one", "held")
     waiter = await visitors.waiter()
     user = await next_user(waiter)
-    await widget.expect_delivery("one", "stored")
+    await widget.expect_delivery("one", "delivered")
     await send_text(waiter, "two", user)
     await widget.expect_messages("one", "two")
     await widget.close()

@@ -1,12 +1,14 @@
 """The widget during outages of the network and the server."""
 
+import asyncio
+import re
 import signal
 
 import pytest
 from playwright.async_api import expect
 
 from tests.helpers.faults import FaultyProxy
-from tests.pages.sites import Visitors, next_message_of, next_user, site, visitors
+from tests.pages.sites import UNSERVED, Visitors, next_message_of, next_user, site, visitors
 from tests.pages.test_room_network import SOCKET_FAILED, port
 
 __all__ = ["site", "visitors"]
@@ -32,20 +34,28 @@ async def test_cuts_neither_lose_nor_duplicate_messages(
                 proxy.cut()
             await widget.send(f"mine {number}")
             sent.append(f"mine {number}")
-        await widget.expect_delivery("mine 5", "stored")
+        await widget.expect_delivery("mine 5", "delivered")
         await widget.expect_messages(*sent)
         assert [(await next_message_of(waiter, user))["payload"]["message"] for _ in sent] == sent
         assert proxy.cuts
 
         # Ended offline: the conversation ends after reconnecting.
+        await widget.page.context.set_offline(True)
+        await widget.send("last words")
         await widget.inside.get_by_role("button", name="End the conversation").click()
         dialog = widget.inside.get_by_role("dialog")
-        await widget.page.context.set_offline(True)
         await dialog.get_by_role("button", name="End the conversation").click()
-        await expect(widget.inside.get_by_text("ends as soon as")).to_be_visible()
+        status = widget.inside.locator("#connection-status")
+        for _ in range(3):
+            await expect(status).to_contain_text("ends as soon as")
+            await asyncio.sleep(0.5)  # the status before was shown anew each second
         await widget.page.context.set_offline(False)
+        assert (await next_message_of(waiter, user))["payload"]["message"] == "last words"
         await waiter.until("disconnected")
         await expect(widget.inside.get_by_text("The conversation has ended")).to_be_visible()
+        await expect(widget.message("last words")).not_to_have_class(re.compile("refused"))
+        await asyncio.sleep(1.1)
+        await expect(status).to_have_text(re.compile("^(Try now)?$"))
 
 
 @pytest.mark.gen_test
@@ -59,7 +69,7 @@ async def test_widget_recovers_from_a_server_restart(
     user = await next_user(waiter)
     await waiter.send_frame("unready")
     waiting = await (await visitors.visit()).start()
-    await expect(waiting.position).to_have_text("You are next")
+    await expect(waiting.position).to_have_text(UNSERVED)
     await visitors.process.stop(signal.SIGKILL)
     await expect(talking.inside.locator("#connection-status")).to_contain_text("onnect")
     await talking.send("while it was away")
@@ -68,7 +78,7 @@ async def test_widget_recovers_from_a_server_restart(
     waiter = await visitors.waiter()
     found = {(await waiter.until("new_connection"))["payload"]["uuid"] for _ in range(2)}
     assert user in found
-    await talking.expect_delivery("while it was away", "stored")
+    await talking.expect_delivery("while it was away", "delivered")
     await expect(waiting.heading).to_have_text("Bob")
     await talking.expect_messages("while it was away")
 
@@ -93,7 +103,7 @@ async def test_unreachable_server_is_reported_and_tried_again(
     await widget.launcher.click()
     await expect(widget.panel).to_be_hidden()
     await widget.start()
-    await expect(widget.position).to_have_text("You are next")
+    await expect(widget.position).to_have_text(UNSERVED)
 
 
 @pytest.mark.gen_test

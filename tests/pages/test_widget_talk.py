@@ -4,15 +4,26 @@ import pytest
 from playwright.async_api import expect
 
 from tests.pages.conftest import PHONE
-from tests.pages.sites import Visitors, next_message_of, next_read_seq, next_user, send_text, site, visitors
+from tests.pages.sites import (
+    UNSERVED,
+    Visitors,
+    next_message_of,
+    next_read_seq,
+    next_user,
+    send_text,
+    site,
+    visitors,
+)
 
 __all__ = ["site", "visitors"]
 
 
 @pytest.mark.gen_test
 async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
-    await visitors.serve()
-    first = await visitors.process.harness.user(100)
+    await visitors.serve("support.capacity=1")
+    waiter = await visitors.waiter()
+    served, first = [await visitors.process.harness.user(id) for id in (100, 101)]
+    user = await next_user(waiter)
     await first.get("connect_queue")
     widget = await (await visitors.visit(size=PHONE)).start()
     await expect(widget.position).to_have_text("You are 2nd in line")
@@ -21,7 +32,7 @@ async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
     await first.send_frame("disconnect")
     await expect(widget.position).to_have_text("You are next")
 
-    waiter = await visitors.waiter()
+    await served.send_frame("disconnect")
     user = await next_user(waiter)
     assert (await next_message_of(waiter, user))["payload"] == {"message": "Where is my parcel?"}
     await expect(widget.heading).to_have_text("Bob")
@@ -54,6 +65,31 @@ async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
 
 
 @pytest.mark.gen_test
+async def test_the_visitor_learns_whether_an_agent_is_on_duty(visitors: Visitors) -> None:
+    await visitors.serve("support.capacity=1", "support.rejoin_grace=0.4")
+    widget = await (await visitors.visit(size=PHONE)).start()
+    await expect(widget.position).to_have_text(UNSERVED)
+    await expect(widget.inside.locator("#queue-text")).to_contain_text("Your place in the line is 1.")
+    await expect(widget.inside.get_by_text("You are next")).to_have_count(0)
+    waiter = await visitors.waiter()
+    user = await next_user(waiter)
+    await widget.send("Hello?")
+    await next_message_of(waiter, user)
+
+    waiting = await (await visitors.visit()).start()
+    await expect(waiting.position).to_have_text("You are next")  # the agent serves, but has no free place
+    await waiter.send_frame("unready")
+    await expect(waiting.position).to_have_text(UNSERVED)
+    await waiter.send_frame("ready")
+    await expect(waiting.position).to_have_text("You are next")
+    await expect(waiting.inside.locator("#subtitle")).to_have_text("Waiting for one of us")
+    await send_text(waiter, "One moment", user)
+    await waiter.close(1001)
+    await expect(widget.inside.get_by_text("and none of us is on duty")).to_be_visible()
+    await expect(waiting.position).to_have_text(UNSERVED)
+
+
+@pytest.mark.gen_test
 async def test_page_changes_neither_lose_nor_duplicate_messages(visitors: Visitors) -> None:
     await visitors.serve()
     widget = await visitors.visit()
@@ -63,12 +99,12 @@ async def test_page_changes_neither_lose_nor_duplicate_messages(visitors: Visito
     await widget.send("one")
     await widget.expect_delivery("one", "held")
     await widget.page.reload()
-    await expect(widget.position).to_have_text("You are next")
+    await expect(widget.position).to_have_text(UNSERVED)
     await widget.expect_delivery("one", "held")
 
     waiter = await visitors.waiter()
     user = await next_user(waiter)
-    await widget.expect_delivery("one", "stored")
+    await widget.expect_delivery("one", "delivered")
     await waiter.send_frame("message_text", {"message": "two"}, to=user)
     await widget.expect_messages("one", "two")
     await widget.composer.fill("half a thou")
@@ -78,14 +114,14 @@ async def test_page_changes_neither_lose_nor_duplicate_messages(visitors: Visito
     await widget.expect_messages("one", "two", "three")
     await expect(widget.composer).to_have_value("half a thou")
     await widget.send("half a thought")
-    await widget.expect_delivery("half a thought", "stored")
+    await widget.expect_delivery("half a thought", "delivered")
     for number in range(4):
         await widget.send(f"quick {number}")
         await widget.page.goto(f"{visitors.site.url}/{number}")
         await expect(widget.heading).to_have_text("Bob")
     sent = ["one", "two", "three", "half a thought", *(f"quick {number}" for number in range(4))]
     await widget.expect_messages(*sent)
-    await widget.expect_delivery("quick 3", "stored")
+    await widget.expect_delivery("quick 3", "delivered")
     got = [(await next_message_of(waiter, user))["payload"]["message"] for _ in range(5)]
     assert got == sent[3:] or got == [sent[0], *sent[3:-1]]
 
@@ -145,7 +181,7 @@ async def test_two_tabs_show_the_same_messages(visitors: Visitors) -> None:
     other, third = await visitors.tab(widget), await visitors.tab(widget)
     await other.open()
     await widget.start()
-    await expect(other.position).to_have_text("You are next")
+    await expect(other.position).to_have_text(UNSERVED)
     waiter = await visitors.waiter()
     user = await next_user(waiter)
     await widget.send("from the one")
@@ -172,15 +208,71 @@ async def test_two_tabs_show_the_same_messages(visitors: Visitors) -> None:
 
 
 @pytest.mark.gen_test
+async def test_the_earlier_conversation_is_there_after_a_new_one_begins(visitors: Visitors) -> None:
+    await visitors.serve()
+    waiter = await visitors.waiter()
+    widget = await (await visitors.visit(size=PHONE)).start()
+    earlier = widget.inside.locator(".earlier")
+    messages = widget.inside.locator("#conversation-body > chat-messages .text")
+    user = await next_user(waiter)
+    await widget.send("Where is my parcel?")
+    await next_message_of(waiter, user)
+    await send_text(waiter, "It comes tomorrow, number 4711.", user)
+    await widget.expect_messages("Where is my parcel?", "It comes tomorrow, number 4711.")
+    await expect(earlier).to_have_count(0)
+    await widget.end()
+
+    await widget.new_conversation.click()
+    user = await next_user(waiter)
+    await expect(widget.heading).to_have_text("Bob")
+    await widget.expect_messages()  # folded, and not loaded
+    await widget.send("Me again")
+    await earlier.get_by_text("Earlier conversation", exact=True).click()
+    await expect(earlier.locator(".text")).to_have_text(
+        ["Where is my parcel?", "It comes tomorrow, number 4711."]
+    )
+    await expect(messages).to_have_text(["Me again"])
+    await widget.page.reload()
+    await expect(messages).to_have_text(["Me again"])
+    await earlier.get_by_text("Earlier conversation", exact=True).click()
+    await expect(earlier.locator(".text").first).to_have_text("Where is my parcel?")
+    await widget.end()
+
+    await widget.new_conversation.click()
+    await next_user(waiter)
+    await earlier.get_by_text("Earlier conversations", exact=True).click()
+    await expect(earlier.locator(".text").last).to_have_text("Me again")
+    # In a low window it is scrolled, and covers nothing.
+    await widget.page.set_viewport_size({"width": 360, "height": 420})
+    lists = earlier.locator(".earlier-lists")
+    await lists.evaluate(
+        "(lists) => lists.append(...Array.from({ length: 30 }, () => lists.cloneNode(true)))"
+    )
+    assert await earlier.evaluate("(section) => section.clientHeight < section.scrollHeight")
+    covered = await earlier.evaluate(
+        """(section) => {
+          const below = section.getBoundingClientRect().bottom + 4;
+          return section.contains(document.elementFromPoint(innerWidth / 2, below));
+        }"""
+    )
+    assert not covered
+    # Another tab, perhaps of another person at the same computer, shows none.
+    tab = await visitors.tab(widget)
+    await tab.open()
+    await expect(tab.heading).to_have_text("Bob")
+    await expect(tab.inside.locator(".earlier")).to_have_count(0)
+
+
+@pytest.mark.gen_test
 async def test_lost_waiter_is_explained_and_replaced(visitors: Visitors) -> None:
     await visitors.serve("support.rejoin_grace=0.4")
     widget = await (await visitors.visit()).start()
     bob = await visitors.waiter()
     await next_user(bob)
     await widget.send("one")
-    await widget.expect_delivery("one", "stored")
+    await widget.expect_delivery("one", "delivered")
     await bob.close(1001)
-    await expect(widget.inside.get_by_text("Somebody will take over")).to_be_visible()
+    await expect(widget.inside.get_by_text("and none of us is on duty")).to_be_visible()
     await widget.send("two")
     await widget.expect_delivery("two", "stored")  # it is stored at once: the next waiter will read it
     ann = await visitors.waiter(8, "Ann")
@@ -188,6 +280,39 @@ async def test_lost_waiter_is_explained_and_replaced(visitors: Visitors) -> None
     assert [(await next_message_of(ann, user))["payload"]["message"] for _ in range(2)] == ["one", "two"]
     await expect(widget.heading).to_have_text("Ann")
     await widget.expect_messages("one", "two")
+    await widget.expect_delivery("two", "delivered")
+    line = "Bob lost the connection, and Ann took over"
+    await expect(widget.inside.locator(".handover")).to_have_text(line)
+
+
+@pytest.mark.gen_test
+async def test_after_a_hand_over_each_line_has_its_own_agents_name(visitors: Visitors) -> None:
+    await visitors.serve()
+    widget = await (await visitors.visit()).start()
+    bob = await visitors.waiter()
+    user = await next_user(bob)
+    await widget.send("one")
+    await widget.expect_delivery("one", "delivered")
+    await expect(widget.message("one")).to_contain_text("Delivered")
+    await send_text(bob, "I am Bob", user)
+    await expect(widget.inside.locator(".author-name")).to_be_hidden()  # two people need no names
+    ann = await visitors.waiter(8, "Ann")
+    await ann.send_frame("nonsense")
+    await ann.until("error")  # so ``ready`` was handled before
+    await bob.send_frame("transfer", {"waiter": 8}, to=user)
+    await bob.until("transfer_success")
+    await expect(widget.inside.locator(".handover")).to_have_text("Bob handed over to Ann")
+    await send_text(ann, "I am Ann", await next_user(ann))
+    rows = widget.inside.locator(".message, .handover")
+    for _ in range(2):  # also after a reload
+        await expect(widget.heading).to_have_text("Ann")
+        await expect(rows).to_contain_text(["one", "I am Bob", "Bob handed over to Ann", "I am Ann"])
+        for name in ("Bob", "Ann"):
+            author = widget.message(f"I am {name}").locator(".author-name")
+            await expect(author).to_have_text(name)
+            await expect(author).to_be_visible()
+        await widget.expect_delivery("one", "delivered")
+        await widget.page.reload()
 
 
 @pytest.mark.gen_test

@@ -11,6 +11,7 @@
 import "./strings.js";
 import { showSignInCard, signInOrShowCard } from "../shared/card.js";
 import { find } from "../shared/elements.js";
+import { GroupTitles } from "../shared/groups.js";
 import { SignInExpired } from "../shared/identity.js";
 import { fillTexts, language, text } from "../shared/strings.js";
 import { parseTime } from "../shared/time.js";
@@ -31,6 +32,8 @@ class AdminPage {
   /** @param {SignedIn} me */
   constructor(me) {
     this.#me = me;
+    const groupTitles = new GroupTitles(me.token, () => this.#status && this.#sections.show(this.#status));
+    this.#sections = new Sections(find("#people"), find("#machine"), groupTitles);
     this.#poller = new StatusPoller(
       me.token,
       {
@@ -43,9 +46,9 @@ class AdminPage {
   }
 
   #me;
+  #sections;
   #poller;
   #charts = makeCharts(find("#charts"));
-  #sections = new Sections(find("#people"), find("#machine"));
   #problems = new ProblemList(find("#problems"));
   /** @type {Status | undefined} */
   #status;

@@ -7,7 +7,6 @@
 
 import { make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
-import { parseTime } from "../shared/time.js";
 import { clock, count, duration, latency, rate } from "./numbers.js";
 
 /** @typedef {import("./polling.js").Status} Status */
@@ -37,7 +36,6 @@ const WIDTH = 300;
 const HEIGHT = 64;
 const MARGIN = 3; // keeps lines from being cut off
 const SPAN_SECONDS = 900;
-const QUARTER_HOUR_MS = 900_000; // time zones differ by multiples of it
 
 /** @type {readonly ChartDefinition[]} */
 const CHARTS = [
@@ -219,14 +217,11 @@ export class Chart {
     if (!this.#isTableOpen || !this.#status) {
       return;
     }
-    const { history, time } = this.#status;
+    const { history } = this.#status;
     const { series, format } = this.#definition;
     const columns = series.map((each) => each.history(history));
-    const last = history.time.at(-1) ?? 0;
-    // The server's other times have no zone; the times of the history are shifted to match them.
-    const shiftMs = Math.round((parseTime(time).getTime() - last * 1000) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
     const rows = history.time.map((at, index) => [
-      clock(new Date(at * 1000 + shiftMs), { seconds: true }),
+      clock(new Date(at * 1000), { seconds: true }),
       ...columns.map((column) => {
         const value = column[index];
         return value === null ? "–" : format(value);

@@ -5,20 +5,34 @@
  * @module
  */
 
+import { requestHeaders } from "../shared/api_client.js";
+import { addressOf } from "../shared/base.js";
+
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 
-/** @typedef {{ role: string, id: number | string, present: boolean }} Participant */
+/** @typedef {{ role: string, id: string, name: string | null, present: boolean }} Participant */
 /**
  * @typedef
- *   {{ kind: string, id: number, state: string, since: string, seconds: number, people: Participant[] }}
+ *   {{ kind: string, id: string, state: string, since: string, seconds: number, people: Participant[] }}
  *   ConversationRow
  */
 /** @typedef {{ states: Record<string, number>, items: ConversationRow[] }} ConversationRows */
-/** @typedef {{ conversation: number, id: number | string, since: string, seconds: number }} WaitingRow */
 /**
  * @typedef
- *   {{ id: number | string, name: string | null, state: string, conversations: number, capacity: number,
- *   since: string, seconds: number }} WaiterRow
+ *   {{ conversation: string, id: string, name: string | null, since: string, seconds: number, group?: string }}
+ *   WaitingRow
+ */
+/**
+ * @typedef
+ *   {{ id: string, name: string | null, state: string, conversations: number, capacity: number,
+ *   since: string, seconds: number, role?: string, groups?: string[] }} WaiterRow
+ */
+/**
+ * `serving`: the agents of the group, of whom `free` could take a user now.
+ *
+ * @typedef
+ *   {{ name: string, waiting: number, longest_wait: number, serving: number, free: number,
+ *   conversations: number }} GroupRow
  */
 /**
  * @typedef {{ name: string, version: string, state: string, calls: number, failures: number, seconds: number,
@@ -39,6 +53,7 @@
  * @property {Record<string, number>} sockets
  * @property {{ length: number, longest_wait: number, first: WaitingRow[] }} line
  * @property {{ states: Record<string, number>, items: WaiterRow[] }} waiters
+ * @property {GroupRow[]} [groups] undefined from a server without groups
  * @property {ConversationRows} conversations
  * @property {ConversationRows} rooms
  * @property {{ received: number, delivered: number, p50: number | null, p99: number | null }} messages
@@ -135,8 +150,8 @@ export class StatusPoller {
 
 /** @param {string} token */
 function requestStatus(token) {
-  return fetch("/api/v1/status", {
-    headers: { Authorization: `Bearer ${token}` },
+  return fetch(addressOf("/api/v1/status"), {
+    headers: requestHeaders(token),
     cache: "no-store",
     signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
   });

@@ -6,11 +6,15 @@
  */
 
 import { roleName } from "../shared/card.js";
+import { groupList, positionsInGroups } from "../shared/groups.js";
+import { guestName } from "../shared/guest_names.js";
 import { text } from "../shared/strings.js";
 import { parseTime } from "../shared/time.js";
 import { bytes, clock, count, duration, latency, moment } from "./numbers.js";
 import { Facts, List } from "./tables.js";
 
+/** @typedef {import("../shared/groups.js").GroupTitles} GroupTitles */
+/** @typedef {import("./polling.js").GroupRow} GroupRow */
 /** @typedef {import("./polling.js").Status} Status */
 /** @typedef {import("./polling.js").ConversationRow} ConversationRow */
 /** @typedef {import("./polling.js").ConversationRows} ConversationRows */
@@ -37,9 +41,12 @@ export class Sections {
   /**
    * @param {HTMLElement} people
    * @param {HTMLElement} machine
+   * @param {GroupTitles} groupTitles
    */
-  constructor(people, machine) {
+  constructor(people, machine, groupTitles) {
+    this.#groupTitles = groupTitles;
     people.append(
+      this.#groups.element,
       this.#queue.element,
       this.#waiters.element,
       this.#conversations.element,
@@ -51,13 +58,40 @@ export class Sections {
   /** The server time of the shown status. */
   #serverTime = "";
 
+  #groupTitles;
+
+  /** Hidden while there is only the default group. */
+  #groups = new List({
+    title: "groups",
+    empty: "groups_empty",
+    id: (/** @type {GroupRow} */ row) => row.name,
+    columns: [
+      { head: "group", cell: ({ name }) => this.#groupParts(name) },
+      { head: "group_agents", number: true, cell: agentParts },
+      { head: "group_free", number: true, cell: (row) => [[count(row.free)]] },
+      { head: "group_waiting", number: true, cell: (row) => [[count(row.waiting)]] },
+      {
+        head: "group_longest",
+        number: true,
+        cell: (row) => [[row.waiting ? duration(row.longest_wait) : "–"]],
+      },
+      { head: "load", number: true, cell: (row) => [[count(row.conversations)]] },
+    ],
+  });
+
+  /** The positions of the shown queue, within each group. @type {number[]} */
+  #positions = [];
+
   #queue = new List({
     title: "line",
     empty: "line_empty",
     id: (/** @type {import("./polling.js").WaitingRow} */ row) => String(row.conversation),
     columns: [
-      { head: "visitor", cell: (row) => [[text("person", { role: text("visitor"), id: row.id }), "name"]] },
-      { head: "place", number: true, cell: (_, index) => [[count(index + 1)]] },
+      {
+        head: "visitor",
+        cell: (row) => withNote(nameParts(row, text("visitor")), this.#groupTitles.of(row.group)),
+      },
+      { head: "place", number: true, cell: (_, index) => [[count(this.#positions[index])]] },
       { head: "conversation_number", number: true, cell: (row) => [[String(row.conversation)]] },
       { head: "waits", number: true, cell: (row) => [[duration(row.seconds)]] },
     ],
@@ -66,17 +100,11 @@ export class Sections {
   #waiters = new List({
     title: "waiters",
     empty: "waiters_empty",
-    id: (/** @type {import("./polling.js").WaiterRow} */ row) => String(row.id),
+    id: (/** @type {import("./polling.js").WaiterRow} */ row) => `${row.role} ${row.id}`,
     columns: [
       {
         head: "waiter",
-        cell: (row) =>
-          row.name
-            ? [
-                [row.name, "name"],
-                [` ${row.id}`, "id"],
-              ]
-            : [[text("person", { role: text("waiter"), id: row.id }), "name"]],
+        cell: (row) => withNote(nameParts(row, text("waiter")), groupList(row.groups, this.#groupTitles)),
       },
       { head: "state", cell: (row) => stateParts("waiters", row.state) },
       {
@@ -133,8 +161,14 @@ export class Sections {
   #process = new Facts("process", ["version", "python", "started", "memory", "process_number"]);
 
   /** @param {Status} status */
-  show({ time, line, waiters, conversations, rooms, plugins, database, process }) {
+  show({ time, line, waiters, groups = [], conversations, rooms, plugins, database, process }) {
     this.#serverTime = time;
+    this.#groups.element.hidden = groups.length < 2;
+    if (groups.length > 1) {
+      this.#groupTitles.request(groups.map(({ name }) => name));
+    }
+    this.#groups.show(groups, groups.length, []);
+    this.#positions = positionsInGroups(line.first);
     this.#queue.show(
       line.first,
       line.length,
@@ -169,6 +203,17 @@ export class Sections {
     ]);
   }
 
+  /** The title and the name of a group. @param {string} name @returns {Part[]} */
+  #groupParts(name) {
+    const title = this.#groupTitles.of(name);
+    return title && title !== name
+      ? [
+          [title, "name"],
+          [` ${name}`, "id"],
+        ]
+      : [[name, "name"]];
+  }
+
   /**
    * @param {"conversations" | "rooms"} title
    * @param {string} head
@@ -197,11 +242,41 @@ export class Sections {
 }
 
 /**
+ * A person's name and id; without a name the role and the id.
+ *
+ * @param {{ id: number | string, name?: string | null }} person
+ * @param {string} role
+ * @returns {Part[]}
+ */
+function nameParts({ id, name }, role) {
+  const shown = name || guestName(id);
+  return shown
+    ? [
+        [shown, "name"],
+        [` ${id}`, "id"],
+      ]
+    : [[text("person", { role, id }), "name"]];
+}
+
+/** @param {Part[]} parts @param {string} note may be empty @returns {Part[]} */
+function withNote(parts, note) {
+  return note ? [...parts, [note, "small group-note"]] : parts;
+}
+
+/** The number of agents; marked if users wait and there is none. @param {GroupRow} row @returns {Part[]} */
+function agentParts({ serving, waiting }) {
+  return [[count(serving), waiting && !serving ? "failed" : ""]];
+}
+
+/**
  * @param {import("./polling.js").Participant} participant
  * @returns {Part[]}
  */
-function participantParts({ role, id, present }) {
-  const words = text("person", { role: roleName(role), id });
+function participantParts({ role, id, name, present }) {
+  const shown = name || guestName(id);
+  const words = shown
+    ? text("named_person", { role: roleName(role), id, name: shown })
+    : text("person", { role: roleName(role), id });
   return present
     ? [
         [words, "participant present"],

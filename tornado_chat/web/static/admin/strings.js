@@ -76,7 +76,7 @@ addTexts({
   notice_errors: ["数据库出过错", "The database has made errors"],
   notice_errors_text: [
     "自启动以来共 {count} 次操作失败。详情在日志中：",
-    "Since the start it has refused something {count} times. The log has the details:",
+    "Since the start it has refused something {count} {count:time|times}. The log has the details:",
   ],
   notice_lag: ["服务器响应迟缓", "The server is held up"],
   notice_lag_text: [
@@ -125,8 +125,17 @@ addTexts({
   state: ["状态", "State"],
   people: ["参与者", "People"],
   person: ["{role} {id}", "{role} {id}"],
+  named_person: ["{role} {name}（{id}）", "{role} {name} ({id})"],
   is_here: ["（在线）", " (here)"],
   is_away: ["（不在线）", " (away)"],
+
+  groups: ["咨询组", "Groups"],
+  groups_empty: ["没有咨询组。", "There are no groups."],
+  group: ["咨询组", "Group"],
+  group_agents: ["客服人数", "Agents"],
+  group_free: ["可接待", "Free"],
+  group_waiting: ["排队人数", "In line"],
+  group_longest: ["最长等待", "Longest wait"],
 
   line: ["排队", "The line"],
   line_empty: ["没有人在排队。", "Nobody is waiting."],

@@ -8,9 +8,11 @@
  * @module
  */
 
+import { guestName } from "../shared/guest_names.js";
 import { Outbox } from "../shared/outbox.js";
 import { text } from "../shared/strings.js";
 
+/** @typedef {import("../shared/conversation.js").Handover} Handover */
 /** @typedef {import("../shared/conversation.js").Message} Message */
 /** @typedef {import("../shared/support_waiter.js").EndReason} EndReason */
 
@@ -19,9 +21,10 @@ import { text } from "../shared/strings.js";
  *
  * @typedef {object} Client
  * @property {number} conversation its number
- * @property {string | number} id the user's
+ * @property {string} id the user's
  * @property {string | null} name
  * @property {string} since when the client joined the queue
+ * @property {string} [group] the group of the conversation
  */
 
 /**
@@ -39,6 +42,8 @@ import { text } from "../shared/strings.js";
  * @property {() => void} onChange a shown property has changed
  * @property {(message: Message) => void} onClientMessage the client has just sent a message
  * @property {() => void} onStored a message of the agent was stored
+ * @property {() => void} onLoaded the newest messages were loaded
+ * @property {() => void} onSeen the agent has seen it for the first time
  */
 
 const TYPING_TIMEOUT_MS = 6_000; // the typing indicator ends if it is not repeated within this time
@@ -75,17 +80,33 @@ export class Case {
   endReason;
   /** Whether the agent has requested its end. */
   isEnding = false;
-  /** Whether it was never shown. */
-  isNew = false;
+  #isNew = false;
   /** By sequence number. @type {Message[]} */
   messages = [];
+  /** The changes of the agent, oldest first. @type {Handover[]} */
+  handovers = [];
   /** Whether the server has messages before the first one. */
   hasOlder = false;
   isLoaded = false;
+  /** The sequence number up to which everything has arrived at the client. */
+  clientReceivedSeq = 0;
   /** The sequence numbers up to which the client and the agent have read. */
   clientReadSeq = 0;
   readSeq = 0;
   isTyping = false;
+
+  /** Whether it was never shown. */
+  get isNew() {
+    return this.#isNew;
+  }
+
+  set isNew(isNew) {
+    const isSeen = this.#isNew && !isNew;
+    this.#isNew = isNew;
+    if (isSeen) {
+      this.#listener.onSeen();
+    }
+  }
 
   get number() {
     return this.client.conversation;
@@ -115,7 +136,7 @@ export class Case {
       index >= 0 && this.messages[index].seq > this.readSeq;
       index -= 1
     ) {
-      count += this.messages[index].own ? 0 : 1;
+      count += isOfClient(this.messages[index]) ? 1 : 0;
     }
     return count;
   }
@@ -127,7 +148,7 @@ export class Case {
     if (this.state !== "open" || !this.isLoaded) {
       return undefined;
     }
-    const answered = this.messages.findLastIndex((message) => message.own);
+    const answered = this.messages.findLastIndex((message) => !isOfClient(message));
     // A client who was never answered has been waiting since it joined the queue, even without a message.
     return answered < 0 && !this.hasOlder ? this.client.since : this.messages[answered + 1]?.time;
   }
@@ -177,8 +198,9 @@ export class Case {
    * Add the messages of a conversation that ended before this page was loaded.
    *
    * @param {Message[]} messages
+   * @param {Handover[]} handovers
    */
-  addTranscript(messages) {
+  addTranscript(messages, handovers) {
     for (const entry of [...this.outbox.entries]) {
       const { after } = entry;
       if (
@@ -190,6 +212,7 @@ export class Case {
       }
     }
     this.listener.onHistory(messages, false);
+    handovers.forEach((handover) => this.listener.onHandover?.(handover));
   }
 
   /** Remove everything from the tab's storage. */
@@ -207,7 +230,7 @@ export class Case {
       this.#insert([message]);
       this.view?.onMessage(message);
       this.#listener.onChange();
-      if (!message.own) {
+      if (isOfClient(message)) {
         this.#listener.onClientMessage(message);
       }
     },
@@ -215,10 +238,16 @@ export class Case {
       const last = this.lastMessage?.seq ?? Infinity;
       this.#insert(messages);
       this.hasOlder = hasOlder;
-      this.isLoaded = true;
+      if (messages.some((message) => message.own)) {
+        this.isNew = false; // the agent has answered in another window, or before the page was closed
+      }
+      if (!this.isLoaded) {
+        this.isLoaded = true;
+        this.#listener.onLoaded();
+      }
       this.view?.onHistory(messages, hasOlder);
       this.#listener.onChange();
-      const newest = messages.findLast((message) => !message.own && message.seq > last);
+      const newest = messages.findLast((message) => isOfClient(message) && message.seq > last);
       if (newest) {
         this.#listener.onClientMessage(newest); // received while there was no connection
       }
@@ -248,6 +277,16 @@ export class Case {
         this.#listener.onChange();
       }
     },
+    onReceived: (seq) => {
+      this.clientReceivedSeq = Math.max(this.clientReceivedSeq, seq);
+      this.view?.onReceived(seq);
+    },
+    onHandover: (handover) => {
+      if (!this.handovers.some(({ time }) => time === handover.time)) {
+        this.handovers.push(handover);
+        this.view?.onHandover?.(handover);
+      }
+    },
     onRead: (seq) => {
       this.clientReadSeq = Math.max(this.clientReadSeq, seq);
       this.view?.onRead(seq);
@@ -267,12 +306,16 @@ export class Case {
 }
 
 /**
- * The display name of a client. Two clients without a name must be distinguishable.
+ * The display name of a client, of a guest a made-up one. Two clients without a name must be distinguishable.
  *
  * @param {string | null} name
- * @param {string | number} id
+ * @param {string} id
  */
 export function clientName(name, id) {
-  const short = String(id);
-  return name || text("visitor_id", { id: short.length <= 8 ? short : `…${short.slice(-4)}` });
+  return name || guestName(id) || text("visitor_id", { id: id.length <= 8 ? id : `…${id.slice(-4)}` });
+}
+
+/** Whether the client wrote a message, and not an agent: this one or one before. @param {Message} message */
+function isOfClient(message) {
+  return !message.own && !message.colleague;
 }

@@ -53,6 +53,8 @@ export class CasePanel {
   /** The sequence number of the first shown message; 0: all loaded messages are shown. */
   #firstShownSeq = 0;
   #hasContent = false;
+  /** @type {Set<import("../shared/conversation.js").Handover>} */
+  #shownHandovers = new Set();
   #isLoadingTranscript = false;
   /** @type {Partial<Record<string, HTMLButtonElement>>} */
   #buttons = {};
@@ -92,22 +94,24 @@ export class CasePanel {
     const { case: item } = this;
     const actions = { ...this.#actions.conversation, loadOlder: () => this.#loadOlder() };
     this.#messages.otherName = item.name;
-    this.#messages.linkUrls = true;
     this.#view = new ConversationView(this.#messages, this.#composer, item.outbox, item.draftKey, actions);
     this.#messages.addEventListener("edit", this.#actions.onEdit);
     suggestReplies(this.#composer, this.#actions.replies, () => item.client.name ?? "");
+    this.#view.onReceived(item.clientReceivedSeq);
     this.#view.onRead(item.clientReadSeq);
     this.#view.onTyping(item.isTyping);
     if (item.isLoaded) {
       this.#showMessagesBefore(item.messages.length);
     }
-    const { onMessage, onStored, onRefused, onTyping, onRead } = this.#view;
+    const { onMessage, onStored, onRefused, onTyping, onReceived, onRead } = this.#view;
     item.view = {
       onMessage,
       onStored,
       onRefused,
       onTyping,
+      onReceived,
       onRead,
+      onHandover: () => this.#showHandovers(),
       onHistory: (messages, hasOlder) => this.#onHistory(messages, hasOlder),
       showEnded: () => this.#showEnded(),
       removeUnsent: (id) => this.#messages.removeUnsent(id),
@@ -201,10 +205,26 @@ export class CasePanel {
     this.#hasContent = true;
     this.#firstShownSeq = begin > 0 ? messages[begin].seq : 0;
     this.#messages.addHistory(messages.slice(begin, end), begin > 0 || hasOlder);
+    this.#showHandovers();
+  }
+
+  /** Show the changes of the agent that are not earlier than the first shown message. */
+  #showHandovers() {
+    const { messages, handovers } = this.case;
+    const first = messages.find((message) => message.seq === this.#firstShownSeq);
+    for (const handover of handovers) {
+      if (!this.#shownHandovers.has(handover) && (!first || handover.time >= first.time)) {
+        this.#shownHandovers.add(handover);
+        this.#messages.addHandover(handover);
+      }
+    }
   }
 
   #showEnded() {
     const { case: item } = this;
+    if (item.endReason === "parted" || item.endReason === "lost") {
+      this.#view?.giveUpDraft(); // the agent was still writing
+    }
     this.#view?.giveUpUnsent();
     this.#composer.hidden = true;
     this.element.classList.add("is-ended");

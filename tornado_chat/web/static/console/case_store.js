@@ -10,6 +10,7 @@
  */
 
 import { WaiterSupportSocket } from "../shared/support_waiter.js";
+import { parseTime } from "../shared/time.js";
 import { Case } from "./case.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
@@ -20,7 +21,7 @@ import { Case } from "./case.js";
 /** @typedef {import("./case.js").Client} Client */
 /** @typedef {import("./support_api.js").SupportApi} SupportApi */
 
-/** @typedef {Client & { over?: EndReason, read: number }} StoredCase */
+/** @typedef {Client & { over?: EndReason, read: number, unseen?: boolean }} StoredCase */
 
 /**
  * @typedef {object} CaseStoreListener
@@ -47,6 +48,7 @@ export class CaseStore {
     for (const stored of this.#load()) {
       const item = this.#add(stored);
       item.readSeq = stored.read;
+      item.isNew = stored.unseen === true;
       if (stored.over) {
         item.close(stored.over);
       }
@@ -79,6 +81,8 @@ export class CaseStore {
   #cases = /** @type {Map<number, Case>} */ (new Map());
   /** Whether the server has reported all conversations since the page was loaded. */
   #isResynced = false;
+  /** Conversations that this tab does not know from before a reload, until their messages are loaded. @type {Case[]} */
+  #unannounced = [];
 
   /** Whether the agent wants new clients, and whether the server has confirmed it. */
   readyWanted;
@@ -120,7 +124,8 @@ export class CaseStore {
    */
   longestWaiting(except) {
     const waiting = this.cases.filter((item) => item.waitingSince !== undefined && item.number !== except);
-    waiting.sort((item, other) => ((item.waitingSince ?? "") < (other.waitingSince ?? "") ? -1 : 1));
+    const sinceMs = (/** @type {Case} */ item) => parseTime(item.waitingSince).getTime();
+    waiting.sort((item, other) => sinceMs(item) - sinceMs(other));
     return waiting[0];
   }
 
@@ -189,10 +194,10 @@ export class CaseStore {
 
   /**
    * @param {Case} item
-   * @param {string | number} waiter the id of the other agent
+   * @param {import("./support_api.js").Agent} agent the other agent
    */
-  transfer(item, waiter) {
-    return this.#socket.transfer(item.number, waiter);
+  transfer(item, agent) {
+    return this.#socket.transfer(item.number, agent);
   }
 
   /** Remove an ended case. @param {Case} item */
@@ -206,7 +211,8 @@ export class CaseStore {
 
   /** Load the messages of a conversation that ended before this page was loaded. @param {Case} item */
   async loadTranscript(item) {
-    item.addTranscript(await this.#api.getMessages(item.number));
+    const { messages, handovers } = await this.#api.getMessages(item.number);
+    item.addTranscript(messages, handovers);
   }
 
   // --- events of the server ---
@@ -225,17 +231,20 @@ export class CaseStore {
   #onAssigned(client) {
     const before = this.#cases.get(client.conversation);
     // An ended conversation that is assigned again went through the queue: the store may lack messages.
-    const item = before?.state === "restored" ? before : this.#add(client);
+    const wasRestored = before?.state === "restored";
+    const item = wasRestored ? before : this.#add(client);
     item.client = client;
     item.state = "open";
     item.readSeq = before?.readSeq ?? 0;
-    if (before?.state !== "restored") {
+    if (!wasRestored) {
       item.isNew = true;
+      if (this.#isResynced) {
+        this.#listener.onAssigned(item);
+      } else {
+        this.#unannounced.push(item);
+      }
     }
     this.#save();
-    if (item.isNew && this.#isResynced) {
-      this.#listener.onAssigned(item);
-    }
     this.#listener.onChange();
     return item;
   }
@@ -268,12 +277,23 @@ export class CaseStore {
     }
     if (!this.#isResynced) {
       this.#isResynced = true;
-      const unseen = this.cases.filter((item) => item.isNew);
-      // one sound and notification for all
-      unseen.slice(-1).forEach((item) => this.#listener.onAssigned(item));
+      this.#announceUnseen();
     }
     this.#save();
     this.#listener.onChange();
+  }
+
+  /**
+   * Announce the conversations that were there when the page was loaded and that are new: the tab does not know
+   * them, and the agent has neither read nor answered in them.
+   */
+  #announceUnseen() {
+    if (this.#isResynced && this.#unannounced.every((item) => item.isLoaded || item.state === "ended")) {
+      const unseen = this.#unannounced.filter((item) => item.isNew);
+      this.#unannounced = [];
+      // one sound and notification for all
+      unseen.slice(-1).forEach((item) => this.#listener.onAssigned(item));
+    }
   }
 
   /**
@@ -299,6 +319,8 @@ export class CaseStore {
       onChange: () => this.#listener.onChange(),
       onClientMessage: (message) => this.#listener.onClientMessage(item, message),
       onStored: () => this.#removeIfDone(item),
+      onLoaded: () => this.#announceUnseen(),
+      onSeen: () => this.#save(),
     });
     this.#cases.set(client.conversation, item);
     return item;
@@ -306,8 +328,9 @@ export class CaseStore {
 
   #save() {
     const stored = this.cases.map((item) => {
-      const { conversation, id, name, since } = item.client;
-      return { conversation, id, name, since, over: item.endReason, read: item.readSeq };
+      const { conversation, id, name, since, group } = item.client;
+      const state = { over: item.endReason, read: item.readSeq, unseen: item.isNew };
+      return { conversation, id, name, since, group, ...state };
     });
     sessionStorage.setItem(`${this.key}:desk`, JSON.stringify(stored));
   }

@@ -12,6 +12,8 @@ import "./strings.js";
 import { showCard, signInOrShowCard } from "../shared/card.js";
 import { find, icon } from "../shared/elements.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
+import { GroupTitles } from "../shared/groups.js";
+import { metaContent } from "../shared/identity.js";
 import { fillTexts, language, text } from "../shared/strings.js";
 import { Columns } from "./columns.js";
 import { CaseStore } from "./case_store.js";
@@ -37,12 +39,20 @@ const CLOSE_REPLACED = 4409;
 const CLOSE_UNAUTHENTICATED = 4401;
 const CLOSE_FORBIDDEN = 4403;
 
+const hasGroups = metaContent("groups") === "on";
+
 class ConsolePage {
   /** @param {SignedIn} me */
   constructor(me) {
     this.#me = me;
-    const api = new SupportApi(me.token);
+    const api = new SupportApi(me.token, { id: String(me.id), role: me.role });
     const onChange = () => this.#scheduleRender();
+    this.#groups = new GroupTitles(me.token, onChange);
+    this.#sidebar = new Sidebar(
+      { open: (number) => this.#open(number), toggleReady: () => this.#toggleReady() },
+      api,
+      this.#groups,
+    );
     this.#store = new CaseStore(me, api, {
       onChange,
       onStatus: (status) => this.#onStatus(status),
@@ -55,9 +65,9 @@ class ConsolePage {
     this.#queueStatus = new QueueStatus(api, onChange);
     this.#columns = new Columns(this.#store.key, onChange);
     this.#replies = new QuickReplies(me.id);
-    this.#details = new Details(api, () => this.#toggleDetails());
-    this.#askHandOver = prepareHandOver(api, me.id, async (item, agent) => {
-      await this.#store.transfer(item, agent.id);
+    this.#details = new Details(api, this.#groups, () => this.#toggleDetails());
+    this.#askHandOver = prepareHandOver(api, this.#groups, async (item, agent) => {
+      await this.#store.transfer(item, agent);
       this.#showNotice(text("hand_done", { name: item.name, waiter: agentName(agent) }));
     });
     this.#panelArea = new PanelArea(this.#store, this.#columns, this.#replies, {
@@ -71,6 +81,8 @@ class ConsolePage {
   }
 
   #me;
+  #groups;
+  #sidebar;
   #store;
   #queueStatus;
   #columns;
@@ -80,7 +92,6 @@ class ConsolePage {
   #panelArea;
   #settings = new Settings();
   #signals = new Signals(this.#settings, (number) => this.#open(number));
-  #sidebar = new Sidebar({ open: (number) => this.#open(number), toggleReady: () => this.#toggleReady() });
   #statusBar = find("#connection-status", ConnectionStatusBar);
   #askEnd = prepareEnd((item) => this.#store.end(item));
   #showShortcuts = prepareShortcuts();
@@ -126,7 +137,8 @@ class ConsolePage {
       return;
     }
     const detailed = this.#settings.get("details") ? this.#active : undefined;
-    this.#sidebar.show(this.#store, this.#columns, this.#queueStatus, this.#me.id);
+    this.#requestGroups();
+    this.#sidebar.show(this.#store, this.#columns, this.#queueStatus);
     this.#panelArea.show(detailed, this.#queueStatus.status?.queue.length ?? 0);
     this.#details.show(detailed ?? null);
     const talking = this.#active !== undefined;
@@ -135,6 +147,18 @@ class ConsolePage {
     const { unread } = this.#store;
     document.title = (unread ? `(${unread}) ` : "") + text("console");
     this.#tick();
+  }
+
+  /** Request the titles of the groups that the page names. */
+  #requestGroups() {
+    const { status } = this.#queueStatus;
+    if (hasGroups && status) {
+      this.#groups.request([
+        ...status.waiters.flatMap(({ groups = [] }) => groups),
+        ...status.queue.first.flatMap(({ group }) => group ?? []),
+        ...this.#store.cases.flatMap(({ client }) => client.group ?? []),
+      ]);
+    }
   }
 
   #tick() {
@@ -168,7 +192,8 @@ class ConsolePage {
   #onRemoved(item) {
     this.#queueStatus.refreshSoon();
     this.#columns.close(item.number);
-    const next = this.#store.longestWaiting();
+    // The messages of a new conversation may not be loaded yet.
+    const next = this.#store.longestWaiting() ?? this.#store.cases.find((item) => item.isNew);
     if (this.#active === undefined && next && !this.#columns.isNarrow) {
       this.#open(next.number);
     }
@@ -352,4 +377,6 @@ class ConsolePage {
 
 document.documentElement.lang = language;
 fillTexts(document);
-new ConsolePage(await signInOrShowCard({ roles: ["waiter"] })).start();
+new ConsolePage(
+  await signInOrShowCard({ roles: hasGroups ? ["waiter", "consultant"] : ["waiter"] }), // consultants serve groups
+).start();

@@ -6,10 +6,12 @@
  */
 
 import { find, icon, make } from "../shared/elements.js";
+import { guestName } from "../shared/guest_names.js";
 import { ChatMessages } from "../shared/messages.js";
 import { language, text } from "../shared/strings.js";
 import { parseTime, TimeFormatter } from "../shared/time.js";
 
+/** @typedef {import("../shared/groups.js").GroupTitles} GroupTitles */
 /** @typedef {import("./case.js").Case} Case */
 /** @typedef {import("./support_api.js").EarlierConversation} EarlierConversation */
 /** @typedef {import("./support_api.js").SupportApi} SupportApi */
@@ -32,10 +34,12 @@ class EarlierPages {
 export class Details {
   /**
    * @param {SupportApi} api
+   * @param {GroupTitles} groups
    * @param {() => void} close
    */
-  constructor(api, close) {
+  constructor(api, groups, close) {
     this.#api = api;
+    this.#groups = groups;
     const closeButton = find("#details-close");
     closeButton.append(icon("close"));
     closeButton.setAttribute("aria-label", text("close"));
@@ -52,6 +56,7 @@ export class Details {
   }
 
   #api;
+  #groups;
   #element = find("#details");
   #body = find("#details-body");
   #title = find("#details-title");
@@ -94,16 +99,28 @@ export class Details {
   #showPerson(item) {
     this.#title.textContent = item.name;
     const facts = make("dl", "facts");
+    const { id, name } = item.client;
+    const group = this.#groups.of(item.client.group);
     for (const [key, value] of [
-      ["about_id", String(item.client.id)],
+      ["about_id", id],
+      ...(group ? [["about_group", group]] : []),
       ["about_number", String(item.number)],
       ["about_since", this.#formatTime(item.client.since)],
     ]) {
       facts.append(make("div", "", make("dt", "", text(key)), make("dd", "", value)));
     }
-    this.#body.replaceChildren(facts, make("h3", "", text("earlier")));
+    const isGuest = !name && guestName(id) !== null;
+    this.#body.replaceChildren(
+      ...(isGuest ? [make("p", "small about-guest", text("about_guest"))] : []),
+      facts,
+      make("h3", "", text("earlier")),
+    );
     const pages = this.#pagesByCase.get(item) ?? new EarlierPages();
     this.#pagesByCase.set(item, pages);
+    if (pages.next === undefined && item.state === "ended") {
+      this.#body.append(make("p", "empty-text", text("earlier_over")));
+      return;
+    }
     if (pages.next === undefined && !pages.problem) {
       this.#body.append(make("p", "empty-text", text("earlier_loading")));
       void this.#load(item, pages);
@@ -151,7 +168,7 @@ export class Details {
       button.append(make("q", "", earlier.feedback));
     }
     button.type = "button";
-    button.dataset.earlier = String(earlier.conversation);
+    button.dataset.earlier = earlier.conversation;
     button.addEventListener("click", () => {
       this.#openEarlier = earlier;
       this.#render();
@@ -179,16 +196,21 @@ export class Details {
   async #showTranscript(earlier) {
     this.#title.textContent = this.#formatTime(earlier.created);
     const list = new ChatMessages();
-    list.linkUrls = true;
     this.#body.replaceChildren(list);
-    list.otherName = earlier.user_name || text("visitor");
+    list.otherName = earlier.user_name || (this.#case?.name ?? text("visitor"));
     try {
-      const messages = await this.#api.getMessages(earlier.conversation);
+      const { messages, handovers } = await this.#api.getMessages(earlier.conversation);
       if (list.isConnected) {
         list.addHistory(messages, false);
+        handovers.forEach((handover) => list.addHandover(handover));
       }
     } catch (error) {
-      list.replaceWith(make("p", "problem", /** @type {Error} */ (error).message));
+      const isOver = this.#case?.state === "ended";
+      list.replaceWith(
+        isOver
+          ? make("p", "empty-text", text("earlier_over"))
+          : make("p", "problem", /** @type {Error} */ (error).message),
+      );
     }
   }
 

@@ -6,10 +6,12 @@
  */
 
 import { find, make } from "../shared/elements.js";
+import { groupList } from "../shared/groups.js";
 import { text } from "../shared/strings.js";
 import { shortcutText } from "./shortcuts.js";
 
 /** @typedef {import("./case.js").Case} Case */
+/** @typedef {import("../shared/groups.js").GroupTitles} GroupTitles */
 /** @typedef {import("./shortcuts.js").Shortcut} Shortcut */
 /** @typedef {import("./support_api.js").Agent} Agent */
 /** @typedef {import("./support_api.js").SupportApi} SupportApi */
@@ -42,11 +44,11 @@ export function prepareEnd(end) {
  * Prepare the dialog that asks for the agent who takes over.
  *
  * @param {SupportApi} api
- * @param {string} me the id of this agent
+ * @param {GroupTitles} groups
  * @param {(item: Case, agent: Agent) => Promise<void>} handOver
  * @returns {(item: Case) => void}
  */
-export function prepareHandOver(api, me, handOver) {
+export function prepareHandOver(api, groups, handOver) {
   const dialog = closableDialog("#hand-dialog");
   const form = find("form", HTMLFormElement, dialog);
   const choices = find("#hand-choices");
@@ -62,12 +64,12 @@ export function prepareHandOver(api, me, handOver) {
     submit.disabled = true;
     try {
       const { waiters } = await api.getStatus();
-      agents = waiters.filter((each) => canTakeOver(each) && String(each.id) !== me);
+      agents = waiters.filter((each) => canTakeOver(each) && !api.isMe(each));
     } catch (error) {
       agents = [];
       problem.textContent = /** @type {Error} */ (error).message;
     }
-    choices.replaceChildren(...agents.map((agent, index) => makeChoice(agent, index)));
+    choices.replaceChildren(...agents.map((agent, index) => makeChoice(agent, index, groups)));
     find("#hand-empty").hidden = agents.length > 0 || problem.textContent !== "";
     find("#hand-refresh").hidden = agents.length > 0;
     submit.hidden = agents.length === 0;
@@ -153,12 +155,22 @@ function canTakeOver(agent) {
   return agent.ready && agent.connected && agent.conversations < agent.capacity;
 }
 
-/** @param {Agent} agent @param {number} index */
-function makeChoice(agent, index) {
+/**
+ * @param {Agent} agent
+ * @param {number} index
+ * @param {GroupTitles} groups
+ */
+function makeChoice(agent, index, groups) {
   const input = make("input");
   input.type = "radio";
   input.name = "agent";
   input.value = String(index);
   const room = text("hand_room", { count: agent.conversations, capacity: agent.capacity });
-  return make("label", "", input, make("span", "", agentName(agent), make("small", "", room)));
+  const served = groupList(agent.groups, groups);
+  return make(
+    "label",
+    "",
+    input,
+    make("span", "", agentName(agent), make("small", "", served ? `${room} · ${served}` : room)),
+  );
 }

@@ -119,11 +119,13 @@ export class PanelArea {
     if (!isEmpty) {
       return;
     }
-    const { readyWanted, cases } = this.#store;
+    const { readyWanted, connected, cases } = this.#store;
     const key = cases.length
       ? "placeholder_choose"
       : readyWanted
-        ? "placeholder_ready"
+        ? connected
+          ? "placeholder_ready"
+          : "placeholder_disconnected"
         : "placeholder_paused";
     const touch = cases.length && !matchMedia("(hover: hover)").matches;
     const content = text(touch ? "placeholder_choose_text_touch" : `${key}_text`, {

@@ -36,8 +36,8 @@ export class QueueStatus {
   status = null;
 
   /**
-   * The server's current time in milliseconds, comparable with `parseTime` (server times have no zone); null
-   * if unknown.
+   * The server's current time in milliseconds, comparable with its other times: this device's clock may be
+   * wrong. Null if unknown.
    */
   serverNowMs() {
     return this.#clockOffsetMs === null ? null : Date.now() - this.#clockOffsetMs;

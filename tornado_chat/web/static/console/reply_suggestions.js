@@ -23,7 +23,7 @@ const MAX_SUGGESTIONS = 8;
 /**
  * @param {ChatComposer} composer
  * @param {QuickReplies} replies
- * @param {() => string} name the value of `{name}` in a reply
+ * @param {() => string} name the value of `{name}` in a reply; empty if the client has none
  */
 export function suggestReplies(composer, replies, name) {
   const field = find("textarea", HTMLTextAreaElement, composer);
@@ -47,6 +47,7 @@ export function suggestReplies(composer, replies, name) {
     field.removeAttribute("aria-activedescendant");
     field.removeAttribute("aria-controls");
     count.textContent = "";
+    count.className = "visually-hidden"; // else the box of the sentence would stay, empty
   };
 
   /** @param {number} index */
@@ -124,9 +125,20 @@ export function suggestReplies(composer, replies, name) {
   );
 }
 
-/** @param {Reply} reply @param {string} name */
+const NAME_AT_START = /^\{name\}[^\S\n]*[,，、:：!！]?[^\S\n]*(\S?)/gm;
+const NAME_IN_SENTENCE = /[,，、]?[^\S\n]*\{name\}/g;
+
+/**
+ * Fill in the name. Without one, leave out the placeholder with the space and the comma that belong to it.
+ *
+ * @param {Reply} reply
+ * @param {string} name
+ */
 function fillName(reply, name) {
-  return { ...reply, words: reply.words.replaceAll("{name}", name) };
+  const words = name
+    ? reply.words.replaceAll("{name}", name)
+    : reply.words.replace(NAME_AT_START, (_, first) => first.toUpperCase()).replace(NAME_IN_SENTENCE, "");
+  return { ...reply, words };
 }
 
 /**

@@ -8,11 +8,16 @@
  */
 
 import { find, make } from "../shared/elements.js";
+import { groupList, positionsInGroups } from "../shared/groups.js";
+import { guestHue, guestName } from "../shared/guest_names.js";
 import { text } from "../shared/strings.js";
 import { formatElapsed, parseTime } from "../shared/time.js";
 import { clientName } from "./case.js";
 import { waitLevel } from "./case_panel.js";
 
+/** @typedef {import("../shared/conversation.js").Message} Message */
+/** @typedef {import("../shared/groups.js").GroupTitles} GroupTitles */
+/** @typedef {import("./support_api.js").SupportApi} SupportApi */
 /** @typedef {import("./case.js").Case} Case */
 /** @typedef {import("./columns.js").Columns} Columns */
 /** @typedef {import("./case_store.js").CaseStore} CaseStore */
@@ -25,6 +30,7 @@ class Row {
   #avatar = make("span", "avatar");
   #name = make("span", "row-name");
   #preview = make("span", "row-preview");
+  #group = make("span", "row-group");
   #wait = make("span", "row-wait");
   #waitLabel = make("span", "visually-hidden");
   #count = make("span", "row-count");
@@ -43,7 +49,7 @@ class Row {
       "button",
       "row",
       this.#avatar,
-      make("span", "row-text", this.#name, this.#countLabel, this.#preview),
+      make("span", "row-text", this.#name, this.#countLabel, this.#group, this.#preview),
       make("span", "row-indicators", this.#wait, this.#waitLabel, this.#count),
     );
     this.button.type = "button";
@@ -55,13 +61,19 @@ class Row {
    * @param {boolean} visible
    * @param {boolean} active
    * @param {boolean} hasNamesake whether another client in the list has the same name
+   * @param {string} group the title of the conversation's group; empty: there is only one
    */
-  show(visible, active, hasNamesake) {
+  show(visible, active, hasNamesake, group) {
     const { case: item } = this;
     const { unread, unsent } = item;
     const isUnseen = item.isNew && unread === 0;
-    setText(this.#avatar, Array.from(item.client.name || "?")[0].toUpperCase());
+    const { name, id } = item.client;
+    const hue = name ? null : guestHue(id);
+    setText(this.#avatar, Array.from(name || guestName(id) || "?")[0].toUpperCase());
+    this.#avatar.classList.toggle("guest", hue !== null);
+    this.#avatar.style.setProperty("--hue", String(hue ?? ""));
     setText(this.#name, hasNamesake ? `${item.name} · ${item.number}` : item.name);
+    setText(this.#group, group);
     setText(this.#preview, previewText(item, visible));
     setText(this.#count, unread > 99 ? "99+" : unread ? String(unread) : isUnseen ? "•" : "");
     setText(this.#countLabel, [unread && text("unread", { count: unread })].filter(Boolean).join(" "));
@@ -92,9 +104,13 @@ export class Sidebar {
    * @param {object} acts
    * @param {(number: number) => void} acts.open
    * @param {() => void} acts.toggleReady
+   * @param {SupportApi} api
+   * @param {GroupTitles} groups
    */
-  constructor({ open, toggleReady }) {
+  constructor({ open, toggleReady }, api, groups) {
     this.#open = open;
+    this.#api = api;
+    this.#groups = groups;
     this.#ready.addEventListener("click", toggleReady);
     // The arrow keys move through the list.
     this.#list.addEventListener("keydown", (event) => {
@@ -109,6 +125,8 @@ export class Sidebar {
   }
 
   #open;
+  #api;
+  #groups;
   #ready = find("#ready", HTMLButtonElement);
   #list = find("#rows");
   #queueRows = find("#queue-rows");
@@ -119,11 +137,15 @@ export class Sidebar {
    * @param {CaseStore} store
    * @param {Columns} columns
    * @param {QueueStatus} queueStatus
-   * @param {string | number} me the id of this agent
    */
-  show(store, columns, queueStatus, me) {
-    const own = queueStatus.status?.waiters.find((each) => String(each.id) === String(me));
+  show(store, columns, queueStatus) {
+    const own = queueStatus.status?.waiters.find((each) => this.#api.isMe(each));
     this.#showState(store, own?.capacity);
+    if (own) {
+      const served = groupList(own.groups, this.#groups);
+      setText(find("#my-groups"), served && text("my_groups", { groups: served }));
+      find("#my-groups").title = served;
+    }
     this.#showRows(store, columns);
     this.#showQueue(queueStatus);
     this.tick(queueStatus);
@@ -156,9 +178,11 @@ export class Sidebar {
     const full = capacity !== undefined && store.openCount >= capacity;
     const content = store.readyRefusal
       ? text("ready_refused", { reason: store.readyRefusal })
-      : store.connected && !store.readyConfirmed
-        ? text("ready_wait")
-        : text(store.readyWanted ? (full ? "ready_full" : "ready_words") : "paused_words");
+      : !store.connected
+        ? text("ready_disconnected")
+        : !store.readyConfirmed
+          ? text("ready_wait")
+          : text(store.readyWanted ? (full ? "ready_full" : "ready_words") : "paused_words");
     setText(find("#ready-description"), content);
     this.#ready.classList.toggle("ready-refused", store.readyRefusal !== "");
     setText(
@@ -189,7 +213,8 @@ export class Sidebar {
         this.#list.insertBefore(row.element, this.#list.children[index] ?? null);
       }
       const hasNamesake = cases.some((other) => other !== item && other.name === item.name);
-      row.show(visible.includes(item.number), columns.active === item.number, hasNamesake);
+      const group = this.#groups.of(item.client.group);
+      row.show(visible.includes(item.number), columns.active === item.number, hasNamesake, group);
     });
     find("#conversations-empty").hidden = cases.length > 0;
   }
@@ -202,7 +227,9 @@ export class Sidebar {
     find("#queue-empty").hidden = length > 0;
     setText(find("#queue-empty"), text(queue ? "queue_empty" : "queue_unknown"));
     const shown = queue?.first.slice(0, MAX_QUEUE_ROWS) ?? [];
-    const key = JSON.stringify([shown, length]);
+    const titles = shown.map(({ group }) => this.#groups.of(group));
+    const positions = positionsInGroups(shown);
+    const key = JSON.stringify([shown, length, titles]);
     if (this.#queueRows.dataset.key === key) {
       return;
     }
@@ -211,8 +238,10 @@ export class Sidebar {
       ...shown.map(({ id, name, since }, index) => {
         const waitMs = make("span", "row-wait");
         waitMs.dataset.since = since;
-        const position = make("span", "queue-position", String(index + 1));
-        return make("li", "queue-row", position, make("span", "queue-name", clientName(name, id)), waitMs);
+        const position = make("span", "queue-position", String(positions[index]));
+        const client = make("span", "queue-name", clientName(name, id));
+        const group = titles[index] ? [make("span", "queue-group", titles[index])] : [];
+        return make("li", "queue-row", position, client, ...group, waitMs);
       }),
     );
     if (length > shown.length) {
@@ -242,11 +271,7 @@ function previewText(item, visible) {
   if (draft.trim() && !visible) {
     return text("draft") + draft;
   }
-  return lastMessage
-    ? (lastMessage.own ? text("you_said") : "") + lastMessage.text
-    : item.isNew
-      ? text("new_here")
-      : "";
+  return lastMessage ? authorPrefix(lastMessage) + lastMessage.text : item.isNew ? text("new_here") : "";
 }
 
 /** @param {HTMLElement} element @param {string} content */
@@ -254,4 +279,13 @@ function setText(element, content) {
   if (element.textContent !== content) {
     element.textContent = content;
   }
+}
+
+/** The beginning of a preview of a message of an agent; empty for the client. @param {Message} message */
+function authorPrefix({ own, colleague, sender }) {
+  return own
+    ? text("you_said")
+    : colleague
+      ? text("colleague_said", { name: sender?.name || text("role_waiter") })
+      : "";
 }

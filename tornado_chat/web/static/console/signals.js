@@ -9,6 +9,7 @@
  */
 
 import { text } from "../shared/strings.js";
+import { wellFormed } from "../shared/well_formed.js";
 
 /** @typedef {import("./case.js").Case} Case */
 /** @typedef {import("./settings.js").Settings} Settings */
@@ -70,7 +71,7 @@ export class Signals {
   message(item, content) {
     this.#play(MESSAGE_TONES);
     const body = this.#settings.get("showText")
-      ? content.slice(0, MAX_BODY_CHARACTERS)
+      ? wellFormed(content.slice(0, MAX_BODY_CHARACTERS))
       : text("note_message");
     this.#notify(item, item.name, { body });
   }

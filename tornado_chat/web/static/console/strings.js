@@ -18,8 +18,11 @@ addTexts({
   ready_full: ["已满，暂不分配新访客", "Full, no new visitors"],
   paused_words: ["已暂停，暂不分配新访客", "Paused, no new visitors"],
   ready_wait: ["正在告知服务器…", "Telling the server…"],
+  ready_disconnected: ["连接中断，暂不分配新访客", "Not connected, no new visitors"],
   start_taking: ["开始接待", "Start taking visitors"],
   ready_refused: ["服务器不允许您接待：{reason}", "The server does not let you take visitors: {reason}"],
+
+  my_groups: ["接待：{groups}", "Serves {groups}"],
 
   // conversations
   my_conversations: ["我的会话", "Conversations"],
@@ -32,6 +35,7 @@ addTexts({
   typing_short: ["正在输入…", "typing…"],
   draft: ["草稿：", "Draft: "],
   you_said: ["我：", "You: "],
+  colleague_said: ["{name}：", "{name}: "],
   new_here: ["新访客", "New visitor"],
   not_sent: ["有消息未能发送", "A message was not sent"],
   sending_some: ["消息发送中", "Sending"],
@@ -55,6 +59,11 @@ addTexts({
   placeholder_waiting: ["有访客在排队：{count}", "Visitors in line: {count}"],
   placeholder_ready: ["一切就绪", "All is quiet"],
   placeholder_ready_text: ["下一位访客会自动来到这里。", "The next visitor appears here by itself."],
+  placeholder_disconnected: ["连接中断", "Not connected"],
+  placeholder_disconnected_text: [
+    "连接恢复后，下一位访客会自动来到这里。",
+    "When the connection is back, the next visitor appears here by itself.",
+  ],
   placeholder_choose: ["请选择一个会话", "Choose a conversation"],
   placeholder_choose_text: [
     "{keys} 会打开等待最久的会话。",
@@ -68,7 +77,6 @@ addTexts({
   // an open conversation
   empty_title: ["还没有消息", "Nothing was said yet"],
   empty_text: ["您可以先打个招呼。", "Begin with a greeting."],
-  stored: ["已送达", "Delivered"],
   refused_over: ["会话在发送前已结束。", "The conversation ended before it could be sent."],
   back_to_list: ["返回列表", "Back to the list"],
   pin: ["并排保留", "Keep beside others"],
@@ -88,7 +96,7 @@ addTexts({
     "您断线期间，会话已结束或转给了其他客服。",
     "While you were disconnected it ended, or went to another agent.",
   ],
-  over_unsent: ["有消息未能送达。", "Not everything you wrote was delivered."],
+  over_unsent: ["有消息未能发出。", "Not everything you wrote was sent."],
   remove_case: ["从列表移除", "Remove from the list"],
 
   // handing over
@@ -96,7 +104,7 @@ addTexts({
   hand_text: ["接手的客服可以看到全部对话。", "They see everything that was said."],
   hand_to: ["接手的客服", "Who takes over"],
   hand_no_agent: ["目前没有其他空闲的客服。", "No other agent is free at the moment."],
-  hand_room: ["{count} / {capacity} 个会话", "{count} of {capacity} conversations"],
+  hand_room: ["{count} / {capacity} 个会话", "{count} of {capacity} {capacity:conversation|conversations}"],
   hand_choose: ["请选择接手的客服。", "Please choose who takes over."],
   hand_unclear: [
     "连接中断，暂不确定是否成功。会话若仍在列表中，请重试。",
@@ -107,14 +115,20 @@ addTexts({
   agent: ["客服 {id}", "Agent {id}"],
 
   // details of a client
+  about_guest: [
+    "访客未留下名字，这里显示的是代称，访客并不知道。",
+    "A guest who has given no name. This one is made up, and the guest does not know it.",
+  ],
   about_id: ["编号", "ID"],
   about_number: ["会话", "Conversation"],
+  about_group: ["咨询组", "Group"],
   about_since: ["开始排队", "Joined the line"],
   earlier: ["以往会话", "Earlier conversations"],
   earlier_none: ["这是第一次会话。", "This is the first one."],
   earlier_loading: ["正在加载…", "Loading…"],
+  earlier_over: ["访客在您这里时才能查看。", "They can be read while the visitor is with you."],
   earlier_more: ["更多", "Show more"],
-  earlier_with: ["{waiter}，{count} 条消息", "{waiter}, {count} messages"],
+  earlier_with: ["{waiter}，{count} 条消息", "{waiter}, {count} {count:message|messages}"],
   earlier_unanswered: ["未接待", "Nobody answered"],
   earlier_stars: ["评分 {rate}（满分 5）", "Rated {rate} of 5"],
 
@@ -142,8 +156,8 @@ addTexts({
   set_shortcuts_text: ["按 ? 查看全部", "Press ? to see them"],
   replies: ["快捷回复", "Quick replies"],
   replies_text: [
-    "在消息开头输入 / 和名称即可插入。{name} 会替换为访客的名字。仅保存在此浏览器。",
-    "Type / and the name to insert one. {name} becomes the visitor's name. They are kept in this browser only.",
+    "在消息开头输入 / 和名称即可插入。{name} 会替换为访客的名字，匿名访客则略去。仅保存在此浏览器。",
+    "Type / and the name to insert one. {name} becomes the visitor's name, and is left out for a guest. They are kept in this browser only.",
   ],
   reply_name: ["名称", "Name"],
   reply_words: ["内容", "Text"],
@@ -151,14 +165,17 @@ addTexts({
   reply_remove: ["删除“{name}”", "Remove “{name}”"],
   reply_taken: ["已有同名的快捷回复。", "There is one of this name."],
   reply_name_bad: ["名称不能包含空格或 /。", "A name has no spaces and no /."],
-  reply_count: ["{count} 条快捷回复，用上下键选择", "{count} quick replies, choose with the arrow keys"],
+  reply_count: [
+    "{count} 条快捷回复，用上下键选择",
+    "{count} quick {count:reply|replies}, choose with the arrow keys",
+  ],
   reply_none: [
     "还没有快捷回复，可在设置中添加。",
     "There are no quick replies yet. Add some in the settings.",
   ],
   keep: ["保存", "Save"],
   sign_out: ["退出登录", "Sign out"],
-  sign_out_unsent: ["还有未送达的消息，确定退出吗？", "Something was not delivered yet. Sign out anyway?"],
+  sign_out_unsent: ["还有未发出的消息，确定退出吗？", "Something was not sent yet. Sign out anyway?"],
   sign_out_open: [
     "您还有进行中的会话。退出后，访客会回到队首等待其他客服。确定退出吗？",
     "You still have conversations. If you sign out, these visitors go back to the head of the line. Sign out anyway?",

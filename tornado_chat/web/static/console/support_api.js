@@ -5,9 +5,12 @@
  * @module
  */
 
+import { requestHeaders } from "../shared/api_client.js";
+import { addressOf } from "../shared/base.js";
 import { parseJson } from "../shared/numbers.js";
 import { text } from "../shared/strings.js";
 
+/** @typedef {import("../shared/conversation.js").Handover} Handover */
 /** @typedef {import("../shared/conversation.js").Message} Message */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 
@@ -15,26 +18,30 @@ import { text } from "../shared/strings.js";
  * @typedef {object} Status
  * @property {string} time the server's
  * @property {Agent[]} waiters
- * @property {{ length: number, first: { id: string | number, name: string | null, since: string }[] }} queue
+ * @property {{ length: number, first: WaitingClient[] }} queue
  */
+
+/** @typedef {{ id: string, name: string | null, since: string, group?: string }} WaitingClient */
 
 /**
  * @typedef {object} Agent
- * @property {string | number} id
+ * @property {string} id
  * @property {string | null} name
  * @property {boolean} ready
  * @property {boolean} connected
  * @property {number} conversations
  * @property {number} capacity
+ * @property {string} [role] `waiter`, or `consultant` of a group; undefined from a server without groups
+ * @property {string[]} [groups] the names of the groups that the agent serves
  */
 
 /**
  * An ended conversation.
  *
  * @typedef {object} EarlierConversation
- * @property {number} conversation
+ * @property {string} conversation its number
  * @property {string | null} user_name
- * @property {string | number | null} waiter_id
+ * @property {string | null} waiter_id
  * @property {string | null} waiter_name
  * @property {string} created
  * @property {number} messages
@@ -62,12 +69,17 @@ export class ApiError extends Error {
 
 /** Every method throws `ApiError`. */
 export class SupportApi {
-  /** @param {TokenSource} token */
-  constructor(token) {
+  /**
+   * @param {TokenSource} token
+   * @param {{ id: string, role: string }} me this agent
+   */
+  constructor(token, me) {
     this.#token = token;
+    this.#me = me;
   }
 
   #token;
+  #me;
 
   /** @returns {Promise<Status>} */
   getStatus() {
@@ -77,12 +89,12 @@ export class SupportApi {
   /**
    * Return the ended conversations of a user, newest first.
    *
-   * @param {string | number} user
+   * @param {string} user
    * @param {number | null} before the `next` of the previous page
    * @returns {Promise<Page<EarlierConversation>>}
    */
   getEarlier(user, before) {
-    const query = new URLSearchParams({ user: String(user), limit: String(PAGE_CONVERSATIONS) });
+    const query = new URLSearchParams({ user, limit: String(PAGE_CONVERSATIONS) });
     if (before !== null) {
       query.set("before", String(before));
     }
@@ -90,26 +102,40 @@ export class SupportApi {
   }
 
   /**
-   * Return all messages of a conversation.
+   * Return all messages of a conversation, and the changes of its agent.
    *
-   * @param {number} conversation
-   * @returns {Promise<Message[]>}
+   * @param {number | string} conversation
+   * @returns {Promise<{ messages: Message[], handovers: Handover[] }>}
    */
   async getMessages(conversation) {
     /** @type {Message[]} */
     const messages = [];
+    /** @param {Handover["to"]} agent */
+    const mark = (agent) => ({ ...agent, own: agent.id === this.#me.id });
     for (let after = 0; ;) {
       const page = await this.#request(
         `/conversations/${conversation}/messages?after=${after}&limit=${PAGE_MESSAGES}`,
       );
-      for (const { seq, message, sender, time } of page.items) {
-        messages.push({ seq, text: message, own: sender === "waiter", time });
+      for (const { seq, message, time, sender: role, sender_id: id, sender_name: name } of page.items) {
+        const own = role === this.#me.role && id === this.#me.id;
+        const colleague = role !== "user" && !own;
+        messages.push({ seq, text: message, own, colleague, time, sender: { role, id, name } });
       }
       if (page.next === null) {
-        return messages;
+        const handovers = page.handovers.map((/** @type {Handover} */ { from, to, ...more }) => ({
+          from: mark(from),
+          to: mark(to),
+          ...more,
+        }));
+        return { messages, handovers };
       }
       after = page.next;
     }
+  }
+
+  /** Whether an agent of the status is this one. @param {Agent} agent */
+  isMe({ id, role = "waiter" }) {
+    return id === this.#me.id && role === this.#me.role;
   }
 
   /** @param {string} path */
@@ -117,8 +143,8 @@ export class SupportApi {
     /** @type {Response} */
     let response;
     try {
-      response = await fetch(`/api/v1/support${path}`, {
-        headers: { Authorization: `Bearer ${await this.#token()}` },
+      response = await fetch(addressOf(`/api/v1/support${path}`), {
+        headers: requestHeaders(await this.#token()),
         signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });
     } catch {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { addressOf, socketAddressOf } from "../shared/base.js";
 import { find, make } from "../shared/elements.js";
 
 const COPIED_NOTICE_MS = 2_000;
@@ -14,10 +15,10 @@ const announcement = find("#announcement");
 const labels = document.body.dataset;
 
 for (const origin of document.querySelectorAll("[data-origin]")) {
-  origin.textContent = location.origin;
+  origin.textContent = addressOf("/").slice(0, -1);
 }
 for (const origin of document.querySelectorAll("[data-ws-origin]")) {
-  origin.textContent = location.origin.replace(/^http/, "ws");
+  origin.textContent = socketAddressOf("/").slice(0, -1);
 }
 for (const code of document.querySelectorAll("pre.copyable")) {
   addCopyButton(/** @type {HTMLElement} */ (code));

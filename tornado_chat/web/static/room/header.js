@@ -5,6 +5,7 @@
  * @module
  */
 
+import { formatRemaining, Ticker } from "../shared/countdown.js";
 import { find, icon } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
 
@@ -19,13 +20,15 @@ export class RoomHeader {
    * @param {string} key the key under which this tab stores the name
    * @param {SessionApi} api
    * @param {(name: string) => void} onName called with the name of the other participant
+   * @param {() => void} waitLonger lets the session wait longer for the other participant
    */
-  constructor(link, other, key, api, onName) {
+  constructor(link, other, key, api, onName, waitLonger) {
     this.#link = link;
     this.#other = other;
     this.#key = key;
     this.#api = api;
     this.#onName = onName;
+    this.#waitLonger = waitLonger;
   }
 
   #link;
@@ -33,6 +36,9 @@ export class RoomHeader {
   #key;
   #api;
   #onName;
+  #waitLonger;
+  #ticker = new Ticker();
+  #waitButton = find("#wait", HTMLButtonElement);
   #name = "";
   #isNameLoaded = false;
   #unread = 0;
@@ -45,6 +51,14 @@ export class RoomHeader {
       find("#private").hidden = false;
     }
     document.addEventListener("visibilitychange", () => this.#showTitle());
+    this.#waitButton.addEventListener("click", () => {
+      this.#waitButton.disabled = true; // until the server has answered
+      this.#waitLonger();
+    });
+  }
+
+  get name() {
+    return this.#name;
   }
 
   countUnread() {
@@ -95,12 +109,30 @@ export class RoomHeader {
     document.title = `${this.#unread ? `(${this.#unread}) ` : ""}${this.#name} · ${room}`;
   }
 
-  /** @param {boolean | undefined} present undefined: unknown */
-  showPresence(present) {
+  /**
+   * @param {boolean | undefined} present undefined: unknown
+   * @param {number} [awaitedMs] for how long the session waits for the other participant, who is absent
+   */
+  showPresence(present, awaitedMs) {
     const presence = find("#presence");
+    const content = find(".text", HTMLElement, presence);
     presence.dataset.present = String(present);
-    find(".text", HTMLElement, presence).textContent = text(
-      present === undefined ? "presence_unknown" : present ? "present" : "absent",
-    );
+    this.#ticker.stop();
+    this.#waitButton.hidden = awaitedMs === undefined;
+    this.#waitButton.disabled = false;
+    this.#waitButton.textContent = text("wait_longer");
+    if (awaitedMs === undefined) {
+      content.textContent = text(present === undefined ? "presence_unknown" : present ? "present" : "absent");
+      return;
+    }
+    const untilMs = Date.now() + awaitedMs;
+    this.#ticker.run(() => {
+      content.textContent = text("absent_awaited", { time: formatRemaining(untilMs - Date.now()) });
+    });
+  }
+
+  /** The session waits for the other participant as long as it may. */
+  showLongestWait() {
+    this.#waitButton.textContent = text("waits_longest");
   }
 }

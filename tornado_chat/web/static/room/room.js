@@ -5,6 +5,7 @@
  * @module
  */
 
+import { addressOf } from "../shared/base.js";
 import { showSignInCard } from "../shared/card.js";
 import { ChatSocket } from "../shared/chat.js";
 import { ChatComposer } from "../shared/composer.js";
@@ -14,6 +15,7 @@ import { ChatMessages } from "../shared/messages.js";
 import { Outbox } from "../shared/outbox.js";
 import { signIn } from "../shared/signin.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
+import { tabStorage } from "../shared/storage.js";
 import { fillTexts, joinedParticipant, language, isEndMessage, text } from "../shared/strings.js";
 import { ConversationView } from "../shared/conversation_view.js";
 import { reloadOnNewLink, takeRoomLink } from "../shared/room_link.js";
@@ -27,6 +29,9 @@ import { SessionApi } from "./session_api.js";
 
 /** Close codes after which the conversation has ended, and those for which a card is shown. */
 const ENDED_CLOSE_CODES = new Set([1000, 4000, 4409]);
+const CLOSE_FINISHED = 4409; // it had ended before this socket was opened
+const LAST_RECEIPT_MS = 1_000; // within which the server has the last receipt of the other participant, and stores it
+const WAIT_SECONDS = 60; // added by each click on "wait longer"
 /** @type {Record<number, { key: string, iconName: string }>} */
 const CARDS_BY_CLOSE_CODE = {
   4400: { key: "no_ticket", iconName: "link" },
@@ -42,10 +47,16 @@ class RoomPage {
     this.#role = link.role;
     this.#other = link.role === "consultant" ? (link.type === 1 ? "supervisor" : "user") : "consultant";
     const key = `room:${link.type}:${link.session}:${link.role}`;
+    this.#endSeenKey = `${key}:end-seen`;
     this.#outbox = new Outbox(`${key}:unsent`);
     this.#api = new SessionApi(link);
-    this.#header = new RoomHeader(link, this.#other, `${key}:name`, this.#api, (name) =>
-      this.#setOtherName(name),
+    this.#header = new RoomHeader(
+      link,
+      this.#other,
+      `${key}:name`,
+      this.#api,
+      (name) => this.#setOtherName(name),
+      () => this.#socket.waitLonger(WAIT_SECONDS),
     );
     this.#view = new ConversationView(this.#messages, this.#composer, this.#outbox, `${key}:draft`, {
       send: (message) => this.#socket.send(message),
@@ -66,9 +77,13 @@ class RoomPage {
           this.#header.countUnread();
         }
       },
-      onSystemMessage: (msg, time) => this.#onSystemMessage(msg, time),
+      onSystemMessage: (msg, time, reason) => this.#onSystemMessage(msg, time, reason),
       onRead: (seq, role) => role !== this.#role && this.#view.onRead(seq),
-      onPresence: (present) => this.#showPresence(present[this.#other]),
+      onPresence: ({ present, awaitedMs, graceMs }) => {
+        this.#graceMs = graceMs[this.#role];
+        this.#showPresence(present[this.#other], awaitedMs[this.#other]);
+      },
+      onWaitRefused: () => this.#header.showLongestWait(),
     });
   }
 
@@ -77,6 +92,8 @@ class RoomPage {
   #role;
   /** @type {Role} */
   #other;
+  /** The key under which the tab stores that it has shown the end when it came. */
+  #endSeenKey;
   #outbox;
   #api;
   #header;
@@ -88,6 +105,10 @@ class RoomPage {
   /** @type {ConversationView} */
   #view;
   #endRequested = false;
+  /** Why the session has ended. @type {string | undefined} */
+  #endReason;
+  /** For how long the session waits for the reader; undefined: without an end. @type {number | undefined} */
+  #graceMs;
 
   start() {
     find("#room").hidden = false;
@@ -95,6 +116,13 @@ class RoomPage {
       this.#messages.emptyTextKeys = ["record_empty_title", "record_empty_text"];
     }
     this.#header.start();
+    if (this.#link.isFromDesk) {
+      find("#back").append(icon("back"));
+      find("#back").hidden = find("#ended-back").hidden = find("#card-back").hidden = false;
+      for (const selector of ["#back", "#ended-back", "#card-back a"]) {
+        find(selector, HTMLAnchorElement).href = addressOf("/desk");
+      }
+    }
     this.#showPresence(undefined);
     this.#prepareMenu();
     this.#statusBar.addEventListener("retry", () => this.#socket.retry());
@@ -109,8 +137,10 @@ class RoomPage {
   /**
    * @param {string} msg
    * @param {string} time
+   * @param {string | undefined} reason
    */
-  #onSystemMessage(msg, time) {
+  #onSystemMessage(msg, time, reason) {
+    this.#endReason = reason ?? this.#endReason;
     const joined = joinedParticipant(msg);
     if (joined?.role === this.#other && joined.name) {
       this.#header.setName(joined.name);
@@ -128,9 +158,12 @@ class RoomPage {
     }
   }
 
-  /** @param {boolean | undefined} present undefined: unknown */
-  #showPresence(present) {
-    this.#header.showPresence(present);
+  /**
+   * @param {boolean | undefined} present undefined: unknown
+   * @param {number} [awaitedMs] for how long the session waits for the other participant
+   */
+  #showPresence(present, awaitedMs) {
+    this.#header.showPresence(present, awaitedMs);
     if (!present) {
       this.#view.onTyping(false);
     }
@@ -149,11 +182,17 @@ class RoomPage {
     if (this.#endRequested && status.state !== "closed") {
       this.#statusBar.showText("warning", status.state === "open" ? "" : text("end_waits"));
     } else {
-      this.#statusBar.show(status);
+      this.#statusBar.show(status, this.#awaitedUntilMs());
     }
     if (status.state === "closed") {
       this.#onClosed(status);
     }
+  }
+
+  /** Until when the session waits for the reader, if the connection is lost; undefined: without an end. */
+  #awaitedUntilMs() {
+    const { heardMs } = this.#socket;
+    return heardMs === undefined || this.#graceMs === undefined ? undefined : heardMs + this.#graceMs;
   }
 
   // --- the menu ---
@@ -196,7 +235,8 @@ class RoomPage {
   #onClosed(status) {
     const code = status.code ?? 0;
     if (ENDED_CLOSE_CODES.has(code)) {
-      void this.#showEnd();
+      const isMissed = code === CLOSE_FINISHED && tabStorage.getItem(this.#endSeenKey) === null;
+      void this.#showEnd(isMissed, status.wasOpen);
     } else if (CARDS_BY_CLOSE_CODE[code]) {
       showCard(CARDS_BY_CLOSE_CODE[code].key, CARDS_BY_CLOSE_CODE[code].iconName);
     } else {
@@ -204,28 +244,63 @@ class RoomPage {
     }
   }
 
-  async #showEnd() {
+  /**
+   * @param {boolean} wasAway whether it had ended before the page was connected, and this tab has not shown it
+   * @param {boolean} wasThere whether the page was connected before
+   */
+  async #showEnd(wasAway, wasThere) {
+    if (!wasAway) {
+      tabStorage.setItem(this.#endSeenKey, "yes");
+    }
     this.#composer.hidden = true;
+    this.#view.giveUpDraft();
     find("#room").classList.add("is-ended");
     find("#presence").hidden = true;
     find("#menu-end").hidden = true;
     find("#menu-call").hidden = find("#call").hidden = true;
     find("#menu-button").hidden = this.#link.type === 1; // the menu would be empty
     const isHelper = this.#role === "consultant" || this.#link.type === 1;
+    const hasBegun = this.#endReason !== "cancelled" && this.#endReason !== "not_started";
+    find("#ended-reason").textContent = this.#endSentence(wasAway, wasThere, isHelper);
     find("#ended-text").textContent = text(
       this.#link.type === 1 ? "ended_text_record" : isHelper ? "ended_text_helper" : "ended_text",
     );
+    find("#ended-text").hidden = !hasBegun;
     find("#ended").hidden = false;
     this.#messages.scrollToEnd();
     for (const dialog of document.querySelectorAll("dialog[open]")) {
       /** @type {HTMLDialogElement} */ (dialog).close();
     }
     find("#ended-title").focus({ preventScroll: true });
-    if (!isHelper) {
+    if (!isHelper && hasBegun) {
       void this.#offerRating();
     }
     void this.#header.loadName();
     await this.#completeTranscript();
+  }
+
+  /**
+   * The sentence that says why the session has ended; empty if its participants know that, or if it is unknown.
+   *
+   * @param {boolean} wasAway
+   * @param {boolean} wasThere
+   * @param {boolean} isHelper
+   */
+  #endSentence(wasAway, wasThere, isHelper) {
+    const name = this.#header.name;
+    switch (this.#endReason) {
+      case "left":
+      case "grace":
+        return wasAway ? text("ended_away") : text(`ended_${this.#endReason}`, { name });
+      case "ended":
+        return wasAway && wasThere ? text("ended_away") : ""; // else it is opened again, perhaps much later
+      case "cancelled":
+        return isHelper ? text("ended_cancelled") : "";
+      case "not_started":
+        return text(isHelper ? "ended_not_started" : "ended_not_started_own");
+      default:
+        return "";
+    }
   }
 
   async #offerRating() {
@@ -260,6 +335,19 @@ class RoomPage {
       return;
     }
     this.#view.giveUpUnsent();
+    await this.#completeDelivery();
+  }
+
+  /** Show what has arrived at the other participant: its last receipt may have come after the end. */
+  async #completeDelivery() {
+    await new Promise((resolve) => setTimeout(resolve, LAST_RECEIPT_MS));
+    try {
+      const { received, read } = await this.#api.getSession();
+      this.#view.onReceived(received?.[this.#other] ?? 0);
+      this.#view.onRead(read?.[this.#other] ?? 0);
+    } catch {
+      // The states stay as they are, which is less than the truth.
+    }
   }
 }
 

@@ -5,8 +5,11 @@
  * @module
  */
 
+import { requestHeaders } from "../shared/api_client.js";
+import { addressOf } from "../shared/base.js";
 import { parseJson } from "../shared/numbers.js";
 import { text } from "../shared/strings.js";
+import { toJson } from "../shared/well_formed.js";
 
 /** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
 
@@ -17,6 +20,8 @@ import { text } from "../shared/strings.js";
  * @property {string | null} consultant_name
  * @property {string} state
  * @property {number | null} rate
+ * @property {Record<string, number>} [received] by role: up to which message it has arrived at the participant
+ * @property {Record<string, number>} [read] by role: up to which message the participant has read
  */
 
 /** @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} MessageRow */
@@ -63,7 +68,7 @@ export class SessionApi {
    * @returns {Promise<string>}
    */
   async callSupervisor(supervisor) {
-    return String((await this.#requestJson("/supervision", { supervisor_id: supervisor })).record_id);
+    return (await this.#requestJson("/supervision", { supervisor_id: supervisor })).record_id;
   }
 
   /**
@@ -125,12 +130,15 @@ export class SessionApi {
     /** @type {Response} */
     let response;
     try {
-      response = await fetch(`/api/v1/${type === 1 ? "supervisions" : "sessions"}/${session}${path}`, {
-        method: body ? "POST" : "GET",
-        headers: { Authorization: `Bearer ${renew ? await renew() : token}` },
-        body: body && JSON.stringify(body),
-        signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
-      });
+      response = await fetch(
+        addressOf(`/api/v1/${type === 1 ? "supervisions" : "sessions"}/${session}${path}`),
+        {
+          method: body ? "POST" : "GET",
+          headers: requestHeaders(renew ? await renew() : token),
+          body: body && toJson(body),
+          signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+        },
+      );
     } catch {
       throw new ApiError(text("failed_network"));
     }

@@ -7,11 +7,13 @@
 
 import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
+import { language } from "./strings.js";
 
 /** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
 /** @typedef {import("./conversation.js").ConversationListener} ConversationListener */
 /** @typedef {import("./conversation.js").Message} Message */
+/** @typedef {import("./conversation.js").Sender} Sender */
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 /** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
@@ -26,10 +28,22 @@ import { Conversation } from "./conversation.js";
 /**
  * @typedef {object} ChatListener
  * @property {(status: ConnectionStatus) => void} onStatus
- * @property {(text: string, time: string) => void} onSystemMessage
+ * @property {(text: string, time: string, reason?: string) => void} onSystemMessage the end has a `reason`
  * @property {(typing: boolean) => void} onTyping
+ * @property {(seq: number) => void} onReceived everything up to `seq` has arrived at the other participant
  * @property {(seq: number, role: string) => void} onRead
- * @property {(present: Record<string, boolean>) => void} onPresence
+ * @property {(presence: Presence) => void} onPresence
+ * @property {() => void} [onWaitRefused] the session does not wait longer
+ */
+
+/**
+ * Who is there, by role.
+ *
+ * @typedef {object} Presence
+ * @property {Record<string, boolean>} present
+ * @property {Record<string, number>} awaitedMs for how many milliseconds from now an absent participant is
+ *   awaited
+ * @property {Record<string, number>} graceMs for how many milliseconds a participant would be awaited
  */
 
 /** @typedef {ConversationListener & ChatListener} Listener */
@@ -37,10 +51,10 @@ import { Conversation } from "./conversation.js";
 /**
  * A message in the format of `/chat` and of the HTTP API.
  *
- * @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} MessageRow
+ * @typedef {{ seq: number, msg: string, senderType: boolean, time: string, sender?: Sender }} MessageRow
  */
 
-const FEATURES = "ack,seq,history,typing,read,presence,echo,token";
+const FEATURES = "ack,seq,history,typing,read,receipt,presence,echo,sender,token";
 const CLOSE_TOO_BIG = 1009;
 const CLOSE_SERVICE_RESTART = 1012;
 const CLOSE_END = 4000;
@@ -82,6 +96,11 @@ export class ChatSocket {
   #endRequested = false;
   #readSeq = 0;
 
+  /** As `Connection.heardMs`. */
+  get heardMs() {
+    return this.#connection.heardMs;
+  }
+
   start() {
     this.#connection.start();
   }
@@ -114,6 +133,11 @@ export class ChatSocket {
     this.#connection.send({ typing });
   }
 
+  /** Let the session wait longer for the other participant. @param {number} seconds */
+  waitLonger(seconds) {
+    this.#connection.send({ wait: seconds });
+  }
+
   /** Report that this side has read everything up to `seq`. @param {number} seq */
   markRead(seq) {
     if (seq > this.#readSeq) {
@@ -144,7 +168,7 @@ export class ChatSocket {
   #path(token) {
     this.#conversation.resetInFlight();
     const { session, type } = this.#room;
-    const query = { token, sessionId: String(session), type: String(type), features: FEATURES };
+    const query = { token, sessionId: String(session), type: String(type), features: FEATURES, language };
     return `/chat?${new URLSearchParams(query)}`;
   }
 
@@ -186,19 +210,23 @@ export class ChatSocket {
       this.#conversation.acknowledge(frame.ack, frame.seq, frame.time);
     } else if ("typing" in frame) {
       this.#listener.onTyping(frame.typing);
+    } else if ("receipt" in frame) {
+      this.#listener.onReceived(frame.receipt);
     } else if ("read" in frame) {
       this.#listener.onRead(frame.read, frame.role);
     } else if ("presence" in frame) {
-      this.#listener.onPresence(frame.presence);
+      this.#listener.onPresence(readPresence(frame));
     } else if ("token" in frame) {
       // whether a newer token was accepted: there is nothing to do
+    } else if (frame.wait === false) {
+      this.#listener.onWaitRefused?.();
     } else if (frame.isSystem === false) {
-      const { seq, msg, time } = frame;
-      this.#conversation.receive({ seq, text: msg, own: frame.self === true, time });
+      const { seq, msg, time, sender } = frame;
+      this.#conversation.receive({ seq, text: msg, own: frame.self === true, time, sender });
     } else if (frame.isSystem && frame.id !== undefined) {
       this.#conversation.refuse(frame.id, frame.msg.replace(ERROR_PREFIX, ""));
     } else if (frame.isSystem) {
-      this.#listener.onSystemMessage(frame.msg.replace(ERROR_PREFIX, ""), frame.time);
+      this.#listener.onSystemMessage(frame.msg.replace(ERROR_PREFIX, ""), frame.time, frame.reason);
     }
   }
 
@@ -209,6 +237,26 @@ export class ChatSocket {
       text: row.msg,
       own: row.senderType === this.#room.isConsultant,
       time: row.time,
+      sender: row.sender,
     };
   }
+}
+
+/**
+ * Read a frame `presence`. Times are compared with the server's `time`, as the clock of this device may be wrong.
+ *
+ * @param {Record<string, any>} frame
+ * @returns {Presence}
+ */
+function readPresence(frame) {
+  const nowMs = Date.parse(frame.time);
+  /** @type {[string, string][]} */
+  const until = Object.entries(frame.until ?? {});
+  /** @type {[string, number][]} */
+  const graces = Object.entries(frame.grace ?? {});
+  return {
+    present: frame.presence,
+    awaitedMs: Object.fromEntries(until.map(([role, time]) => [role, Date.parse(time) - nowMs])),
+    graceMs: Object.fromEntries(graces.map(([role, seconds]) => [role, seconds * 1000])),
+  };
 }

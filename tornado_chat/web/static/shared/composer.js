@@ -20,6 +20,8 @@ export class ChatComposer extends HTMLElement {
   #field = make("textarea");
   #button = make("button", "send");
   #problem = make("p", "note-text");
+  /** What the reader has to know until the text changes. */
+  #note = "";
   #isTyping = false;
   #typingSentMs = 0;
   /** @type {number | undefined} */
@@ -59,6 +61,10 @@ export class ChatComposer extends HTMLElement {
     });
     this.#field.addEventListener("input", () => this.#onInput());
     this.#field.addEventListener("blur", () => this.#setTyping(false));
+    this.#field.addEventListener("paste", (event) => this.#onFiles(event, event.clipboardData));
+    // Without this the browser would leave the page and show the dropped file.
+    this.addEventListener("dragover", (event) => hasFilesOnly(event.dataTransfer) && event.preventDefault());
+    this.addEventListener("drop", (event) => this.#onFiles(event, event.dataTransfer));
     this.#refresh();
   }
 
@@ -103,7 +109,22 @@ export class ChatComposer extends HTMLElement {
     this.#field.focus();
   }
 
+  /**
+   * Say that files cannot be sent.
+   *
+   * @param {Event} event
+   * @param {DataTransfer | null} data
+   */
+  #onFiles(event, data) {
+    if (hasFilesOnly(data)) {
+      event.preventDefault();
+      this.#note = text("no_pictures");
+      this.#refresh();
+    }
+  }
+
   #onInput() {
+    this.#note = "";
     this.#refresh();
     this.dispatchEvent(new CustomEvent("draft", { detail: this.value }));
     this.#setTyping(this.value.trim() !== "");
@@ -129,7 +150,7 @@ export class ChatComposer extends HTMLElement {
 
   #refresh() {
     const excess = this.#excess();
-    this.#problem.textContent = excess > 0 ? text("too_long", { count: excess }) : "";
+    this.#problem.textContent = excess > 0 ? text("too_long", { count: excess }) : this.#note;
     this.#field.setAttribute("aria-invalid", String(excess > 0));
     this.#button.disabled = this.disabled || excess > 0 || this.value.trim() === "";
     // The field grows with its text, up to the maximum height in the style sheet.
@@ -140,3 +161,13 @@ export class ChatComposer extends HTMLElement {
 }
 
 customElements.define("chat-composer", ChatComposer);
+
+/**
+ * Whether there are files and no text, which would be inserted: a copied table, for instance, has a picture, too.
+ *
+ * @param {DataTransfer | null} data
+ */
+function hasFilesOnly(data) {
+  const types = data?.types ?? [];
+  return types.includes("Files") && !types.includes("text/plain");
+}

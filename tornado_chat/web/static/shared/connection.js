@@ -8,8 +8,10 @@
  * @module
  */
 
+import { socketAddressOf } from "./base.js";
 import { SignInExpired, tokenExpiryMs } from "./identity.js";
 import { parseJson } from "./numbers.js";
+import { toJson } from "./well_formed.js";
 
 /**
  * The status of the connection.
@@ -109,6 +111,8 @@ export class Connection {
   /** When a newer token is to be sent on the open socket. */
   #renewAtMs = Infinity;
   #lastFrameMs = 0;
+  /** @type {number | undefined} */
+  #heardMs;
   /** When the probe was sent, if no frame has arrived since; 0: no probe is pending. */
   #probeSentMs = 0;
   /** @type {number | undefined} */
@@ -119,6 +123,11 @@ export class Connection {
   /** Whether the server has accepted the client on the current socket. */
   get open() {
     return this.#state === "open";
+  }
+
+  /** When the server was heard last over an open connection, in milliseconds since 1970; undefined: never. */
+  get heardMs() {
+    return this.#heardMs;
   }
 
   start() {
@@ -138,6 +147,7 @@ export class Connection {
    */
   markAccepted() {
     this.#failures = 0;
+    this.#heardMs = Date.now();
     this.#setState("open");
     this.#wasOpen = true;
     this.#dialect.onAccepted?.();
@@ -151,7 +161,7 @@ export class Connection {
    */
   send(frame, beforeAccepted = false) {
     if ((this.open || beforeAccepted) && this.#socket?.readyState === WebSocket.OPEN) {
-      this.#socket.send(JSON.stringify(frame));
+      this.#socket.send(toJson(frame));
       return true;
     }
     return false;
@@ -208,13 +218,16 @@ export class Connection {
       return;
     }
     this.#useToken(token);
-    const socket = new WebSocket(`${location.origin.replace("http", "ws")}${this.#dialect.path(token)}`);
+    const socket = new WebSocket(socketAddressOf(this.#dialect.path(token)));
     this.#socket = socket;
     this.#lastFrameMs = Date.now();
     this.#probeSentMs = 0;
     socket.onopen = () => this.#dialect.onOpen?.();
     socket.onmessage = (event) => {
       this.#lastFrameMs = Date.now();
+      if (this.open) {
+        this.#heardMs = this.#lastFrameMs;
+      }
       this.#probeSentMs = 0;
       this.#dialect.onFrame(parseJson(event.data));
     };
@@ -252,6 +265,11 @@ export class Connection {
   #checkLiveness() {
     void this.#renewIfDue();
     const now = Date.now();
+    if (now < this.#lastFrameMs) {
+      // The clock was set back: measure the silence from now on, or it would not be noticed for as long.
+      this.#lastFrameMs = now;
+      this.#probeSentMs &&= now;
+    }
     const silentMs = now - this.#lastFrameMs;
     if (
       (this.#state === "connecting" && silentMs > ACCEPT_TIMEOUT_MS) ||

@@ -8,12 +8,12 @@
  * @module
  */
 
+import { formatRemaining, Ticker } from "./countdown.js";
 import { make } from "./elements.js";
 import { text } from "./strings.js";
 
 /** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 
-const COUNTDOWN_INTERVAL_MS = 1_000;
 const RECONNECTED_NOTICE_MS = 2_500; // how long "connected again" is shown
 
 export class ConnectionStatusBar extends HTMLElement {
@@ -21,6 +21,7 @@ export class ConnectionStatusBar extends HTMLElement {
   #retryButton = make("button", "link-button", text("retry_now"));
   /** @type {number | undefined} */
   #timer;
+  #ticker = new Ticker();
 
   connectedCallback() {
     this.setAttribute("role", "status");
@@ -29,24 +30,40 @@ export class ConnectionStatusBar extends HTMLElement {
     this.#retryButton.hidden = true;
     this.#retryButton.addEventListener("click", () => this.dispatchEvent(new CustomEvent("retry")));
     this.append(this.#text, this.#retryButton);
-    this.showText("neutral", "");
+    this.#render("neutral", "");
   }
 
-  /** @param {ConnectionStatus} status */
-  show(status) {
+  /**
+   * @param {ConnectionStatus} status
+   * @param {number} [awaitedUntilMs] until when the conversation waits for the reader if the connection is lost,
+   *   in milliseconds since 1970; undefined: not known, or without an end
+   */
+  show(status, awaitedUntilMs) {
     this.#stopTimer();
     if (status.state === "open") {
-      this.showText("success", status.wasOpen ? text("connected_again") : "");
-      this.#timer = setTimeout(() => this.showText("success", ""), RECONNECTED_NOTICE_MS);
+      this.#render("success", status.wasOpen ? text("connected_again") : "");
+      this.#timer = setTimeout(() => this.#render("success", ""), RECONNECTED_NOTICE_MS);
     } else if (status.state === "connecting") {
-      this.showText("neutral", text(status.wasOpen ? "reconnecting" : "connecting"));
+      const key = status.wasOpen ? "reconnecting" : "connecting";
+      this.#showRunning("neutral", awaitedUntilMs, () => text(key));
     } else if (status.state === "closed") {
-      this.showText("neutral", ""); // the page shows its own notice
+      this.#render("neutral", ""); // the page shows its own notice
     } else if (status.retryAtMs === undefined) {
-      this.showText("warning", text("offline"));
+      this.#showRunning("warning", awaitedUntilMs, () => text("offline"));
     } else {
-      this.#waitUntil(status.retryAtMs);
+      this.#waitUntil(status.retryAtMs, awaitedUntilMs);
     }
+  }
+
+  /**
+   * Show a text until the next call, instead of the status.
+   *
+   * @param {"neutral" | "success" | "warning"} tone
+   * @param {string} content
+   */
+  showText(tone, content) {
+    this.#stopTimer();
+    this.#render(tone, content);
   }
 
   /**
@@ -54,30 +71,55 @@ export class ConnectionStatusBar extends HTMLElement {
    * @param {string} content
    * @param {boolean} [retry]
    */
-  showText(tone, content, retry = false) {
+  #render(tone, content, retry = false) {
     this.dataset.tone = content ? tone : "none";
     this.#text.textContent = content;
     this.#retryButton.hidden = !retry;
   }
 
-  /** @param {number} retryAt */
-  #waitUntil(retryAt) {
+  /**
+   * @param {number} retryAt
+   * @param {number} [awaitedUntilMs]
+   */
+  #waitUntil(retryAt, awaitedUntilMs) {
     const seconds = () => Math.round((retryAt - Date.now()) / 1000);
     if (seconds() < 2) {
-      this.showText("neutral", text("reconnecting"));
-      return;
+      this.#showRunning("neutral", awaitedUntilMs, () => text("reconnecting"));
+    } else {
+      const content = () => text("retry_in", { seconds: Math.max(1, seconds()) });
+      this.#showRunning("warning", awaitedUntilMs, content, true);
     }
-    // Screen readers announce it once; otherwise they would read it every second.
-    const show = (/** @type {boolean} */ isAnnounced) => {
-      this.setAttribute("aria-live", isAnnounced ? "polite" : "off");
-      this.showText("warning", text("retry_in", { seconds: Math.max(1, seconds()) }), true);
-    };
-    show(true);
-    this.#timer = setInterval(() => show(false), COUNTDOWN_INTERVAL_MS);
+  }
+
+  /**
+   * Show a text every second anew, with the time for which the conversation still waits for the reader.
+   *
+   * @param {"neutral" | "warning"} tone
+   * @param {number | undefined} awaitedUntilMs
+   * @param {() => string} content
+   * @param {boolean} [retry]
+   */
+  #showRunning(tone, awaitedUntilMs, content, retry = false) {
+    let wasAwaited = true;
+    this.#ticker.run((isFirst) => {
+      const remainingMs = (awaitedUntilMs ?? Infinity) - Date.now();
+      const isAwaited = remainingMs > 0;
+      // Screen readers announce it once, and the end of the wait; otherwise they would read it every second.
+      this.setAttribute("aria-live", isFirst || isAwaited !== wasAwaited ? "polite" : "off");
+      wasAwaited = isAwaited;
+      const parts = [content()];
+      if (!isAwaited) {
+        parts.push(text("awaited_no_more"));
+      } else if (awaitedUntilMs !== undefined) {
+        parts.push(text("awaited", { time: formatRemaining(remainingMs) }));
+      }
+      this.#render(tone, parts.join(" "), retry);
+    });
   }
 
   #stopTimer() {
-    clearTimeout(this.#timer); // a timeout or an interval
+    clearTimeout(this.#timer);
+    this.#ticker.stop();
     this.setAttribute("aria-live", "polite");
   }
 }

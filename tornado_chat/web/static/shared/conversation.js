@@ -12,11 +12,31 @@
 /** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
 /**
+ * The person that wrote a message. `name` is null if it has none.
+ *
+ * @typedef {{ role: string, id: string, name: string | null }} Sender
+ */
+
+/**
  * @typedef {object} Message
  * @property {number} seq
  * @property {string} text
- * @property {boolean} own whether this side wrote it
+ * @property {boolean} own whether this person wrote it
  * @property {string} time server time
+ * @property {boolean} [colleague] whether another person of this side wrote it
+ * @property {Sender} [sender] undefined for a message that was just written here
+ */
+
+/**
+ * An agent of a hand-over. `own`: the reader.
+ *
+ * @typedef {{ id: string, name: string | null, own?: boolean }} HandoverAgent
+ */
+
+/**
+ * A change of the agent. `lost`: the agent before had lost its connection.
+ *
+ * @typedef {{ from: HandoverAgent, to: HandoverAgent, time: string, lost?: boolean }} Handover
  */
 
 /**
@@ -26,6 +46,7 @@
  *   `hasOlder`: whether there are messages before the very first one that was reported
  * @property {(id: string, seq: number, time: string) => void} onStored
  * @property {(id: string, reason: string) => void} onRefused
+ * @property {(handover: Handover) => void} [onHandover] a change of the agent, each once
  */
 
 /**
@@ -36,6 +57,9 @@
  * @property {(entry: OutboxEntry) => boolean} send returns whether it was sent
  * @property {(before: number) => void} requestOlder request a page of messages before this sequence number
  */
+
+/** The part of a time without its offset, which servers of version 0.1 do not send. */
+const LOCAL_TIME_CHARACTERS = "2025-03-20T08:26:45.391706".length;
 
 export class Conversation {
   /**
@@ -58,6 +82,8 @@ export class Conversation {
    */
   #knownSeqs = new Map();
   #lastSeq = 0;
+  /** The times of the reported hand-overs. @type {Set<string>} */
+  #knownHandovers = new Set();
   /** The oldest reported sequence number, and whether there are messages before it. */
   #oldestSeq = Infinity;
   #hasOlder = false;
@@ -182,6 +208,16 @@ export class Conversation {
     }
   }
 
+  /** Handle changes of the agent, some of which may be known. @param {Handover[]} handovers */
+  receiveHandovers(handovers) {
+    for (const handover of handovers) {
+      if (!this.#knownHandovers.has(handover.time)) {
+        this.#knownHandovers.add(handover.time);
+        this.#listener.onHandover?.(handover);
+      }
+    }
+  }
+
   /**
    * Handle the acknowledgement that the server has stored a message.
    *
@@ -239,13 +275,14 @@ export class Conversation {
   /** @param {Message} message */
   #isNew(message) {
     const knownTime = this.#knownSeqs.get(message.seq);
+    const time = message.time.slice(0, LOCAL_TIME_CHARACTERS);
     const isNew = knownTime === undefined;
-    if (!isNew && knownTime !== message.time) {
+    if (!isNew && knownTime !== time) {
       // The server's database has gone back to an older copy and gives the numbers of lost messages again, so
       // the shown messages are not those of the server. What waits in the outbox survives.
       location.reload();
     }
-    this.#knownSeqs.set(message.seq, message.time);
+    this.#knownSeqs.set(message.seq, time);
     this.#lastSeq = Math.max(this.#lastSeq, message.seq);
     return isNew;
   }

@@ -104,8 +104,26 @@ export class ConversationView {
     }
   };
 
+  /** Everything up to `seq` has arrived at the other side. @param {number} seq */
+  onReceived = (seq) => this.#messages.markReceived(seq);
+
   /** The other side has read everything up to `seq`. @param {number} seq */
   onRead = (seq) => this.#messages.markRead(seq);
+
+  /** @param {import("./conversation.js").Handover} handover */
+  onHandover = (handover) => this.#messages.addHandover(handover);
+
+  /** Show the text in the composer as a message that was not sent: the conversation has ended. */
+  giveUpDraft() {
+    const draft = this.#composer.value.trim();
+    if (draft) {
+      const entry = this.#outbox.add(draft);
+      this.#messages.addUnsent(entry);
+      this.#messages.markRefused(entry.id, text("refused_over"), true);
+      this.#composer.value = "";
+      this.#saveDraft("");
+    }
+  }
 
   /** Mark unsent messages as refused: the conversation has ended, so they will not be stored. */
   giveUpUnsent() {

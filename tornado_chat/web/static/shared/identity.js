@@ -9,7 +9,7 @@ import { parseJson } from "./numbers.js";
 
 /**
  * The content of a `<meta>` element that the server wrote into the page's head: `id-claim`, `role-claim`,
- * `name-claim`, `origins`, `pages` or `accounts`. Empty if it is missing.
+ * `name-claim`, `origins`, `pages`, `accounts` or `groups`. Empty if it is missing.
  *
  * @param {string} name
  */

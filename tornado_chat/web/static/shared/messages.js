@@ -8,11 +8,14 @@
  * @module
  */
 
+import { makeCopyButton } from "./clipboard.js";
 import { icon, make } from "./elements.js";
-import { linkUrls } from "./links.js";
+import { linkify } from "./links.js";
 import { language, systemText, text } from "./strings.js";
-import { parseTime, sameDay, TimeFormatter } from "./time.js";
+import { onNewDay, parseTime, sameDay, TimeFormatter } from "./time.js";
 
+/** @typedef {import("./conversation.js").Handover} Handover */
+/** @typedef {import("./conversation.js").HandoverAgent} HandoverAgent */
 /** @typedef {import("./conversation.js").Message} Message */
 /** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
@@ -31,8 +34,12 @@ class Item {
   seq;
   /** @type {Date | undefined} */
   time;
-  /** @type {"own" | "other" | "system"} */
+  /** `colleague`: another person of the reader's side. @type {"own" | "colleague" | "other" | "system"} */
   side = "system";
+  /** Role and id of the person that wrote the message; empty if they are unknown. */
+  author = "";
+  /** The name of this person; undefined: the one of the other side. @type {string | undefined} */
+  authorName;
   /** The id of an own message that is not stored yet. @type {string | undefined} */
   id;
   /** The row above this one that shows the day. @type {HTMLLIElement | undefined} */
@@ -53,13 +60,16 @@ export class ChatMessages extends HTMLElement {
   /** @type {Item[]} */
   #items = [];
   #otherName = "";
+  /** The people other than the reader that wrote shown messages, with their side. @type {Map<string, string>} */
+  #authors = new Map();
+  #receivedSeq = 0;
   #readSeq = 0;
   #visible = true;
   #held = false;
   #hasOlder = false;
-  /** Whether URLs become links. Set it before the first message is added. */
-  linkUrls = false;
   #atEnd = true;
+  /** The number of messages that arrived below the visible part. */
+  #newCount = 0;
   #loaded = false;
   /** @type {HTMLElement | undefined} */
   #emptyElement;
@@ -81,6 +91,7 @@ export class ChatMessages extends HTMLElement {
     document.addEventListener("visibilitychange", () => this.#reportRead(), {
       signal: this.#disconnected.signal,
     });
+    onNewDay(() => this.#showDays(), this.#disconnected.signal);
     this.#resizeObserver.observe(this.#log);
     this.#log.scrollTop = this.#scrollTop; // moving the element in the page resets the scroll position
   }
@@ -120,9 +131,7 @@ export class ChatMessages extends HTMLElement {
       return; // screen readers would announce a rewritten text again
     }
     this.#otherName = name;
-    for (const nameElement of this.querySelectorAll(".other .message-author")) {
-      nameElement.textContent = `${name}: `;
-    }
+    this.#items.filter((item) => item.side === "other").forEach((item) => this.#showAuthor(item));
     const nameElement = this.#typingElement.querySelector(".typing-name");
     if (nameElement) {
       nameElement.textContent = text("is_typing", { name });
@@ -153,6 +162,7 @@ export class ChatMessages extends HTMLElement {
     const item = this.#makeItem(message);
     this.#insert(item, "new");
     if (!message.own && !this.#atEnd) {
+      this.#newCount += 1;
       this.#showNewer(true);
     }
   }
@@ -200,6 +210,19 @@ export class ChatMessages extends HTMLElement {
     const element = make("li", "system", content);
     const item = new Item(element, { side: "system", time: parseTime(time) });
     this.#insert(item, "new");
+  }
+
+  /** Add a line that says that the agent has changed. @param {Handover} handover */
+  addHandover({ from, to, time, lost }) {
+    const words =
+      from.name || to.name || from.own || to.own
+        ? text(lost ? "taken_over" : "handed_over", { from: agentText(from), to: agentText(to) })
+        : text("agent_changed");
+    const element = make("li", "system handover", make("span", "", words));
+    this.#insert(new Item(element, { side: "system", time: parseTime(time) }), "history");
+    if (this.#atEnd) {
+      this.scrollToEnd();
+    }
   }
 
   /**
@@ -255,6 +278,8 @@ export class ChatMessages extends HTMLElement {
     }
     item.element.classList.add("refused");
     item.deliveryElement.replaceChildren(icon("refused"), make("span", "", `${text("refused")}: ${reason}`));
+    const copied = () => item.element.querySelector(".text")?.textContent ?? "";
+    const actions = make("span", "actions", makeCopyButton(copied));
     if (!final) {
       const act = (/** @type {string} */ name, /** @type {string} */ key) => {
         const button = make("button", "link-button", text(key));
@@ -262,8 +287,9 @@ export class ChatMessages extends HTMLElement {
         button.addEventListener("click", () => this.dispatchEvent(new CustomEvent(name, { detail: id })));
         return button;
       };
-      item.deliveryElement.append(make("span", "actions", act("edit", "edit"), act("resend", "send_again")));
+      actions.append(act("edit", "edit"), act("resend", "send_again"));
     }
+    item.deliveryElement.append(actions);
     this.#updateGrouping(this.#items.indexOf(item));
     if (this.#atEnd) {
       this.scrollToEnd();
@@ -287,14 +313,26 @@ export class ChatMessages extends HTMLElement {
     }
   }
 
+  /** Everything up to `seq` has arrived at the other side. @param {number} seq */
+  markReceived(seq) {
+    if (seq > this.#receivedSeq) {
+      this.#receivedSeq = seq;
+      this.#showDeliveries();
+    }
+  }
+
   /** The other side has read everything up to `seq`. @param {number} seq */
   markRead(seq) {
     if (seq > this.#readSeq) {
       this.#readSeq = seq;
-      this.#items
-        .filter((item) => item.side === "own" && item.seq !== undefined)
-        .forEach((item) => this.#showDelivery(item));
+      this.#showDeliveries();
     }
+  }
+
+  #showDeliveries() {
+    this.#items
+      .filter((item) => item.side === "own" && item.seq !== undefined)
+      .forEach((item) => this.#showDelivery(item));
   }
 
   /** Scroll to the end. @param {boolean} [smoothly] */
@@ -312,22 +350,23 @@ export class ChatMessages extends HTMLElement {
   // --- rows ---
 
   /**
-   * @param {{ text: string, own: boolean, seq?: number, time?: string }} message
+   * @param {Omit<Message, "seq" | "time"> & { seq?: number, time?: string }} message
    * @param {string} [id]
    */
   #makeItem(message, id) {
-    const side = message.own ? "own" : "other";
-    const author = make(
-      "span",
-      "message-author visually-hidden",
-      message.own ? `${text("you")}: ` : `${this.#otherName}: `,
-    );
-    const textElement = make("p", "text", ...(this.linkUrls ? linkUrls(message.text) : [message.text]));
+    const side = message.own ? "own" : message.colleague ? "colleague" : "other";
+    const author = make("span", "message-author visually-hidden");
+    const textElement = make("p", "text", ...linkify(message.text));
     textElement.dir = "auto";
     const meta = make("div", "message-meta");
     const element = make("li", `message ${side}`, make("div", "bubble", author, textElement), meta);
+    const { sender } = message;
     const item = new Item(element, {
       side,
+      author: message.own || !sender ? "" : `${sender.role}:${sender.id}`,
+      authorName: message.own
+        ? text("you")
+        : (sender?.name ?? (message.colleague ? text(`role_${sender?.role}`) : undefined)),
       id,
       seq: message.seq,
       time: message.time ? parseTime(message.time) : undefined,
@@ -337,8 +376,41 @@ export class ChatMessages extends HTMLElement {
       meta.append(item.deliveryElement);
       this.#showDelivery(item);
     }
+    if (!message.own) {
+      const name = make("span", "author-name");
+      name.setAttribute("aria-hidden", "true"); // screen readers get the name with each message
+      element.prepend(name);
+      this.#noteAuthor(item);
+    }
+    this.#showAuthor(item);
     this.#showTime(item);
     return item;
+  }
+
+  /** Show names above the messages as soon as more than one person writes to the reader. @param {Item} item */
+  #noteAuthor({ author, side }) {
+    if (!this.#authors.has(author)) {
+      this.#authors.set(author, side);
+      this.classList.toggle("has-several-authors", this.#authors.size > 1);
+      this.#items.filter((item) => item.side === "other").forEach((item) => this.#showAuthor(item));
+    }
+  }
+
+  /** @param {Item} item */
+  #showAuthor(item) {
+    // The name of the other side is that of its present person, who may not have written this message.
+    const isAlone = [...this.#authors.values()].filter((side) => side === "other").length < 2;
+    const role = item.author.split(":", 1)[0];
+    const name = item.authorName ?? (isAlone || !role ? this.#otherName : text(`role_${role}`));
+    for (const [selector, content] of [
+      [".message-author", `${name}: `],
+      [".author-name", name],
+    ]) {
+      const nameElement = item.element.querySelector(selector);
+      if (nameElement && nameElement.textContent !== content) {
+        nameElement.textContent = content;
+      }
+    }
   }
 
   /** @param {Item} item */
@@ -346,7 +418,7 @@ export class ChatMessages extends HTMLElement {
     const meta = item.element.querySelector(".message-meta");
     if (item.time && meta && !meta.querySelector("time")) {
       const time = make("time", "", this.#times.clock(item.time));
-      time.dateTime = `${isoDay(item.time)}T${this.#times.clock(item.time)}`;
+      time.dateTime = item.time.toISOString();
       meta.prepend(time);
     }
   }
@@ -354,13 +426,18 @@ export class ChatMessages extends HTMLElement {
   /** @param {Item} item */
   #showDelivery(item) {
     const pending = this.#held ? "held" : "sending";
-    const delivery = item.seq === undefined ? pending : item.seq <= this.#readSeq ? "read" : "stored";
+    const delivery = item.seq === undefined ? pending : this.#stateOf(item.seq);
     if (item.deliveryElement && item.deliveryElement.dataset.delivery !== delivery) {
       item.element.dataset.delivery = item.deliveryElement.dataset.delivery = delivery;
       item.deliveryElement.replaceChildren(icon(delivery), make("span", "delivery-text", text(delivery)));
     } else if (item.deliveryElement?.querySelector(".actions")) {
       item.deliveryElement.replaceChildren(icon(delivery), make("span", "delivery-text", text(delivery)));
     }
+  }
+
+  /** The state of a stored message: each state is what the server knows, and no more. @param {number} seq */
+  #stateOf(seq) {
+    return seq <= this.#readSeq ? "read" : seq <= this.#receivedSeq ? "delivered" : "stored";
   }
 
   // --- order ---
@@ -459,6 +536,16 @@ export class ChatMessages extends HTMLElement {
     }
   }
 
+  /** Show the days again, relative to today. */
+  #showDays() {
+    for (const { dayElement, time } of this.#items) {
+      const day = dayElement?.querySelector("time");
+      if (day && time) {
+        day.textContent = this.#times.day(time);
+      }
+    }
+  }
+
   /**
    * Whether the last item before `at` that has a time (unsent messages have none) is of the same day as
    * `time`.
@@ -516,11 +603,12 @@ export class ChatMessages extends HTMLElement {
 
   /** @param {boolean} show @param {string} [key] */
   #showNewer(show, key = "new_messages") {
+    this.#newCount = show ? this.#newCount : 0;
     this.#newerButton.hidden = !show;
     this.#newerButton.classList.toggle("has-new", show && key === "new_messages");
     const label = this.#newerButton.querySelector("span");
     if (label && show) {
-      label.textContent = text(key);
+      label.textContent = text(key, { count: this.#newCount });
     }
   }
 
@@ -545,7 +633,13 @@ function belongTogether(previous, item) {
   const near =
     !previous.time || !item.time || item.time.getTime() - previous.time.getTime() < GROUP_WINDOW_MS;
   const refused = previous.element.classList.contains("refused");
-  return previous.side === item.side && item.side !== "system" && near && !refused;
+  const sameAuthor = previous.side === item.side && previous.author === item.author;
+  return sameAuthor && item.side !== "system" && near && !refused;
+}
+
+/** The name of an agent in a line about a hand-over. @param {HandoverAgent} agent */
+function agentText({ name, own }) {
+  return own ? text("you_in_sentence") : name || text("role_waiter");
 }
 
 /** @param {Date} time */

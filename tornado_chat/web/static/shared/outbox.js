@@ -6,6 +6,7 @@
  */
 
 import { tabStorage } from "./storage.js";
+import { wellFormed } from "./well_formed.js";
 
 /**
  * @typedef {object} OutboxEntry
@@ -27,13 +28,15 @@ export class Outbox {
     this.entries = JSON.parse(tabStorage.getItem(key) ?? "[]");
     // A reloaded page has not received any message yet, so a stored sequence number is meaningless.
     this.entries.forEach((entry) => delete entry.seq);
+    // An earlier version of this page stored texts as they were written.
+    this.entries.forEach((entry) => (entry.text = wellFormed(entry.text)));
   }
 
   #key;
 
   /** @param {string} text */
   add(text) {
-    const entry = /** @type {OutboxEntry} */ ({ id: newId(), text });
+    const entry = /** @type {OutboxEntry} */ ({ id: newId(), text: wellFormed(text) });
     this.entries.push(entry);
     this.save();
     return entry;

@@ -10,6 +10,7 @@
  */
 
 import { Connection } from "./connection.js";
+import { language } from "./strings.js";
 
 /** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
@@ -18,7 +19,7 @@ import { Connection } from "./connection.js";
  * A notification in the format of `/notify`.
  *
  * @typedef {object} NotifyFrame
- * @property {number} id
+ * @property {string} id
  * @property {number} seq
  * @property {number} type 0: plain, 1: an appointment, 2: a conversation
  * @property {string} msg
@@ -34,6 +35,7 @@ import { Connection } from "./connection.js";
  * @property {string} msg
  * @property {boolean} senderType false: the client, true: the consultant
  * @property {string} time server time
+ * @property {import("./conversation.js").Sender} [sender] undefined from a process of the version before
  */
 
 /**
@@ -70,7 +72,7 @@ class ReceiveOnlySocket {
   constructor(token, path, query, listener, onFrame) {
     const sendProbe = (/** @type {boolean} */ early) => this.#connection.send({ alive: true }, early);
     this.#connection = new Connection(token, {
-      path: (token) => `${path}?${new URLSearchParams({ token, ...query })}`,
+      path: (token) => `${path}?${new URLSearchParams({ token, ...query, language })}`,
       onOpen: () => sendProbe(true),
       sendProbe: () => sendProbe(false),
       sendToken: (token) => this.#connection.send({ token }),
@@ -125,7 +127,7 @@ export class ObserveSocket extends ReceiveOnlySocket {
    * @param {ObserveListener} listener
    */
   constructor(token, session, listener) {
-    const query = { sessionId: session, features: "seq,presence,alive,token" };
+    const query = { sessionId: session, features: "seq,presence,sender,alive,token" };
     super(token, "/observe", query, listener, (frame) => {
       if (frame.presence) {
         listener.onPresence(frame.presence);

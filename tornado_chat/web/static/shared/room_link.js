@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The fragment of a room's URL: `#token=…&session=4&type=0`. For a consultant, `&supervisor=3` names the
- * supervisor on duty.
+ * supervisor on duty. `&back=desk` says that the page came from `/desk`, to which it leads back.
  *
  * A fragment never reaches a server or its logs. If it has a token, it is removed from the address bar at
  * once, so that it is not shown, bookmarked or shared by mistake; this tab stores it for reloads. Without a
@@ -22,6 +22,7 @@ import { parseNumber } from "./numbers.js";
  * @property {Role} role the role of the token's owner
  * @property {string} supervisor the supervisor whom the consultant calls with one click; empty: the
  *   consultant enters an id
+ * @property {boolean} isFromDesk whether the page leads back to `/desk`
  */
 
 /** @typedef {"user" | "consultant" | "supervisor"} Role */
@@ -49,7 +50,8 @@ export function takeRoomLink(roleClaim) {
   }
   const kind = type === "1" ? 1 : 0;
   const supervisor = parameters.get("supervisor")?.trim() ?? "";
-  return { token, session, type: kind, role: roleOf(token, roleClaim, kind), supervisor };
+  const isFromDesk = parameters.get("back") === "desk";
+  return { token, session, type: kind, role: roleOf(token, roleClaim, kind), supervisor, isFromDesk };
 }
 
 /**

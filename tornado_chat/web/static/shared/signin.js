@@ -13,6 +13,7 @@
  * @module
  */
 
+import { addressOf } from "./base.js";
 import { TokenHost } from "./token_host.js";
 import { metaContent, readToken, SignInExpired } from "./identity.js";
 
@@ -96,7 +97,7 @@ export async function signIn({ roles }) {
 /** Go to `/signin`, which comes back. @returns {Promise<never>} */
 function goToSignIn() {
   const back = location.pathname + location.search + location.hash;
-  location.assign(`/signin?${new URLSearchParams({ next: back })}`);
+  location.assign(addressOf(`/signin?${new URLSearchParams({ next: back })}`));
   return new Promise(() => {});
 }
 
@@ -217,6 +218,8 @@ class AccountToken {
   #expiresMs;
   /** The pending request; concurrent callers share it. @type {Promise<string> | undefined} */
   #renewal;
+  /** Pending for ever, once the page leaves. @type {Promise<never> | undefined} */
+  #leaving;
 
   /**
    * @param {string} [refused]
@@ -239,7 +242,7 @@ class AccountToken {
   async #renew(isRenewal) {
     const issued = await requestToken();
     if (!issued) {
-      return isRenewal ? orExpired("") : goToSignIn();
+      return isRenewal ? orExpired("") : this.#leave();
     }
     if (isRenewal && (issued.role !== this.#issued.role || issued.id !== this.#issued.id)) {
       return orExpired("");
@@ -256,7 +259,18 @@ class AccountToken {
   async signOut() {
     await requestStaff("DELETE", "session");
     sessionStorage.clear();
-    await goToSignIn();
+    await this.#leave();
+  }
+
+  /**
+   * Go to `/signin` once. After signing out the socket is closed, too, and a second navigation would cancel
+   * the first.
+   *
+   * @returns {Promise<never>}
+   */
+  #leave() {
+    this.#leaving ??= goToSignIn();
+    return this.#leaving;
   }
 
   signInAgain = () => this.signOut();
@@ -303,7 +317,7 @@ addEventListener("hashchange", () => {
 // --- accounts of the server ---
 
 /**
- * @typedef {{ token: string, expires_in: number, id: string | number, role: string, name: string }}
+ * @typedef {{ token: string, expires_in: number, id: string, role: string, name: string }}
  *   IssuedToken
  */
 
@@ -328,7 +342,7 @@ async function requestToken() {
  * @param {object} [body]
  */
 export function requestStaff(method, resource, body = {}) {
-  return fetch(`/api/v1/staff/${resource}`, {
+  return fetch(addressOf(`/api/v1/staff/${resource}`), {
     method,
     headers: method === "POST" ? { "Content-Type": "application/json" } : {},
     body: method === "POST" ? JSON.stringify(body) : null,

@@ -8,28 +8,35 @@
 const CHINESE = 0;
 const ENGLISH = 1;
 
-/** The reader's language as a `lang` value: the one that the link asks for, else the browser's. */
-export const language = chooseLanguage([
-  new URLSearchParams(location.hash.slice(1)).get("language") ?? "",
-  ...navigator.languages,
-]);
+const linkLanguage = new URLSearchParams(location.hash.slice(1)).get("language");
+
+/**
+ * The reader's language as a `lang` value: the one that the link asks for, else the browser's. A link that asks for
+ * another language shows English to every reader.
+ */
+export const language = chooseLanguage(linkLanguage ? [linkLanguage] : navigator.languages);
 const languageIndex = language === "zh-CN" ? CHINESE : ENGLISH;
 
 /** @type {Record<string, [string, string]>} */
 const TEXTS = {
   // people
   you: ["我", "You"],
+  you_in_sentence: ["您", "you"],
   role_user: ["来访者", "Visitor"],
   role_consultant: ["咨询师", "Counsellor"],
   role_supervisor: ["督导", "Supervisor"],
   role_waiter: ["客服", "Support agent"],
   role_admin: ["管理员", "Administrator"],
+  group_default: ["综合咨询", "General"],
   room_session: ["咨询会话", "Counselling session"],
   room_record: ["督导会话", "Supervision"],
 
   // presence
   present: ["在线", "Here now"],
   absent: ["暂时不在", "Not here right now"],
+  absent_awaited: ["连接中断，剩余 {time}", "Reconnecting, {time} left"],
+  wait_longer: ["再等等", "Wait longer"],
+  waits_longest: ["已等待到上限", "Cannot wait longer"],
   presence_unknown: ["状态未知", "Not known right now"],
   is_typing: ["{name}正在输入", "{name} is typing"],
 
@@ -38,22 +45,31 @@ const TEXTS = {
   reconnecting: ["连接中断，正在重新连接…", "Connection lost. Connecting again…"],
   retry_in: ["连接中断，{seconds} 秒后重试。", "Connection lost. Trying again in {seconds} s."],
   retry_now: ["立即重试", "Try now"],
-  offline: ["您已离线。网络恢复后会自动发送。", "You are offline. What you write is sent when you are back."],
+  offline: ["您已离线。您写的内容会保留在这里。", "You are offline. What you write is kept here."],
+  awaited: ["会话还会等您 {time}。", "The session waits for you: {time} left."],
+  awaited_no_more: ["会话可能已经结束。", "The session may have ended."],
   connected_again: ["已重新连接", "Connected again"],
 
   // messages
   conversation: ["对话", "Conversation"],
   sending: ["发送中", "Sending"],
   held: ["等待发送", "Waiting to be sent"],
-  stored: ["已送达", "Delivered"],
+  stored: ["已发送", "Sent"],
+  delivered: ["已送达", "Delivered"],
   read: ["已读", "Seen"],
   refused: ["未能发送", "Not sent"],
   refused_too_big: ["内容过长。", "It is too long."],
   refused_over: ["会话在发送前已结束。", "The session ended before it could be sent."],
+  copy: ["复制", "Copy"],
+  copied: ["已复制", "Copied"],
+  not_copied: ["无法复制", "Cannot be copied"],
   edit: ["修改", "Edit"],
   send_again: ["重新发送", "Send again"],
+  handed_over: ["{from}已将对话转接给{to}", "{from} handed over to {to}"],
+  taken_over: ["{from}掉线，由{to}接替", "{from} lost the connection, and {to} took over"],
+  agent_changed: ["已由另一位客服接替", "Another support agent took over"],
   older_loading: ["正在加载更早的消息…", "Loading earlier messages…"],
-  new_messages: ["有新消息", "New messages"],
+  new_messages: ["{count} 条新消息", "{count} new {count:message|messages}"],
   to_the_end: ["回到最新", "Jump to the latest"],
   empty_title: ["这段时间属于你们", "This time is yours"],
   empty_text: ["不用着急，想从哪里开始都可以。", "There is no hurry. Begin wherever you like."],
@@ -69,7 +85,11 @@ const TEXTS = {
   write_label: ["消息", "Message"],
   write_hint: ["按 Enter 发送，Shift + Enter 换行", "Enter sends, Shift + Enter starts a new line"],
   send: ["发送", "Send"],
-  too_long: ["超出 {count} 个字", "{count} characters too many"],
+  no_pictures: [
+    "这里不能发送图片和文件，请用文字描述。",
+    "Pictures and files cannot be sent here. Please describe them in words.",
+  ],
+  too_long: ["超出 {count} 个字", "{count} {count:character|characters} too many"],
 
   // menu and dialogs
   menu: ["更多操作", "More"],
@@ -99,11 +119,12 @@ const TEXTS = {
     "会话将对双方结束，之后不能再发送消息。",
     "It ends for both of you, and nobody can write afterwards.",
   ],
-  end_unsent: ["您还有未送达的消息。", "Some of your messages have not been delivered yet."],
+  end_unsent: ["您还有未发出的消息。", "Some of your messages have not been sent yet."],
   end_waits: ["连接恢复后会话将立即结束…", "The session ends as soon as the connection is back…"],
   cancel: ["取消", "Cancel"],
   close: ["关闭", "Close"],
   try_again: ["重试", "Try again"],
+  to_desk: ["返回工作台", "Back to the desk"],
   failed_network: ["无法连接服务器，请稍后再试。", "The server cannot be reached. Please try again soon."],
   failed: ["没有成功：{reason}", "That did not work: {reason}"],
 
@@ -115,6 +136,15 @@ const TEXTS = {
     "You can download the transcript, or close this page.",
   ],
   ended_text_record: ["您可以关闭此页面。", "You can close this page."],
+  ended_left: ["{name}已离开。", "{name} has left."],
+  ended_grace: ["{name}没有及时回来。", "{name} did not come back in time."],
+  ended_away: ["会话在您离开期间结束。", "It ended while you were away."],
+  ended_cancelled: ["来访者已取消。", "The visitor has cancelled it."],
+  ended_not_started: ["来访者在开始前离开了。", "The visitor left before it began."],
+  ended_not_started_own: [
+    "您离开的时间较长，会话没有开始。",
+    "You were away for too long, so it did not begin.",
+  ],
   rate_title: ["这次会话对您有帮助吗？", "How was this conversation for you?"],
   rate_stars: ["评分", "Your rating"],
   star_1: ["1 星，很不满意", "1 star, not helpful"],
@@ -171,11 +201,11 @@ const TEXTS = {
   ],
   too_many_attempts: [
     "尝试次数过多，请在 {seconds} 秒后重试。",
-    "Too many attempts. Please try again in {seconds} seconds.",
+    "Too many attempts. Please try again in {seconds} {seconds:second|seconds}.",
   ],
   too_many_attempts_minutes: [
     "尝试次数过多，请在 {minutes} 分钟后重试。",
-    "Too many attempts. Please try again in {minutes} minutes.",
+    "Too many attempts. Please try again in {minutes} {minutes:minute|minutes}.",
   ],
   no_cookies: [
     "浏览器没有保存登录状态，请允许此网站使用 Cookie。",
@@ -206,6 +236,8 @@ const TEXTS = {
   session_started: ["会话已开始", "The session has started"],
 };
 
+const PLACEHOLDER = /\{(\w+)(?::([^{}|]*)\|([^{}|]*))?\}/g;
+
 // The server's system messages, in the server's language.
 const STARTED_MESSAGE = /^(?:会话已开始|The session has started)$/;
 const ENDED_MESSAGE = /^(?:会话已结束|The session has ended)$/;
@@ -215,7 +247,8 @@ const JOINED_MESSAGE =
 /**
  * Add the texts of a page; to be called before anything is shown.
  *
- * @param {Record<string, [string, string]>} texts by key: zh_CN, en; `{name}` is a placeholder
+ * @param {Record<string, [string, string]>} texts by key: zh_CN, en; `{name}` is a placeholder, and
+ *   `{count:message|messages}` the first word if `count` is 1, else the second one
  */
 export function addTexts(texts) {
   Object.assign(TEXTS, texts);
@@ -228,7 +261,10 @@ export function addTexts(texts) {
  * @param {Record<string, string | number>} [values]
  */
 export function text(key, values = {}) {
-  return TEXTS[key][languageIndex].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+  return TEXTS[key][languageIndex].replace(PLACEHOLDER, (_, name, one, other) => {
+    const value = String(values[name]);
+    return one === undefined ? value : value === "1" ? one : other;
+  });
 }
 
 /**

@@ -7,12 +7,16 @@
 
 import { Connection } from "./connection.js";
 import { newId } from "./outbox.js";
+import { language } from "./strings.js";
 
 /** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./conversation.js").ConversationListener} ConversationListener */
+/** @typedef {import("./conversation.js").Handover} Handover */
+/** @typedef {import("./conversation.js").HandoverAgent} HandoverAgent */
 /** @typedef {import("./conversation.js").Message} Message */
+/** @typedef {import("./conversation.js").Sender} Sender */
 /** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
 /**
@@ -28,17 +32,25 @@ import { newId } from "./outbox.js";
  * @property {number} [seq]
  * @property {string} [time]
  * @property {number} [conversation]
+ * @property {Sender} [sender] in messages
  */
 
 /**
- * @typedef {ConversationListener & { onTyping: (typing: boolean) => void, onRead: (seq: number) => void }}
- *   SupportListener
+ * `onReceived`: everything up to `seq` has arrived at the other side.
+ *
+ * @typedef {ConversationListener & {
+ *   onTyping: (typing: boolean) => void,
+ *   onReceived: (seq: number) => void,
+ *   onRead: (seq: number) => void,
+ * }} SupportListener
  */
 
 /**
  * One message of the history.
  *
- * @typedef {{ seq: number, sender: string, message: string, time: string }} HistoryRow
+ * `sender`: the role, from a server process of the version before.
+ *
+ * @typedef {{ seq: number, sender: Sender | string, message: string, time: string }} HistoryRow
  */
 
 const CLOSE_TOO_BIG = 1009;
@@ -60,7 +72,7 @@ export class SupportSocket {
       onStatus,
       onFrame: (frame) => this.#dispatch(frame),
       onAccepted: () => this.onAccepted(),
-      sendToken: (token) => this.request("auth", { token, features: this.#features }),
+      sendToken: (token) => this.#authenticate(token),
       sendProbe: () => this.request("get_history", { limit: 1 }), // an error is an answer, too
       oldestPendingMs: () =>
         Math.min(...this.conversations().map((conversation) => conversation.oldestInFlightMs)),
@@ -72,6 +84,9 @@ export class SupportSocket {
   #token = "";
   /** The address of this side. */
   address = "";
+  /** The id and the role of this person: an agent may be a waiter or a consultant. */
+  #id = "";
+  #personRole = "";
   /**
    * The conversation for which history was requested, by the id of the request.
    *
@@ -129,9 +144,28 @@ export class SupportSocket {
     return {
       seq: frame.seq ?? 0,
       text: frame.payload.message,
-      own: frame.from === this.address,
       time: frame.time ?? "",
+      ...this.#authorOf(frame.sender, frame.from === this.address),
     };
+  }
+
+  /** @param {Handover} handover @returns {Handover} */
+  toHandover({ from, to, time, lost }) {
+    /** @param {HandoverAgent} agent */
+    const mark = (agent) => ({ ...agent, own: this.role === "waiter" && agent.id === this.#id });
+    return { from: mark(from), to: mark(to), time, lost };
+  }
+
+  /**
+   * Whether this person has sent a message, or another person of the same side.
+   *
+   * @param {Sender | undefined} sender undefined: from a server process of the version before, in an upgrade
+   * @param {boolean} isOwnSide
+   */
+  #authorOf(sender, isOwnSide) {
+    const own =
+      isOwnSide && (sender === undefined || (sender.id === this.#id && sender.role === this.#personRole));
+    return { own, colleague: isOwnSide && !own, sender };
   }
 
   // --- to be overridden ---
@@ -150,6 +184,11 @@ export class SupportSocket {
   onError(_frame) {}
 
   // --- internal ---
+
+  /** @param {string} token */
+  #authenticate(token) {
+    this.request("auth", { token, features: this.#features, language });
+  }
 
   /** @param {string} token */
   #prepare(token) {
@@ -172,17 +211,19 @@ export class SupportSocket {
     const { type, payload, reply_id: requestId = "" } = frame;
     if (type === "initialize") {
       this.address = frame.to;
-      this.request("auth", { token: this.#token, features: this.#features });
+      this.#authenticate(this.#token);
     } else if (type === "auth_success") {
+      this.#id = payload.id;
+      this.#personRole = payload.type;
       if (!this.connection.open) {
         this.connection.markAccepted(); // else it answers a newer token
       }
     } else if (type === "message_text_success") {
       this.#conversationOf(requestId)?.acknowledge(requestId, payload.seq, payload.time);
     } else if (type === "message_history") {
-      this.#historyRequests
-        .get(requestId)
-        ?.receiveHistory(payload.items.map(this.#rowToMessage, this), payload.next !== null);
+      const conversation = this.#historyRequests.get(requestId);
+      conversation?.receiveHistory(payload.items.map(this.#rowToMessage, this), payload.next !== null);
+      conversation?.receiveHandovers((payload.handovers ?? []).map(this.toHandover, this));
       this.#historyRequests.delete(requestId);
     } else if (type === "error") {
       const conversation = this.#conversationOf(requestId);
@@ -203,6 +244,9 @@ export class SupportSocket {
 
   /** @param {HistoryRow} row @returns {Message} */
   #rowToMessage(row) {
-    return { seq: row.seq, text: row.message, own: row.sender === this.role, time: row.time };
+    const sender = typeof row.sender === "string" ? undefined : row.sender;
+    const role = sender === undefined ? row.sender : sender.role;
+    const author = this.#authorOf(sender, (role === "user") === (this.role === "user"));
+    return { seq: row.seq, text: row.message, time: row.time, ...author };
   }
 }

@@ -18,7 +18,8 @@ import { SupportSocket } from "./support.js";
  * The phase of a client.
  *
  * - `none`: neither in the queue nor in a conversation
- * - `waiting`: in the queue at `position` (1: the next); `returned`: the client lost its agent
+ * - `waiting`: in the queue at `position` (1: the next); `returned`: the client lost its agent; `serving`: how
+ *   many agents serve the queue, undefined if that is unknown
  * - `assigned`: assigned to an agent called `name`
  * - `ended`: the wait or the conversation has ended
  *
@@ -26,8 +27,10 @@ import { SupportSocket } from "./support.js";
  * @property {"none" | "waiting" | "assigned" | "ended"} state
  * @property {number} [position]
  * @property {boolean} [returned]
+ * @property {number} [serving]
  * @property {string | null} [name]
  * @property {number} [conversation]
+ * @property {string} [group] the group of the conversation; undefined from a server without groups
  */
 
 /**
@@ -54,7 +57,8 @@ export class UserSupportSocket extends SupportSocket {
    *   if it has ended
    */
   constructor(token, outbox, listener, lastConversation) {
-    super("user", token, ["ack", "seq", "echo", "typing", "read", "profile"], listener.onStatus);
+    const features = ["ack", "seq", "echo", "typing", "read", "receipt", "profile", "sender", "group"];
+    super("user", token, features, listener.onStatus);
     this.#outbox = outbox;
     this.#listener = listener;
     this.#lastConversation = lastConversation;
@@ -71,6 +75,8 @@ export class UserSupportSocket extends SupportSocket {
   #phase = { state: "none" };
   /** Whether to join the queue, and not only to resume a conversation. */
   #joinRequested = false;
+  /** The group whose queue to join; empty: the default group. */
+  #group = "";
   /** Whether to leave as soon as there is a connection. */
   #leaveRequested = false;
   #connectRequest = "";
@@ -81,9 +87,14 @@ export class UserSupportSocket extends SupportSocket {
     return this.#phase;
   }
 
-  /** Join the queue, or resume the current conversation. */
-  joinQueue() {
+  /**
+   * Join the queue of a group, or resume the current conversation, in its own group.
+   *
+   * @param {string} [group] the group's name; empty: the default group
+   */
+  joinQueue(group = "") {
     this.#joinRequested = true;
+    this.#group = group;
     this.#sendConnect();
   }
 
@@ -169,6 +180,10 @@ export class UserSupportSocket extends SupportSocket {
       this.#listener.onOwnRead(payload.seq);
     } else if (type === "read") {
       this.#listener.onRead(payload.seq);
+    } else if (type === "receipt") {
+      this.#listener.onReceived(payload.seq);
+    } else if (type === "handed_over") {
+      this.#conversation.receiveHandovers([this.toHandover(payload)]);
     } else if (type === "rate_success") {
       this.#listener.onRated();
     }
@@ -184,33 +199,40 @@ export class UserSupportSocket extends SupportSocket {
 
   #sendConnect() {
     if (this.connection.open) {
-      this.#connectRequest = this.request("connect", { resume: !this.#joinRequested });
+      this.#connectRequest = this.request(
+        "connect",
+        this.#joinRequested && this.#group
+          ? { resume: false, group: this.#group }
+          : { resume: !this.#joinRequested },
+      );
     }
   }
 
-  /** @param {{ location: number, conversation: number, returned: boolean }} ticket */
-  #onQueued({ location, conversation, returned }) {
+  /**
+   * @param {{ location: number, conversation: number, returned: boolean, serving?: number, group?: string }}
+   *   ticket
+   */
+  #onQueued({ location, conversation, returned, serving, group }) {
     const previous = this.#phase;
     this.#setConversation(conversation);
-    this.#setPhase({ state: "waiting", position: location, returned, conversation });
+    this.#setPhase({ state: "waiting", position: location, returned, serving, conversation, group });
     if (returned && !(previous.state === "waiting" && previous.returned)) {
       this.#resync(); // the next agent can read what is written while waiting
     }
+    this.#leaveIfRequested();
   }
 
-  /** @param {{ conversation: number, name: string | null }} found */
-  #onAssigned({ conversation, name }) {
+  /** @param {{ conversation: number, name: string | null, group?: string }} found */
+  #onAssigned({ conversation, name, group }) {
     this.#setConversation(conversation);
-    this.#setPhase({ state: "assigned", name, conversation });
+    this.#setPhase({ state: "assigned", name, conversation, group });
     this.#resync();
+    this.#leaveIfRequested();
   }
 
   /** Switch to the conversation to which the following frames belong. @param {number} number */
   #setConversation(number) {
     this.#joinRequested = false;
-    if (this.#leaveRequested) {
-      this.request("disconnect");
-    }
     if (number === this.#conversationNumber) {
       return;
     }
@@ -227,6 +249,13 @@ export class UserSupportSocket extends SupportSocket {
       number,
       unsent.map((entry) => entry.text),
     );
+  }
+
+  /** Leave, after everything that was written has been sent. */
+  #leaveIfRequested() {
+    if (this.#leaveRequested) {
+      this.request("disconnect");
+    }
   }
 
   #resync() {

@@ -20,9 +20,10 @@ import { SupportSocket } from "./support.js";
  * @typedef {object} AssignedClient
  * @property {number} conversation
  * @property {string} address
- * @property {string | number} id
+ * @property {string} id
  * @property {string | null} name
  * @property {string} since when the client joined the queue
+ * @property {string} [group] the group of the conversation; undefined from a server without groups
  */
 
 /**
@@ -91,8 +92,8 @@ export class WaiterSupportSocket extends SupportSocket {
    * @param {WaiterListener} listener
    */
   constructor(token, ready, listener) {
-    const features = ["ack", "seq", "echo", "typing", "read", "profile", "ready", "kickout"];
-    super("waiter", token, features, listener.onStatus);
+    const features = ["ack", "seq", "echo", "typing", "read", "receipt", "profile", "sender", "group"];
+    super("waiter", token, [...features, "ready", "kickout"], listener.onStatus);
     this.#ready = ready;
     this.#listener = listener;
   }
@@ -168,14 +169,14 @@ export class WaiterSupportSocket extends SupportSocket {
    * Transfer a client to another agent.
    *
    * @param {number} number
-   * @param {string | number} waiter the id of the other agent
+   * @param {{ id: string, role?: string }} agent the other agent; without a role a waiter
    * @returns {Promise<void>} rejected with the server's reason; an `Error` without a message means that the
    *   connection was lost meanwhile, and the result is unknown
    */
-  transfer(number, waiter) {
+  transfer(number, { id, role = "waiter" }) {
     const assigned = this.#requireConversation(number);
     assigned.requestedEnd = "handed";
-    const requestId = this.request("transfer", { waiter }, assigned.client.address);
+    const requestId = this.request("transfer", { waiter: id, role }, assigned.client.address);
     return new Promise((resolve, reject) => {
       this.#transfers.set(requestId, {
         resolve,
@@ -230,6 +231,8 @@ export class WaiterSupportSocket extends SupportSocket {
       assigned.listener.onOwnRead(payload.seq);
     } else if (assigned && type === "read") {
       assigned.listener.onRead(payload.seq);
+    } else if (assigned && type === "receipt") {
+      assigned.listener.onReceived(payload.seq);
     } else if (assigned && type === "disconnected") {
       this.#removeConversation(assigned, assigned.requestedEnd ?? "parted");
     }

@@ -1,30 +1,41 @@
 // @ts-check
 /**
- * Formatting of times. The server sends local ISO times without a zone; they are shown unchanged.
+ * Formatting of times. The server sends ISO times with an offset; they are shown in the reader's zone.
  *
  * @module
  */
 
 const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
+const DAY_CHECK_MS = MINUTE_MS; // not one timer to midnight: a sleeping device holds up its timers
+const CHANGE_WINDOW_MS = 6 * 60 * MINUTE_MS; // longer than any change of clocks
 
 /** Formats times in one language. */
 export class TimeFormatter {
   /** @param {string} language a BCP 47 tag */
   constructor(language) {
-    this.#clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    /** @type {Intl.DateTimeFormatOptions} */
+    const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+    this.#clock = new Intl.DateTimeFormat(language, clock);
+    this.#clockWithOffset = new Intl.DateTimeFormat(language, { ...clock, timeZoneName: "shortOffset" });
     this.#day = new Intl.DateTimeFormat(language, { weekday: "long", month: "long", day: "numeric" });
     this.#dayOfYear = new Intl.DateTimeFormat(language, { year: "numeric", month: "long", day: "numeric" });
     this.#relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   }
 
   #clock;
+  #clockWithOffset;
   #day;
   #dayOfYear;
   #relative;
 
-  /** @param {Date} time */
+  /**
+   * "02:30"; with the offset in the hour that the clocks show twice, as in "02:30 GMT+2".
+   *
+   * @param {Date} time
+   */
   clock(time) {
-    return this.#clock.format(time);
+    return (isShownTwice(time) ? this.#clockWithOffset : this.#clock).format(time);
   }
 
   /**
@@ -46,7 +57,8 @@ export class TimeFormatter {
 /**
  * Parse a time of the server.
  *
- * @param {string | undefined} text as in 2024-05-01T09:30:00.123; a space instead of the T is accepted
+ * @param {string | undefined} text as in 2024-05-01T09:30:00.123+08:00; a space instead of the T is accepted, and
+ *   a text without an offset is a time of the reader's zone
  * @returns {Date} the current time if the text is invalid
  */
 export function parseTime(text) {
@@ -76,6 +88,44 @@ export function formatElapsed(milliseconds) {
  */
 export function sameDay(one, other) {
   return midnight(one) === midnight(other);
+}
+
+/**
+ * Call a function after each midnight of the reader: "Today" has become "Yesterday".
+ *
+ * @param {() => void} act
+ * @param {AbortSignal} [signal] ends it
+ */
+export function onNewDay(act, signal) {
+  let day = midnight(new Date());
+  const check = () => {
+    const today = midnight(new Date());
+    if (today !== day) {
+      day = today;
+      act();
+    }
+  };
+  const timer = setInterval(check, DAY_CHECK_MS);
+  signal?.addEventListener("abort", () => clearInterval(timer));
+  document.addEventListener("visibilitychange", check, { signal });
+}
+
+/**
+ * Whether the clocks of the reader's zone show this time twice, because they go back.
+ *
+ * @param {Date} time
+ */
+export function isShownTwice(time) {
+  const offsetAt = (/** @type {number} */ atMs) => new Date(atMs).getTimezoneOffset(); // minutes west of UTC
+  const timeMs = time.getTime();
+  const before = offsetAt(timeMs - CHANGE_WINDOW_MS);
+  const repeatedMinutes = offsetAt(timeMs + CHANGE_WINDOW_MS) - before;
+  if (repeatedMinutes <= 0) {
+    return false;
+  }
+  const direction = time.getTimezoneOffset() === before ? 1 : -1;
+  const twin = new Date(timeMs + direction * repeatedMinutes * MINUTE_MS);
+  return twin.getTimezoneOffset() - time.getTimezoneOffset() === direction * repeatedMinutes;
 }
 
 /** @param {Date} time */

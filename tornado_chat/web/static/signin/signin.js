@@ -5,6 +5,7 @@
  * @module
  */
 
+import { addressOf, serverPathOf } from "../shared/base.js";
 import { roleName, showSignInCard } from "../shared/card.js";
 import { find, icon } from "../shared/elements.js";
 import { metaContent } from "../shared/identity.js";
@@ -14,7 +15,7 @@ import { fillTexts, language, text } from "../shared/strings.js";
 /** @typedef {{ role: string, name: string }} Account */
 
 /** The page of each role, for people who opened `/signin` directly. @type {Record<string, string>} */
-const HOME_PAGES = { waiter: "/console", supervisor: "/supervise", admin: "/admin" };
+const HOME_PAGES = { consultant: "/desk", waiter: "/console", supervisor: "/supervise", admin: "/admin" };
 const MINUTE_SECONDS = 60;
 
 /**
@@ -43,13 +44,14 @@ let pauseTimer;
  * @returns {string} empty if there is none
  */
 function nextAddress(/** @type {string} */ role) {
-  const wanted = new URLSearchParams(location.search).get("next") ?? HOME_PAGES[role] ?? "";
-  const pages = metaContent("pages").split(" ");
+  const home = HOME_PAGES[role];
+  const wanted = new URLSearchParams(location.search).get("next") ?? (home ? addressOf(home) : "");
   const address = URL.canParse(wanted, location.origin) ? new URL(wanted, location.origin) : null;
-  if (address?.origin !== location.origin || address.pathname === "/signin") {
+  const path = address && serverPathOf(address);
+  if (!address || !path || path === "/signin" || !metaContent("pages").split(" ").includes(path)) {
     return "";
   }
-  if (!pages.includes(address.pathname) || new URLSearchParams(address.hash.slice(1)).has("token")) {
+  if (new URLSearchParams(address.hash.slice(1)).has("token")) {
     return "";
   }
   return address.pathname + address.search + address.hash;

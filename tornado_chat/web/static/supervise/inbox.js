@@ -21,7 +21,7 @@ import { parseNumber } from "../shared/numbers.js";
 
 /**
  * @typedef {object} Notice
- * @property {number} id
+ * @property {string} id
  * @property {number} seq
  * @property {NoticeKind} kind
  * @property {string} msg the text of the server or the host
@@ -73,7 +73,7 @@ export class Inbox {
 
   #onChange;
   #isSupervisor;
-  /** @type {Map<number, Notice>} */
+  /** @type {Map<string, Notice>} */
   #byId = new Map();
   #lastSeq = 0;
   #isLoaded = false;
@@ -111,7 +111,7 @@ export class Inbox {
     return Math.min(this.#lastSeq, ...unread);
   }
 
-  /** @param {number} id */
+  /** @param {string} id */
   find(id) {
     return this.#byId.get(id);
   }
@@ -162,7 +162,7 @@ export class Inbox {
   /**
    * Mark a notice as read, in this window or another one.
    *
-   * @param {number} id
+   * @param {string} id
    * @param {string | null} at server time
    */
   markRead(id, at) {

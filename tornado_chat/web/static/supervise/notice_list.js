@@ -63,7 +63,7 @@ export class NoticeList {
   #filters = { all: find("#show-all"), unread: find("#show-unread") };
   #filter = sessionStorage.getItem(FILTER_KEY) ?? "all";
   #maxShown = PAGE_NOTICES;
-  /** @type {Map<number, Row>} */
+  /** @type {Map<string, Row>} */
   #rows = new Map();
   #loadError = "";
 
@@ -138,11 +138,13 @@ export class NoticeList {
       this.#rows.set(notice.id, row);
     }
     const names = notice.session === undefined ? null : this.#names.get(notice.session);
-    const state = JSON.stringify([notice.read, notice.readAt, names, row.busy, row.problem]);
+    const end = endOfCall(notice, this.#names);
+    const state = JSON.stringify([notice.read, notice.readAt, names, end, row.busy, row.problem]);
     if (state !== row.shown) {
       row.shown = state;
       row.item.classList.toggle("unread", !notice.read);
-      row.item.replaceChildren(...this.#makeContent(notice, row, names));
+      row.item.classList.toggle("over", end !== undefined);
+      row.item.replaceChildren(...this.#makeContent(notice, row, names, end));
     }
     return row;
   }
@@ -151,9 +153,10 @@ export class NoticeList {
    * @param {Notice} notice
    * @param {Row} row
    * @param {import("./session_names.js").Names | null} names
+   * @param {import("./session_names.js").SessionEnd | undefined} end
    */
-  #makeContent(notice, row, names) {
-    const title = make("h3", "notice-title", noticeTitle(notice, names));
+  #makeContent(notice, row, names, end) {
+    const title = make("h3", "notice-title", noticeTitle(notice, names, end !== undefined));
     title.tabIndex = -1;
     const words = make("div", "notice-text", title);
     const meta = make("p", "notice-meta", formatTime(notice.time));
@@ -164,6 +167,10 @@ export class NoticeList {
       meta.append(" · ", this.#makeOpenButton(notice, notice.session, "link-button"));
     }
     words.append(meta);
+    if (end) {
+      const key = end.cancelled ? "session_cancelled_at" : "session_ended_at";
+      words.append(make("p", "notice-over", text(key, { time: formatTime(end.time) })));
+    }
     if (notice.kind !== "note" && !STANDARD_MESSAGE.test(notice.msg)) {
       words.append(make("p", "notice-message", notice.msg));
     }
@@ -173,7 +180,7 @@ export class NoticeList {
         : text("acknowledged");
       words.append(make("p", "notice-acknowledged", icon("stored"), at));
     }
-    const buttons = this.#makeButtons(notice, row);
+    const buttons = this.#makeButtons(notice, row, end !== undefined);
     if (buttons.length) {
       words.append(make("div", "notice-buttons", ...buttons));
     }
@@ -196,12 +203,14 @@ export class NoticeList {
   /**
    * @param {Notice} notice
    * @param {Row} row
+   * @param {boolean} isOver
    */
-  #makeButtons(notice, row) {
+  #makeButtons(notice, row, isOver) {
     const buttons = [];
     if (!notice.read) {
       if (notice.session !== undefined) {
-        buttons.push(this.#makeOpenButton(notice, notice.session, "primary-button"));
+        const className = isOver ? "secondary-button" : "primary-button";
+        buttons.push(this.#makeOpenButton(notice, notice.session, className));
       }
       const key = isOpenAlert(notice) ? "acknowledge" : "mark_read";
       const read = makeButton("read", text(row.busy ? "one_moment" : key), () => this.#markRead(notice, row));
@@ -247,10 +256,21 @@ export class NoticeList {
 }
 
 /**
+ * The end of the session of a call. An alert stays open until it is acknowledged, also after the end.
+ *
+ * @param {Notice} notice
+ * @param {SessionNames} sessions
+ */
+export function endOfCall({ kind, session }, sessions) {
+  return kind === "call" && session !== undefined ? sessions.endOf(session) : undefined;
+}
+
+/**
  * @param {Notice} notice
  * @param {import("./session_names.js").Names | null} names
+ * @param {boolean} [isOver] whether the session of a call has ended
  */
-export function noticeTitle(notice, names) {
+export function noticeTitle(notice, names, isOver = false) {
   const { kind, session } = notice;
   if (kind === "alert") {
     return names
@@ -258,7 +278,8 @@ export function noticeTitle(notice, names) {
       : text(session ? "alert_title" : "alert_title_other");
   }
   if (kind === "call") {
-    return names ? text("call_title_names", { ...names }) : text("call_title");
+    const key = isOver ? "call_over_title" : "call_title";
+    return names ? text(`${key}_names`, { ...names }) : text(key);
   }
   if (kind === "appointment") {
     return text("appointment_title", { number: notice.appointment ?? "" });

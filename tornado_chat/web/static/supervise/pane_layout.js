@@ -21,7 +21,7 @@ const MAX_PANES = 8; // each has two sockets, and the server limits the sockets 
  * @typedef {object} PaneLayoutListener
  * @property {() => void} onChange a property changed that the overview shows
  * @property {(pane: SessionPane) => void} onClose the supervisor asks to close a pane
- * @property {(alert: number) => void} onAcknowledge
+ * @property {(alert: string) => void} onAcknowledge
  */
 
 export class PaneLayout {
@@ -177,7 +177,7 @@ export class PaneLayout {
       this.#move(pane, /** @type {CustomEvent<number>} */ (event).detail);
     });
     pane.addEventListener("acknowledge", (event) => {
-      this.#listener.onAcknowledge(/** @type {CustomEvent<number>} */ (event).detail);
+      this.#listener.onAcknowledge(/** @type {CustomEvent<string>} */ (event).detail);
     });
     pane.element.addEventListener("focusin", () => this.#markUsed(pane));
     this.#element.insertBefore(pane.element, this.#placeholder);

@@ -59,7 +59,7 @@ export class RecordChat extends EventTarget {
         }
       },
       onRead: (seq, role) => (role === "consultant" ? this.#view.onRead(seq) : this.#setReadSeq(seq)),
-      onPresence: (present) => this.#showPresence(present.consultant),
+      onPresence: ({ present }) => this.#showPresence(present.consultant),
     });
   }
 
@@ -141,7 +141,7 @@ export class RecordChat extends EventTarget {
     this.#socket.retry();
   }
 
-  /** Disconnect; the record waits some minutes for the supervisor's return (leave grace). */
+  /** Disconnect; the record waits some minutes for the supervisor's return (rejoin grace). */
   stop() {
     this.#socket.stop();
   }
@@ -255,6 +255,7 @@ export class RecordChat extends EventTarget {
     this.#presence.hidden = true;
     this.#endText.hidden = false;
     if (ENDED_CLOSE_CODES.has(code)) {
+      this.#view.giveUpDraft();
       this.#view.giveUpUnsent();
       this.#endText.textContent = text("record_over", { name: this.#name });
     } else {

@@ -1,17 +1,25 @@
 // @ts-check
 /**
- * The names of the participants of sessions, as far as the person may read them: requested once, shared by
- * all views.
+ * The names of the participants of sessions and the ends of sessions, as far as the person may read them:
+ * requested once, shared by all views. The page asks again for sessions that may have ended meanwhile.
  *
  * @module
  */
 
+import { guestName } from "../shared/guest_names.js";
 import { text } from "../shared/strings.js";
+import { ApiError } from "./api.js";
 
 /** @typedef {import("./api.js").SupervisionApi} SupervisionApi */
 /** @typedef {import("./api.js").Session} Session */
 
 /** @typedef {{ visitor: string, consultant: string }} Names */
+
+/**
+ * The end of a session: the server time, and whether the session was cancelled before it began.
+ *
+ * @typedef {{ time: string, cancelled: boolean }} SessionEnd
+ */
 
 export class SessionNames {
   /**
@@ -27,6 +35,10 @@ export class SessionNames {
   #onChange;
   /** Null: unknown, or not loaded yet. @type {Map<string, Names | null>} */
   #names = new Map();
+  /** @type {Map<string, SessionEnd>} */
+  #ends = new Map();
+  /** Sessions that the person may not read. @type {Set<string>} */
+  #refused = new Set();
 
   /**
    * @param {string} session
@@ -35,22 +47,49 @@ export class SessionNames {
   get(session) {
     if (!this.#names.has(session)) {
       this.#names.set(session, null);
-      this.#api.getSession(session).then(
-        (found) => this.update(found),
-        () => {}, // the number is shown instead; observing the session requests it again
-      );
+      void this.#request(session);
     }
     return this.#names.get(session) ?? null;
+  }
+
+  /** The end of the session, if it is known to have ended. @param {string} session */
+  endOf(session) {
+    return this.#ends.get(session);
+  }
+
+  /** Request sessions again that are not known to have ended. @param {Iterable<string>} sessions */
+  recheck(sessions) {
+    for (const session of new Set(sessions)) {
+      if (!this.#ends.has(session) && !this.#refused.has(session)) {
+        void this.#request(session);
+      }
+    }
   }
 
   /** @param {Session} session */
   update(session) {
     const names = namesOf(session);
-    const number = String(session.session_id);
+    const number = session.session_id;
     const before = this.#names.get(number);
-    if (before?.visitor !== names.visitor || before?.consultant !== names.consultant) {
+    const hasEnded = session.ended !== null && !this.#ends.has(number);
+    if (session.ended !== null) {
+      this.#ends.set(number, { time: session.ended, cancelled: session.state === "cancelled" });
+    }
+    if (hasEnded || before?.visitor !== names.visitor || before?.consultant !== names.consultant) {
       this.#names.set(number, names);
       this.#onChange();
+    }
+  }
+
+  /** @param {string} session */
+  async #request(session) {
+    try {
+      this.update(await this.#api.getSession(session));
+    } catch (error) {
+      if (error instanceof ApiError && !error.isTransient) {
+        this.#refused.add(session);
+      }
+      // The number is shown instead of names; observing the session requests it again.
     }
   }
 }
@@ -58,7 +97,7 @@ export class SessionNames {
 /** @param {Session} session @returns {Names} */
 export function namesOf(session) {
   return {
-    visitor: session.user_name || text("visitor_id", { id: session.user_id }),
+    visitor: session.user_name || guestName(session.user_id) || text("visitor_id", { id: session.user_id }),
     consultant: session.consultant_name || text("consultant_id", { id: session.consultant_id }),
   };
 }

@@ -64,6 +64,11 @@ addTexts({
     "{consultant}请求督导（来访者{visitor}）",
     "{consultant} asks for supervision (visitor {visitor})",
   ],
+  call_over_title: ["咨询师曾请求督导", "A counsellor asked for supervision"],
+  call_over_title_names: [
+    "{consultant}曾请求督导（来访者{visitor}）",
+    "{consultant} asked for supervision (visitor {visitor})",
+  ],
   appointment_title: ["预约 {number} 有变更", "Appointment {number} has changed"],
   open_session: ["打开会话 {number}", "Open session {number}"],
   mark_read: ["标为已读", "Mark as read"],
@@ -107,8 +112,8 @@ addTexts({
     "您无权查看之前的内容，以下为实时对话。",
     "You may not read what was said before; this is what is said from now on.",
   ],
-  messages_coming: ["正在加载 {count} 条消息…", "Loading {count} messages…"],
-  messages_missing: ["缺少 {count} 条消息", "{count} messages are missing here"],
+  messages_coming: ["正在加载 {count} 条消息…", "Loading {count} {count:message|messages}…"],
+  messages_missing: ["缺少 {count} 条消息", "{count} {count:message is|messages are} missing here"],
   minimize: ["收起，继续旁听", "Put aside, go on listening"],
   close_pane: ["停止旁听", "Stop listening"],
   pin: ["固定在左侧", "Pin to the left"],
@@ -161,7 +166,7 @@ addTexts({
   ],
   set_notifications_none: ["此浏览器不支持", "This browser has none"],
   sign_out_unsent: [
-    "有督导消息尚未送达。再次点击即退出。",
-    "Something you wrote was not delivered yet. Click again to sign out anyway.",
+    "有督导消息尚未发出。再次点击即退出。",
+    "Something you wrote was not sent yet. Click again to sign out anyway.",
   ],
 });

@@ -13,12 +13,13 @@ import { NotifySocket } from "../shared/receive_only_sockets.js";
 import { SignInExpired } from "../shared/identity.js";
 import { parseNumber } from "../shared/numbers.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
+import { prepareSettings } from "../shared/signal_settings.js";
 import { fillTexts, language, text } from "../shared/strings.js";
 import { SupervisionApi, ApiError } from "./api.js";
 import { PaneLayout } from "./pane_layout.js";
-import { askToClose, prepareOpenByNumber, prepareSettings } from "./dialogs.js";
+import { askToClose, prepareOpenByNumber } from "./dialogs.js";
 import { Inbox } from "./inbox.js";
-import { NoticeList, noticeTitle } from "./notice_list.js";
+import { endOfCall, NoticeList, noticeTitle } from "./notice_list.js";
 import { Overview } from "./overview.js";
 import { SessionNames } from "./session_names.js";
 import { Signals } from "./signals.js";
@@ -29,6 +30,7 @@ import { Signals } from "./signals.js";
 /** @typedef {import("./pane.js").SessionPane} SessionPane */
 
 const INBOX_RETRY_MS = 5_000; // the delay before the inbox is requested again
+const CALL_CHECK_MS = 20_000; // how often the page asks whether the sessions of unread calls have ended
 const NOTICE_MS = 6_000; // how long a short notice is shown
 const CLOSE_UNAUTHENTICATED = 4401;
 
@@ -37,7 +39,7 @@ class SupervisePage {
   constructor(me) {
     this.#me = me;
     this.#api = new SupervisionApi(me.token);
-    this.#signals = new Signals((notice) => this.#open(notice));
+    this.#signals = new Signals();
     this.#inbox = new Inbox((arrived) => this.#onInboxChange(arrived), me.role === "supervisor");
     this.#names = new SessionNames(this.#api, () => this.#scheduleRender());
     this.#noticeList = new NoticeList(this.#inbox, this.#names, {
@@ -56,7 +58,10 @@ class SupervisePage {
     this.#overview = new Overview((pane) => (pane ? this.#layout.show(pane) : this.#showInbox()));
     this.#socket = new NotifySocket(me.token, {
       onStatus: (status) => this.#onStatus(status),
-      onAccepted: () => void this.#refresh(),
+      onAccepted: () => {
+        void this.#refresh();
+        this.#checkCalls();
+      },
       onNotification: (frame) => this.#inbox.addFrame(frame),
     });
     this.#otherWindows = new BroadcastChannel("supervise");
@@ -75,7 +80,7 @@ class SupervisePage {
   /** A channel to other windows of this browser. */
   #otherWindows;
   #statusBar = find("#connection-status", ConnectionStatusBar);
-  /** Unanswered calls that arrived while this page was open. @type {Set<number>} */
+  /** Unanswered calls that arrived while this page was open. @type {Set<string>} */
   #unansweredCalls = new Set();
   #isRefreshing = false;
   #refreshAgain = false;
@@ -93,7 +98,12 @@ class SupervisePage {
     find("#my-avatar").textContent = Array.from(name)[0]?.toUpperCase() ?? "";
     find("#placeholder-id").textContent =
       this.#me.role === "admin" ? "" : text("placeholder_id", { id: this.#me.id });
-    prepareSettings(this.#me, this.#signals, () => this.#layout.panes.some((pane) => pane.record?.hasUnsent));
+    prepareSettings(this.#me, this.#signals, {
+      notifications: (key) => text(`set_notifications_${key}`),
+      id: (id) => text("my_id", { id }),
+      unsent: () =>
+        this.#layout.panes.some((pane) => pane.record?.hasUnsent) ? text("sign_out_unsent") : "",
+    });
     prepareOpenByNumber((session) => this.#openSession(session, ""));
     this.#signals.onBlocked = (blocked) => (find("#sound-blocked").hidden = !blocked);
     this.#statusBar.addEventListener("retry", () => {
@@ -105,6 +115,7 @@ class SupervisePage {
         void this.#refresh(); // notices may have been read in another window
       }
     });
+    setInterval(() => this.#checkCalls(), CALL_CHECK_MS);
     this.#layout.restore();
     this.#render();
     this.#followLink();
@@ -146,7 +157,12 @@ class SupervisePage {
   /** @param {Notice[]} arrived */
   #onInboxChange(arrived) {
     for (const notice of arrived) {
-      this.#signals.arrived(notice);
+      this.#signals.signal(notice.kind, {
+        title: text(`notify_${notice.kind}`),
+        tag: notice.id,
+        body: notice.session ? text("session_number", { number: notice.session }) : "",
+        open: () => this.#open(notice),
+      });
       if (notice.kind === "call") {
         this.#unansweredCalls.add(notice.id);
       }
@@ -167,7 +183,15 @@ class SupervisePage {
     this.#scheduleRender();
   }
 
-  /** @param {number} id */
+  /** Learn which unread calls cannot be answered any more. */
+  #checkCalls() {
+    if (!this.#isClosed) {
+      const calls = this.#inbox.unread.filter((notice) => notice.kind === "call");
+      this.#names.recheck(calls.flatMap((call) => call.session ?? []));
+    }
+  }
+
+  /** @param {string} id */
   async #markRead(id) {
     const { read_at: at } = await this.#api.markRead(id);
     this.#inbox.markRead(id, at);
@@ -251,7 +275,12 @@ class SupervisePage {
       return;
     }
     const { alerts, unread } = this.#inbox;
-    this.#unansweredCalls.forEach((id) => this.#inbox.find(id)?.read && this.#unansweredCalls.delete(id));
+    for (const id of this.#unansweredCalls) {
+      const call = this.#inbox.find(id);
+      if (call && (call.read || endOfCall(call, this.#names))) {
+        this.#unansweredCalls.delete(id);
+      }
+    }
     this.#layout.alerts = alerts;
     this.#noticeList.show();
     this.#overview.show(this.#layout, alerts, unread.length);

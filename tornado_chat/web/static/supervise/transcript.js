@@ -8,8 +8,9 @@
  */
 
 import { icon, make } from "../shared/elements.js";
+import { linkify } from "../shared/links.js";
 import { language, text } from "../shared/strings.js";
-import { parseTime, sameDay, TimeFormatter } from "../shared/time.js";
+import { onNewDay, parseTime, sameDay, TimeFormatter } from "../shared/time.js";
 
 /** @typedef {import("../shared/receive_only_sockets.js").ObservedMessage} ObservedMessage */
 
@@ -18,6 +19,8 @@ import { parseTime, sameDay, TimeFormatter } from "../shared/time.js";
  * @property {HTMLLIElement} element
  * @property {number} seq
  * @property {boolean} isConsultant
+ * @property {string} author role and id of the person that wrote it
+ * @property {string | null} name of this person
  * @property {Date} time
  * @property {HTMLLIElement} [separator] the row before it: a day, or the number of missing messages
  */
@@ -35,21 +38,27 @@ export class SessionTranscript extends HTMLElement {
   /** Undefined: unknown. @type {boolean | undefined} */
   #isReadable;
   #atEnd = true;
+  /** The number of messages that arrived below the visible part. */
+  #newCount = 0;
   #noteText = make("p", "transcript-note", text("messages_loading"));
   #endText = make("p", "transcript-end");
   #scrollTop = 0;
+  #disconnected = new AbortController();
   #resizeObserver = new ResizeObserver(() => this.#atEnd && this.scrollToEnd());
 
   connectedCallback() {
     if (!this.firstChild) {
       this.#build();
     }
+    this.#disconnected = new AbortController();
+    onNewDay(() => this.#updateGrouping(0, this.#items.length), this.#disconnected.signal);
     this.#resizeObserver.observe(this.#log);
     this.#resizeObserver.observe(this.#list);
     this.#log.scrollTop = this.#scrollTop; // moving the element in the page resets the scroll position
   }
 
   disconnectedCallback() {
+    this.#disconnected.abort();
     this.#resizeObserver.disconnect();
   }
 
@@ -64,7 +73,7 @@ export class SessionTranscript extends HTMLElement {
     this.#log.append(this.#noteText, this.#list, this.#endText);
     this.#newerButton.type = "button";
     this.#newerButton.hidden = true;
-    this.#newerButton.append(icon("down"), make("span", "", text("new_messages")));
+    this.#newerButton.append(icon("down"), make("span"));
     this.#newerButton.addEventListener("click", () => {
       this.scrollToEnd();
       this.#log.focus({ preventScroll: true });
@@ -79,7 +88,7 @@ export class SessionTranscript extends HTMLElement {
     this.#names = names;
     this.#log.setAttribute("aria-label", text("messages_of", names));
     for (const item of this.#items) {
-      this.#nameElement(item).textContent = item.isConsultant ? names.consultant : names.visitor;
+      this.#nameElement(item).textContent = this.#nameOf(item);
     }
   }
 
@@ -102,7 +111,7 @@ export class SessionTranscript extends HTMLElement {
     if (this.#atEnd) {
       this.scrollToEnd();
     } else if (isNew) {
-      this.#newerButton.hidden = false;
+      this.#showNewCount(this.#newCount + messages.length);
     }
   }
 
@@ -132,18 +141,30 @@ export class SessionTranscript extends HTMLElement {
   scrollToEnd() {
     this.#log.scrollTop = this.#log.scrollHeight;
     this.#atEnd = true;
-    this.#newerButton.hidden = true;
+    this.#showNewCount(0);
+  }
+
+  /** @param {number} count */
+  #showNewCount(count) {
+    this.#newCount = count;
+    this.#newerButton.hidden = count === 0;
+    this.#newerButton.lastChild?.replaceWith(make("span", "", text("new_messages", { count })));
   }
 
   /** @param {ObservedMessage} message @returns {Item} */
   #makeItem(message) {
     const time = parseTime(message.time);
-    const { visitor, consultant } = this.#names;
-    const words = make("p", "text", message.msg);
+    const { sender } = message;
+    const person = {
+      isConsultant: message.senderType,
+      author: sender ? `${sender.role}:${sender.id}` : String(message.senderType),
+      name: sender?.name ?? null,
+    };
+    const words = make("p", "text", ...linkify(message.msg));
     words.dir = "auto";
     const clock = make("time", "", this.#times.clock(time));
     clock.dateTime = message.time;
-    const author = make("span", "author", message.senderType ? consultant : visitor);
+    const author = make("span", "author", this.#nameOf(person));
     const element = make(
       "li",
       `transcript-message ${message.senderType ? "consultant" : "visitor"}`,
@@ -151,7 +172,12 @@ export class SessionTranscript extends HTMLElement {
       words,
       clock,
     );
-    return { element, seq: message.seq, isConsultant: message.senderType, time };
+    return { element, seq: message.seq, time, ...person };
+  }
+
+  /** The name of the person that wrote a message. @param {{ isConsultant: boolean, name: string | null }} item */
+  #nameOf({ isConsultant, name }) {
+    return name ?? (isConsultant ? this.#names.consultant : this.#names.visitor);
   }
 
   /** @param {Item} item */
@@ -197,7 +223,7 @@ export class SessionTranscript extends HTMLElement {
           item.element.before(item.separator);
         }
       }
-      const follows = !separatorText && previous?.isConsultant === item.isConsultant;
+      const follows = !separatorText && previous?.author === item.author;
       item.element.classList.toggle("grouped-previous", follows);
       this.#nameElement(item).classList.toggle("visually-hidden", follows);
     }
@@ -226,8 +252,8 @@ export class SessionTranscript extends HTMLElement {
     }
     this.#scrollTop = scrollTop;
     this.#atEnd = scrollHeight - scrollTop - clientHeight <= END_TOLERANCE_PX;
-    if (this.#atEnd) {
-      this.#newerButton.hidden = true;
+    if (this.#atEnd && this.#newCount) {
+      this.#showNewCount(0);
     }
   }
 }

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { addressOf } from "../shared/base.js";
 import { siteStorage } from "../shared/storage.js";
 
 /**
@@ -74,7 +75,7 @@ export class Guest {
 
   /** @param {string} [token] the token of an existing guest; without it a new guest is created */
   async #request(token) {
-    const response = await fetch(GUEST_PATH, {
+    const response = await fetch(addressOf(GUEST_PATH), {
       method: "POST",
       headers: token ? { Authorization: `Bearer ${token}` } : {},
       signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),

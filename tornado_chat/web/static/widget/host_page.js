@@ -81,6 +81,11 @@ export class HostPage {
     this.#post({ chat: "state", going, unread });
   }
 
+  /** The server has refused the group that the page names. @param {string} group */
+  postUnknownGroup(group) {
+    this.#post({ chat: "group", group });
+  }
+
   postForgotten() {
     this.#post({ chat: "forgotten" });
   }

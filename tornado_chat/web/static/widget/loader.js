@@ -22,7 +22,8 @@
     return; // the script is already loaded
   }
 
-  const { origin } = new URL(script.src);
+  const base = new URL(".", script.src).href; // the server may be below a path of its host
+  const { origin } = new URL(base);
   const guests = /on/.test("{{guests}}");
   const allowedOrigins = "{{origins}}".split(" ");
   const pageOrigin = location.origin; // "null" for a file, which cannot receive messages
@@ -37,18 +38,19 @@
     token: initialToken,
     language: wantedLanguage,
     position,
-    color,
+    color = "",
+    group = "",
     title,
-    greeting,
+    greeting = "",
     launcher,
   } = script.dataset;
   /** @type {any} */
   const language =
-    [wantedLanguage, document.documentElement.lang, ...navigator.languages]
-      .map((each) => /^(zh|en)\b/i.exec(each ?? "")?.[1].toLowerCase())
-      .find(Boolean) ?? "en";
+    (wantedLanguage ? [wantedLanguage] : [document.documentElement.lang, ...navigator.languages])
+      .map((each) => /^(zh|en)\b/i.exec(each)?.[1].toLowerCase())
+      .find(Boolean) ?? "en"; // for every reader the same, if the page wants another language
   const ui = new Launcher(
-    { language, color: color ?? "", left: position === "left", hasOwnButton: launcher === "off" },
+    { language, color, left: position === "left", hasOwnButton: launcher === "off" },
     { press: () => (isOpen ? api.close() : api.open()), close: () => api.close(), near: () => load() },
   );
 
@@ -85,11 +87,12 @@
       origin: pageOrigin,
       language,
       title: name,
-      greeting: greeting ?? "",
-      color: color ?? "",
+      greeting,
+      color,
+      group,
     };
     const made = (frame = element("iframe", ""));
-    made.src = `${origin}/widget#${new URLSearchParams(settings)}`;
+    made.src = `${base}widget#${new URLSearchParams(settings)}`;
     made.title = name;
     made.lang = language;
     made.allow = "";
@@ -136,6 +139,8 @@
       store("localStorage", null);
     } else if (data.chat === "close") {
       api.close();
+    } else if (data.chat === "group") {
+      logInfo(`no group ${data.group} for this visitor`);
     }
   });
 

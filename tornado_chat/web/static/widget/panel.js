@@ -6,12 +6,20 @@
  */
 
 import { ChatComposer } from "../shared/composer.js";
-import { find, icon } from "../shared/elements.js";
+import { find, icon, make } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
 import { positionText } from "./strings.js";
+
+/** @typedef {import("../shared/groups.js").Group} Group */
+
+/**
+ * The actions of a reader who has to choose a group.
+ *
+ * @typedef {{ choose: (name: string) => void, back: () => void }} GroupActions
+ */
 
 /**
  * The actions of the reader.
@@ -27,7 +35,7 @@ import { positionText } from "./strings.js";
  * @property {() => void} close close the panel
  */
 
-const SCREENS = ["resuming", "start", "conversation", "card"];
+const SCREENS = ["resuming", "start", "groups", "conversation", "card"];
 
 export class Panel {
   /**
@@ -40,7 +48,7 @@ export class Panel {
     this.#actions = actions;
     document.title = this.#title;
     find("#greeting").textContent = greeting || text("greeting");
-    find("#close").append(icon("shrink"));
+    find("#close").append(icon("minimize"));
     find("#start-picture").append(icon("bubble"));
     fillStars(find("#stars"));
     this.statusBar.addEventListener("retry", actions.retry);
@@ -49,6 +57,7 @@ export class Panel {
     onClick("#again", actions.start);
     onClick("#card-again", actions.tryAgain);
     onClick("#leave", actions.leave);
+    onClick("#groups-back", () => this.#groupActions?.back());
     this.#prepareEnd();
     this.#prepareRating();
     document.addEventListener("keydown", (event) => {
@@ -67,6 +76,8 @@ export class Panel {
   /** @type {ChatComposer | undefined} */
   #composer;
   #screen = "resuming";
+  /** @type {GroupActions | undefined} */
+  #groupActions;
 
   /** Conceal the contents while it is unknown whose they are. */
   set concealed(/** @type {boolean} */ veiled) {
@@ -103,6 +114,32 @@ export class Panel {
     find("#start-note").textContent = "";
     find("#start-problem").textContent = "";
     this.#setStarting(true);
+    this.#setGroupsBusy(true);
+  }
+
+  /**
+   * Show the groups, of which the reader chooses one.
+   *
+   * @param {readonly Group[]} groups
+   * @param {string} problem why the reader has to choose again; may be empty
+   * @param {GroupActions} actions
+   */
+  showGroups(groups, problem, actions) {
+    this.#groupActions = actions;
+    this.#setHeader(this.#title, "", "");
+    find("#groups-problem").textContent = problem;
+    find("#groups-list").replaceChildren(
+      ...groups.map((group) =>
+        make(
+          "li",
+          "",
+          makeGroupButton(group, () => actions.choose(group.name)),
+        ),
+      ),
+    );
+    this.#setGroupsBusy(false);
+    this.#show("groups");
+    this.focus();
   }
 
   /**
@@ -123,14 +160,20 @@ export class Panel {
   /**
    * @param {number} position in the queue
    * @param {boolean} returned whether the client lost its agent
+   * @param {boolean} served whether an agent serves the queue, or may serve it
+   * @param {string} group the title of the queue's group; empty: there is only one
    */
-  showQueue(position, returned) {
+  showQueue(position, returned, served, group) {
     this.#setHeader(this.#title, text("waiting"), "");
-    const content = positionText(position);
+    const content = served ? positionText(position) : text("unserved");
     if (find("#position").textContent !== content) {
       find("#position").textContent = content; // announced by screen readers
     }
-    find("#queue-text").textContent = text(returned ? "returned_text" : "waiting_text");
+    find("#queue-group").textContent = group;
+    find("#queue-text").textContent = text(
+      `${returned ? "returned" : "waiting"}_text${served ? "" : "_unserved"}`,
+      { place: position },
+    );
     this.#showConversationPart("queue");
   }
 
@@ -163,12 +206,12 @@ export class Panel {
    * Create an empty list and an empty composer, for another conversation.
    *
    * @param {boolean} visible
+   * @param {HTMLElement | null} earlier the earlier conversations, to be shown above the list
    */
-  newConversation(visible) {
+  newConversation(visible, earlier) {
     const messages = new ChatMessages();
     const composer = new ChatComposer();
-    messages.linkUrls = true;
-    find("#conversation-body").replaceChildren(messages, composer);
+    find("#conversation-body").replaceChildren(...(earlier ? [earlier] : []), messages, composer);
     messages.visible = visible;
     this.#messages = messages;
     this.#composer = composer;
@@ -202,6 +245,8 @@ export class Panel {
       this.#composer?.focus();
     } else if (this.#screen === "start") {
       find("#start-button").focus();
+    } else if (this.#screen === "groups") {
+      find("#groups-title").focus();
     } else {
       find("#title").focus();
     }
@@ -247,7 +292,7 @@ export class Panel {
    * @param {string} name
    */
   #setHeader(title, sub, name) {
-    find("#title").textContent = title;
+    find("#title").textContent = find("#title").title = title;
     find("#subtitle").textContent = sub;
     find("#avatar").replaceChildren(name ? (Array.from(name)[0] ?? "").toUpperCase() : icon("bubble"));
     if (this.#messages) {
@@ -263,6 +308,13 @@ export class Panel {
     ]) {
       find(selector, HTMLButtonElement).disabled = busy;
       find(selector).textContent = text(busy ? "starting" : key);
+    }
+  }
+
+  /** @param {boolean} busy whether one was chosen, and the server has not answered yet */
+  #setGroupsBusy(busy) {
+    for (const button of find("#groups-list").querySelectorAll("button")) {
+      button.disabled = busy;
     }
   }
 
@@ -304,6 +356,24 @@ export class Panel {
  */
 function onClick(selector, act) {
   find(selector).addEventListener("click", () => act());
+}
+
+/**
+ * @param {Group} group
+ * @param {() => void} choose
+ */
+function makeGroupButton({ name, title, text: about, open }, choose) {
+  const button = make(
+    "button",
+    "group-button",
+    make("b", "", title),
+    ...(about ? [make("span", "", about)] : []),
+    make("small", open ? "group-open" : "", text(open ? "group_open" : "group_closed")),
+  );
+  button.type = "button";
+  button.dataset.group = name;
+  button.addEventListener("click", choose);
+  return button;
 }
 
 /** @param {Element | null} element */

@@ -9,20 +9,30 @@ import { tabStorage } from "../shared/storage.js";
 
 /** @typedef {{ number: number, read: number, rated: boolean, name: string }} StoredConversation */
 
+const MAX_EARLIER = 5; // conversations before the shown one
+
 export class ShownConversation {
   /** @param {string} key a key of the tab's storage */
   constructor(key) {
     this.#key = key;
     this.#stored = JSON.parse(tabStorage.getItem(key) ?? "null");
+    this.#earlier = JSON.parse(tabStorage.getItem(`${key}:earlier`) ?? "[]");
   }
 
   #key;
   /** @type {StoredConversation | null} */
   #stored;
+  /** @type {number[]} */
+  #earlier;
 
   /** The number of the conversation. */
   get number() {
     return this.#stored?.number;
+  }
+
+  /** The numbers of the conversations that this tab has shown before, the oldest first. */
+  get earlier() {
+    return this.#earlier;
   }
 
   /** The sequence number up to which it was read. */
@@ -42,6 +52,10 @@ export class ShownConversation {
   /** Store another conversation. @param {number} number */
   begin(number) {
     if (number !== this.number) {
+      if (this.number !== undefined) {
+        this.#earlier = [...this.#earlier, this.number].slice(-MAX_EARLIER);
+        tabStorage.setItem(`${this.#key}:earlier`, JSON.stringify(this.#earlier));
+      }
       this.#stored = { number, read: 0, rated: false, name: "" };
       this.update({});
     }

@@ -20,6 +20,14 @@ addTexts({
   start: ["开始对话", "Start a conversation"],
   starting: ["正在接入…", "One moment…"],
 
+  // the choice of a group
+  groups_title: ["您想咨询什么？", "What is it about?"],
+  groups_text: ["请选择，我们会为您接通相应的同事。", "Choose, and you will talk with the right one of us."],
+  group_open: ["在线", "On duty now"],
+  group_closed: ["现在没有人在线，可以先排队", "None of us is on duty now; you can wait"],
+  group_gone: ["这一项已不可选，请重新选择。", "This choice is not available any more. Please choose again."],
+  groups_back: ["返回", "Back"],
+
   // in the queue
   waiting: ["正在排队", "Waiting for one of us"],
   position_1: ["下一位就是您", "You are next"],
@@ -31,6 +39,15 @@ addTexts({
   returned_text: [
     "刚才的同事掉线了，会有人尽快接着帮您。您写的内容都已保存。",
     "The person you talked with has lost the connection. Somebody will take over, and nothing you write is lost.",
+  ],
+  unserved: ["现在没有客服在线", "None of us is on duty right now"],
+  waiting_text_unserved: [
+    "您排在第 {place} 位，客服上线后按顺序接待，请保持页面打开。可以先写下您的问题，有人接入时会自动发送。",
+    "Your place in the line is {place}. It is your turn when one of us is back: please keep this page open. You can write already.",
+  ],
+  returned_text_unserved: [
+    "刚才的同事掉线了，现在没有其他客服在线。您写的内容都已保存，客服上线后会接着帮您。请保持页面打开。",
+    "The person you talked with has lost the connection, and none of us is on duty right now. What you write is kept for the next one of us. Please keep this page open.",
   ],
   leave: ["离开队列", "Leave the line"],
   left_note: ["您已离开队列。", "You have left the line."],
@@ -45,6 +62,9 @@ addTexts({
   joined_news: ["{name}已接入", "{name} has joined"],
   joined_news_unnamed: ["客服已接入", "Somebody has joined"],
   end: ["结束", "End"],
+  earlier_one: ["之前的对话", "Earlier conversation"],
+  earlier_several: ["之前的对话", "Earlier conversations"],
+  earlier_loading: ["正在加载…", "Loading…"],
   empty_title: ["请描述您的问题", "What is it about?"],
   empty_text: ["写得越具体，越容易帮到您。", "The more we know, the sooner we can help."],
 

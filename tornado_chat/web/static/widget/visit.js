@@ -6,11 +6,14 @@
  * @module
  */
 
+import { GroupTitles } from "../shared/groups.js";
 import { Outbox } from "../shared/outbox.js";
 import { tabStorage } from "../shared/storage.js";
 import { text } from "../shared/strings.js";
 import { UserSupportSocket } from "../shared/support_user.js";
 import { ConversationView } from "../shared/conversation_view.js";
+import { makeEarlier } from "./earlier.js";
+import { GroupStep } from "./group_step.js";
 import { ShownConversation } from "./shown_conversation.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
@@ -18,11 +21,13 @@ import { ShownConversation } from "./shown_conversation.js";
 /** @typedef {import("../shared/conversation.js").Message} Message */
 /** @typedef {import("../shared/messages.js").ChatMessages} ChatMessages */
 /** @typedef {import("../shared/support_user.js").UserPhase} UserPhase */
+/** @typedef {import("./group_step.js").GroupSettings} GroupSettings */
 /** @typedef {import("./panel.js").Panel} Panel */
 
 /**
  * @typedef {object} VisitListener
  * @property {(hasConversation: boolean, unread: number) => void} onState
+ * @property {(group: string) => void} onUnknownGroup the server has refused the group that the page names
  * @property {(status: ConnectionStatus) => void} onClosed the server has closed the connection for good
  */
 
@@ -33,11 +38,20 @@ export class Visit {
   /**
    * @param {string} owner the key of the person (`token_owner.js`)
    * @param {TokenSource} token
+   * @param {GroupSettings} groups
    * @param {Panel} panel
    * @param {VisitListener} listener
    */
-  constructor(owner, token, panel, listener) {
+  constructor(owner, token, groups, panel, listener) {
     this.#key = `widget:${owner}`;
+    this.#token = token;
+    this.#hasGroups = groups.areSeveral;
+    this.#groupStep = new GroupStep(groups, token, panel, {
+      join: (group) => this.#socket.joinQueue(group),
+      fail: (problem) => this.#failStart(problem),
+      reportUnknown: listener.onUnknownGroup,
+    });
+    this.#groupTitles = new GroupTitles(token, () => this.#showQueue());
     this.#panel = panel;
     this.#listener = listener;
     this.#outbox = new Outbox(`${this.#key}:unsent`);
@@ -55,7 +69,9 @@ export class Visit {
         onStored: (id, seq, time) => this.#view?.onStored(id, seq, time),
         onRefused: (id, reason) => this.#onRefused(id, reason),
         onTyping: (typing) => this.#view?.onTyping(typing),
+        onReceived: (seq) => this.#view?.onReceived(seq),
         onRead: (seq) => this.#view?.onRead(seq),
+        onHandover: (handover) => this.#view?.onHandover(handover),
         onOwnRead: (seq) => this.#onOwnRead(seq),
         onRated: () => this.#onRated(),
         onError: (message) => this.#onError(message),
@@ -65,6 +81,10 @@ export class Visit {
   }
 
   #key;
+  #token;
+  #hasGroups;
+  #groupStep;
+  #groupTitles;
   #panel;
   #listener;
   #outbox;
@@ -94,9 +114,7 @@ export class Visit {
   /** Resume the current conversation, or start one if `joinQueue` is true. @param {boolean} joinQueue */
   start(joinQueue) {
     if (joinQueue) {
-      this.#startRequested = true;
-      this.#panel.showStarting();
-      this.#socket.joinQueue();
+      this.#requestStart();
     } else {
       this.#panel.showResuming();
     }
@@ -105,9 +123,7 @@ export class Visit {
 
   /** Start a conversation, also after another one. */
   startConversation() {
-    this.#startRequested = true;
-    this.#panel.showStarting();
-    this.#socket.joinQueue();
+    this.#requestStart();
     this.#socket.retry();
   }
 
@@ -140,6 +156,7 @@ export class Visit {
 
   /** Stop, and clear the panel. */
   stop() {
+    this.#groupStep.cancel();
     clearTimeout(this.#reportTimer);
     clearTimeout(this.#noticeTimer);
     this.#socket.stop();
@@ -174,14 +191,22 @@ export class Visit {
     const before = this.#phase;
     this.#phase = phase;
     this.#startRequested &&= phase.state === "none" || phase.state === "ended";
+    if (this.hasConversation) {
+      this.#groupStep.cancel(); // another tab may have started it
+    }
     if (this.#messages) {
       this.#messages.held = phase.state === "waiting" && !phase.returned;
     }
-    if (phase.state === "none") {
+    if (this.#startRequested) {
+      // The visitor chooses a group, or the answer to `connect` is still to come.
+    } else if (phase.state === "none") {
       this.#panel.showStart();
     } else if (phase.state === "waiting") {
       this.#view?.onTyping(false);
-      this.#panel.showQueue(phase.position ?? 1, phase.returned === true);
+      this.#showQueue();
+      if (this.#hasGroups && phase.group) {
+        this.#groupTitles.request([phase.group]);
+      }
     } else if (phase.state === "assigned") {
       const name = phase.name ?? "";
       this.#shown.update({ name });
@@ -193,14 +218,41 @@ export class Visit {
       this.#shown.clear(); // no message was sent
       this.#panel.showStart(text(this.#leaveRequested ? "left_note" : "lost_position_note"));
     } else {
-      this.#view?.onTyping(false);
-      this.#view?.giveUpUnsent();
-      this.#panel.showEnd(this.#shown.name, this.#shown.rated);
+      this.#showEnd();
     }
     if (!this.hasConversation) {
       this.#leaveRequested = false;
     }
     this.#report();
+  }
+
+  #showQueue() {
+    const { state, position, returned, serving, group } = this.#phase;
+    if (state === "waiting") {
+      this.#panel.showQueue(position ?? 1, returned === true, serving !== 0, this.#groupTitles.of(group));
+    }
+  }
+
+  #showEnd() {
+    this.#view?.onTyping(false);
+    this.#view?.giveUpUnsent();
+    this.#panel.showEnd(this.#shown.name, this.#shown.rated);
+  }
+
+  #requestStart() {
+    this.#startRequested = true;
+    this.#panel.showStarting();
+    this.#groupStep.begin();
+  }
+
+  /** No conversation is started. @param {string} problem empty: the visitor went back */
+  #failStart(problem) {
+    this.#startRequested = false;
+    if (this.#phase.state === "ended" && !problem) {
+      this.#showEnd();
+    } else {
+      this.#panel.showStart("", problem);
+    }
   }
 
   /**
@@ -213,7 +265,11 @@ export class Visit {
     const draftKey = `${this.#key}:draft`;
     const draft = [...unsent, tabStorage.getItem(draftKey)].filter(Boolean).join("\n");
     tabStorage.setItem(draftKey, draft);
-    const { messages, composer } = this.#panel.newConversation(this.#visible);
+    const { earlier } = this.#shown;
+    const { messages, composer } = this.#panel.newConversation(
+      this.#visible,
+      earlier.length ? makeEarlier(earlier, this.#token) : null,
+    );
     this.#messages = messages;
     this.#view = new ConversationView(messages, composer, this.#outbox, draftKey, {
       send: (message) => this.#socket.send(message),
@@ -305,11 +361,13 @@ export class Visit {
 
   /** The server refused a request. @param {string} message */
   #onError(message) {
-    this.#startRequested = false;
     const problem = text("failed", { reason: message });
     if (this.#ratingSent) {
-      this.#ratingSent = false;
+      this.#ratingSent = this.#startRequested = false;
+      this.#groupStep.cancel();
       this.#panel.showRatingProblem(problem);
+    } else if (this.#startRequested) {
+      this.#groupStep.onRefused(problem);
     } else {
       this.#panel.showStart("", problem);
     }

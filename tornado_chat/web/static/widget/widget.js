@@ -31,6 +31,10 @@ class IdentityChanged extends Error {}
 class Widget {
   /** @param {URLSearchParams} settings the host's settings, in the frame's URL */
   constructor(settings) {
+    this.#groups = {
+      wanted: settings.get("group") ?? "",
+      areSeveral: find('meta[name="groups"]', HTMLMetaElement).content === "on",
+    };
     this.#panel = new Panel(settings.get("title") ?? "", settings.get("greeting") ?? "", {
       start: () => (this.#visit ? this.#visit.startConversation() : void this.#start(true)),
       leave: () => this.#visit?.leave(),
@@ -59,6 +63,7 @@ class Widget {
     });
   }
 
+  #groups;
   #panel;
   /** @type {HostPage | undefined} */
   #host;
@@ -187,8 +192,9 @@ class Widget {
       const found = await (this.#signedIn ? this.#asHostUser() : this.#asGuest(joinQueue));
       if (found && startCount === this.#startCount) {
         this.#owner = found.owner;
-        this.#visit = new Visit(found.owner, found.token, this.#panel, {
+        this.#visit = new Visit(found.owner, found.token, this.#groups, this.#panel, {
           onState: (going, unread) => this.#host?.postState(going, unread),
+          onUnknownGroup: (group) => this.#host?.postUnknownGroup(group),
           onClosed: (status) => this.#onRefused(status),
         });
         this.#visit.visible = this.#isOpen;

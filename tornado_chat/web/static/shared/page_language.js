@@ -1,6 +1,8 @@
 // @ts-check
 /**
- * Sets the demo site's language before the widget reads it. Not a module: modules run later.
+ * Sets the language of a page that has its texts in both languages, see page_language.css.
+ *
+ * Not a module: modules run later, after scripts that read the language.
  *
  * @module
  */
