@@ -83,7 +83,8 @@ def test_every_command_takes_config_and_set(run: Run, home: Path) -> None:
         result = run(*command.split(), "--config", str(home / "x.ini"), "--set", "web.y=1", "--set", "z")
         assert result.exit_code == 2, command
         assert result.stderr.splitlines() == [
-            "--set: in [web] y: this option is unknown; there are origins, pages, ops_networks",
+            "--set: in [web] y: this option is unknown; "
+            "there are origins, pages, base_path, organisation, ops_networks",
             '--set: "z" is not SECTION.OPTION=VALUE, as in server.port=9000',
             f'{home}/x.ini: in [server] port: "x" is not a whole number from 0 to 65535',
         ]
@@ -378,6 +379,24 @@ def test_a_demo_does_not_use_the_configured_data(home: Path) -> None:
     assert stat.S_IMODE((home / "demo").stat().st_mode) == 0o700
 
 
+def test_a_demo_takes_no_directory_of_a_server(home: Path) -> None:
+    configured = config.Config(server=config.Server(state_dir=str(home / "server")))
+    for name in ("server", "other", "link"):
+        (home / "other").mkdir(exist_ok=True)
+        (home / "other" / "tornado-chat.sqlite3").write_text("of another server")
+        if not (home / "link").exists():
+            (home / "server").mkdir()
+            (home / "link").symlink_to(home / "server")
+        with pytest.raises(ValueError, match="use an"):
+            demo.demo_config(configured, home / name, any_port=False)
+    assert sorted(path.name for path in home.glob("*/*")) == ["tornado-chat.sqlite3"]
+    (home / "empty").mkdir()
+    for _ in range(2):  # the second time it is that of an earlier demo
+        demo.demo_config(configured, home / "empty", any_port=False)
+    with pytest.raises(demo.DemoNotRunning):
+        demo.find_demo(home / "empty")
+
+
 def test_talk_without_a_demo(run: Run, state: Path) -> None:
     result = run("talk", "visitor")
     assert (result.exit_code, result.stderr) == (
@@ -471,7 +490,7 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
         assert server.stdout is not None
         try:
             printed = ""
-            while "A session that has ended" not in printed:
+            while "demo.json" not in printed:
                 line = server.stdout.readline()
                 assert line, server.communicate()
                 printed += line
@@ -480,14 +499,15 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
             sessions.append((notes["session_id"], notes["record_id"]))
             assert set(notes["people"]) == set(PEOPLE)
             for word, place in notes["people"].items():
-                assert f" -m tornado_chat talk {word} " in printed
+                assert f"    {word} " in printed
                 assert place["url"] == notes["url"].replace("http", "ws", 1) + place["endpoint"]
-                assert place["url"] in printed
-                assert place["token"] in printed
-            password = re.search(r"password (\S+):", printed)
+            assert " -m tornado_chat talk PERSON\n" in printed
+            assert "eyJ" not in printed
+            password = re.search(r"password (\S+)", printed)
             assert password
-            for page in ("room#", "supervise#", "console#", "admin#", "demo\n", "signin\n", "docs\n"):
-                assert f"{notes['url']}/{page}" in printed
+            home = urllib.request.urlopen(f"{notes['url']}/").read().decode()
+            for page in ("room#token=eyJ", "supervise#", "console#", "admin#", 'demo"', 'docs"'):
+                assert f'href="{notes["url"]}/{page}' in home
             signed_in = urllib.request.urlopen(
                 urllib.request.Request(
                     f"{notes['url']}/api/v1/staff/session",

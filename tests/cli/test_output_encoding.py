@@ -91,3 +91,16 @@ def test_the_help_of_the_group_is_ascii() -> None:
     )
     assert command.returncode == 0
     assert command.stdout.isascii()
+
+
+def test_a_full_disk_behind_the_output_gets_a_sentence(home: Path) -> None:
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "tornado_chat", "plugins", "--set", f"server.state_dir={home}"],
+            env={**os.environ, "TORNADO_CHAT_CONFIG": os.devnull},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert found.returncode == 1
+    assert found.stderr == "Error: the output cannot be written: No space left on device\n"

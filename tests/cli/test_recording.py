@@ -127,4 +127,8 @@ def test_a_token_needs_no_database(run: Run, state: Path) -> None:
     (state / "tornado-chat.sqlite3").unlink()
     assert run("token", "--role", "user", "--id", "7").stderr == ""
     (state / "tornado-chat.sqlite3").write_bytes(b"not a database" * 999)
-    assert "warning: the command token is not recorded" in run("token", "--role", "user", "--id", "7").stderr
+    refused = run("token", "--role", "user", "--id", "7", code=1)  # the audit could not record it
+    assert "cannot be recorded by the plugin audit: the database" in refused.stderr
+    assert refused.stdout == ""
+    result = run("token", "--role", "user", "--id", "7", more=())
+    assert "warning: the command token is not recorded" in result.stderr

@@ -178,8 +178,29 @@ def test_each_change_signs_out_only_its_account(operator: Operator, command: lis
     assert "there is no account dora" in operator.run(command[0], "dora", *command[2:], code=1)
 
 
+CRISIS = ("--set", "group:crisis.roles=waiter")
+
+
+def test_the_groups_of_an_account(operator: Operator) -> None:
+    arguments = ("add", "chen", "--role", "waiter", "--generate", "--groups")
+    refused = operator.run(*arguments, "crisis", code=1)
+    assert "there is no group crisis: the configuration has default; add [group:crisis]" in refused
+    operator.run(*arguments, "crisis, default", more=CRISIS)
+    assert operator.query("SELECT group_names FROM staff_account") == [("crisis,default",)]
+    assert operator.run("list").splitlines()[1].endswith("crisis, default")
+    operator.sign_in("chen")
+    output = operator.run("groups", "chen", "crisis", more=CRISIS)
+    assert output == "chen serves crisis, and is signed out\n"
+    assert operator.query("SELECT count(*) FROM staff_session") == [(0,)]
+    assert "no group legal" in operator.run("groups", "chen", "crisis,legal", code=1, more=CRISIS)
+    assert "there is no account bob" in operator.run("groups", "bob", "", code=1)
+    assert "the groups of its role" in operator.run("groups", "chen", "")
+    assert operator.query("SELECT group_names FROM staff_account") == [(None,)]
+
+
 def test_removing_asks_for_confirmation_and_deletes_the_hash(operator: Operator) -> None:
     operator.run("add", "chen", "--role", "waiter", "--generate")
+    assert "add --yes" in operator.run("remove", "chen", code=2)  # no terminal
     operator.run("remove", "chen", stdin="n\n", code=1)
     assert "chen" in operator.run("list")
     operator.run("remove", "chen", stdin="y\n")

@@ -25,6 +25,7 @@ from tornado_chat.client import (
     NotifyClient,
     ObserveClient,
     Options,
+    Person,
     RawClient,
     UserClient,
     WaiterClient,
@@ -310,6 +311,35 @@ async def test_a_refused_send_raises_and_others_succeed(server: ScriptedServer) 
 
 
 @run
+async def test_half_a_character_is_replaced_before_sending(server: ScriptedServer) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        peer = await server.accept()
+        sending = start_task(chat.send("half \ud83d", id="\ud83d"))
+        frame = await peer.next_frame()
+        assert frame == {"msg": "half \ufffd", "id": "\ufffd"}
+        peer.send_frame(**ack(frame["id"], 1))
+        assert await sending
+        sending = start_task(chat.send("\ud83d\ude00"))  # two halves that belong together
+        frame = await peer.next_frame()
+        assert frame["msg"] == "😀"
+        peer.send_frame(**ack(frame["id"], 2))
+        assert await sending
+
+
+@run
+async def test_a_message_of_support_has_no_half_character(server: ScriptedServer) -> None:
+    user = UserClient(server.url, "t")
+    connecting = start_task(user.connect())
+    peer = await matched(server)
+    async with await connecting:
+        sending = start_task(user.request("rate", {"rate": 5, "feedback": ["\ude00", None]}))
+        frame = await peer.next_frame()
+        assert frame["payload"] == {"rate": 5, "feedback": ["\ufffd", None]}
+        peer.send_frame(id="3", to="me", type="rate_success", payload={"rate": 5}, reply_id=frame["id"])
+        assert (await sending).type == "rate_success"
+
+
+@run
 async def test_received_frames_are_structs(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         peer = await server.accept()
@@ -322,6 +352,52 @@ async def test_received_frames_are_structs(server: ScriptedServer) -> None:
         assert (system.system, system.msg, system.seq) == (True, "会话已开始", None)
         with pytest.raises(TimeoutError):
             await chat.receive(0)
+
+
+@run
+async def test_a_reader_waits_for_some_frames_and_for_the_end(server: ScriptedServer) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        peer = await server.accept()
+        closed = start_task(chat.wait_closed())
+        for text in ("one", "two", "three"):
+            peer.send_frame(**frame(text))
+        two = await chat.receive(WAIT_TIMEOUT_SECONDS, lambda frame: frame.msg == "two")
+        rest = [await chat.receive(WAIT_TIMEOUT_SECONDS) for _ in range(2)]
+        assert [each.msg for each in (two, *rest)] == ["two", "one", "three"]
+        peer.send_frame(**frame("unread"))
+        assert not closed.done()
+        peer.close(4403, "no")
+        assert str(await closed) == str(await chat.wait_closed()) == "4403 no"
+        assert (await chat.receive()).msg == "unread"
+
+
+@run
+async def test_a_message_is_sent_then_delivered_then_seen(server: ScriptedServer) -> None:
+    features = ("ack", "seq", "receipt", "read", "sender")
+    async with ChatClient(server.url, "t", 1, features=features) as chat:
+        reports: list[tuple[int, int]] = []
+        chat.on_delivery = lambda user, delivery: reports.append((delivery.received, delivery.read))
+        peer = await server.accept()
+        sending = start_task(chat.send("hello"))
+        peer.send_frame(**ack((await peer.next_frame())["id"], 5))
+        stored_ack = await sending
+        assert stored_ack is not None
+        states = [chat.delivery.state(stored_ack.seq)]
+        author = {"role": "consultant", "id": "2", "name": "Chen"}
+        for text, report in (
+            ("one", {"read": 5, "role": "user"}),  # the own person, in another window
+            ("two", {"receipt": 4, "role": "consultant"}),
+            ("three", {"receipt": 5, "role": "consultant"}),
+            ("four", {"read": 5, "role": "consultant"}),
+            ("five", {"receipt": 3, "role": "consultant"}),  # an older report
+        ):
+            peer.send_frame(**report)
+            peer.send_frame(**frame(text, sender=author))
+            received = await chat.receive(WAIT_TIMEOUT_SECONDS)
+            assert (received.msg, received.author) == (text, Person("consultant", "2", "Chen"))
+            states.append(chat.delivery.state(5))
+        assert states == ["sent", "sent", "sent", "delivered", "seen", "seen"]
+        assert reports == [(4, 0), (5, 0), (5, 5)]
 
 
 @run
@@ -837,6 +913,64 @@ async def test_a_waiter_and_its_users(server: ScriptedServer) -> None:
     peer.drop()
     peer = await server.accept()
     await peer.admit("ack", "seq", then="unready")
+    await waiter.close()
+
+
+@run
+async def test_the_own_messages_to_several_users_are_no_repeats(server: ScriptedServer) -> None:
+    waiter = WaiterClient(server.url, "t", ("ack", "seq", "echo"))
+    connecting = start_task(waiter.connect())
+    peer = await server.accept()
+    await peer.admit("ack", "seq", "echo", then="ready")
+    await connecting
+    for conversation in (1, 2):
+        payload = {"uuid": f"u{conversation}", "conversation": conversation}
+        peer.send_frame(id="3", to="me", type="new_connection", payload=payload)
+    for text, seq, conversation in (("to u1", 1, 1), ("to u2", 1, 2), ("to u2", 1, 2), ("more", 2, 2)):
+        peer.send_frame(**said(text, seq, "me"), conversation=conversation)
+    received = [(await waiter.expect("message_text")).message for _ in range(3)]
+    assert received == ["to u1", "to u2", "more"]
+    await waiter.close()
+
+
+@run
+async def test_what_the_other_side_of_support_has(server: ScriptedServer) -> None:
+    user = UserClient(server.url, "t")
+    connecting = start_task(user.connect())
+    peer = await server.accept()
+    await peer.admit("ack", "seq", then="connect")
+    await connecting
+
+    async def heard(type: str, sender: str, **payload: Any) -> str:
+        """Let the client hear a frame, and return the state of its message 2."""
+        peer.send_frame(**{"id": "9", "from": sender, "to": "me", "type": type, "payload": payload})
+        await user.expect(type)
+        return user.delivery.state(2)
+
+    peer.send_frame(id="3", to="me", type="connect_success", payload={"uuid": "w", "conversation": 1})
+    await user.expect("connect_success")
+    assert await heard("receipt", "w", seq=1, conversation=1) == "sent"
+    assert await heard("read", "me", seq=2) == "sent"
+    assert await heard("receipt", "w", seq=2, conversation=1) == "delivered"
+    assert await heard("read", "w", seq=2) == "seen"
+    peer.send_frame(id="4", to="me", type="connect_success", payload={"uuid": "w", "conversation": 2})
+    await user.expect("connect_success")
+    assert user.delivery.state(1) == "sent", "another conversation counts its messages from 1"
+    await user.close()
+
+    waiter = WaiterClient(server.url, "t")
+    connecting = start_task(waiter.connect())
+    peer = await server.accept()
+    await peer.admit("ack", "seq", then="ready")
+    await connecting
+    for uuid, conversation in (("u1", 1), ("u2", 2)):
+        payload = {"uuid": uuid, "conversation": conversation}
+        peer.send_frame(id="3", to="me", type="new_connection", payload=payload)
+    arrived = {"id": "4", "from": "u2", "to": "me", "type": "receipt", "payload": {"seq": 3}}
+    peer.send_frame(**arrived)
+    await waiter.expect("receipt")
+    states = [waiter.delivery_of(uuid).state(3) for uuid in ("u1", "u2", "unknown")]
+    assert states == ["sent", "delivered", "sent"]
     await waiter.close()
 
 

@@ -13,6 +13,13 @@ def test_a_known_number_with_another_time_is_another_message() -> None:
     assert [repeats.is_repeat(*message) for message in after] == [True, False, False, True]
 
 
+def test_a_time_is_the_same_with_and_without_its_offset() -> None:
+    repeats = RepeatFilter()
+    assert not repeats.is_repeat(1, "2025-03-20T08:26:45.391706")  # of a server that is about to be upgraded
+    assert repeats.is_repeat(1, "2025-03-20T08:26:45.391706+08:00")
+    assert not repeats.is_repeat(1, "2025-03-20T08:26:45.391707+08:00")
+
+
 def test_memory_is_bounded_and_old_numbers_are_repeats() -> None:
     repeats = RepeatFilter()
     for seq in range(1, 3 * MAX_REMEMBERED_TIMES):

@@ -424,7 +424,7 @@ def test_the_sample_marks_the_reloadable_options() -> None:
     }
     reloadable = {
         field.name
-        for section in config.SECTIONS.values()
+        for section in (*config.SECTIONS.values(), config.Group)
         for field in fields(section)
         if config.is_reloadable(field)
     }
@@ -437,10 +437,68 @@ def test_the_sample_has_the_defaults(ini: Path) -> None:
     ini.write_text(sample)
     assert load([ini], [], {"HOME": "/"}) == defaults
 
-    uncommented, count = re.subn(r"^#(\w+ =)", r"\1", sample, flags=re.MULTILINE)
-    assert count == sum(len(fields(section)) for section in config.SECTIONS.values())
-    ini.write_text(uncommented)
+    head, title, group = re.sub(r"^#(\w+ =)", r"\1", sample, flags=re.MULTILINE).partition("#[group:NAME]")
+    options = re.findall(r"^\w+ =", head, re.MULTILINE)
+    assert len(options) == sum(len(fields(section)) for section in config.SECTIONS.values())
+    ini.write_text(head)
     assert load([ini], [], {"HOME": "/"}) == defaults
+    ini.write_text(f"{title.replace('#', '').replace('NAME', 'crisis')}{group}")
+    assert load([ini], [], {"HOME": "/"}).groups == {"crisis": config.Group()}
+    assert len(re.findall(r"^\w+ =", group, re.MULTILINE)) == len(fields(config.Group))
+
+
+# Groups
+
+
+def test_a_section_makes_a_group(ini: Path) -> None:
+    ini.write_text("[group:crisis]\nroles = consultant\ntitle_zh_CN = 危机\n[group:legal]\n")
+    groups = load([ini], ["group:crisis.capacity=2", "group:school.public=off"], {"HOME": "/"}).groups
+    assert groups == {
+        "crisis": config.Group(roles=("consultant",), title_zh_cn="危机", capacity=2),
+        "legal": config.Group(),
+        "school": config.Group(public=False),
+    }
+    assert groups["crisis"].title_in("zh_CN", "crisis") == "危机"
+    assert groups["crisis"].title_in("en", "crisis") == "crisis"
+    assert config.Group(title="All", text="Ask", text_en="").text_in("en") == "Ask"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[group:Crisis]\n", 'in [group:Crisis]: "Crisis" is no name of a group; use 1 to 32 of a-z, 0-9'),
+        ("[group:]\n", 'in [group:]: "" is no name of a group'),
+        ("[group:a]\nmember = x\n", 'in [group:a] member: this option is unknown; did you mean "members"?'),
+        ("[group:a]\nroles = admin\n", 'in [group:a] roles: "admin" is not one of waiter, consultant'),
+        ("[group:a]\nroles =\n", "in [group:a] roles: is empty, and there are no members: no agent could"),
+        ("[group:a]\nmembers = 7\n", 'in [group:a] members: "7" is no agent; it looks like waiter:7 or'),
+        ("[group:a]\nmembers = user:7\n", 'in [group:a] members: "user:7" is no agent'),
+        ("[group:a]\ncapacity = -1\n", 'in [group:a] capacity: "-1" is not a whole number from 0 to 1000'),
+        (
+            "[group:crisis]\nfallback = defualt\n",
+            'in [group:crisis] fallback: there is no group "defualt"; did you mean "default"?',
+        ),
+        ("[group:a]\nfallback = zzz\n", 'fallback: there is no group "zzz"; there are default, a'),
+        ("[group:a]\nfallback = a\n", "fallback: the groups form a circle: a → a; leave the last one empty"),
+    ],
+)
+def test_mistakes_in_groups(ini: Path, text: str, expected: str) -> None:
+    assert expected in problem(ini, text)
+
+
+def test_a_circle_of_fallback_groups(ini: Path) -> None:
+    text = (
+        "[group:a]\nfallback = b\n[group:b]\nfallback = c\n[group:c]\nfallback = b\n[group:d]\nfallback = a\n"
+    )
+    assert problems(ini, text) == [
+        "in [group:b] fallback: the groups form a circle: b → c → b; leave the last one empty",
+        "in [group:c] fallback: the groups form a circle: c → b → c; leave the last one empty",
+    ]
+
+
+def test_a_group_may_be_served_by_members_alone(ini: Path) -> None:
+    ini.write_text("[group:a]\nroles =\nmembers = consultant:chen\nfallback = default\n")
+    assert load([ini], [], {"HOME": "/"}).groups["a"].members == ("consultant:chen",)
 
 
 # Database servers, Redis and their passwords

@@ -21,7 +21,7 @@ from tests.storage.people import (
     rows,
     texts,
 )
-from tornado_chat.core.types import Kind, Person, Role, StaffAccount, Thread
+from tornado_chat.core.types import Kind, Part, Person, Role, StaffAccount, Thread
 from tornado_chat.data_management.erasure import Erasure
 from tornado_chat.plugins.data_keeper import Keeper
 from tornado_chat.plugins.data_keepers import DataKeepers, PluginKeeper
@@ -29,6 +29,7 @@ from tornado_chat.storage import (
     conversations,
     messages,
     notifications,
+    participants,
     person_data,
     revocations,
     rooms,
@@ -56,6 +57,7 @@ def test_a_visitor_is_erased_and_messages_of_others_stay(database: pw.Database) 
     assert texts(database, sample.record) == [(1, "about this session"), (2, "go on")]
     assert dict(erasure.counts) == {
         ErasureEffect("message", "emptied"): 3,
+        ErasureEffect("participant", "made anonymous"): 2,
         ErasureEffect("consultation_session", "made anonymous"): 1,
         ErasureEffect("support_conversation", "made anonymous"): 1,
         ErasureEffect("receipt", "deleted"): 2,
@@ -120,6 +122,22 @@ def test_an_erased_waiter_is_removed_as_last_waiter(database: pw.Database) -> No
     found = conversations.get(database, again.id)
     assert found is not None
     assert found.last_waiter is None
+
+
+def test_a_consultant_that_has_served_a_group_is_erased(database: pw.Database) -> None:
+    row = transact(database, lambda tx: conversations.join(tx, LIN, None, "uuid-1", group="crisis"))[0]
+    row = transact(database, lambda tx: conversations.assign(tx, row, CHEN, "Chen", "uuid-2", "for Chen"))[0]
+    transact(database, lambda tx: conversations.end(tx, row.id, LIN))
+    waiting = transact(database, lambda tx: conversations.join(tx, LIN, None, "uuid-3"))[0]
+    assert waiting.last_waiter == CHEN
+    erase(database, CHEN)
+    left = everything(database)
+    assert CHEN.key not in left.split("\n")
+    assert "Chen" not in left
+    served = conversations.get(database, row.id)
+    assert served is not None
+    assert served.waiter is not None
+    assert (served.waiter.role, served.group) == (Role.CONSULTANT, "crisis")
 
 
 def test_an_erased_inbox_has_no_owner_and_its_id_is_not_used_again(database: pw.Database) -> None:
@@ -275,3 +293,23 @@ def test_an_interrupted_transaction_is_rolled_back(
     assert rows(database, "notification") == 2
     monkeypatch.undo()
     assert erase(database, LIN).complete
+
+
+def test_a_waiter_that_had_a_conversation_without_writing_is_found_and_erased(database: pw.Database) -> None:
+    build_sample(database)
+    again = transact(database, lambda tx: conversations.join(tx, LIN, "Lin", "again"))[0]
+    again = transact(database, lambda tx: conversations.assign(tx, again, EVE, "Eve", "e", ""))[0]
+    again = transact(
+        database, lambda tx: conversations.transfer(tx, again, BOB, "Bob", "b", "asked"), NOW + 1
+    )[0]
+    transact(database, lambda tx: conversations.end(tx, again.id, LIN), NOW + 2)
+    assert again.thread in person_data.threads(database, EVE)
+    assert erase(database, EVE).complete
+    left = participants.of_thread(database, again.thread)
+    assert [(each.part, each.name, each.left) for each in left] == [
+        (Part.CLIENT, "Lin", NOW + 2),
+        (Part.AGENT, None, NOW + 1),
+        (Part.AGENT, "Bob", NOW + 2),
+    ]
+    assert "Eve" not in everything(database)
+    assert EVE.key not in everything(database).split("\n")

@@ -1,6 +1,7 @@
 """The names that commands may give to the files that they write."""
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -218,14 +219,22 @@ def test_what_a_killed_export_left_is_removed(run: Run, file: Path, home: Path, 
         "operation_log.OperationRecorder.record_state = lambda *arguments: os.kill(os.getpid(), 9)\n"
         "main(sys.argv[1:])"
     )
-    words = ("export", "--user", "1", "--output", str(home / name))
-    assert subprocess.run([sys.executable, "-c", code, *words], capture_output=True).returncode == -9
-    (left,) = home.glob(f".{name}.*")
-    assert (left / "person" / "person.json").exists()
-    result = run(*words)
-    assert (result.exit_code, f"removed {left}: " in result.stdout) == (0, True), result.stderr
-    assert list(home.glob(f".{name}.*")) == []
-    assert (home / name).exists()
+    words = ("export", "--user", "1", "--output")
+    for next_command in (
+        (*words, str(home / name)),
+        (*words, str(home / "other")),
+        ("backup", str(home / "b")),
+    ):
+        died = subprocess.run([sys.executable, "-c", code, *words, str(home / name)], capture_output=True)
+        assert died.returncode == -9, died.stderr
+        (left,) = home.glob(f".{name}.*")
+        assert (left / "person" / "person.json").exists()
+        result = run(*next_command)
+        assert (result.exit_code, f"removed {left}: " in result.stdout) == (0, True), result.stderr
+        assert list(home.glob(f".{name}.*")) == []
+        target = Path(next_command[-1])
+        assert target.exists()
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
 
 
 def test_the_names_of_replaced_databases(tmp_path: Path) -> None:

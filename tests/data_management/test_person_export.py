@@ -14,7 +14,7 @@ from tornado_chat.data_management import person_files
 from tornado_chat.data_management.person_export import PersonData
 from tornado_chat.data_management.person_html import TEXTS
 from tornado_chat.plugins.data_keepers import DataKeepers
-from tornado_chat.storage import operations, revocations, staff
+from tornado_chat.storage import conversations, operations, revocations, staff
 
 ZONE = "Asia/Shanghai"
 
@@ -28,6 +28,17 @@ def written(
     assert sum(steps) == gathered.counts.total()
     document: dict[str, Any] = json.loads((folder / person_files.JSON_FILE).read_text())
     return document, (folder / person_files.HTML_FILE).read_text()
+
+
+def test_the_export_names_the_group_of_a_conversation(database: pw.Database, tmp_path: Path) -> None:
+    transact(database, lambda tx: conversations.join(tx, LIN, None, "uuid-1", group="crisis"))
+    document, page = written(database, LIN, tmp_path)
+    assert [each["group"] for each in document["conversations"]] == ["crisis"]
+    assert "crisis" in page
+    staff.add(database, StaffAccount("chen", "Chen", CHEN, NOW, groups=("crisis", "legal")), "the hash")
+    (tmp_path / "agent").mkdir()
+    document, _ = written(database, CHEN, tmp_path / "agent")
+    assert [each["groups"] for each in document["accounts"]] == [["crisis", "legal"]]
 
 
 def test_the_export_of_a_visitor_is_complete(database: pw.Database, tmp_path: Path) -> None:
@@ -49,6 +60,13 @@ def test_the_export_of_a_visitor_is_complete(database: pw.Database, tmp_path: Pa
             "rate": 4,
             "feedback": f"feedback {SECRET}",
             "appointment": 77,
+            "stays": [
+                {
+                    "part": "client",
+                    "joined": "2023-11-15T06:13:20.000+08:00",
+                    "left": "2023-11-15T06:13:20.000+08:00",
+                }
+            ],
             "received": 3,
             "read": 3,
             "messages": [
@@ -83,7 +101,7 @@ def message(seq: int, sender: str, text: str) -> dict[str, Any]:
 
 def test_the_export_of_agents_is_complete(database: pw.Database, tmp_path: Path) -> None:
     sample = build_sample(database)
-    for person, sessions, supervisions, conversations in (
+    for person, sessions, supervisions, support in (
         (CHEN, 1, 1, 0),
         (WU, 0, 1, 0),
         (BOB, 0, 0, 1),  # Bob handed the user over, so only his messages are left
@@ -92,7 +110,7 @@ def test_the_export_of_agents_is_complete(database: pw.Database, tmp_path: Path)
         folder.mkdir()
         document, page = written(database, person, folder)
         found = [len(document[name]) for name in ("sessions", "supervisions", "conversations")]
-        assert found == [sessions, supervisions, conversations]
+        assert found == [sessions, supervisions, support]
         assert "Lin" not in json.dumps(document).replace(SECRET, "")
         assert page.count("<section>") == sum(found)
     assert document["conversations"][0]["others"] == ["user", "waiter"]

@@ -173,3 +173,17 @@ def test_the_copy_of_a_killed_restore_is_named_and_removed(run: Run, file: Path,
     assert SECRET.encode() in (left / file.name).read_bytes()
     assert run("restore", "--discard", "--yes").exit_code == 0
     assert not left.exists()
+
+
+def test_pruning_empties_the_log(
+    run: Run, file: Path, server: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["tornado_chat.cli.maintenance"], "WAL_TIMEOUT_SECONDS", 0.1)
+    server.execute("BEGIN")
+    server.execute("SELECT count(*) FROM message").fetchone()  # a reader needs the log as it is
+    result = run("db", "prune", "--older-than", "30", "--yes")
+    assert (result.exit_code, "the write-ahead log was in use" in result.stdout) == (1, True)
+    server.execute("COMMIT")
+    result = run("db", "prune", "--older-than", "30", "--yes")
+    assert (result.exit_code, "the write-ahead log" in result.stdout) == (0, False), result.stderr
+    assert files_with_the_secret(file) == []

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +28,7 @@ from tests.client.test_client import (
 )
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import ConnectionClosed
-from tornado_chat.terminal import Dialect, close_text, terminal
+from tornado_chat.terminal import FEATURES, Dialect, close_text, terminal
 from tornado_chat.terminal.screen import Screen, read_lines
 
 CHAT = "/chat?sessionId=2&type=0"
@@ -94,7 +96,7 @@ class Pipe(io.StringIO):
 
 async def admit(server: ScriptedServer, then: str) -> Peer:
     peer = await server.accept()
-    await peer.admit("ack", "seq", then=then)
+    await peer.admit(*FEATURES, then=then)
     return peer
 
 
@@ -231,6 +233,7 @@ async def test_a_user(server: ScriptedServer) -> None:
     async with Pipe(server.url + USER, "support-user") as pipe:
         peer = await admit(server, "connect")
         peer.send_frame(id="2", to="me", type="connect_queue", payload={"location": 2})
+        peer.send_frame(id="2", to="me", type="connect_queue", payload={"location": 1, "serving": 0})
         peer.send_frame(id="3", to="me", type="connect_success", payload={"uuid": "w", "conversation": 1})
         peer.send_frame(**said("hi", 1))
         peer.send_frame(
@@ -238,6 +241,7 @@ async def test_a_user(server: ScriptedServer) -> None:
         )
         await pipe.shows(
             "now · waiting, position 2 in the queue",
+            "now · waiting, position 1 in the queue; no agent is on duty",
             "now · connected",
             "now ← hi",
             "now ← [image] https://example.org/a.png",
@@ -339,6 +343,57 @@ async def test_notifications(server: ScriptedServer) -> None:
         await pipe.shows("08:26:45 ← plain", '08:26:45 ← 您有新的对话 {"sessionId":4}')
 
 
+@run
+async def test_sent_delivered_and_seen_are_three_things(server: ScriptedServer) -> None:
+    async with Pipe(server.url + CHAT, "counselling") as pipe:
+        peer = await server.accept()
+        assert peer.query["features"] == [",".join(FEATURES)]
+        pipe.enter("one\ntwo\n")
+        sent = [await peer.next_frame(), await peer.next_frame()]
+        for seq, one in enumerate(sent, start=1):
+            peer.send_frame(**ack(one["id"], seq))
+        await pipe.shows("08:26:46 → one ✓", "08:26:46 → two ✓")
+        peer.send_frame(read=2, role="user")  # the own person, in another window
+        peer.send_frame(receipt=1, role="consultant")  # not the last message yet
+        peer.send_frame(receipt=2, role="consultant")
+        await pipe.shows("now · delivered")
+        peer.send_frame(read=2, role="consultant")
+        peer.send_frame(receipt=2, role="consultant")
+        await pipe.shows("now · seen")
+        pipe.enter("three\n")
+        third = await peer.next_frame()
+        peer.send_frame(receipt=3, role="consultant")  # before the acknowledgement
+        peer.send_frame(**ack(third["id"], 3))
+        await pipe.shows("08:26:46 → three ✓", "now · delivered")
+
+
+@run
+async def test_a_waiter_sees_which_user_a_state_is_about(server: ScriptedServer) -> None:
+    async with Pipe(server.url + WAITER, "support-waiter") as pipe:
+        peer = await admit(server, "ready")
+        payload = {"uuid": "u1", "conversation": 1}
+        peer.send_frame(id="3", to="me", type="new_connection", payload=payload)
+        await pipe.shows("now · user 1 connected")
+        pipe.enter("hello\n")
+        peer.send_frame(**stored(await peer.next_frame(), 2))
+        await pipe.shows("08:26:46 → user 1: hello ✓")
+        arrived = {"id": "4", "from": "u1", "to": "me", "payload": {"seq": 2, "conversation": 1}}
+        for type in ("receipt", "read", "receipt"):
+            peer.send_frame(**arrived, type=type)
+        await pipe.shows("now · user 1: delivered", "now · user 1: seen")
+
+
+@run
+async def test_a_user_is_told_of_a_hand_over(server: ScriptedServer) -> None:
+    async with Pipe(server.url + USER, "support-user") as pipe:
+        peer = await admit(server, "connect")
+        peer.send_frame(id="3", to="me", type="connect_success", payload={"uuid": "w", "conversation": 1})
+        agents = {"from": {"id": "7", "name": "Bob"}, "to": {"id": "8", "name": None}}
+        peer.send_frame(id="4", to="me", type="handed_over", payload={**agents, "time": "…"})
+        peer.send_frame(id="5", to="me", type="connect_success", payload={"uuid": "x", "conversation": 1})
+        await pipe.shows("now · connected", "now · Bob handed over to agent 8", "now · connected")
+
+
 # --- the screen ---
 
 
@@ -395,6 +450,24 @@ def test_characters_outside_the_encoding_are_replaced() -> None:
     out = io.TextIOWrapper(raw, encoding="ascii")
     Screen(out, echoes=False).show_line("→", "ü", "2025-03-20T08:26:45")
     assert raw.getvalue() == b"08:26:45 ? ?\n"
+
+
+@pytest.fixture
+def _new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_new_york")
+def test_times_are_shown_in_the_terminals_zone() -> None:
+    out = io.StringIO()
+    screen = Screen(out, echoes=False)
+    screen.show_line("←", "with offset", "2025-03-20T08:26:45.391706+08:00")
+    screen.show_line("←", "published form", "2025-03-20T08:26:45.391706")
+    assert out.getvalue() == "20:26:45 ← with offset\n08:26:45 ← published form\n"
 
 
 def test_lines_of_a_file(tmp_path: Path) -> None:

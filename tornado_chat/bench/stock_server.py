@@ -7,7 +7,14 @@ from typing import Any
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-LINE = b'{"seq":17,"msg":"' + b"x" * 88 + b'","senderType":true,"time":"2026-01-01T12:00:00.000000"}'
+SENDER = b'{"role":"consultant","id":"2","name":null}'
+LINE = (
+    b'{"seq":17,"msg":"'
+    + b"x" * 88
+    + b'","senderType":true,"time":"2026-01-01T12:00:00.000000","sender":'
+    + SENDER
+    + b"}"
+)
 PAGE = b'{"items":[' + b",".join([LINE] * 100) + b'],"next":117}'
 
 

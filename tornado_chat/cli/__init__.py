@@ -12,6 +12,7 @@ from tornado_chat.cli.backup import backup, restore
 from tornado_chat.cli.bench import bench
 from tornado_chat.cli.configuration import check_config, samples, token
 from tornado_chat.cli.database import db
+from tornado_chat.cli.deliveries import deliveries
 from tornado_chat.cli.erase import erase
 from tornado_chat.cli.export import export
 from tornado_chat.cli.import_sqlite import import_
@@ -54,6 +55,7 @@ for command in (
     unrevoke,
     list_revocations,
     plugins,
+    deliveries,
     bench,
 ):
     main.add_command(command)

@@ -72,7 +72,7 @@ def backup(
     target = file / f"tornado-chat-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sqlite3" if is_folder else file
     outputs = OutputFiles.beside_server(config)
     outputs.check_backup(target, force=force)
-    _remove_abandoned(target, BACKUP_NAME if is_folder else re.compile(re.escape(target.name)))
+    _remove_abandoned(target)
     _require_space(database, target.parent)
     with sigterm_as_interrupt(), temporary_folder(target) as folder:
         new = folder / target.name
@@ -127,7 +127,7 @@ def restore(config_arguments: ConfigArguments, file: Path | None, yes: bool, dis
     if database.exists() and os.path.samefile(file, database):
         raise click.UsageError(f"{file} is the database itself")
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _remove_abandoned(database, re.compile(re.escape(database.name)))
+    _remove_abandoned(database)
     _require_space(file, database.parent)
     with sigterm_as_interrupt(), temporary_folder(database) as folder:
         new = folder / database.name
@@ -330,7 +330,7 @@ def _print_other_files(config: configuration.Config, database: Path) -> None:
         str(path)
         for path in (config.state_dir.iterdir() if config.state_dir.is_dir() else ())
         if path.is_file()
-        and path.suffix != ".json"  # the status files of running servers
+        and path.suffix not in (".json", ".head")  # what running servers write again and again
         and path.name not in own
         and ".replaced-" not in path.name
         and not path.name.startswith(".")
@@ -351,12 +351,12 @@ def _backups_to_remove(folder: Path, keep: int, database: Path) -> list[Path]:
     return backups[:-keep]
 
 
-def _remove_abandoned(target: Path, names: re.Pattern[str]) -> None:
-    """Remove the unfinished copies beside ``target`` that killed commands have left."""
+def _remove_abandoned(target: Path) -> None:
+    """Remove what killed commands have left beside ``target``."""
     from tornado_chat.storage import database_copies
 
     folder = target.absolute().parent
-    for left in database_copies.remove_abandoned(folder, names) if folder.is_dir() else ():
+    for left in database_copies.remove_abandoned(folder) if folder.is_dir() else ():
         click.echo(f"removed {left}: a command was killed that made it")
 
 

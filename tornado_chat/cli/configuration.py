@@ -10,7 +10,7 @@ import click
 from tornado_chat.aio import descriptors
 from tornado_chat.cli.database import check_mysql_server
 from tornado_chat.cli.options import ConfigArguments, Misconfigured, parse_duration_option, with_config
-from tornado_chat.cli.plugins import plugin_warnings
+from tornado_chat.cli.plugins import plugin_findings
 from tornado_chat.cli.recording import record_if_possible
 from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.types import Person, Role
@@ -36,9 +36,10 @@ OWN_DESCRIPTORS = 40  # of a server without connections, roughly
 def token(config_arguments: ConfigArguments, id: str, role: str, name: str | None, expires: float) -> None:
     """Print a token (JWT) for one person.
 
-    The token is signed with the server's secret: the configured one, else the generated one.
+    The token is signed with the server's secret: the configured one, else the generated one. Without a
+    configuration, it is a token for the demo, if one is running.
     """
-    config = config_arguments.load()
+    config = config_arguments.load_or_find_demo()
     from tornado_chat.services.auth.secret import load_secret
     from tornado_chat.services.auth.tokens import mint_token
 
@@ -77,7 +78,10 @@ def check_config(config_arguments: ConfigArguments) -> None:
     if problems:
         raise Misconfigured(problems)
     config = config_arguments.load()
-    warnings = [*config.warnings, *check_mysql_server(config), *plugin_warnings(config)]
+    plugin_problems, plugin_warnings = plugin_findings(config)
+    if plugin_problems:
+        raise Misconfigured(plugin_problems)
+    warnings = [*config.warnings, *check_mysql_server(config), *plugin_warnings]
     click.echo("configuration OK")
     limit = descriptors.highest_limit()
     room = max(0, limit - descriptors.reserved(limit) - OWN_DESCRIPTORS)

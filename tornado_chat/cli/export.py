@@ -1,7 +1,6 @@
 """The command ``export``: writes all data of one person into files."""
 
 import os
-import re
 import zipfile
 from pathlib import Path
 
@@ -19,9 +18,6 @@ from tornado_chat.cli.person_data import (
 )
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.types import Person, Role
-
-UNPACKED, PACKED = "person", "person.zip"
-"""The names in the temporary folder, until the export is complete."""
 
 SECTION_NOUNS = (
     ("sessions", "session"),
@@ -52,7 +48,7 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
     from tornado_chat.data_management import person_files
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.data_management.person_export import PersonData
-    from tornado_chat.storage.database_copies import remove_abandoned
+    from tornado_chat.storage.database_copies import UNPACKED_EXPORT, remove_abandoned
 
     config = config_arguments.load()
     person = Person(Role(role), id)
@@ -64,13 +60,13 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
         parent = output.absolute().parent
         try:
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for left in remove_abandoned(parent, re.compile(re.escape(output.name)), (UNPACKED, PACKED)):
+            for left in remove_abandoned(parent):
                 click.echo(f"removed {left}: a command was killed that made it")
         except OSError as error:
             raise click.ClickException(f"{output} cannot be created: {error.strerror}") from error
         try:
             with temporary_folder(output) as folder:
-                unfinished = folder / UNPACKED
+                unfinished = folder / UNPACKED_EXPORT
                 unfinished.mkdir(mode=0o700)
                 with database.atomic():  # a consistent snapshot
                     person_data = PersonData(database, keepers, person, config.server.timezone)
@@ -113,7 +109,9 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
 
 def _pack(folder: Path) -> Path:
     """Pack the files of a folder into an archive beside it, and return the archive's path."""
-    packed = folder.parent / PACKED
+    from tornado_chat.storage.database_copies import PACKED_EXPORT
+
+    packed = folder.parent / PACKED_EXPORT
     descriptor = os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.iterdir()):

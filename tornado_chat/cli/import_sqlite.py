@@ -5,7 +5,13 @@ from pathlib import Path
 import click
 
 from tornado_chat.cli.backup import read_only, verify_backup
-from tornado_chat.cli.options import ConfigArguments, database_session, load_plugins, with_config
+from tornado_chat.cli.options import (
+    ConfigArguments,
+    database_session,
+    load_plugins,
+    plugin_faults,
+    with_config,
+)
 from tornado_chat.cli.person_data import confirm
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
@@ -25,6 +31,7 @@ def import_(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
     """
     from tornado_chat.cli.formatting import count_text, number
     from tornado_chat.config.mysql_url import is_mysql
+    from tornado_chat.plugins.registration import collect_models
     from tornado_chat.storage.import_sqlite import IncompleteCopy, TargetNotEmpty, import_database
 
     config = config_arguments.load()
@@ -39,8 +46,8 @@ def import_(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
             f"{file} has the schema of another version ({', '.join([*info.missing, *info.unknown])}). "
             "Upgrade it with `tornado-chat db upgrade` and a [storage] url that names it, then import it"
         )
-    registrations = [getattr(each.plugin, "register_models", None) for each in load_plugins(config)]
-    plugin_models = [model for register in registrations if register is not None for model in register()]
+    with plugin_faults():
+        plugin_models = collect_models(load_plugins(config))
     known = {model._meta.table_name for model in plugin_models}
     unknown = [name for name, rows in info.other_rows.items() if rows and name not in known]
     if unknown:

@@ -1,14 +1,22 @@
 """The commands ``db prune``, ``db compact`` and ``db operations``."""
 
+import sys
+from typing import TYPE_CHECKING
+
 import click
 
+from tornado_chat import config as configuration
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
 from tornado_chat.cli.person_data import confirm, open_person_data, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.numbers import MAX_NUMBER
 
+if TYPE_CHECKING:
+    import peewee
+
 MICROSECONDS_PER_DAY = 86_400_000_000
+WAL_TIMEOUT_SECONDS = 30.0  # to get exclusive access to the write-ahead log
 MAX_RETENTION_DAYS = 36500  # as of ``[storage] retention_days``
 
 
@@ -76,6 +84,7 @@ def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, ye
                 "interrupted: some conversations are removed; run the same command again to remove the rest"
             ) from None
         recorder.record_state("done", counts)
+        is_log_empty = _empty_log(config, database)
     for table, rows in sorted(counts.items()):
         click.echo(f"{number(rows):>12}  {table}")
     click.echo(
@@ -86,6 +95,22 @@ def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, ye
             "these plugins failed, and may still hold data of these conversations: "
             f"{', '.join(sorted(keepers.failed))}"
         )
+    if not is_log_empty:
+        click.echo(
+            "the write-ahead log was in use and may still contain the data: run the same command again, or "
+            "stop the server, which empties the log"
+        )
+        sys.exit(1)
+
+
+def _empty_log(config: configuration.Config, database: "peewee.Database") -> bool:
+    """Empty the write-ahead log, which still has the removed rows. Return False if it was in use."""
+    from tornado_chat.storage import sqlite_files
+
+    if not config.storage.url.startswith("sqlite:"):
+        return True
+    database.close()  # a read in this connection would keep the log
+    return sqlite_files.truncate_wal(sqlite_file(config, ""), WAL_TIMEOUT_SECONDS)
 
 
 @click.command()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 
+OTHER_USER_ADVICE = "run the command as root or as the user of the server"
+
+
 class Misconfigured(click.ClickException):
     """The configuration has mistakes; each is printed on a line of its own."""
 
@@ -51,6 +54,26 @@ class ConfigArguments:
             return self.read()
         except configuration.ConfigError as error:
             raise Misconfigured(error.problems) from error
+
+    def load_or_find_demo(self) -> configuration.Config:
+        """Load the configuration for a command, or that of the running demo if none is given.
+
+        A line on standard error names the demo.
+
+        :raises Misconfigured: the configuration has mistakes.
+        """
+        config = self.load()
+        if self.sources() or self.overrides:
+            return config
+        from tornado_chat.demo.server import DemoNotRunning, current_demo_dir, demo_config, find_demo
+
+        directory = current_demo_dir(config.state_dir)
+        try:
+            state = find_demo(directory)
+        except DemoNotRunning:
+            return config
+        click.echo(f"for the demo at {state.url}", err=True)
+        return demo_config(config, directory, any_port=False)
 
     def sources(self) -> list[Path]:
         """Return the configuration files that are read."""
@@ -100,22 +123,50 @@ def load_plugins(config: configuration.Config) -> "list[LoadedPlugin]":
     """Return the enabled plugins, in order. :raises Misconfigured: they have mistakes."""
     from tornado_chat.plugins import discovery
 
-    try:
+    with plugin_faults():
         return discovery.load_plugins(config)
+
+
+@contextmanager
+def plugin_faults() -> Iterator[None]:
+    """Convert the faults of plugins for a command. :raises Misconfigured: plugins have faults."""
+    try:
+        yield
     except configuration.ConfigError as error:
         raise Misconfigured(error.problems) from error
 
 
 def missing_database_text(config: configuration.Config) -> str:
-    """Return a sentence if the database does not exist yet, else an empty text; opening would create it."""
+    """Return a sentence if the database does not exist yet, else an empty text; opening would create it.
+
+    :raises ClickException: this user may not even see whether it exists.
+    """
     from tornado_chat.config.mysql_url import is_mysql
     from tornado_chat.storage.database import SQLITE_SCHEME
 
     url = config.storage.url
     if is_mysql(url):
         return ""  # opening a missing MySQL database creates nothing, and fails with a sentence
-    exists = os.path.exists(url.removeprefix(SQLITE_SCHEME))
+    exists = is_accessible(Path(url.removeprefix(SQLITE_SCHEME)), os.R_OK)
     return "" if exists else f"{url} does not exist yet: the server creates it when it starts"
+
+
+def is_accessible(path: Path, mode: int = os.R_OK | os.W_OK) -> bool:
+    """Return True if a file exists and this user may use it, False if there is no such file.
+
+    :arg mode: as of ``os.access``.
+    :raises ClickException: this user may not use it, or not look into its folder.
+    """
+    try:
+        path.stat()
+        is_denied = not os.access(path, mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        is_denied = True
+    if is_denied:
+        raise click.ClickException(f"{path} cannot be used: permission denied; {OTHER_USER_ADVICE}")
+    return True
 
 
 @contextmanager
@@ -146,12 +197,16 @@ def database_session(config: configuration.Config) -> Iterator[tuple["peewee.Dat
 
 @contextmanager
 def current_database(
-    config_arguments: ConfigArguments,
+    config_arguments: ConfigArguments, *, or_demo: bool = False
 ) -> "Iterator[tuple[configuration.Config, peewee.Database]]":
-    """Yield the configuration and the database. :raises ClickException: missing, or not up to date."""
+    """Yield the configuration and the database.
+
+    :arg or_demo: as ``ConfigArguments.load_or_find_demo``.
+    :raises ClickException: the database is missing, or not up to date.
+    """
     from tornado_chat.storage.exclusive_lock import raise_lock_timeout
 
-    config = config_arguments.load()
+    config = config_arguments.load_or_find_demo() if or_demo else config_arguments.load()
     missing = missing_database_text(config)
     if missing:
         raise click.ClickException(missing)

@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat.cli.options import database_session, load_plugins, missing_database_text
+from tornado_chat.cli.options import (
+    database_session,
+    is_accessible,
+    load_plugins,
+    missing_database_text,
+    plugin_faults,
+)
 from tornado_chat.core.types import Person, Role
 
 if TYPE_CHECKING:
@@ -47,14 +53,13 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
 
 def open_keepers(config: configuration.Config, database: "peewee.Database") -> "DataKeepers":
     """Return the data keepers of the enabled plugins, whose missing tables are created."""
-    from tornado_chat.plugins.data_keepers import collect_keepers
+    from tornado_chat.plugins.registration import collect_keepers, collect_models
     from tornado_chat.storage import schema
 
     loaded = load_plugins(config)
-    for each in loaded:
-        register = getattr(each.plugin, "register_models", None)
-        schema.create_missing_tables(database, list(register()) if register is not None else [])
-    return collect_keepers(loaded, config.state_dir)
+    with plugin_faults():
+        schema.create_missing_tables(database, collect_models(loaded))
+        return collect_keepers(loaded, config.state_dir)
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -75,14 +80,16 @@ def sqlite_file(config: configuration.Config, alternative: str) -> Path:
     """Return the file of the configured SQLite database.
 
     :arg alternative: the advice for another database system, as a sentence.
-    :raises ClickException: the database is not SQLite.
+    :raises ClickException: the database is not SQLite, or this user may not use it.
     """
     from tornado_chat.storage.database import SQLITE_SCHEME
 
     url = config.storage.url
     if not url.startswith(SQLITE_SCHEME):
         raise click.ClickException(f"the database is not a SQLite file. {alternative}")
-    return Path(url.removeprefix(SQLITE_SCHEME))
+    path = Path(url.removeprefix(SQLITE_SCHEME))
+    is_accessible(path)
+    return path
 
 
 def mysql_arguments(url: str) -> str:
@@ -103,12 +110,11 @@ def mysql_arguments(url: str) -> str:
 
 def unknown_tables(database: "peewee.Database", config: configuration.Config) -> list[str]:
     """Return the tables that have rows and belong neither to the server nor to an enabled plugin."""
+    from tornado_chat.plugins.registration import collect_models
     from tornado_chat.storage import database_info
 
-    known = set()
-    for each in load_plugins(config):
-        register = getattr(each.plugin, "register_models", None)
-        known |= {model._meta.table_name for model in (register() if register is not None else ())}
+    with plugin_faults():
+        known = {model._meta.table_name for model in collect_models(load_plugins(config))}
     found = database_info.describe(database).other_rows
     return [name for name, rows in found.items() if rows and name not in known]
 

@@ -1,6 +1,7 @@
 """The command ``plugins``, and the commands that plugins register."""
 
 import copy
+import errno
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from tornado_chat.cli.options import (
     database_session,
     load_plugins,
     missing_database_text,
+    plugin_faults,
     with_config,
 )
 
@@ -32,8 +34,10 @@ def plugins(config_arguments: ConfigArguments) -> None:
     """List the enabled plugins in order, and the installed plugins that are not enabled."""
     config = config_arguments.load()
     from tornado_chat.plugins import discovery
+    from tornado_chat.server.preflight import load_checked_plugins
 
-    loaded = load_plugins(config)
+    with plugin_faults():
+        loaded = load_checked_plugins(config)
     click.echo("no plugin is enabled" if not loaded else "enabled plugins, in the order of their calls:")
     for number, each in enumerate(loaded, 1):
         click.echo(f"\n{number}. {each.name} {each.version}".rstrip())
@@ -70,12 +74,25 @@ def _settings_lines(loaded: "LoadedPlugin") -> list[str]:
     return lines
 
 
+OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+"""Errors of standard output that is a file or a device; a closed pipe is ``EPIPE``, which Click handles."""
+
+
 class PluginCommandGroup(click.Group):
     """The server's commands, followed by those of the enabled plugins.
 
     The configuration says which plugins are enabled, so --config and --set are read from the arguments before
     the command is known. The server's own commands do not load plugins for this.
     """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            # The errors of files that commands write have the name of the file, and are handled there.
+            if error.filename is None and error.errno in OUTPUT_ERRORS:
+                raise click.ClickException(f"the output cannot be written: {error.strerror}") from error
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         own = super().list_commands(ctx)
@@ -132,13 +149,14 @@ def _is_plugin(config_arguments: ConfigArguments, name: str) -> bool:
 
 
 def _plugin_commands(config_arguments: ConfigArguments) -> dict[str, click.Command]:
+    from tornado_chat.plugins.registration import collect_commands
+
     config = config_arguments.load()
-    commands: dict[str, click.Command] = {}
-    for loaded in load_plugins(config):
-        register = getattr(loaded.plugin, "register_commands", None)
-        for command in register() if register is not None else ():
-            commands.setdefault(command.name or loaded.name, _with_common_options(command, loaded, config))
-    return commands
+    with plugin_faults():
+        return {
+            each.name: _with_common_options(each.command, each.plugin, config)
+            for each in collect_commands(load_plugins(config))
+        }
 
 
 def _with_common_options(
@@ -168,6 +186,8 @@ def _with_common_options(
             help="Set one option.",
         ),
     ]
+    from tornado_chat.plugins.registration import collect_models
+
     run = command.callback
     assert run is not None
 
@@ -176,8 +196,8 @@ def _with_common_options(
         if missing:
             raise click.ClickException(missing)
         with database_session(config) as (database, schema):
-            register = getattr(loaded.plugin, "register_models", None)
-            schema.create_missing_tables(database, list(register()) if register is not None else [])
+            with plugin_faults():
+                schema.create_missing_tables(database, collect_models([loaded]))
             click.get_current_context().obj = _context(loaded, config, database)
             return run(*args, **kwargs)
 
@@ -185,30 +205,77 @@ def _with_common_options(
     return command
 
 
-def plugin_warnings(config: configuration.Config) -> list[str]:
-    """Return the warnings of the enabled plugins for ``check-config``, with the names of their sections."""
-    from tornado_chat.storage import schema
+def plugin_findings(config: configuration.Config) -> tuple[list[str], list[str]]:
+    """Return the findings of the enabled plugins for ``check-config``, with the names of their sections.
+
+    :return: problems that prevent the start, and warnings.
+    """
+    from tornado_chat.plugins.discovery import find_doubtful_folders
+    from tornado_chat.plugins.hook_methods import find_doubtful_methods
+    from tornado_chat.plugins.registration import find_unused_policies
 
     loaded = load_plugins(config)
+    doubts = find_doubtful_folders(config)
+    for each in loaded:
+        doubts += [str(each.found.problem(text)) for text in find_doubtful_methods(each.plugin)]
+    doubts += find_unused_policies(loaded)
+    problems, warnings = _call_checks(config, loaded)
+    return problems, [*doubts, *warnings]
+
+
+def _call_checks(
+    config: configuration.Config, loaded: "Sequence[LoadedPlugin]"
+) -> tuple[list[str], list[str]]:
+    """Call ``find_problems`` and ``find_warnings`` of the plugins, with the database if there is one."""
+    from tornado_chat.storage import schema
+
     try:
-        if missing_database_text(config):
-            return _warnings(loaded, lambda each: None)
-        with database_session(config) as (database, _):
-            if all(applied for _, applied in schema.migration_status(database)):
-                return _warnings(loaded, lambda each: _context(each, config, database))
+        if not missing_database_text(config):
+            with database_session(config) as (database, _):
+                if all(applied for _, applied in schema.migration_status(database)):
+                    return _findings(loaded, lambda each: _context(each, config, database))
     except click.ClickException:  # the database cannot be read: other commands say why
         pass
-    return _warnings(loaded, lambda each: None)
+    return _findings(loaded, lambda each: None)
 
 
-def _warnings(
+def _findings(
     loaded: "Sequence[LoadedPlugin]", make_context: "Callable[[LoadedPlugin], CommandContext | None]"
-) -> list[str]:
-    return [
-        f"[plugin:{each.name}] {warning}"
-        for each in loaded
-        for warning in each.plugin.find_warnings(make_context(each))
-    ]
+) -> tuple[list[str], list[str]]:
+    problems, warnings = list[str](), list[str]()
+    for each in loaded:
+        context = make_context(each)
+        for method, texts in (("find_problems", problems), ("find_warnings", warnings)):
+            if context is not None or method == "find_warnings":
+                try:
+                    found = _call_check(each, method, context)
+                except _CheckFailed as error:
+                    problems.append(f"[plugin:{each.name}] {method} failed: {error}")
+                else:
+                    texts += [f"[plugin:{each.name}] {text}" for text in found]
+    return problems, warnings
+
+
+class _CheckFailed(Exception):
+    """A check of a plugin has failed. The argument is the description of its error."""
+
+
+def _call_check(loaded: "LoadedPlugin", method: str, context: "CommandContext | None") -> list[str]:
+    """Return the sentences of a plugin's ``find_problems`` or ``find_warnings``.
+
+    :raises _CheckFailed: the plugin fails, otherwise than by an error of the database.
+    """
+    import peewee
+
+    from tornado_chat.plugins.load_errors import CODE_ERRORS, describe_error
+
+    try:
+        found = getattr(loaded.plugin, method)(context)
+        return [found] if isinstance(found, str) else list(found)
+    except peewee.PeeweeException:
+        raise
+    except CODE_ERRORS as error:
+        raise _CheckFailed(describe_error(error, loaded.found.place)) from error
 
 
 def _context(loaded: "LoadedPlugin", config: configuration.Config, database: "peewee.Database") -> Any:

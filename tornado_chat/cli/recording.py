@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat.cli.options import database_session, missing_database_text
+from tornado_chat.cli.options import database_session, load_plugins, missing_database_text, plugin_faults
 from tornado_chat.cli.person_data import open_keepers
 from tornado_chat.core.types import Person
 
@@ -46,7 +46,8 @@ def record_if_possible(
 ) -> None:
     """Record a command that does not change the database, or has replaced it.
 
-    A database that does not exist yet has nothing to record. A database that cannot be used gets a warning.
+    A database that does not exist yet has nothing to record. A database that cannot be used gets a warning,
+    unless a plugin has to record the command.
 
     :arg required: True if a plugin that cannot record the command prevents it. Otherwise there is a warning,
         and the row of the operation alone, by which `audit verify` finds the command later.
@@ -54,6 +55,7 @@ def record_if_possible(
     """
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.plugins.data_keepers import DataKeepers
+    from tornado_chat.plugins.registration import collect_keepers
     from tornado_chat.storage.exclusive_lock import raise_lock_timeout
 
     if missing_database_text(config):
@@ -72,6 +74,14 @@ def record_if_possible(
                     OperationRecorder(database, DataKeepers(), action, person).record_state("done")
     except click.ClickException as error:
         refusal = None
+        with plugin_faults():
+            keepers = collect_keepers(load_plugins(config), config.state_dir) if required else DataKeepers()
+        recording = keepers.recording
+        if recording:
+            raise click.ClickException(
+                f"nothing was done: the command {action} cannot be recorded by the plugin "
+                f"{', '.join(recording)}: {error.message}"
+            ) from error
         _warn(action, error)
     if refusal is not None:
         if required:

@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +22,7 @@ def serve(config_arguments: ConfigArguments) -> None:
     """Run the server until SIGTERM or Ctrl-C."""
     from tornado_chat.server import reload_signal
 
-    reload_signal.hold()
+    reload_signal.hold()  # for programs that do not come from ``tornado_chat.__main__``
     from tornado_chat.config.sections import ConfigError
     from tornado_chat.observability import logs
 
@@ -67,7 +68,8 @@ def demo(config_arguments: ConfigArguments, state_dir: Path | None) -> None:
     from tornado_chat.server.main import run
     from tornado_chat.web.widget import DEMO_ROUTES
 
-    logs.configure(config.logging)
+    is_quiet = not config_arguments.sets("logging.level")  # so that the guide stays on the screen
+    logs.configure(replace(config.logging, level="warning") if is_quiet else config.logging)
     with ExitStack() as stack:
         if state_dir is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tornado-chat-demo-")))
@@ -81,17 +83,21 @@ def demo(config_arguments: ConfigArguments, state_dir: Path | None) -> None:
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         stack.callback(host.remove_pointer)
-        exit_code = run(server_config, host.on_listening, more_pages=DEMO_ROUTES)
+        exit_code = run(server_config, host.on_listening, more_pages=[*host.home.routes, *DEMO_ROUTES])
         raise SystemExit(exit_code or host.failed)
 
 
 def _own_command() -> str:
     """Return the command line that starts this program in another terminal."""
+    from tornado_chat.demo.people import shorten_path
+
     here = Path(sys.argv[0])
     if here.name == "__main__.py":
         return f"{sys.executable} -m tornado_chat"
     on_path = shutil.which(here.name)
-    return here.name if on_path and os.path.samefile(on_path, here) else str(here.absolute())
+    if on_path and os.path.samefile(on_path, here):
+        return here.name
+    return shorten_path(here)
 
 
 @click.command()

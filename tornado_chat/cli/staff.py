@@ -12,8 +12,9 @@ import click
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.options import ConfigArguments, current_database, with_config
+from tornado_chat.cli.person_data import confirm
 from tornado_chat.cli.recording import run_recorded
-from tornado_chat.core.types import Person, Role, StaffAccount
+from tornado_chat.core.types import DEFAULT_GROUP, Person, Role, StaffAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,10 @@ def _parse_text(context: click.Context, parameter: click.Parameter, text: str | 
     return text.strip()
 
 
+def _parse_groups(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    return tuple(name for each in text.split(",") if (name := each.strip()))
+
+
 name_argument = click.argument("name", callback=_parse_name)
 password_stdin_option = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input."
@@ -72,6 +77,12 @@ def staff() -> None:
 )
 @click.option("--display-name", callback=_parse_text, help="The name that others see. Default: NAME.")
 @click.option("--id", "id", callback=_parse_text, help="The person's id. Default: staff-NAME.")
+@click.option(
+    "--groups",
+    default="",
+    callback=_parse_groups,
+    help="The groups that the person serves, separated by commas. Default: those without members.",
+)
 @password_stdin_option
 @generate_option
 @with_config
@@ -81,6 +92,7 @@ def add(
     role: str,
     display_name: str | None,
     id: str | None,
+    groups: tuple[str, ...],
     password_stdin: bool,
     generate: bool,
 ) -> None:
@@ -88,13 +100,14 @@ def add(
 
     A person is identified by role and id. With --id the account can belong to a person of the host system.
     """
-    with current_database(config_arguments) as (config, database):
+    with current_database(config_arguments, or_demo=True) as (config, database):
         from tornado_chat.storage import staff as accounts
 
+        _require_groups(config, groups)
         person = Person(Role(role), id or ID_PREFIX + name)
         _require_no_account(database, name, person, chosen=id is not None)
         password = _read_password(name, display_name, password_stdin, generate)
-        account = StaffAccount(name, display_name, person, now_microseconds())
+        account = StaffAccount(name, display_name, person, now_microseconds(), groups=groups)
         hash = _hash(password)
 
         def work(tx: "Transaction") -> None:
@@ -102,7 +115,7 @@ def add(
             accounts.add(tx.database, account, hash)
 
         run_recorded(config, database, "staff add", person, work)
-        click.echo(f"{name} is a {role} with the id {person.id}")
+        click.echo(f"{name} is {'an' if role == Role.ADMIN else 'a'} {role} with the id {person.id}")
         _print_generated(password, generate)
         if not config.staff.enabled:
             click.echo("warning: signing in is disabled: [staff] enabled is off")
@@ -114,7 +127,7 @@ def list_(config_arguments: ConfigArguments) -> None:
     """List the accounts."""
     from tornado_chat.cli.formatting import table
 
-    with current_database(config_arguments) as (config, database):
+    with current_database(config_arguments, or_demo=True) as (config, database):
         from tornado_chat.storage import staff as accounts
 
         found = accounts.accounts(database)
@@ -122,7 +135,7 @@ def list_(config_arguments: ConfigArguments) -> None:
     if not found:
         click.echo("there is no account: create one with `tornado-chat staff add NAME --role ROLE`")
         return
-    rows = [("NAME", "ROLE", "ID", "DISPLAY NAME", "STATE", "LAST SIGNED IN")]
+    rows = [("NAME", "ROLE", "ID", "DISPLAY NAME", "STATE", "LAST SIGNED IN", "GROUPS")]
     rows += [
         (
             each.name,
@@ -131,6 +144,7 @@ def list_(config_arguments: ConfigArguments) -> None:
             each.display_name or "",
             "disabled" if each.disabled else "enabled",
             _format_time(each.signed_in, zone),
+            ", ".join(each.groups),
         )
         for each in found
     ]
@@ -145,7 +159,7 @@ def list_(config_arguments: ConfigArguments) -> None:
 @with_config
 def password(config_arguments: ConfigArguments, name: str, password_stdin: bool, generate: bool) -> None:
     """Set a new password, and sign the account out everywhere."""
-    with current_database(config_arguments) as (config, database):
+    with current_database(config_arguments, or_demo=True) as (config, database):
         from tornado_chat.storage import staff as accounts
 
         found = accounts.find_account(database, name)
@@ -158,6 +172,26 @@ def password(config_arguments: ConfigArguments, name: str, password_stdin: bool,
         )
     click.echo(f"{name} has a new password, and is signed out")
     _print_generated(new, generate)
+
+
+@staff.command()
+@name_argument
+@click.argument("groups", callback=_parse_groups)
+@with_config
+def groups(config_arguments: ConfigArguments, name: str, groups: tuple[str, ...]) -> None:
+    """Set the groups that a person serves, and sign the account out everywhere.
+
+    GROUPS are names of sections [group:NAME], separated by commas. With an empty text, "", the person serves
+    all groups of its role that have no members.
+    """
+    with current_database(config_arguments, or_demo=True) as (config, database):
+        from tornado_chat.storage import staff as accounts
+
+        _require_groups(config, groups)
+        _change(
+            config, database, name, "staff groups", lambda tx: accounts.set_groups(tx.database, name, groups)
+        )
+    click.echo(f"{name} serves {', '.join(groups) or 'the groups of its role'}, and is signed out")
 
 
 @staff.command()
@@ -184,18 +218,17 @@ def enable(config_arguments: ConfigArguments, name: str) -> None:
 @with_config
 def remove(config_arguments: ConfigArguments, name: str, yes: bool) -> None:
     """Remove an account. The person's messages are kept."""
-    with current_database(config_arguments) as (config, database):
+    with current_database(config_arguments, or_demo=True) as (config, database):
         from tornado_chat.storage import staff as accounts
 
         _require_account(accounts.find_account(database, name) is not None, name)
-        if not yes:
-            click.confirm(f"Remove the account {name}?", abort=True)
+        confirm(f"Remove the account {name}?", yes)
         _change(config, database, name, "staff remove", lambda tx: accounts.remove(tx.database, name, tx.now))
     click.echo(f"{name} is removed, and signed out")
 
 
 def _set_disabled(config_arguments: ConfigArguments, name: str, disabled: bool) -> None:
-    with current_database(config_arguments) as (config, database):
+    with current_database(config_arguments, or_demo=True) as (config, database):
         from tornado_chat.storage import staff as accounts
 
         action = "staff off" if disabled else "staff on"
@@ -220,6 +253,16 @@ def _change(
     if found is None:
         raise _unknown_account(name)
     run_recorded(config, database, action, found[0].person, lambda tx: _require_account(change(tx), name))
+
+
+def _require_groups(config: "Config", groups: tuple[str, ...]) -> None:
+    """:raises ClickException: a group is not in the configuration."""
+    known = {DEFAULT_GROUP: None, **config.groups}
+    for name in groups:
+        if name not in known:
+            raise click.ClickException(
+                f"there is no group {name}: the configuration has {', '.join(known)}; add [group:{name}]"
+            )
 
 
 def _require_no_account(database: "peewee.Database", name: str, person: Person, *, chosen: bool) -> None:

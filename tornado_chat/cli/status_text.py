@@ -7,7 +7,7 @@ import click
 from tornado_chat.cli import formatting
 from tornado_chat.cli.formatting import pad, width_of
 from tornado_chat.core.plain_text import escape_controls
-from tornado_chat.core.status import ConversationStatus, ProcessStatus, Status
+from tornado_chat.core.status import ConversationStatus, PluginStatus, ProcessStatus, Status
 
 MAX_ROWS = 10
 """The rows of a table; the number of further rows is printed below it."""
@@ -70,6 +70,9 @@ def _summary(status: Status) -> Iterator[str]:
     errors = click.style(f"errors {database.errors}", "red") if database.errors else "errors 0"
     last = f"  last commit {database.last_commit[11:19]}" if database.last_commit else ""
     yield _row("database", f"{database.kind}{file_size}  backlog {database.backlog}  {errors}{last}")
+    for plugin in status.plugins:
+        if plugin.deliveries_waiting or plugin.deliveries_dead:
+            yield _row("deliveries", _deliveries(plugin))
     if len(status.processes) > 1:  # the table of processes shows it
         return
     memory = "" if process.memory is None else f"memory {formatting.size(process.memory)}  "
@@ -127,10 +130,29 @@ def _tables(status: Status) -> Iterator[str]:
         sum(status.waiters.states.values()),
     )
     yield from _table(
-        ("in queue", "user", "waiting for"),
-        [(str(each.conversation), str(each.id), duration(each.seconds)) for each in status.line.first],
+        ("in queue", "user", "waiting for", "group"),
+        [
+            (str(each.conversation), str(each.id), duration(each.seconds), each.group)
+            for each in status.line.first
+        ],
         status.line.length,
     )
+    if len(status.groups) > 1:
+        yield from _table(
+            ("group", "waiting", "longest", "serving", "free", "conversations"),
+            [
+                (
+                    each.name,
+                    str(each.waiting),
+                    duration(each.longest_wait),
+                    str(each.serving),
+                    str(each.free),
+                    str(each.conversations),
+                )
+                for each in status.groups
+            ],
+            len(status.groups),
+        )
     for name, group in (("conversation", status.conversations), ("room", status.rooms)):
         yield from _table(
             (name, "state", "for", "people"),
@@ -156,6 +178,13 @@ def _tables(status: Status) -> Iterator[str]:
         ],
         len(status.plugins),
     )
+
+
+def _deliveries(plugin: PluginStatus) -> str:
+    text = f"{plugin.name}: {plugin.deliveries_waiting} waiting"
+    if plugin.deliveries_dead:
+        text += "  " + click.style(f"{plugin.deliveries_dead} given up: tornado-chat deliveries list", "red")
+    return text
 
 
 def _descriptors(process: ProcessStatus) -> str:

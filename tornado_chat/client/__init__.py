@@ -16,10 +16,15 @@ Support::
 A client reconnects by itself. It then sends all messages again that were not acknowledged, with the same ids
 and in the same order; received frames are delivered once and in order. If the server refuses the client,
 readers and senders get :class:`ConnectionClosed`. If the server refuses a single message, ``send`` raises
-:class:`MessageRefused`, and the connection stays open.
+:class:`MessageRefused`, the message is not sent again, and the connection stays open. Lone surrogates in a
+text (half an emoji), which the server refuses, are sent as U+FFFD.
 
 ``features=()`` makes a client of the seed's protocol only: no ids, no acknowledgements, repeated frames after
 a reconnect. :class:`RawClient` does not reconnect, either.
+
+An acknowledged message is *sent*: stored, and no more. With ``features=(…, "receipt", "read")``,
+``chat.delivery.state(ack.seq)`` says whether it was *delivered* to the other side's client, or *seen*. With
+the feature ``sender``, a frame's ``author`` is the person that wrote the message.
 
 ``token`` is a text, or a function that returns a new token and is called before each connect. It is also
 called before the token of an open connection expires, and the connection goes on with the new one, unless the
@@ -34,6 +39,7 @@ from tornado_chat.client.counselling import (
     ObserveClient,
     ObserveFrame,
 )
+from tornado_chat.client.delivery import Delivery, DeliveryState, Person
 from tornado_chat.client.raw import RawClient
 from tornado_chat.client.reconnecting_client import Ack, MessageRefused, Options, ReconnectingClient
 from tornado_chat.client.socket import ConnectionClosed
@@ -45,12 +51,15 @@ __all__ = [
     "ChatClient",
     "ChatFrame",
     "ConnectionClosed",
+    "Delivery",
+    "DeliveryState",
     "MessageRefused",
     "NotifyClient",
     "NotifyFrame",
     "ObserveClient",
     "ObserveFrame",
     "Options",
+    "Person",
     "RawClient",
     "ReconnectingClient",
     "SupportClient",

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from tornado.httputil import url_concat
 
+from tornado_chat.client.delivery import Delivery, Person
 from tornado_chat.client.reconnecting_client import (
     Ack,
     MessageRefused,
@@ -26,6 +27,7 @@ class ChatFrame(msgspec.Struct, frozen=True):
     :arg system: True for a text of the server, False for a message of a participant.
     :arg seq: the number of the message in the session (feature ``seq``).
     :arg id: the id of the message (feature ``seq``).
+    :arg author: the person that has sent the message (feature ``sender``).
     :arg raw: the decoded frame.
     """
 
@@ -35,6 +37,7 @@ class ChatFrame(msgspec.Struct, frozen=True):
     time: str | None = None
     seq: int | None = None
     id: str | None = None
+    author: Person | None = msgspec.field(default=None, name="sender")
 
 
 class NotifyFrame(msgspec.Struct, frozen=True):
@@ -52,6 +55,7 @@ class ObserveFrame(msgspec.Struct, frozen=True):
     """A frame of ``/observe``.
 
     :arg sender_type: False for the visitor, True for the consultant, None for the end of the session.
+    :arg author: the person that has sent the message (feature ``sender``).
     """
 
     msg: str
@@ -59,6 +63,7 @@ class ObserveFrame(msgspec.Struct, frozen=True):
     time: str | None = None
     sender_type: bool | None = msgspec.field(default=None, name="senderType")
     seq: int | None = None
+    author: Person | None = msgspec.field(default=None, name="sender")
 
 
 class _Counselling(ReconnectingClient[T]):
@@ -100,6 +105,8 @@ class ChatClient(_Counselling[ChatFrame]):
 
     With the feature ``ack`` a message is sent again after a reconnect until it is acknowledged; with ``seq``
     no message is delivered twice. Without both it is a client of the seed.
+
+    :ivar delivery: what the other participant has received (feature ``receipt``) and read (feature ``read``).
     """
 
     _path = "/chat"
@@ -115,6 +122,9 @@ class ChatClient(_Counselling[ChatFrame]):
     ) -> None:
         parameters = {"sessionId": str(session_id), "type": str(type)}
         super().__init__(base_url, token, parameters, features, options)
+        self.delivery = Delivery()
+        self._read_by_role: dict[str, int] = {}
+        self._other_role = ""  # known from the first receipt: the server reports those of others only
 
     async def send(self, text: str, *, id: str | None = None) -> Ack | None:
         """Send ``text`` and return its acknowledgement; without the feature ``ack`` return None when written.
@@ -135,6 +145,9 @@ class ChatClient(_Counselling[ChatFrame]):
         if "ack" in frame:
             self._resolve(frame["ack"], msgspec.convert(frame, Ack))
             return
+        if "receipt" in frame or "read" in frame:
+            self._on_progress(frame)
+            return
         if "msg" not in frame or "token" in frame:
             return  # a history page (these are read by the HTTP API instead), or the answer to a newer token
         received = msgspec.convert({**frame, "raw": frame}, ChatFrame)
@@ -146,6 +159,18 @@ class ChatClient(_Counselling[ChatFrame]):
             return
         if not self._is_repeat(received.seq, received.time):
             self._received.put(received)
+
+    def _on_progress(self, frame: dict[str, Any]) -> None:
+        """Handle a report of what was received or read; ``read`` reports the own person, too."""
+        role = frame["role"]
+        if "receipt" in frame:
+            self._other_role = role
+        else:
+            self._read_by_role[role] = frame["read"]
+        if role == self._other_role:
+            self._advance(
+                self.delivery, received=frame.get("receipt", 0), read=self._read_by_role.get(role, 0)
+            )
 
 
 class NotifyClient(_Counselling[NotifyFrame]):

@@ -18,8 +18,10 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
+from tornado_chat.client.delivery import Delivery
 from tornado_chat.client.socket import ClientSocket, ConnectionClosed, ReceiveQueue
 from tornado_chat.client.token_expiry import RENEW_RETRY_SECONDS, Token, renewal_delay
+from tornado_chat.core.plain_text import well_formed
 
 T = TypeVar("T")
 RETRY_CODES = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1014, 4408})
@@ -49,7 +51,7 @@ class Ack(msgspec.Struct, frozen=True):
     """The acknowledgement of a stored message.
 
     :ivar seq: the number of the message in its conversation.
-    :ivar time: the server's local time, ISO 8601.
+    :ivar time: the server's time, ISO 8601 with its offset.
     """
 
     seq: int
@@ -104,7 +106,13 @@ class ReconnectingClient(ABC, Generic[T]):
     An object is used once: ``async with client:``, or :meth:`connect` … :meth:`close`. Frames are read with
     ``async for`` or :meth:`receive`. Every wait can be cancelled; the message of a cancelled send may still
     arrive.
+
+    :ivar on_delivery: called when the other side has received or read more (features ``receipt`` and
+        ``read``): with the address of the user, for a waiter's client, else None, and with the ``Delivery``.
+        It must not raise.
     """
+
+    on_delivery: Callable[[str | None, Delivery], None] | None = None
 
     def __init__(self, token: Token, options: Options) -> None:
         self._token = token
@@ -139,15 +147,22 @@ class ReconnectingClient(ABC, Generic[T]):
             raise
         return self
 
-    async def receive(self, timeout: float | None = None) -> T:
+    async def receive(self, timeout: float | None = None, matching: Callable[[T], bool] | None = None) -> T:
         """Return the next received frame.
 
         :arg timeout: seconds; None: no limit.
+        :arg matching: returns True for the frames that may be returned; the others are left, in order.
         :raises ConnectionClosed: the client is closed, and all received frames were read.
         :raises TimeoutError: no frame arrived within ``timeout``.
         """
         async with asyncio.timeout(timeout):
-            return await self._received.get()
+            return await self._received.get(matching)
+
+    async def wait_closed(self) -> ConnectionClosed:
+        """Wait until the client is closed, and return the reason; unread frames can still be read."""
+        while self._received.end_error is None:
+            await self._received.wait_for_change()
+        return self.closed or ConnectionClosed(1006)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the client. Unanswered sends raise `ConnectionClosed`; received frames can still be read.
@@ -252,7 +267,7 @@ class ReconnectingClient(ABC, Generic[T]):
     def _write(self, frame: Mapping[str, Any]) -> None:
         """Write a frame of the handshake. Without a socket the frame is dropped."""
         if self._socket is not None:
-            self._socket.write(msgspec.json.encode(frame))
+            self._socket.write(encode_frame(frame))
 
     async def _submit(self, id: str, frame: Mapping[str, Any], *, needs_answer: bool) -> Any:
         """Send ``frame``, again after each reconnect, until it is answered (or written, without an answer).
@@ -266,10 +281,11 @@ class ReconnectingClient(ABC, Generic[T]):
             raise self._received.end_error
         if self._task is None:
             raise RuntimeError("the client is not connected: call connect() first")
+        id = well_formed(id)  # as the frame is encoded, and so as the answer names it
         if id in self._outgoing:
             raise ValueError(f"a message with the id {id!r} is being sent already")
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        outgoing = _PendingFrame(msgspec.json.encode(frame), needs_answer, result)
+        outgoing = _PendingFrame(encode_frame(frame), needs_answer, result)
         self._outgoing[id] = outgoing
         if self._is_writing:
             self._write_outgoing(id, outgoing)
@@ -294,6 +310,16 @@ class ReconnectingClient(ABC, Generic[T]):
         else:
             outgoing.result.set_result(result)
         return True
+
+    def _advance(
+        self, delivery: Delivery, *, user: str | None = None, received: int = 0, read: int = 0
+    ) -> None:
+        """Take over a report of what the other side has received or read.
+
+        :arg user: the address of the user, for a waiter's client.
+        """
+        if delivery.advance(received=received, read=read) and self.on_delivery is not None:
+            self.on_delivery(user, delivery)
 
     # --- private methods ---
 
@@ -394,6 +420,25 @@ class ReconnectingClient(ABC, Generic[T]):
                 outgoing.result.set_exception(error)
         self._outgoing.clear()
         self._received.end(error)
+
+
+def encode_frame(frame: Mapping[str, Any]) -> bytes:
+    """Encode a frame as JSON, with U+FFFD for each lone surrogate, which the server would refuse."""
+    try:
+        return msgspec.json.encode(frame)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_well_formed_texts(frame))
+
+
+def _well_formed_texts(value: Any) -> Any:
+    match value:
+        case str():
+            return well_formed(value)
+        case Mapping():
+            return {well_formed(key): _well_formed_texts(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_well_formed_texts(inner) for inner in value]
+    return value
 
 
 def new_id() -> str:

@@ -1,5 +1,8 @@
 """Recognition of messages that were delivered before, by their numbers (feature ``seq``)."""
 
+LOCAL_TIME_CHARS = len("2025-03-20T08:26:45.391706")
+"""The part of a time without its offset, which servers of version 0.1 do not send."""
+
 MAX_REMEMBERED_TIMES = 1000
 """Number of messages whose time is kept: no message of so many messages ago is delivered again."""
 
@@ -18,6 +21,7 @@ class RepeatFilter:
 
     def is_repeat(self, seq: int, time: str | None) -> bool:
         """Return True if the message was received before; else record it."""
+        time = None if time is None else time[:LOCAL_TIME_CHARS]
         if seq <= self._last_seq:
             if self._times.get(seq, time) == time:
                 return True

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tornado_chat.client.delivery import Delivery, Person
 from tornado_chat.client.reconnecting_client import (
     Ack,
     MessageRefused,
@@ -19,7 +20,7 @@ from tornado_chat.client.repeats import RepeatFilter
 from tornado_chat.client.token_expiry import Token
 
 MAX_REMEMBERED_USERS = 1000
-"""Number of users whose messages a waiter's client keeps, to detect repeated messages.
+"""Number of users of whom a waiter's client remembers the conversation, to detect repeated messages.
 
 Older ones are dropped: no message of so many conversations ago is repeated.
 """
@@ -30,6 +31,7 @@ class SupportFrame(msgspec.Struct, frozen=True):
 
     :arg sender: the address (``from``) of the peer that sent it.
     :arg seq: the number of the message in the conversation (feature ``seq``).
+    :arg author: the person that has sent the message (feature ``sender``); ``sender`` is an address.
     :arg raw: the decoded frame.
     """
 
@@ -41,6 +43,7 @@ class SupportFrame(msgspec.Struct, frozen=True):
     sender: str | None = msgspec.field(default=None, name="from")
     reply_id: str | None = None
     seq: int | None = None
+    author: Person | None = msgspec.field(default=None, name="sender")
 
     @property
     def message(self) -> str:
@@ -158,6 +161,15 @@ class SupportClient(ReconnectingClient[SupportFrame]):
         """Handle a frame that belongs neither to the handshake nor to a request."""
         self._received.put(frame)
 
+    def _on_progress(self, frame: SupportFrame, delivery: Delivery, user: str | None = None) -> None:
+        """Take over a frame that says what the other side has received or read; ignore others."""
+        if frame.sender == self.uuid:  # another window of the same person
+            return
+        if frame.type == "receipt":
+            self._advance(delivery, user=user, received=frame.payload_value("seq"))
+        elif frame.type == "read":
+            self._advance(delivery, user=user, read=frame.payload_value("seq"))
+
     def _answer(self, id: str, frame: SupportFrame) -> bool:
         return self._resolve(id, MessageRefused(frame.message) if frame.type == "error" else frame)
 
@@ -172,6 +184,10 @@ class UserClient(SupportClient):
 
     After ``disconnected``, or after ``send_frame("disconnect")``, it does not request a waiter by itself;
     ``send_frame("connect")`` does.
+
+    :arg group: the group to wait for; None: the default group.
+    :ivar delivery: what the waiters of the present conversation have received (feature ``receipt``) and read
+        (feature ``read``).
     """
 
     _path = "/v1/ws/user/connect"
@@ -186,9 +202,12 @@ class UserClient(SupportClient):
         token: Token,
         features: Iterable[str] = ("ack", "seq"),
         options: Options | None = None,
+        group: str | None = None,
     ) -> None:
         super().__init__(base_url, token, features, options)
+        self._group = group
         self._repeats = RepeatFilter()
+        self.delivery = Delivery()
 
     async def send(self, text: str, *, id: str | None = None) -> Ack | None:
         """Send ``text`` to the waiter; see `ChatClient.send`. The server refuses it while there is none."""
@@ -200,7 +219,8 @@ class UserClient(SupportClient):
             return
         # Messages wait for the answer to this frame: before it, the server would refuse them.
         self._join_id = new_id()
-        self._write(self._frame(self._join_id, "connect"))
+        payload = None if self._group is None else {"group": self._group}
+        self._write(self._frame(self._join_id, "connect", payload))
 
     def _handle_event(self, frame: SupportFrame) -> None:
         if frame.type in ("connect_success", "connect_queue") or frame.reply_id == self._join_id:
@@ -210,8 +230,10 @@ class UserClient(SupportClient):
         elif frame.type == "connect_success" and frame.payload_value("conversation") != self._conversation:
             self._conversation = frame.payload_value("conversation")
             self._repeats = RepeatFilter()
+            self.delivery = Delivery()
         elif frame.seq is not None and self._repeats.is_repeat(frame.seq, frame.raw.get("time")):
             return
+        self._on_progress(frame, self.delivery)
         self._received.put(frame)
 
 
@@ -230,11 +252,18 @@ class WaiterClient(SupportClient):
         options: Options | None = None,
     ) -> None:
         super().__init__(base_url, token, features, options)
-        self._repeats: dict[str, tuple[Any, RepeatFilter]] = {}  # by the user's address: with conversation
+        # By conversation, as with the feature ``echo`` the own messages to all users have one sender.
+        self._repeats: dict[Any, RepeatFilter] = {}
+        self._conversations: dict[str, Any] = {}  # by the user's address
+        self._deliveries: dict[str, Delivery] = {}  # by the user's address
 
     async def send(self, uuid: str, text: str, *, id: str | None = None) -> Ack | None:
         """Send ``text`` to the user with this address; see `ChatClient.send`."""
         return await self._send(text, uuid, id)
+
+    def delivery_of(self, uuid: str) -> Delivery:
+        """Return what the user with this address has received (``receipt``) and read (``read``)."""
+        return self._deliveries.get(uuid) or Delivery()
 
     def _join(self) -> None:
         # Both resume the waiter's conversations; after `unready` no new users are assigned.
@@ -246,13 +275,19 @@ class WaiterClient(SupportClient):
         if frame.type == "new_connection":
             self._start_conversation(str(frame.payload_value("uuid")), frame.payload_value("conversation"))
         elif frame.seq is not None and frame.sender is not None:
-            _, repeats = self._repeats.setdefault(frame.sender, (None, RepeatFilter()))
+            conversation = frame.raw.get("conversation", frame.sender)
+            repeats = self._repeats.setdefault(conversation, RepeatFilter())
             if repeats.is_repeat(frame.seq, frame.raw.get("time")):
                 return
+        if frame.sender is not None and frame.sender in self._deliveries:
+            self._on_progress(frame, self._deliveries[frame.sender], frame.sender)
         self._received.put(frame)
 
     def _start_conversation(self, uuid: str, conversation: Any) -> None:
-        if uuid not in self._repeats or self._repeats[uuid][0] != conversation:
-            self._repeats[uuid] = conversation, RepeatFilter()
-        while len(self._repeats) > MAX_REMEMBERED_USERS:
-            del self._repeats[next(iter(self._repeats))]
+        if uuid not in self._conversations or self._conversations[uuid] != conversation:
+            self._conversations[uuid] = conversation
+            self._repeats.pop(uuid, None)
+            self._deliveries[uuid] = Delivery()
+        for remembered in (self._repeats, self._conversations, self._deliveries):
+            while len(remembered) > MAX_REMEMBERED_USERS:
+                del remembered[next(iter(remembered))]

@@ -18,11 +18,35 @@ from msgspec import ValidationError, convert, inspect
 PLUGIN_SECTION_PREFIX = "plugin:"
 """The prefix of the sections of plugins. The plugins check the options of these sections."""
 
+GROUP_SECTION_PREFIX = "group:"
+"""The prefix of the sections of groups. All have the same options."""
+
 DUPLICATE_SECTION_SUFFIX = "\0"
 """The suffix that the parser gets to see at the name of a repeated section."""
 
 KnownOptions = Mapping[str, Mapping[str, Any]]
-"""Types of the options, by section and option."""
+"""Types of the options, by section and option; ``KnownSections`` also has those of each group."""
+
+
+class KnownSections(dict[str, Mapping[str, Any]]):
+    """Types of the options by section, with those of every section ``[group:…]``.
+
+    :arg group: the types of the options of each group. The sections of groups are not listed.
+    """
+
+    def __init__(self, sections: Mapping[str, Mapping[str, Any]], group: Mapping[str, Any]) -> None:
+        super().__init__(sections)
+        self._group = group
+
+    def __contains__(self, section: object) -> bool:
+        is_group = isinstance(section, str) and section.startswith(GROUP_SECTION_PREFIX)
+        return is_group or super().__contains__(section)
+
+    def __missing__(self, section: str) -> Mapping[str, Any]:
+        if section in self:
+            return self._group
+        raise KeyError(section)
+
 
 Removed = Mapping[str, Mapping[str, str]]
 """By section and removed option: the version since which the option has no effect."""
@@ -80,7 +104,10 @@ class InvalidValue(ValueError):
 def read_file(
     path: Path, known: KnownOptions, removed: Removed, moved: Moved, problems: list[Problem]
 ) -> Iterator[OptionEntry]:
-    """Yield the known and the removed options of an ini file, and the options of plugins."""
+    """Yield the known and the removed options of an ini file, and the options of plugins.
+
+    The section of a group is yielded, too, as an entry without an option.
+    """
     source = str(path)
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -93,6 +120,8 @@ def read_file(
     parser = _parse_lines(source, lines, known, problems)
     for name in parser.sections():
         section = name.rstrip(DUPLICATE_SECTION_SUFFIX)
+        if section.startswith(GROUP_SECTION_PREFIX):
+            yield OptionEntry(source, section, "", "")  # the section makes the group, also without options
         if section in known:
             for option, text in parser.items(name):
                 entry = at_new_place(OptionEntry(source, section, option, text), moved)

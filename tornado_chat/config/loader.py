@@ -14,9 +14,11 @@ from typing import Any, get_type_hints
 
 from tornado_chat import config
 from tornado_chat.config.ini import (
+    GROUP_SECTION_PREFIX,
     PLUGIN_SECTION_PREFIX,
     ConfigError,
     InvalidValue,
+    KnownSections,
     OptionEntry,
     Problem,
     is_removed,
@@ -37,7 +39,10 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
     :arg environ: for ``$TORNADO_CHAT_CONFIG``, the default state directory and systemd's credentials.
     :raises ConfigError: the configuration has mistakes; the error holds all of them.
     """
-    known = {name: get_type_hints(section, include_extras=True) for name, section in config.SECTIONS.items()}
+    known = KnownSections(
+        {name: get_type_hints(section, include_extras=True) for name, section in config.SECTIONS.items()},
+        group=get_type_hints(config.Group, include_extras=True),
+    )
     problems: list[Problem] = []
     entries: list[OptionEntry] = []
     for path in config_files(files, environ):
@@ -55,8 +60,13 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
         if entry.section.startswith(PLUGIN_SECTION_PREFIX):
             plugin_entries.setdefault(entry.section.removeprefix(PLUGIN_SECTION_PREFIX), []).append(entry)
             continue
+        if not entry.option:  # the section of a group
+            values.setdefault(entry.section, {})
+            continue
         try:
-            values[entry.section][entry.option] = parse_value(entry.text, known[entry.section][entry.option])
+            values.setdefault(entry.section, {})[entry.option] = parse_value(
+                entry.text, known[entry.section][entry.option]
+            )
         except InvalidValue as error:
             problems.append(entry.problem(str(error)))
             invalid_options.add((entry.section, entry.option))
@@ -64,6 +74,11 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
     option_sources = {(entry.section, entry.option): entry.source for entry in entries}
     loaded = config.Config(
         **{name: section(**values[name]) for name, section in config.SECTIONS.items()},
+        groups={
+            name.removeprefix(GROUP_SECTION_PREFIX): config.Group(**options)
+            for name, options in values.items()
+            if name.startswith(GROUP_SECTION_PREFIX)
+        },
         plugin_entries=plugin_entries,
         option_sources=option_sources,
         warnings=[removal_warning(entry, config.REMOVED) for entry in removed],

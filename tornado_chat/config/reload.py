@@ -1,9 +1,9 @@
 """Reload of the configuration: separates the changes that apply at once from those that need a restart."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from tornado_chat.config.sections import SECTIONS, Config, is_reloadable
+from tornado_chat.config.sections import SECTIONS, Config, Group, is_reloadable
 
 
 @dataclass(frozen=True)
@@ -43,4 +43,16 @@ def merge_reloadable(running: Config, read: Config) -> ConfigChange:
             else:
                 needs_restart.append(f"{section}.{each.name}")
         sections[section] = replace(old, **values)
+    options += _changed_group_options(running.groups, read.groups)
     return ConfigChange(replace(read, **sections), options, needs_restart)
+
+
+def _changed_group_options(old: Mapping[str, Group], new: Mapping[str, Group]) -> Iterator[str]:
+    """Yield the options of groups that differ, and the sections that were added or removed."""
+    for name in sorted({*old, *new}):
+        if name not in old or name not in new:
+            yield f"group:{name}"
+            continue
+        for each in fields(Group):
+            if getattr(old[name], each.name) != getattr(new[name], each.name):
+                yield f"group:{name}.{each.name}"

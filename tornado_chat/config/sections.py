@@ -216,6 +216,26 @@ class Counselling:
         "The server's own numbers of sessions and supervision records begin here, or behind the last one "
         "that it gave. If a host system chooses numbers (`session_id`), begin above the host's numbers.",
     )
+    leave_grace: Seconds = reloadable(
+        10.0,
+        "The time of rejoin_grace for a participant whose client asked for no feature and closed the socket "
+        "itself (1000, 1001 or no code): such clients leave, and reload, without another sign. At most "
+        "rejoin_grace.",
+    )
+    ready_grace: Seconds = reloadable(
+        300.0,
+        "Time that a session that has not started waits for the return of its visitor, whose last socket "
+        "closed. Then it is cancelled.",
+    )
+    longest_grace: Seconds = reloadable(
+        900.0,
+        "Time to which a participant may extend the wait for the other one, counted from the close of the "
+        "other one's last socket.",
+    )
+
+    def grace(self, *, has_left: bool) -> float:
+        """Return the seconds to wait for a participant of an active session, as in ``Support``."""
+        return min(self.leave_grace, self.rejoin_grace) if has_left else self.rejoin_grace
 
 
 @dataclass(frozen=True)
@@ -237,6 +257,83 @@ class Support:
         1.0,
         "Shortest interval of the frames that report the queue position to a waiting user; the interval "
         "grows with the number of users ahead.",
+    )
+    legacy_auth_success: bool = reloadable(
+        False,
+        "Answer every auth by auth_success, also without the feature ack: deployed front ends of one "
+        "generation wait for it before they send connect or ready.",
+    )
+    leave_grace: Seconds = reloadable(
+        10.0,
+        "The time of rejoin_grace for a user or waiter whose client asked for no feature and closed the "
+        "socket itself (1000, 1001 or no code): such clients leave, and reload, without another sign. At "
+        "most rejoin_grace.",
+    )
+
+    def grace(self, *, has_left: bool) -> float:
+        """Return the seconds to wait for a person; ``has_left``: the client left, no connection was lost."""
+        return min(self.leave_grace, self.rejoin_grace) if has_left else self.rejoin_grace
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of agents with its own queue, [group:NAME]: a user may choose it, see docs/groups.md."""
+
+    title: str = reloadable("", "The name that users see; empty: NAME. Also title_zh_CN and title_en.")
+    title_zh_cn: str = reloadable("", "The title in Chinese; empty: title.")
+    title_en: str = reloadable("", "The title in English; empty: title.")
+    text: str = reloadable("", "A sentence for users about the group. Also text_zh_CN and text_en.")
+    text_zh_cn: str = reloadable("", "The sentence in Chinese; empty: text.")
+    text_en: str = reloadable("", "The sentence in English; empty: text.")
+    public: bool = reloadable(
+        True,
+        "Let every user choose the group. A group that is not public is for users whose token names it in "
+        "the claim `groups`.",
+    )
+    roles: tuple[Literal["waiter", "consultant"], ...] = reloadable(
+        ("waiter",),
+        "Roles of the agents that serve the group. An agent whose token has the claim `groups` serves only "
+        "the groups that it names there.",
+    )
+    members: tuple[str, ...] = reloadable(
+        (),
+        "Agents that serve the group whatever their role and claims, as waiter:7, consultant:8. With "
+        "members, all other agents need the claim `groups` to serve it.",
+    )
+    capacity: Annotated[int, Meta(ge=0, le=1000)] = reloadable(
+        0,
+        "An agent gets a user of this group while it serves fewer users than this, of all groups; 0 takes "
+        "[support] capacity. The claim `capacity` of the agent's token overrides it.",
+    )
+    priority: Annotated[int, Meta(ge=0, le=100)] = reloadable(
+        0,
+        "An agent of several groups gets the waiting users of the group with the highest priority first; "
+        "with equal priority, users of all groups are in one order.",
+    )
+    fallback: str = reloadable(
+        "", "Another group whose agents serve a user of this group, too, after fallback_after."
+    )
+    fallback_after: Seconds = reloadable(
+        120.0, "Time that a user has waited before the agents of the group fallback serve it, too."
+    )
+
+    def title_in(self, language: str, name: str) -> str:
+        """Return the title in ``zh_CN`` or ``en``. :arg name: the name of the group."""
+        return (self.title_zh_cn if language == "zh_CN" else self.title_en) or self.title or name
+
+    def text_in(self, language: str) -> str:
+        """Return the sentence about the group in ``zh_CN`` or ``en``."""
+        return (self.text_zh_cn if language == "zh_CN" else self.text_en) or self.text
+
+
+@dataclass(frozen=True)
+class Notifications:
+    """Notifications: the pop-ups of /notify."""
+
+    repeat: Annotated[int, Meta(ge=0, le=100)] = reloadable(
+        3,
+        "Times that a client without features gets an unread notification again, each on a later connect: a "
+        "receipt proves that the browser has it, not that its page has shown it. 0: never again.",
     )
 
 
@@ -308,7 +405,9 @@ class Limits:
         300, "Sockets that one person may open at once, and then per minute."
     )
     requests_per_minute: Count = reloadable(
-        600, "Requests of the HTTP API that write, by one person at once, and then per minute."
+        600,
+        "Requests of the HTTP API that write, by one person at once, and then per minute; four times as many "
+        "that read.",
     )
     sessions_per_hour: Count = reloadable(
         60,
@@ -372,7 +471,13 @@ class Web:
         "* allows all origins. The origin of the server itself is always allowed.",
     )
     pages: bool = option(
-        True, "Serve the pages: /room, /console, /supervise, /admin, /widget.js, /signin, /docs."
+        True, "Serve the pages: /room, /desk, /console, /supervise, /admin, /widget.js, /signin, /docs."
+    )
+    base_path: str = option(
+        "", "Path below which the server is on its host, as /help/chat; the proxy may remove it or not."
+    )
+    organisation: str = reloadable(
+        "", "The name that the start page / shows, if the server has no accounts; empty: the host's name."
     )
     ops_networks: tuple[str, ...] = reloadable(
         ("127.0.0.0/8", "::1/128"),
@@ -387,7 +492,8 @@ class Plugins:
 
     paths: tuple[str, ...] = option(
         (str(ETC_DIR / "plugins.d"),),
-        "Directories of plugins; a plugin is a .py file or a directory with an __init__.py.",
+        "Directories of plugins; a plugin is a .py file or a directory with an __init__.py. All have to "
+        "exist, except the default.",
     )
     enabled: tuple[str, ...] = option(
         ("*",),
@@ -407,10 +513,13 @@ class Config:
     cluster: Cluster = Cluster()
     counselling: Counselling = Counselling()
     support: Support = Support()
+    notifications: Notifications = Notifications()
     limits: Limits = Limits()
     logging: Logging = Logging()
     web: Web = Web()
     plugins: Plugins = Plugins()
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    """The sections ``[group:NAME]``, by the name of the group."""
     plugin_entries: Mapping[str, Sequence[OptionEntry]] = field(default_factory=dict, compare=False)
     """The options of the sections ``[plugin:NAME]``, by the name of the plugin, which parses them."""
     option_sources: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
@@ -447,6 +556,10 @@ SECTIONS: Mapping[str, type[Any]] = {
 """The class of each section, in the order of the documentation."""
 
 
+GROUP_SECTION = "group:NAME"
+"""The title of a section of a group in the documentation."""
+
+
 REMOVED: Mapping[str, Mapping[str, str]] = {"web": {"compression": "0.2.0"}}
 """Removed options by section, with the version since which they have no effect.
 
@@ -472,8 +585,11 @@ def sample_ini() -> str:
         "# Changes of options marked [reload] take effect with `systemctl reload tornado-chat` (SIGHUP),",
         "# changes of other options with a restart.",
     ]
-    for name, section in SECTIONS.items():
-        lines += ["", "", f"# {section.__doc__}", f"[{name}]"]
+    # The title of a group's section is commented out, as the section alone makes a group.
+    sections: dict[str, type[Any]] = {f"[{name}]": section for name, section in SECTIONS.items()}
+    sections[f"#[{GROUP_SECTION}]"] = Group
+    for title, section in sections.items():
+        lines += ["", "", f"# {section.__doc__}", title]
         hints = get_type_hints(section, include_extras=True)
         for each in fields(section):
             values = describe_type(hints[each.name])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tornado_chat.config import mysql_url, redis_url
+from tornado_chat.config.group_checks import check_groups
 
 if TYPE_CHECKING:
     from tornado_chat.config.sections import Config, Storage
@@ -36,6 +37,7 @@ RESERVED_CLAIMS = ("iss", "aud", "exp", "nbf", "iat", "jti")
 ORIGIN_PATTERN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/:?#@\s\[\]]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?"
 )
+BASE_PATH_PATTERN = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 REDIS_PREFIX_PATTERN = re.compile(r"[\w.:-]+", re.ASCII)
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -55,6 +57,7 @@ def check_values(config: "Config", invalid_options: Collection[tuple[str, str]])
         _check_cluster,
         _check_limits,
         _check_web,
+        check_groups,
     ]
     if ("auth", "algorithms") not in invalid_options:
         checks.append(_check_algorithms)
@@ -292,6 +295,9 @@ def _check_web(config: "Config") -> Findings:
                 "origins",
                 f'"{origin}" never matches: browsers leave the default port out; write "{expected}"',
             )
+    if config.web.base_path and not BASE_PATH_PATTERN.fullmatch(config.web.base_path):
+        expected = "a path that begins with a slash and does not end with one, as /help/chat"
+        yield "web", "base_path", f'"{config.web.base_path}" is not {expected}'
     yield from _networks("web", "ops_networks", config.web.ops_networks)
 
 

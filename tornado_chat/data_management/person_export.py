@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import peewee as pw
 
-from tornado_chat.core.types import Conversation, Kind, Message, Person, Role, Room, Thread
+from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import messages, operations, person_data
 
@@ -46,6 +46,7 @@ class PersonData:
         self._zone: tzinfo | None = ZoneInfo(zone) if zone else None
         self._threads = person_data.threads(database, person)
         self._marks = person_data.received_and_read(database, person)
+        self._stays = person_data.stays(database, person)
         self.counts = Counter(SECTIONS[thread.kind] for thread in self._threads)
 
     def head(self, version: str, now: int) -> dict[str, Any]:
@@ -132,6 +133,10 @@ class PersonData:
             "id": thread.id,
             "others": [person.role.value for person in others],
             **({} if found is None else self._facts(found)),
+            "stays": [
+                {"part": stay.part.value, "joined": self.time(stay.joined), "left": self.time(stay.left)}
+                for stay in self._stays.get(thread, ())
+            ],
             "received": self._marks.get(thread, {}).get("received"),
             "read": self._marks.get(thread, {}).get("read"),
             "messages": [self._message(message) for message in self._messages(thread)],
@@ -153,6 +158,8 @@ class PersonData:
             facts["appointment"] = found.appointment_id
         if isinstance(found, Conversation) and found.user == self.person and found.claims:
             facts["claims"] = dict(found.claims)
+        if isinstance(found, Conversation) and found.group != DEFAULT_GROUP:
+            facts["group"] = found.group
         return facts
 
     def _messages(self, thread: Thread) -> Iterator[Message]:
@@ -179,4 +186,5 @@ class PersonData:
             for person, name in person_data.participants_of(found) if found is not None else ():
                 if person == self.person and name:
                     names[name] = None
+            names |= {stay.name: None for stay in self._stays.get(thread, ()) if stay.name}
         return list(names)

@@ -43,6 +43,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "admin": ("管理员", "Administrator"),
     "service": ("系统", "System"),
     "with": ("对方", "With"),
+    "stays": ("参与时间", "Took part"),
+    "until_now": ("至今", "now"),
     "state": ("状态", "State"),
     "created": ("创建", "Opened"),
     "started": ("开始", "Started"),
@@ -53,6 +55,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "rate": ("评分", "Stars"),
     "feedback": ("评价", "Feedback"),
     "claims": ("排队信息", "For the queue"),
+    "group": ("咨询组", "Group"),
     "ready": ("未开始", "never begun"),
     "active": ("进行中", "going on"),
     "waiting": ("等待中", "waiting"),
@@ -73,6 +76,7 @@ CONVERSATION_FIELDS = (
     "rate",
     "feedback",
     "claims",
+    "group",
 )
 """The facts of a conversation that the page shows, in this order, as far as they have values."""
 
@@ -166,6 +170,12 @@ class PersonPage:
             if entry.get(fact) is not None:
                 label = self._text("about_session" if fact == "session" else fact)
                 facts.append((label, self._value(fact, entry[fact])))
+        stays = [
+            f"{_format_time(stay['joined'])} – "
+            + (self._text("until_now") if stay["left"] is None else _format_time(stay["left"]))
+            for stay in entry["stays"]
+        ]
+        facts.append((self._text("stays"), "\n".join(stays)))
         self._facts([(label, text) for label, text in facts if text])
         if entry["messages"]:
             self._write('<ol class="said">')

@@ -1,11 +1,13 @@
-"""The sample people of the demo, their endpoints, and the guide that the demo prints.
+"""The sample people of the demo, their endpoints and pages, and the guide that the demo prints.
 
-The guide begins with the pages, since two browser windows are the quickest way to a conversation.
+The guide fits on a screen: it begins with the start page, which links to the page of each person, since two
+browser windows are the quickest way to a conversation.
 """
 
 import shlex
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -76,6 +78,7 @@ PEOPLE: Mapping[str, DemoPerson] = {
 """The people, by the argument of ``talk``."""
 
 ADMIN = DemoPerson(Role.ADMIN, 6, "Grace", "", "the administrator")  # with pages, and without an endpoint
+STATE_FILE = "demo.json"
 ACCOUNT_NAME = "grace"
 """The account of the administrator for ``/signin``."""
 
@@ -100,87 +103,166 @@ class DemoState(msgspec.Struct, frozen=True):
     people: dict[str, DemoEndpoint]
 
 
+class DemoPage(NamedTuple):
+    """A page that one person of the demo uses, or the shop with the widget.
+
+    :ivar address: with the person's token after the ``#``, which no request contains.
+    :ivar try_en: what to try there, as ``try_zh``.
+    """
+
+    name: str
+    address: str
+    part_en: str
+    part_zh: str
+    try_en: str
+    try_zh: str
+
+
+def counselling_pages(state: DemoState) -> Sequence[DemoPage]:
+    """Return the pages of the people of the counselling session."""
+    people = state.people
+    supervisor_id = str(PEOPLE["supervisor"].id)
+    return [
+        DemoPage(
+            PEOPLE["visitor"].name,
+            _room_url(state, people["visitor"]),
+            "Visitor",
+            "来访者",
+            "Write something to the counsellor.",
+            "给咨询师写点什么。",
+        ),
+        DemoPage(
+            PEOPLE["consultant"].name,
+            _room_url(state, people["consultant"], supervisor=supervisor_id),
+            "Counsellor of the session",
+            "咨询师",
+            "Answer the visitor, and call the supervisor on duty.",
+            "回复来访者，再呼叫值班督导。",
+        ),
+        DemoPage(
+            PEOPLE["consultant"].name,
+            f"{state.url}/desk#token={people['consultant'].token}",
+            "The counsellor's desk",
+            "咨询师的工作台",
+            "See who waits, enter a session, and find earlier ones.",
+            "查看谁在等待，进入会话，查找以前的会话。",
+        ),
+        DemoPage(
+            PEOPLE["observer"].name,
+            f"{state.url}/supervise#token={people['observer'].token}",
+            "Supervisor",
+            "督导",
+            "See the call, follow the session live, and advise the counsellor.",
+            "查看呼叫，实时旁听会话，给咨询师建议。",
+        ),
+        DemoPage(
+            PEOPLE["supervision"].name,
+            _room_url(state, people["supervision"]),
+            "Counsellor, with the supervisor",
+            "咨询师与督导",
+            "Talk with the supervisor. The visitor sees none of it.",
+            "与督导交流，来访者看不到这里的内容。",
+        ),
+    ]
+
+
+def support_pages(state: DemoState) -> Sequence[DemoPage]:
+    """Return the shop with the widget, and the page of the agent."""
+    return [
+        DemoPage(
+            "Heron & Reed",
+            f"{state.url}/demo",
+            "A shop with a chat in its corner",
+            "带聊天窗口的商店",
+            "Open the chat, and ask something.",
+            "打开聊天窗口，提一个问题。",
+        ),
+        DemoPage(
+            PEOPLE["waiter"].name,
+            f"{state.url}/console#token={state.people['waiter'].token}",
+            "Support agent",
+            "客服",
+            "Switch on “Take new visitors”, and answer the customer of the shop.",
+            "打开“开始接待”，回复商店的顾客。",
+        ),
+    ]
+
+
+def server_pages(state: DemoState, admin_token: str) -> Sequence[DemoPage]:
+    """Return the administrator's page, and the documentation."""
+    return [
+        DemoPage(
+            ADMIN.name,
+            f"{state.url}/admin#token={admin_token}",
+            "Administrator",
+            "管理员",
+            "See who waits, how many talk, and what needs attention.",
+            "查看谁在等待、有多少会话、哪里需要处理。",
+        ),
+        DemoPage(
+            "/docs",
+            f"{state.url}/docs",
+            "Documentation",
+            "接口文档",
+            "Read every call of the HTTP API and every frame of the sockets.",
+            "查看 HTTP 接口和 WebSocket 的每一种帧。",
+        ),
+    ]
+
+
 class GuideData(NamedTuple):
     """The data of the guide.
 
-    :arg admin_token: the administrator's token.
     :arg password: the password of the administrator's account.
     :arg command: the command line of ``tornado-chat`` in a terminal.
-    :arg state_dir: the ``--state-dir`` that ``talk`` requires; None if it finds the demo by itself.
+    :arg directory: the demo's state directory.
+    :arg is_found: whether commands find the demo by themselves, without ``--state-dir``.
     """
 
     state: DemoState
-    admin_token: str
     password: str
     command: str
-    state_dir: str | None
+    directory: str
+    is_found: bool
 
 
 def guide(data: GuideData) -> str:
     """Return the text that explains how to take part in the demo."""
-    state = data.state
-    lines = ["", f"The demo is ready at {state.url} and ends with Ctrl-C.", ""]
-    lines += _pages(data)
-    option = f" --state-dir {shlex.quote(data.state_dir)}" if data.state_dir else ""
-    lines += ["Or chat in terminals, one for each person:", ""]
-    commands = {argument: f"{data.command} talk {argument}{option}" for argument in state.people}
-    width = max(map(len, commands.values()))
-    lines += [
-        f"  {commands[argument]:{width}}  {PEOPLE[argument].name}, {PEOPLE[argument].description}"
-        for argument in state.people
+    option = "" if data.is_found else f" --state-dir {shlex.quote(data.directory)}"
+    width = max(map(len, PEOPLE))
+    talk = [
+        f"    {argument:{width}}  {person.name}, {person.description}" for argument, person in PEOPLE.items()
     ]
-    lines += ["", "Or connect any WebSocket client, with these tokens, which are valid for a week:", ""]
-    for argument, endpoint in state.people.items():
-        if endpoint.dialect.startswith("support"):
-            auth = {"id": "1", "type": "auth", "payload": {"token": endpoint.token}}
-            join = {"id": "2", "type": "connect" if endpoint.dialect == "support-user" else "ready"}
-            lines += [
-                f"  {argument}: {endpoint.url} and send",
-                f"    {_encode(auth)}",
-                f"    {_encode(join)}",
-            ]
-        else:
-            separator = "&" if "?" in endpoint.url else "?"
-            lines += [f"  {argument}:", f"    {endpoint.url}{separator}token={endpoint.token}"]
-    lines += ["", "A session that has ended stays closed; the next demo opens a new one.", ""]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            "",
+            f"The demo is ready: {data.state.url}/",
+            "",
+            "There is a link to the page of each made-up person. Ctrl-C ends the demo.",
+            "",
+            "Or talk in terminals, one for each person:",
+            "",
+            f"  {data.command} talk PERSON{option}",
+            "",
+            *talk,
+            "",
+            f"Or sign in at {data.state.url}/signin",
+            f"  as {ACCOUNT_NAME} ({ADMIN.description}) with the password {data.password}",
+            "",
+            "Addresses and tokens for other WebSocket clients:",
+            f"  {data.directory}/{STATE_FILE}",
+            "",
+        ]
+    )
 
 
-def _pages(data: GuideData) -> list[str]:
-    state = data.state
-    people = state.people
-    # The browser does not send the part after the #, so tokens in it are not logged.
-    supervisor_id = str(PEOPLE["supervisor"].id)
-    lines = ["Counselling. Open the first two links in two browser windows, and chat between them:", ""]
-    lines += _link("visitor", _room_url(state, people["visitor"]))
-    lines += _link("consultant", _room_url(state, people["consultant"], supervisor=supervisor_id))
-    lines += _link("observer", f"{state.url}/supervise#token={people['observer'].token}")
-    lines += _link("supervision", _room_url(state, people["supervision"]))
-    lines += ["", "Support. Ask a question in the chat of the shop, and answer it as the waiter:", ""]
-    lines += ["  A shop page with the chat widget:", f"    {state.url}/demo"]
-    lines += _link("waiter", f"{state.url}/console#token={people['waiter'].token}")
-    lines += ["", "The server:", ""]
-    lines += [
-        f"  {ADMIN.name}, {ADMIN.description}, monitors the server:",
-        f"    {state.url}/admin#token={data.admin_token}",
-        f"  and can sign in with the name {ACCOUNT_NAME} and the password {data.password}:",
-        f"    {state.url}/signin",
-        "  The documentation of the HTTP API and of the WebSocket frames:",
-        f"    {state.url}/docs",
-        "",
-    ]
-    return lines
-
-
-def _link(argument: str, address: str) -> list[str]:
-    return [f"  {PEOPLE[argument].name}, {PEOPLE[argument].description}:", f"    {address}"]
+def shorten_path(path: Path) -> str:
+    """Return a path as a person types it in the current folder."""
+    absolute, folder = path.absolute(), Path.cwd()
+    return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
 
 
 def _room_url(state: DemoState, endpoint: DemoEndpoint, **more: str) -> str:
     query = dict(parse_qsl(endpoint.endpoint.partition("?")[2]))
     parameters = {"token": endpoint.token, "session": query["sessionId"], "type": query["type"], **more}
     return f"{state.url}/room#{urlencode(parameters)}"
-
-
-def _encode(frame: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(frame).decode()

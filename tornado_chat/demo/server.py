@@ -2,7 +2,7 @@
 
 Strategy: the demo is an ordinary server and an ordinary host system in one process. As soon as the server
 listens, the host opens a session over the HTTP API and publishes each person's address and token: on the
-screen, and for ``talk`` in ``demo.json`` in the state directory. A second file in the configured state
+start page, and for ``talk`` in ``demo.json`` in the state directory. A second file in the configured state
 directory, which ``talk`` knows, points to that directory.
 """
 
@@ -26,15 +26,21 @@ from tornado.netutil import bind_sockets
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.config.sections import Config
 from tornado_chat.core.types import Person, Role, SessionState, StaffAccount
+from tornado_chat.demo.home import DemoHome, Section
 from tornado_chat.demo.people import (
     ACCOUNT_NAME,
     ADMIN,
     ENDPOINTS,
     PEOPLE,
+    STATE_FILE,
     DemoEndpoint,
     DemoState,
     GuideData,
+    counselling_pages,
     guide,
+    server_pages,
+    shorten_path,
+    support_pages,
 )
 from tornado_chat.demo.terminal_watch import watch_terminal
 from tornado_chat.services.auth.passwords import Passwords, generate
@@ -48,7 +54,6 @@ log = logging.getLogger(__name__)
 
 TOKEN_LIFETIME_SECONDS = 7 * 86400.0
 REQUEST_TOKEN_LIFETIME_SECONDS = 60.0
-STATE_FILE = "demo.json"
 POINTER_FILE = "demo-current.json"
 OPEN_STATES = (SessionState.READY, SessionState.ACTIVE)
 
@@ -68,7 +73,9 @@ def demo_config(config: Config, directory: Path, any_port: bool) -> Config:
 
     :arg any_port: if the configured port is in use, use a free one.
     :raises OSError: the directory cannot be created.
+    :raises ValueError: the directory has files of another server, or of other programs.
     """
+    _require_own_directory(directory, config.state_dir)
     port = 0 if any_port and _in_use(config.server.host, config.server.port) else config.server.port
     demo = replace(
         config,
@@ -85,7 +92,24 @@ def demo_config(config: Config, directory: Path, any_port: bool) -> Config:
         cluster=replace(config.cluster, url=""),
     ).with_state_dir(directory)
     demo.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (directory / STATE_FILE).exists():
+        _write_private(directory / STATE_FILE, b"{}\n")  # the next demo knows the directory by it
     return demo
+
+
+def _require_own_directory(directory: Path, server_directory: Path) -> None:
+    """Check that the directory is a new one, an empty one, or that of an earlier demo.
+
+    The demo makes an administrator and guests in the database of its directory.
+    """
+    if directory.resolve() == server_directory.resolve():
+        raise ValueError(f"{directory} is the state directory of the server; use another directory")
+    if not directory.is_dir() or (directory / STATE_FILE).exists():
+        return
+    if any(directory.iterdir()):
+        raise ValueError(
+            f"{directory} has files that no demo has made; use an empty directory, or that of an earlier demo"
+        )
 
 
 def _in_use(host: str, port: int) -> bool:
@@ -116,12 +140,19 @@ def find_current_demo(pointer_dir: Path) -> DemoState:
     :arg pointer_dir: the configured state directory, which has the pointer file.
     :raises DemoNotRunning: no demo is running.
     """
-    directory = pointer_dir
-    with contextlib.suppress(OSError, msgspec.DecodeError):
-        directory = Path(
-            msgspec.json.decode((pointer_dir / POINTER_FILE).read_bytes(), type=DemoPointer).state_dir
-        )
-    return find_demo(directory)
+    return find_demo(current_demo_dir(pointer_dir))
+
+
+def current_demo_dir(pointer_dir: Path) -> Path:
+    """Return the state directory of the demo that was started last, which may have ended.
+
+    :arg pointer_dir: as ``find_current_demo``.
+    """
+    try:
+        pointer = msgspec.json.decode((pointer_dir / POINTER_FILE).read_bytes(), type=DemoPointer)
+    except (OSError, msgspec.DecodeError):
+        return pointer_dir
+    return Path(pointer.state_dir)
 
 
 def _is_process_alive(pid: int) -> bool:
@@ -141,6 +172,7 @@ class DemoHost:
     :arg pointer_dir: the directory for the pointer file, which ``find_current_demo`` reads.
     :arg command: the command line of ``tornado-chat`` in a terminal.
     :arg print_text: prints a text.
+    :ivar home: the start page.
     :raises ValueError: the secret cannot be created or read, with the reason.
     """
 
@@ -152,6 +184,7 @@ class DemoHost:
         self._pointer = pointer_dir / POINTER_FILE
         self._command = command
         self._print_text = print_text
+        self.home = DemoHome(config.web.ops_networks)
         self._task: asyncio.Task[None] | None = None
         self.failed = False
 
@@ -179,8 +212,13 @@ class DemoHost:
             _stop()
             return
         admin_token = self._make_token(ADMIN.role, ADMIN.id, ADMIN.name, TOKEN_LIFETIME_SECONDS)
-        state_dir = None if has_pointer else str(self._config.state_dir)
-        self._print_text(guide(GuideData(state, admin_token, password, self._command, state_dir)))
+        self.home.sections = [
+            Section("Counselling", "心理咨询", counselling_pages(state)),
+            Section("Support", "客服", support_pages(state)),
+            Section("The server", "服务器", server_pages(state, admin_token)),
+        ]
+        directory = shorten_path(self._config.state_dir)
+        self._print_text(guide(GuideData(state, password, self._command, directory, has_pointer)))
 
     async def _open_sessions(self, url: str) -> DemoState:
         """Return the session and the record of the last demo if they are open, else open new ones."""

@@ -67,6 +67,9 @@ QUOTED_PATTERN = re.compile(r"""['"].*['"]""", re.DOTALL)
 UNQUOTED_PATTERN = re.compile(r"[^\s\"'=\\]+")
 """A value that needs no quotes in a line of text."""
 
+MAX_ERROR_CHARS = 1000
+"""The length of an error's text in a line; plugins raise errors with texts of any length."""
+
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -98,8 +101,21 @@ def redact(text: str) -> str:
 
 def described(error: BaseException) -> str:
     """Return the name of ``error`` and its ``safe_error_text``: a description without message text."""
-    name, text = type(error).__qualname__, safe_error_text(error)
+    name = type(error).__qualname__
+    try:
+        text = safe_error_text(error)
+    except Exception:  # an error of a plugin, whose own code fails
+        return f"{name}, whose text cannot be read"
     return f"{name}: {text}" if text else name
+
+
+def safe_repr(error: BaseException) -> str:
+    """Return ``repr(error)`` in at most ``MAX_ERROR_CHARS`` characters; its name if that fails."""
+    try:
+        text = repr(error)
+    except Exception:
+        return f"{type(error).__qualname__}, whose text cannot be read"
+    return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}…"
 
 
 def safe_error_text(error: BaseException) -> str:

@@ -19,11 +19,12 @@ from tornado_chat.cluster.facts import CoordinatorClient
 from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.sections import Config
 from tornado_chat.core.events import DuplicateMessage, Event
-from tornado_chat.core.types import Message, Notification
+from tornado_chat.core.types import Message, Notification, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.history import MetricsHistory
 from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.plugins.registration import Registrations
 from tornado_chat.server import plugin_registration
 from tornado_chat.server.cluster_mode import Clustered, Standalone
 from tornado_chat.services.auth.access import AccessControl
@@ -50,7 +51,9 @@ from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.notifications import Notifications
+from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.presence import PresenceLookup
+from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
@@ -59,11 +62,13 @@ from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
 from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage.database import SQLITE_SCHEME
+from tornado_chat.storage.sqlite_files import truncate_wal
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.pages import Route
 from tornado_chat.wire.counselling import CounsellingEncoders
@@ -74,6 +79,8 @@ from tornado_chat.wire.times import LocalTimes
 class Foundation:
     """The parts that exist before the services; every builder takes them.
 
+    :ivar registrations: the results of the plugins' registration hooks.
+    :ivar contexts: by plugin; ``build_plugin_host`` connects them with the services.
     :ivar process: the number of this worker, from 1; 0: the only process.
     """
 
@@ -81,9 +88,12 @@ class Foundation:
     loop: asyncio.AbstractEventLoop
     metrics: Metrics
     plugins: PluginManager
+    registrations: Registrations
+    contexts: Mapping[str, PluginContext]
     cluster_mode: Standalone | Clustered
     times: LocalTimes
     process: int
+    groups: GroupRegistry
 
     @property
     def bus(self) -> Bus:
@@ -127,6 +137,8 @@ class Delivery:
     hub: Hub
     connections: Connections
     presence: PresenceLookup
+    receipt_reports: ReceiptReports
+    participant_names: ParticipantNames
 
 
 def build_delivery(base: Foundation, storage: Storage) -> Delivery:
@@ -135,16 +147,30 @@ def build_delivery(base: Foundation, storage: Storage) -> Delivery:
     def count_resent(count: int) -> None:
         metrics.resent += count
 
+    def forget_thread(thread: Thread) -> None:
+        base.bus.unsubscribe(thread)
+        receipt_reports.forget(thread)
+        participant_names.forget(thread)
+
+    receipt_reports = ReceiptReports(
+        storage.receipts,
+        storage.store,
+        base.bus.publish,
+        followers=lambda thread: hub.followers(thread),
+        deliver=lambda event, thread: hub.deliver_event(event, thread),
+        is_clustered=base.is_clustered,
+    )
     hub = Hub(
         base.loop,
         storage.store.items_after,
-        on_receipt=storage.receipts.record,
+        on_receipt=receipt_reports.record,
         ping_interval=config.limits.ping_interval,
         ping_timeout=config.limits.ping_timeout,
         on_resent=count_resent,
         subscribe=base.bus.subscribe if base.is_clustered else None,
-        unsubscribe=base.bus.unsubscribe,
+        unsubscribe=forget_thread,
     )
+    participant_names = ParticipantNames(storage.store, hub)
     connections = Connections(
         hub,
         config.limits.connections_per_identity,
@@ -152,7 +178,8 @@ def build_delivery(base: Foundation, storage: Storage) -> Delivery:
         base.loop,
         base.bus if base.is_clustered else None,
     )
-    return Delivery(hub, connections, PresenceLookup(hub, base.bus))
+    presence = PresenceLookup(hub, base.bus)
+    return Delivery(hub, connections, presence, receipt_reports, participant_names)
 
 
 @dataclass(frozen=True)
@@ -213,7 +240,14 @@ def build_messaging(base: Foundation, storage: Storage, delivery: Delivery) -> M
     store, plugins = storage.store, base.plugins
     return Messaging(
         MessageFilter(plugins, store.append, base.loop, base.config.limits.filter_share),
-        Notifications(store, delivery.hub, storage.receipts, plugins, base.config.server.language),
+        Notifications(
+            store,
+            delivery.hub,
+            storage.receipts,
+            plugins,
+            base.config.server.language,
+            base.config.notifications,
+        ),
         RoomLookup(store, plugins),
     )
 
@@ -229,7 +263,6 @@ class Coordination:
 
 
 def build_coordination(base: Foundation, storage: Storage) -> Coordination:
-    """:raises PluginError: a plugin fails to register its queue policy."""
     config, cluster_mode = base.config, base.cluster_mode
     room_lifecycle = RoomLifecycle(
         config.counselling,
@@ -246,12 +279,14 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         ConversationRepository(storage.store),
         base.loop,
         base.bus.publish,
-        plugin_registration.collect_queue_policy(base.plugins)[0],
+        plugin_registration.guard_policy(base.plugins, base.registrations.policy)[0],
         base.metrics.queue_wait,
         is_certain=cluster_mode.is_certain,
         holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
+        groups=base.groups.rules,
     )
+    base.plugins.on_policy_switched = dispatcher.sort_again
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
     coordinator = Coordinator(dispatcher, room_lifecycle, snapshot)
     client = cluster_mode.connect_coordinator(coordinator, storage.store)
@@ -290,6 +325,8 @@ def build_conversations(
         filtering=messaging.filtering,
         plugins=base.plugins,
         coordinator_client=coordination.client,
+        receipt_reports=delivery.receipt_reports,
+        participant_names=delivery.participant_names,
     )
     sessions = Sessions(
         store,
@@ -309,6 +346,9 @@ def build_conversations(
         base.bus,
         auth.access_control,
         coordination.client,
+        delivery.receipt_reports,
+        delivery.participant_names,
+        base.groups,
     )
     base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
     support = Support(
@@ -324,57 +364,61 @@ def build_conversations(
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
-    """:raises PluginError: a plugin fails to register its data keeper."""
-    config = base.config
+    config, file = base.config, _database_file(base)
     return Retention(
         storage.store,
-        plugin_registration.collect_keepers(base.plugins, config.state_dir),
+        base.registrations.keepers,
         config.storage.retention_days,
         base.loop,
         clock=now_microseconds,
         lease=DatabaseLease("retention", storage.store, base.loop, shared=base.is_clustered),
+        empty_log=lambda: file is None or truncate_wal(file, timeout_seconds=0),
     )
 
 
 def build_replaced_databases(base: Foundation) -> ReplacedDatabases:
     config = base.config.storage
-    is_file = config.url.startswith(SQLITE_SCHEME)
-    database = Path(config.url.removeprefix(SQLITE_SCHEME)) if is_file else None
-    return ReplacedDatabases(database, config.keep_replaced, base.loop, now_microseconds)
+    return ReplacedDatabases(_database_file(base), config.keep_replaced, base.loop, now_microseconds)
+
+
+def _database_file(base: Foundation) -> Path | None:
+    """Return the file of a SQLite database, or None."""
+    url = base.config.storage.url
+    return Path(url.removeprefix(SQLITE_SCHEME)) if url.startswith(SQLITE_SCHEME) else None
 
 
 @dataclass(frozen=True)
 class PluginHost:
-    """The parts of the server that plugins use.
-
-    :ivar contexts: by plugin name.
-    """
+    """The parts of the server that plugins use."""
 
     event_feed: PluginEventFeed
-    contexts: Mapping[str, PluginContext]
 
 
 def build_plugin_host(
-    base: Foundation, storage: Storage, delivery: Delivery, auth: Auth, messaging: Messaging
+    base: Foundation,
+    storage: Storage,
+    delivery: Delivery,
+    auth: Auth,
+    messaging: Messaging,
+    conversations: Conversations,
 ) -> PluginHost:
-    plugins, config = base.plugins, base.config
+    plugins = base.plugins
     services = ContextServices(
         storage.store,
         auth.access_control,
         messaging.room_lookup,
         messaging.notifications,
         delivery.presence,
+        conversations.sessions,
+        conversations.support_history,
+        lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
     )
-    contexts = {
-        each.name: PluginContext(
-            each.name, plugins, services, base.loop, config.server.language, config.state_dir
-        )
-        for each in plugins.loaded
-    }
+    for context in base.contexts.values():
+        context.connect(services)
     event_feed = PluginEventFeed(
         plugins, storage.store, delivery.presence, base.loop, shared=base.is_clustered
     )
-    return PluginHost(event_feed, contexts)
+    return PluginHost(event_feed)
 
 
 @dataclass(frozen=True)
@@ -443,8 +487,16 @@ def build_services(
         revocations=auth.revocations,
         connection_limits=auth.connection_limits,
         status_aggregator=monitoring.status_aggregator,
+        participant_names=delivery.participant_names,
+        groups=base.groups,
+        plugins=base.plugins,
         metrics=base.metrics,
-        frames=CounsellingEncoders(config.server.language, base.times, config.counselling.legacy_system_key),
+        frames=CounsellingEncoders(
+            config.server.language,
+            base.times,
+            config.counselling.legacy_system_key,
+            delivery.participant_names.name_of,
+        ),
         times=base.times,
         limits=config.limits,
         support_settings=config.support,
@@ -456,12 +508,9 @@ def build_application(
     base: Foundation,
     services: Services,
     monitoring: Monitoring,
-    plugin_host: PluginHost,
     more_pages: Sequence[Route],
 ) -> ChatApplication:
-    """:raises PluginError: a plugin fails to register its routes."""
-    plugin_routes = plugin_registration.collect_routes(base.plugins, plugin_host.contexts)
-    return ChatApplication(base.config, services, monitoring.readiness, more_pages, plugin_routes)
+    return ChatApplication(base.config, services, monitoring.readiness, more_pages, base.registrations.routes)
 
 
 def connect_event_handlers(
@@ -480,9 +529,12 @@ def connect_event_handlers(
     def catch_up(event: DuplicateMessage) -> None:
         hub.catch_up_to(event.thread, event.seq)
 
-    check = DeliveryCheck(hub, storage.store, base.loop)
-    bus.add_handler(cast(EventHandler, check.deliver), Message, Notification)
+    # A process alone delivers only what it has stored itself.
+    deliver = DeliveryCheck(hub, storage.store, base.loop).deliver if base.is_clustered else hub.deliver
+    bus.add_handler(cast(EventHandler, deliver), Message, Notification)
     bus.add_handler(cast(EventHandler, catch_up), DuplicateMessage)
+    bus.add_handler(delivery.participant_names.on_event, *delivery.participant_names.events)
+    bus.add_handler(delivery.receipt_reports.on_event, *delivery.receipt_reports.events)
     bus.add_handler(auth.revocations.on_event, *auth.revocations.events)
     bus.add_handler(messaging.notifications.on_event, *messaging.notifications.events)
     bus.add_handler(conversations.counselling.on_event, *conversations.counselling.events)

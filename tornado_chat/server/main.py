@@ -23,6 +23,7 @@ from tornado_chat.server import reload_signal, status_file
 from tornado_chat.server.bootstrap import StartError
 from tornado_chat.server.listen_sockets import PASSED_SOCKETS_MESSAGE
 from tornado_chat.server.server import Server
+from tornado_chat.server.stray_errors import handle_loop_errors, handle_thread_errors, run_to_end
 from tornado_chat.server.systemd import ServiceManager
 from tornado_chat.web.pages import Route
 
@@ -55,8 +56,11 @@ def run(
     executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
     loop = new_loop(executor)
     asyncio.set_event_loop(loop)
+    process = _ServerProcess(config, manager, on_ready, read_config, more_pages)
+    handle_loop_errors(loop, process.record_stray_failure)
+    handle_thread_errors(loop, process.record_stray_failure)
     try:
-        loop.run_until_complete(_ServerProcess(config, manager, on_ready, read_config, more_pages).run())
+        run_to_end(loop, process.run(), process.record_stray_failure)
         code = 0
     except StartError as error:
         lines = str(error).splitlines()
@@ -89,6 +93,7 @@ class _ServerProcess:
         self._loads = SharedLoads.from_environ(os.environ)
         self._last_status = ""
         self._config_problem = ""  # the problem of the configuration that was read last
+        self._server: Server | None = None
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -125,6 +130,10 @@ class _ServerProcess:
         if watchdog_task is not None:
             watchdog_task.cancel()
 
+    def record_stray_failure(self, what: str, error: BaseException) -> bool:
+        """Record an error for the plugin that caused it. Return False if that was no plugin."""
+        return self._server is not None and self._server.record_stray_failure(what, error)
+
     async def _start(self, config: Config, sockets: Sequence[socket.socket], went_back_at: int = 0) -> Server:
         """Return a started server. :raises StartError: it cannot start."""
         server = Server(
@@ -135,6 +144,7 @@ class _ServerProcess:
             loads=self._loads,
             went_back_at=went_back_at,
         )
+        self._server = server
         try:
             await server.start()
         except StartError:
@@ -264,6 +274,7 @@ class _ServerProcess:
             problems.append(f"not reloaded: plugin {names}, see the log")
         self._config_problem = "; ".join(problems)
         logs.configure(config.logging, process=self._manager.process)
+        handle_thread_errors(asyncio.get_running_loop(), self.record_stray_failure)
         if not self._manager.process:  # the parent process has logged them for its workers
             config.log_warnings()
         changes = fields(

@@ -17,7 +17,8 @@ from tornado_chat.core.types import Activity
 from tornado_chat.domain.queue import QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.plugins.manager import PluginError
+from tornado_chat.plugins.discovery import FoundPlugin
+from tornado_chat.plugins.manager import PluginError, PluginManager
 from tornado_chat.server import builders, plugin_registration, status_file
 from tornado_chat.server.bootstrap import StartError, bootstrap
 from tornado_chat.server.cluster_mode import Clustered, Standalone
@@ -25,6 +26,8 @@ from tornado_chat.server.listen_sockets import open_listen_sockets
 from tornado_chat.server.preflight import make_key_problem
 from tornado_chat.services.auth.keys import TokenKeys, load_keys
 from tornado_chat.services.messaging.position_check import PositionCheck
+from tornado_chat.services.plugin_host.context import PluginContext
+from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.storage import numbers
 from tornado_chat.storage.open import DatabaseOpenError
 from tornado_chat.web.application import ChatApplication
@@ -59,6 +62,7 @@ class Server:
     :arg loads: the numbers of connections of all workers.
     :arg went_back_at: the server starts afresh because this process has noticed at this time, in microseconds
         since 1970, that the database has gone back to an older copy; 0: it does not.
+    :arg more_plugins: plugins that ``[plugins] enabled`` may name and that are in no folder, for tests.
     :ivar has_to_start_afresh: set when the database has gone back to an older copy. Then ``stop`` this server
         and start a new one: all state in memory may be ahead of the database.
     :raises StartError: the configuration or the machine does not allow the server to run.
@@ -72,6 +76,7 @@ class Server:
         process: int = 0,
         loads: SharedLoads | None = None,
         went_back_at: int = 0,
+        more_plugins: Sequence[FoundPlugin] = (),
     ) -> None:
         self._config = config
         self.went_back_at = 0
@@ -82,7 +87,9 @@ class Server:
         self._more_pages = more_pages
         self._loop = asyncio.get_running_loop()
         self.metrics = Metrics()
-        self._plugins, self._keys, self._database = bootstrap(config, self._loop, self.metrics)
+        started = bootstrap(config, self._loop, self.metrics, more_plugins)
+        self._plugins, self._keys, self._database = started.plugins, started.keys, started.database
+        self._registrations, self._contexts = started.registrations, started.contexts
         self._cluster_mode = Clustered(config.cluster, self._loop) if config.cluster.url else Standalone()
         try:
             self.application = self._build(self._keys)
@@ -113,10 +120,14 @@ class Server:
             loop=self._loop,
             metrics=self.metrics,
             plugins=self._plugins,
+            registrations=self._registrations,
+            contexts=self._contexts,
             cluster_mode=self._cluster_mode,
             times=LocalTimes(self._config.server.timezone),
             process=self._process,
+            groups=GroupRegistry(self._config),
         )
+        self._plugins.max_text_bytes = self._config.limits.frame_bytes
         storage = builders.build_storage(base, self._database, self._on_went_back)
         self._position_check = PositionCheck(storage.store, self._loop)
         self._store, self._receipts = storage.store, storage.receipts
@@ -127,25 +138,27 @@ class Server:
         conversations = builders.build_conversations(base, storage, delivery, auth, messaging, coordination)
         self._retention = builders.build_retention(base, storage)
         self._replaced_databases = builders.build_replaced_databases(base)
-        plugin_host = builders.build_plugin_host(base, storage, delivery, auth, messaging)
+        plugin_host = builders.build_plugin_host(base, storage, delivery, auth, messaging, conversations)
         monitoring = builders.build_monitoring(base, storage, delivery, auth, coordination)
         self._services = builders.build_services(base, delivery, auth, messaging, conversations, monitoring)
         builders.connect_event_handlers(
             base, storage, delivery, auth, messaging, coordination, conversations, plugin_host
         )
+        self._groups = base.groups
         self._hub, self._connections = delivery.hub, delivery.connections
         self._accounts, self._access_control, self._guests = auth.accounts, auth.access_control, auth.guests
         self._revocations, self._socket_expiry = auth.revocations, auth.socket_expiry
         self._connection_limits = auth.connection_limits
         self._client_limits, self._login_throttle = auth.client_limits, auth.login_throttle
         self._filtering = messaging.filtering
+        self._notifications = messaging.notifications
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
         self._local_conversations = conversations.local_conversations
-        self._plugin_event_feed, self._contexts = plugin_host.event_feed, plugin_host.contexts
+        self._plugin_event_feed = plugin_host.event_feed
         self._readiness, self._history = monitoring.readiness, monitoring.history
         self._status_aggregator = monitoring.status_aggregator
-        return builders.build_application(base, self._services, monitoring, plugin_host, self._more_pages)
+        return builders.build_application(base, self._services, monitoring, self._more_pages)
 
     async def start(self) -> None:
         """Restore the state from before a restart, then accept connections.
@@ -165,7 +178,8 @@ class Server:
 
     async def _start_parts(self) -> None:
         try:
-            plugin_registration.create_tables(self._plugins, self._database, self._config.storage.url)
+            models = self._registrations.models
+            plugin_registration.create_tables(models, self._database, self._config.storage.url)
             self._cluster_mode.on_other_went_back(self._start_afresh)
             await self._revocations.start()
             await self._cluster_mode.join()
@@ -174,8 +188,9 @@ class Server:
             first_number = self._config.counselling.first_number
             if first_number > 1:
                 await self._store.write(lambda tx: numbers.begin_at(tx, first_number))
+            await self._plugin_event_feed.open()
             await self._plugins.start(self._contexts)
-            await self._plugin_event_feed.start()
+            self._plugin_event_feed.start()
         except ChatError as error:
             raise StartError(f"the database cannot be used: {error.__cause__}") from error
         except (PluginError, DatabaseOpenError) as error:
@@ -250,11 +265,17 @@ class Server:
         await self._status_aggregator.stop()
         await self._plugin_event_feed.stop()
         for context in self._contexts.values():
-            await context.stop()
+            await PluginContext.stop(context)  # not the attribute, which a plugin may have replaced
         await self._plugins.stop()
         await self._receipts.flush()
         await self._cluster_mode.leave()
         await self._loop.run_in_executor(None, self._store.close)
+
+    async def settle(self) -> None:
+        """Wait for the events of plugins and the writes that are queued now, for tests."""
+        await self._plugin_event_feed.wait_until_idle()
+        await self._plugins.wait_until_idle()
+        await self._store.write(lambda tx: None, background=True)
 
     async def reload(self, config: Config) -> ConfigChange:
         """Reload the plugins' sections of ``config``, the keys, and every option that needs no restart.
@@ -316,7 +337,8 @@ class Server:
     def _switch(self, to: "_Switched") -> None:
         """Let all parts use other values. Nothing here reads a file or calls a plugin, except its policy."""
         new, keys = to.config, to.keys
-        self._dispatcher.reconfigure(new.support, to.policy)
+        self._groups.reconfigure(new)
+        self._dispatcher.reconfigure(new.support, to.policy, self._groups.rules)
         self._access_control.reconfigure(keys.authenticator)
         self._guests.reconfigure(new.auth, keys.secret)
         self._accounts.reconfigure(new.auth, keys.account_key)
@@ -324,6 +346,8 @@ class Server:
         self._client_limits.reconfigure(new.limits)
         self._login_throttle.reconfigure(new.limits.sign_in_failures)
         self._filtering.reconfigure(new.limits.filter_share)
+        self._plugins.max_text_bytes = new.limits.frame_bytes
+        self._notifications.reconfigure(new.notifications)
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
@@ -335,10 +359,18 @@ class Server:
         self.application.reconfigure(new)
         self._config, self._keys = new, keys
 
+    def record_stray_failure(self, what: str, error: BaseException) -> bool:
+        """See ``PluginManager.record_stray_failure``."""
+        return self._plugins.record_stray_failure(what, error)
+
     @property
     def config(self) -> Config:
         """The present configuration, with the options that were reloaded."""
         return self._config
+
+    @property
+    def plugins(self) -> PluginManager:
+        return self._plugins
 
     @property
     def connection_count(self) -> int:

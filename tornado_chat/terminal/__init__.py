@@ -5,10 +5,13 @@
     08:26:44 · 会话已开始
     08:26:45 ← hi
     08:26:51 → hello ✓
+    08:26:51 · delivered
+    08:26:58 · seen
 
-A sent line is shown when it is stored; a refused line is shown with the server's reason. At the end of the
-input, or after ``/quit``, the client waits until all earlier lines are stored before it leaves, so
-``echo hello | …`` works.
+A sent line is shown when it is stored (``✓``). Then a line says what has become of the last one: it has
+arrived at the other side's client, it was read there. A refused line is shown with the server's reason. At
+the end of the input, or after ``/quit``, the client waits until all earlier lines are stored before it
+leaves, so ``echo hello | …`` works.
 """
 
 import asyncio
@@ -39,6 +42,9 @@ from tornado_chat.terminal.dialects import (
 from tornado_chat.terminal.screen import Screen
 
 Dialect = Literal["counselling", "support-user", "support-waiter", "observe", "notify"]
+
+FEATURES = ("ack", "seq", "receipt", "read", "sender")
+"""The features of participants."""
 
 CLOSE_TEXTS = {
     403: "The server does not accept connections from this address.",
@@ -125,10 +131,11 @@ def _make_dialect_terminal(url: str, token: str, dialect: Dialect, screen: Scree
     options = Options(on_change=screen.on_change)
     match dialect:
         case "support-user":
-            return UserTerminal(UserClient(_base(url, "/v1/ws/user/connect"), token, options=options), screen)
+            user = UserClient(_base(url, "/v1/ws/user/connect"), token, FEATURES, options)
+            return UserTerminal(user, screen)
         case "support-waiter":
             return WaiterTerminal(
-                WaiterClient(_base(url, "/v1/ws/waiter/connect"), token, options=options), screen
+                WaiterClient(_base(url, "/v1/ws/waiter/connect"), token, FEATURES, options), screen
             )
         case "notify":
             return NotifyTerminal(NotifyClient(_base(url, "/notify"), token, options=options), screen)
@@ -143,7 +150,7 @@ def _make_dialect_terminal(url: str, token: str, dialect: Dialect, screen: Scree
     if type not in ("0", "1"):
         raise ValueError(f"The type in the URL {url} is neither 0 nor 1")
     return ChatTerminal(
-        ChatClient(_base(url, "/chat"), token, session_id, int(type), options=options), screen
+        ChatClient(_base(url, "/chat"), token, session_id, int(type), FEATURES, options), screen
     )
 
 

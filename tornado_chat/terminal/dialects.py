@@ -13,6 +13,8 @@ from tornado_chat.client import (
     ChatClient,
     ChatFrame,
     ConnectionClosed,
+    Delivery,
+    DeliveryState,
     MessageRefused,
     NotifyFrame,
     ObserveFrame,
@@ -42,6 +44,9 @@ class DialectTerminal(ABC, Generic[T]):
         self.client = client
         self.screen = screen
         self._sends = asyncio.TaskGroup()
+        # The number of the last own message, and the state that was shown for it; by the user's address.
+        self._last_sent: dict[str | None, tuple[int, DeliveryState]] = {}
+        client.on_delivery = self.show_delivery
 
     @abstractmethod
     def show(self, received: T) -> bool:
@@ -93,8 +98,27 @@ class DialectTerminal(ABC, Generic[T]):
         self._sends.create_task(sending)
         await asyncio.sleep(0)  # the task starts now, and so the order of the lines is kept
 
-    async def show_result(self, text: str, sending: Awaitable[Ack | None]) -> None:
-        """Wait for ``sending``, and show ``text`` with the result."""
+    def show_delivery(self, user: str | None, delivery: Delivery) -> None:
+        """Show that the last own message, and so every one before it, was delivered or seen."""
+        seq, shown = self._last_sent.get(user, (0, "sent"))
+        state = delivery.state(seq)
+        if seq and state != shown:
+            self._last_sent[user] = seq, state
+            self.screen.show_line("·", self.delivery_label(user) + state, dim=True)
+
+    def delivery_of(self, user: str | None) -> Delivery:
+        """Return what the other side has received and read."""
+        return Delivery()
+
+    def delivery_label(self, user: str | None) -> str:
+        """Return the beginning of a line about the messages to a user."""
+        return ""
+
+    async def show_result(self, text: str, sending: Awaitable[Ack | None], user: str | None = None) -> None:
+        """Wait for ``sending``, and show ``text`` with the result: ``✓`` says that it is stored.
+
+        :arg user: the address of the user that gets the message, if there can be several.
+        """
         try:
             ack = await sending
         except MessageRefused as refused:
@@ -103,6 +127,9 @@ class DialectTerminal(ABC, Generic[T]):
             self.screen.show_line("✗", f"{text} (not confirmed)", red=True)
         else:
             self.screen.show_line("→", f"{text} ✓", ack.time if ack else None)
+            if ack is not None and ack.seq > self._last_sent.get(user, (0, "sent"))[0]:
+                self._last_sent[user] = ack.seq, "sent"
+                self.show_delivery(user, self.delivery_of(user))
 
 
 class NotifyTerminal(DialectTerminal[NotifyFrame]):
@@ -138,7 +165,7 @@ class ChatTerminal(DialectTerminal[ChatFrame]):
 
     def __init__(self, client: ChatClient, screen: Screen) -> None:
         super().__init__(client, screen)
-        self._send = client.send
+        self._chat = client
 
     def show(self, received: ChatFrame) -> bool:
         mark = "·" if received.system else "←"
@@ -146,7 +173,10 @@ class ChatTerminal(DialectTerminal[ChatFrame]):
         return False
 
     async def send_line(self, text: str) -> None:
-        await self.show_result(text, self._send(text))
+        await self.show_result(text, self._chat.send(text))
+
+    def delivery_of(self, user: str | None) -> Delivery:
+        return self._chat.delivery
 
     async def run_command(self, name: str, rest: str) -> bool:
         if name == "end":
@@ -188,20 +218,28 @@ class UserTerminal(SupportTerminal):
         super().__init__(client, screen)
         self._user = client
         self._waiter: str | None = None
+        self._conversation: int | None = None
         self._ending = False
 
     def show(self, received: SupportFrame) -> bool:
         match received.type:
             case "connect_success":
                 waiter = received.payload_value("uuid")
+                if received.payload_value("conversation") != self._conversation:
+                    self._conversation = received.payload_value("conversation")
+                    self._last_sent.clear()  # each conversation counts its messages from 1
                 if waiter != self._waiter:  # not after a reconnect with the same waiter
                     self.screen.show_line("·", "connected", dim=True)
                 self._waiter = waiter
+            case "handed_over":
+                names = [_agent_name(received.payload_value(key)) for key in ("from", "to")]
+                self.screen.show_line("·", f"{names[0]} handed over to {names[1]}", dim=True)
             case "connect_queue":
                 self._waiter = None
-                self.screen.show_line(
-                    "·", f"waiting, position {received.payload_value('location')} in the queue", dim=True
-                )
+                line = f"waiting, position {received.payload_value('location')} in the queue"
+                if received.payload_value("serving") == 0:
+                    line += "; no agent is on duty"
+                self.screen.show_line("·", line, dim=True)
             case "disconnected":
                 self.screen.show_line("·", "the conversation has ended", dim=True)
                 return True
@@ -211,6 +249,9 @@ class UserTerminal(SupportTerminal):
 
     async def send_line(self, text: str) -> None:
         await self.show_result(text, self._user.send(text))
+
+    def delivery_of(self, user: str | None) -> Delivery:
+        return self._user.delivery
 
     async def run_command(self, name: str, rest: str) -> bool:
         self._ending = name == "end"
@@ -258,7 +299,13 @@ class WaiterTerminal(SupportTerminal):
                 "there is no current user: choose one by /to N" if self._numbers else "there is no user yet"
             )
         else:
-            await self.show_result(f"{self._label(user)}: {text}", self._waiter.send(user, text))
+            await self.show_result(f"{self._label(user)}: {text}", self._waiter.send(user, text), user)
+
+    def delivery_of(self, user: str | None) -> Delivery:
+        return self._waiter.delivery_of(user or "")
+
+    def delivery_label(self, user: str | None) -> str:
+        return f"{self._label(user)}: "
 
     async def run_command(self, name: str, rest: str) -> bool:
         if name == "to":
@@ -301,3 +348,9 @@ class WaiterTerminal(SupportTerminal):
 
     def _label(self, user: str | None) -> str:
         return f"user {self._numbers.get(user or '', '?')}"
+
+
+def _agent_name(agent: Any) -> str:
+    """Return the name of a person in ``handed_over``, its id if it has none."""
+    known = agent if isinstance(agent, dict) else {}
+    return str(known.get("name") or f"agent {known.get('id')}")

@@ -11,6 +11,7 @@ import os
 import time
 import unicodedata
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import TextIO
 
 from tornado_chat.client import ConnectionClosed
@@ -40,9 +41,10 @@ class Screen:
     ) -> None:
         """Write a line.
 
-        :arg time: the server's time (ISO 8601); None: the present time.
+        :arg time: the server's time (ISO 8601), shown in the terminal's zone if it has an offset; None: the
+            present time.
         """
-        clock = time[11:19] if time is not None and len(time) >= 19 else _now()
+        clock = _clock(time) if time is not None else _now()
         text = indent_lines(text, INDENT)
         if self._has_colours and red:
             text = f"{RED}{text}{RESET}"
@@ -109,6 +111,14 @@ async def _read(fd: int) -> bytes:
         return os.read(fd, 65536)
     except OSError:
         return b""  # the terminal was closed
+
+
+def _clock(time: str) -> str:
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError:
+        return _now()
+    return f"{moment if moment.tzinfo is None else moment.astimezone():%H:%M:%S}"
 
 
 def _now() -> str:

@@ -58,6 +58,7 @@ class Metrics:
     :ivar dropped: sockets that the server closed because of their peer, by endpoint and reason.
     :ivar refused: sockets that were not accepted, by endpoint and reason.
     :ivar frames_refused: frames that were answered with an error, by endpoint and reason.
+    :ivar frames_ignored: frames without effect and answer, by endpoint.
     :ivar connections_aborted: HTTP connections that exceeded a time limit, by what they waited for.
     :ivar connections_refused: connections and requests of clients without an identity that were refused.
     :ivar plugin_failures: by plugin, hook and kind: error, timeout, slow.
@@ -84,6 +85,7 @@ class Metrics:
         )
         self.refused = LabelledCounts()
         self.frames_refused = LabelledCounts()
+        self.frames_ignored = LabelledCounts()
         self.connections_aborted = LabelledCounts((phase,) for phase in CONNECTION_PHASES)
         self.connections_refused = 0
         self.plugin_failures = LabelledCounts()

@@ -1,6 +1,6 @@
 """Conversion of the instruments to Prometheus metrics: names, units, labels and help texts."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from platform import python_version
 from typing import Protocol
@@ -15,6 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
+from tornado_chat.core.status import GroupStatus
 from tornado_chat.observability.metrics.instruments import (
     EndpointMeter,
     Histogram,
@@ -31,6 +32,7 @@ class Gauges(msgspec.Struct, frozen=True):
 
     :arg queue_length: users in the queue.
     :arg longest_wait: of the users in the queue, in seconds.
+    :arg groups: the groups of the configuration, with their users and agents.
     :arg waiters: by state: ready, busy, paused, away.
     :arg conversations: support conversations, by state.
     :arg rooms: counselling rooms with a participant that is present or awaited, by kind and state.
@@ -41,10 +43,12 @@ class Gauges(msgspec.Struct, frozen=True):
     :arg degraded: by component without which clients can still be served: True if it fails.
     :arg anonymous_connections: connections whose client has no identity yet.
     :arg connection_room: connections that can be accepted before descriptors run out; None if it is unknown.
+    :arg deliveries: deliveries of plugins, by plugin and state: waiting, dead.
     """
 
     queue_length: int = 0
     longest_wait: float = 0.0
+    groups: Sequence[GroupStatus] = ()
     waiters: Mapping[str, int] = {}
     conversations: Mapping[str, int] = {}
     rooms: Mapping[tuple[str, str], int] = {}
@@ -55,6 +59,7 @@ class Gauges(msgspec.Struct, frozen=True):
     degraded: Mapping[str, bool] = {}
     anonymous_connections: int = 0
     connection_room: int | None = None
+    deliveries: Mapping[tuple[str, str], int] = {}
 
 
 class InstrumentSource(Protocol):
@@ -71,6 +76,7 @@ class InstrumentSource(Protocol):
     dropped: LabelledCounts
     refused: LabelledCounts
     frames_refused: LabelledCounts
+    frames_ignored: LabelledCounts
     connections_aborted: LabelledCounts
     connections_refused: int
     plugin_failures: LabelledCounts
@@ -88,7 +94,7 @@ def families(source: InstrumentSource) -> Iterator[Metric]:
     yield from _messages(source, gauges)
     yield from _queue(source, gauges)
     yield from _storage(source, gauges)
-    yield from _plugins(source)
+    yield from _plugins(source, gauges)
     yield _gauge(
         "tornado_chat_ready",
         "1 for each component that is ready to serve (database, server), 0 for a component that is not: "
@@ -141,6 +147,13 @@ def _sockets(source: InstrumentSource) -> Iterator[Metric]:
         "after a release of a front end: the front end does not follow the protocol.",
         ("endpoint", "reason"),
         source.frames_refused.counts.items(),
+    )
+    yield _counter(
+        "tornado_chat_frames_ignored",
+        "Frames without effect and answer: heartbeats of deployed front ends, and other frames on sockets "
+        "that only receive. [limits] messages_per_second limits them as all frames.",
+        ("endpoint",),
+        source.frames_ignored.counts.items(),
     )
     yield _counter(
         "tornado_chat_sockets_refused",
@@ -268,10 +281,33 @@ def _queue(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
     )
     yield _gauge(
         "tornado_chat_waiters",
-        "Waiters: ready takes one more user, busy has as many as [support] capacity, paused takes none, "
+        "Waiters: ready takes one more user, busy has as many as its capacity, paused takes none, "
         "away has no open socket and may return.",
         ("state",),
         [((state,), count) for state, count in gauges.waiters.items()],
+    )
+    yield _gauge(
+        "tornado_chat_group_waiting",
+        "Users that wait in the queue of each [group:NAME]; without groups all are in the group default.",
+        ("group",),
+        [((each.name,), each.waiting) for each in gauges.groups],
+    )
+    yield _gauge(
+        "tornado_chat_group_longest_wait_seconds",
+        "Time in the queue of the user of each group that has waited longest; 0 if the queue is empty.",
+        ("group",),
+        [((each.name,), each.longest_wait) for each in gauges.groups],
+    )
+    yield _gauge(
+        "tornado_chat_group_agents",
+        "Agents of each group: serving serves the group, free or not; free could take one of its users now. "
+        "0 serving while users wait: no agent of the group is on duty.",
+        ("group", "state"),
+        [
+            ((each.name, state), count)
+            for each in gauges.groups
+            for state, count in (("serving", each.serving), ("free", each.free))
+        ],
     )
     yield _gauge(
         "tornado_chat_conversations",
@@ -334,7 +370,7 @@ def _storage(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
     )
 
 
-def _plugins(source: InstrumentSource) -> Iterator[Metric]:
+def _plugins(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
     plugins = source.plugins
     yield _counter(
         "tornado_chat_plugin_calls",
@@ -364,17 +400,25 @@ def _plugins(source: InstrumentSource) -> Iterator[Metric]:
     )
     yield _gauge(
         "tornado_chat_plugin_suspended",
-        "1 while a plugin is not called because it kept failing: see tornado_chat_plugin_failures_total "
-        "and the log; repair or disable the plugin, then restart.",
+        "1 while a plugin gets no events, and its queue policy is not asked, because it kept failing: see "
+        "tornado_chat_plugin_failures_total and the log; repair or disable the plugin, then restart.",
         ("plugin",),
         [((name,), float(each.suspended)) for name, each in plugins.items()],
     )
     yield _gauge(
         "tornado_chat_plugin_problem",
-        "1 while a plugin reports a lasting problem, for example a broken audit log: `tornado-chat status` "
-        "and the log have its text.",
+        "1 while a hook of a plugin fails or blocks the event loop, or the plugin reports a lasting problem, "
+        "for example a broken audit log: `tornado-chat status` and the log have its text.",
         ("plugin",),
         [((name,), float(each.problem)) for name, each in plugins.items()],
+    )
+    yield _gauge(
+        "tornado_chat_plugin_deliveries",
+        "Deliveries of a plugin to other systems, for example of notifications: waiting for the next "
+        "attempt, or given up (dead). The processes share them, so each has the same number. "
+        "`tornado-chat deliveries list` has the reasons.",
+        ("plugin", "state"),
+        gauges.deliveries.items(),
     )
 
 

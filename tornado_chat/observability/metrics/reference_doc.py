@@ -10,7 +10,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from prometheus_client.metrics_core import Metric
 
@@ -63,8 +64,10 @@ def _parts(part: Any) -> Iterator[Any]:
 
 
 def _type(hint: Any) -> str:
+    if get_origin(hint) in (Union, UnionType):
+        return " | ".join(map(_type, get_args(hint)))
     text = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
-    return re.sub(r"\b\w+(\.\w+)*\.(?=\w)", "", text).replace("None", "null")
+    return re.sub(r"\b\w+(\.\w+)*\.(?=\w)", "", text).replace("NoneType", "null").replace("None", "null")
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,52 @@
+"""Checks of the sections of groups: names, members and fallback groups."""
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from tornado_chat.core.types import AGENT_ROLES, DEFAULT_GROUP
+
+if TYPE_CHECKING:
+    from tornado_chat.config.sections import Config, Group
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+"""A group's name: it is in addresses, in labels of metrics and in a column of the database."""
+
+
+def check_groups(config: "Config") -> Iterator[tuple[str, str, str]]:
+    """Yield (section, option, message) of each mistake in the sections of groups."""
+    for name, group in config.groups.items():
+        section = f"group:{name}"
+        if not NAME_PATTERN.fullmatch(name):
+            expected = "1 to 32 of a-z, 0-9, _ and -, beginning with a letter or a digit"
+            yield section, "", f'"{name}" is no name of a group; use {expected}'
+        for member in group.members:
+            role, _, id = member.partition(":")
+            if role not in AGENT_ROLES or not id:
+                yield section, "members", f'"{member}" is no agent; it looks like waiter:7 or consultant:8'
+        if not group.roles and not group.members:
+            message = "is empty, and there are no members: no agent could serve the group; write waiter"
+            yield section, "roles", message
+        yield from _check_fallback(name, group, {DEFAULT_GROUP: None, **config.groups})
+
+
+def _check_fallback(
+    name: str, group: "Group", groups: Mapping[str, "Group | None"]
+) -> Iterator[tuple[str, str, str]]:
+    section, fallback = f"group:{name}", group.fallback
+    if not fallback:
+        return
+    if fallback not in groups:
+        near = get_close_matches(fallback, groups, 1)
+        advice = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(groups)}"
+        yield section, "fallback", f'there is no group "{fallback}"; {advice}'
+        return
+    path = [name]
+    while fallback in groups and fallback not in path:
+        path.append(fallback)
+        following = groups[fallback]
+        fallback = following.fallback if following is not None else ""
+    if fallback == name:
+        cycle = " → ".join((*path, name))
+        yield section, "fallback", f"the groups form a circle: {cycle}; leave the last one empty"
