@@ -11,16 +11,14 @@ import re
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import hypothesis
-import jwt
 import pytest
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.ioloop import IOLoop
 
 from tests.helpers.mariadb import MariaDB, make_data
@@ -28,9 +26,10 @@ from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client import RawClient
-from tornado_chat.core.types import Person, Role, Thread
+from tornado_chat.core.types import Person, Thread
 from tornado_chat.server.server import Server
-from tornado_chat.services.auth.tokens import mint_token
+from tornado_chat.testing.http_request import request
+from tornado_chat.testing.tokens import make_token
 
 # A slow run on a busy machine is no failure.
 hypothesis.settings.register_profile(
@@ -43,6 +42,8 @@ hypothesis.settings.load_profile("tests")
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not in os.environ:
     os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
     sys.pycache_prefix, sys.dont_write_bytecode = os.environ["PYTHONPYCACHEPREFIX"], False
+
+pytest_plugins = ["pytester", "tornado_chat.testing"]
 
 SECRET = b"a secret of the tests, long enough for HS256"
 
@@ -103,13 +104,7 @@ def _no_unexpected_logs(caplog: pytest.LogCaptureFixture, expected_logs: list[st
 
 def token(role: str, id: int | str, name: str | None = None, *, lifetime: float = 3600, **claims: Any) -> str:
     """Return a token; ``claims`` are additional claims, as a host system adds them for plugins."""
-    text = mint_token(
-        config.Auth(), SECRET, id=id, role=Role(role), name=name, lifetime=lifetime, now=time.time()
-    )
-    if claims:
-        claims = {**jwt.decode(text, options={"verify_signature": False}), **claims}
-        return jwt.encode(claims, SECRET, "HS256")
-    return text
+    return make_token(SECRET, role, id, name, lifetime=lifetime, **claims)
 
 
 @dataclass
@@ -155,18 +150,7 @@ class Harness:
     async def api(
         self, method: str, path: str, who: str | None = None, body: Any = None, **headers: str
     ) -> HTTPResponse:
-        if who is not None:
-            headers["Authorization"] = f"Bearer {who}"
-        return await AsyncHTTPClient().fetch(
-            HTTPRequest(
-                self.http + path,
-                method=method,
-                headers=headers,
-                body=None if body is None and method == "GET" else json.dumps(body or {}),
-                allow_nonstandard_methods=True,
-            ),
-            raise_error=False,
-        )
+        return await request(self.http + path, method, who, body, headers)
 
     async def receipt(self, reader: Person, thread: Thread, seq: int) -> None:
         """Wait until the server has a receipt of ``reader`` for ``thread`` up to ``seq``."""

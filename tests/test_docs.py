@@ -20,6 +20,10 @@ SPAN = re.compile(r"`([^`\n]+)`")
 REPOSITORY_PATH = re.compile(r"(?<![\w./-])(?:tornado_chat|docs|etc|tests|scripts|plugins)/[\w./-]*[\w/]")
 FUNCTIONS = re.compile(r"`(tornado_chat/[\w/]+\.py)`\s+\(((?:`[\w.]+`[^`()]*)+)\)")
 
+DELIMITERS = re.compile(r"\|(?: *:?-+:? *\|)+")
+CELL_BORDER = re.compile(r"(?<!\\)\|")
+"""A border between two cells. Only a backslash prevents it, also inside a code span (GFM, tables)."""
+
 MODULE = re.compile(r"[\w/]+\.py")
 PLACEHOLDER = re.compile(r"/[A-Z]+(/|$)")
 
@@ -122,3 +126,67 @@ def test_every_class_that_the_architecture_names_alone_is_somewhere() -> None:
     spans = SPAN.findall(ARCHITECTURE.read_text())
     named = {span for span in spans if re.fullmatch(r"[A-Z]\w+\.\w+", span)}
     assert named - defined == set()
+
+
+def broken_tables(text: str) -> list[str]:
+    """Return the lines of Markdown tables that a reader would not see as a row of a whole table.
+
+    A table is a header, a line of delimiters and rows, with one number of cells, between empty lines.
+    """
+    lines = [""]
+    is_fenced = False
+    for line in text.splitlines():
+        is_fence = line.lstrip().startswith("```")
+        is_fenced = is_fenced != is_fence
+        lines.append("" if is_fenced or is_fence else line)
+    wrong = []
+    columns = 0  # of the table; 0: outside a table
+    for number, line in enumerate(lines):
+        is_header = number + 1 < len(lines) and DELIMITERS.fullmatch(lines[number + 1].rstrip()) is not None
+        if is_header and not columns:
+            columns = cells(line)
+            is_right = line.startswith("|") and not lines[number - 1].strip()
+        elif line.startswith("|"):
+            is_right = cells(line) == columns and line.rstrip().endswith("|")
+        else:
+            is_right = not (columns and line.strip())  # a paragraph right below becomes a row
+            columns = 0
+        if not is_right:
+            wrong.append(f"line {number}: {line}")
+    return wrong
+
+
+def cells(line: str) -> int:
+    return len(CELL_BORDER.split(line.strip().strip("|")))
+
+
+ALL_MARKDOWN = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not {"node_modules", ".venv", ".pytest_cache"} & set(path.relative_to(ROOT).parts)
+)
+
+
+@pytest.mark.parametrize("page", ALL_MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_are_whole(page: Path) -> None:
+    assert broken_tables(page.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "wrong"),
+    [
+        ("| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |\n", 0),
+        ("| a | b |\n| --- | --- |\n| `x \\| y` | 2 |\n", 0),
+        ("```\n| a |\n```\n", 0),
+        ("| a | |\n| --- | --- |\n| 1 | 2 |\n\nText\n", 0),
+        ("| a | b |\n| --- | --- |\n| `x | y` | 2 |\n", 1),
+        ("| a | b |\n| --- | --- |\n| 1 |\n", 1),
+        ("| a | b |\n| --- | --- | --- |\n| 1 | 2 |\n", 1),
+        ("| a | b |\n| --- | --- |\n| 1 | 2 |\n\n| 3 | 4 |\n", 1),  # an empty line ends the table
+        ("| a | b |\n| --- | --- |\n| 1 | a long cell\nthat goes on |\n", 2),
+        ("| a | b |\n| --- | --- |\n| 1 | 2 |\nText\n", 1),
+        ("Text\n| a | b |\n| --- | --- |\n| 1 | 2 |\n", 1),
+    ],
+)
+def test_broken_tables_are_found(table: str, wrong: int) -> None:
+    assert len(broken_tables(table)) == wrong

@@ -18,6 +18,6 @@ def __getattr__(name: str) -> Any:
         api = import_module("tornado_chat.plugin_api")
         if name == "__all__":
             return api.__all__
-        if name in api.__all__:
+        if name in api.__all__ or name in api.REMOVED:
             return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

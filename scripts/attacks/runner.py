@@ -32,8 +32,8 @@ ATTACK_TIMEOUT_SECONDS = 150.0
 MAX_P99_FACTOR, MAX_P99_GROWTH_SECONDS = 2.0, 0.05
 MAX_LOAD = 0.25  # of the processors, that other programs may take if delays are to be judged
 MAX_HEALTH_FACTOR, MAX_HEALTH_GROWTH_SECONDS = 2.0, 0.5
-MAX_KEPT_BYTES = 64 * 2**20  # that the memory may have grown at the end of an attack
-MAX_PEAK_BYTES = 160 * 2**20  # that the memory may grow meanwhile
+MAX_KEPT_BYTES = 64 * 2**20  # that the memory of each process may have grown at the end of an attack
+MAX_PEAK_BYTES = 160 * 2**20  # that the memory of each process may grow meanwhile
 MEMORY_TIMEOUT_SECONDS = 10.0  # for the memory to shrink
 MEMORY_INTERVAL_SECONDS = 0.1
 MAX_WARNINGS = 100  # that one attack may cause
@@ -158,7 +158,8 @@ class Runner:
             world.leave()
             await neighbours.kill()
         faults = [*measure.faults, *last.faults]
-        outcome.harm = [*trial.tally.harm, *dict.fromkeys(faults), *memory_harm(outcome.memory)]
+        harm = memory_harm(outcome.memory, server.processes)
+        outcome.harm = [*trial.tally.harm, *dict.fromkeys(faults), *harm]
         if not server.runs:
             outcome.harm.append("the server has ended")
         elif await server.stop() != 0:
@@ -229,7 +230,8 @@ class _MemoryWatch:
         loop = asyncio.get_running_loop()
         end = loop.time() + MEMORY_TIMEOUT_SECONDS
         after = self._server.memory_bytes if self._server.runs else 0
-        while after > self._before + MAX_KEPT_BYTES and loop.time() < end and self._server.runs:
+        max_bytes = self._before + MAX_KEPT_BYTES * self._server.processes
+        while after > max_bytes and loop.time() < end and self._server.runs:
             await asyncio.sleep(MEMORY_INTERVAL_SECONDS)
             after = self._server.memory_bytes
         self._task.cancel()
@@ -253,12 +255,13 @@ def delay_harm(outcome: Outcome) -> list[str]:
     return found
 
 
-def memory_harm(memory: tuple[int, int, int]) -> list[str]:
+def memory_harm(memory: tuple[int, int, int], processes: int) -> list[str]:
+    """Return a sentence for each limit of the memory that is exceeded; a password's hash takes 64 MiB."""
     before, peak, after = memory
     found = []
-    if peak > before + MAX_PEAK_BYTES:
+    if peak > before + MAX_PEAK_BYTES * processes:
         found.append(f"the memory grew by {(peak - before) / 2**20:,.0f} MiB")
-    if after > before + MAX_KEPT_BYTES:
+    if after > before + MAX_KEPT_BYTES * processes:
         found.append(f"{(after - before) / 2**20:,.0f} MiB of memory stayed after the attack")
     return found
 

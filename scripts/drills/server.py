@@ -162,6 +162,7 @@ class DrillServer:
             "server.drain_seconds=0.2",
             f"auth.secret_file={self.directory / 'secret'}",
             "counselling.rejoin_grace=300",
+            "counselling.leave_grace=300",
             *self._options,
         ]
         arguments = [word for option in options for word in ("--set", option)]

@@ -87,6 +87,7 @@ class Scene:
             "room-visitor": f"{self._url}/room#token={self._token('user', VISITOR)}&{room}",
             "room-consultant": f"{self._url}/room#token={consultant}&{room}&supervisor={supervisor}",
             "room-supervision": f"{self._url}/room#token={consultant}&{record}",
+            "desk": f"{self._url}/desk#token={consultant}",
             "console": f"{self._url}/console#token={self._token('waiter', AGENT)}",
             "supervise": f"{self._url}/supervise#token={self._token('supervisor', SUPERVISOR)}",
             "admin": f"{self._url}/admin#token={self._token('admin', ADMIN)}",

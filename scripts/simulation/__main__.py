@@ -25,6 +25,7 @@ def main() -> int:
     add("--seed", type=int, default=plan.seed, help="of the random choices (%(default)s)")
     add("--hours", type=float, default=plan.hours, help="length of the day (%(default)g)")
     add("--policy", choices=POLICIES, default=plan.policy, help="queue policy (%(default)s)")
+    add("--groups", type=int, default=plan.groups, help="groups, each with a queue (%(default)s)")
     add("--capacity", type=int, default=plan.capacity, help="users of a waiter at a time (%(default)s)")
     add("--talk", type=float, default=plan.talk, help="mean minutes of a conversation (%(default)g)")
     add("--patience", type=float, default=plan.patience, help="mean minutes to give up (%(default)g)")

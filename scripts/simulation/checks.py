@@ -79,7 +79,6 @@ class CheckedQueue(MatchingQueue):
         super().__init__(policy)
         self._monitor = monitor
         self._expected = ExpectedOrder()
-        self._is_matching = False
 
     def join(self, ticket: Ticket) -> None:
         length, started = len(self), time.perf_counter_ns()
@@ -89,8 +88,7 @@ class CheckedQueue(MatchingQueue):
         self._expected.add(ticket)
 
     def leave(self, number: int) -> bool:
-        if not self._is_matching:
-            self._expected.remove(number)
+        self._expected.remove(number)
         return super().leave(number)
 
     def position(self, number: int) -> int:
@@ -100,18 +98,17 @@ class CheckedQueue(MatchingQueue):
         return position
 
     def match(self) -> list[Assignment]:
-        length, started = len(self), time.perf_counter_ns()
-        self._is_matching = True
-        try:
-            made = super().match()
-        finally:
-            self._is_matching = False
-        if made:
-            self._monitor.match_costs.add(length, (time.perf_counter_ns() - started) / len(made))
-        for each in made:
-            self._check(each)
+        made = super().match()
         if self._monitor.policy_matches_all:
             assert not self.has_passed_over, "a user waits although a waiter is free"
+        return made
+
+    def match_at(self, index: int) -> Assignment | None:
+        length, started = len(self), time.perf_counter_ns()
+        made = super().match_at(index)
+        if made is not None:
+            self._monitor.match_costs.add(length, time.perf_counter_ns() - started)
+            self._check(made)
         return made
 
     def _check(self, made: Assignment) -> None:

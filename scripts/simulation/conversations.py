@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tornado_chat.core.errors import ChatError, Conflict, Unavailable
 from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued
-from tornado_chat.core.types import Conversation, ConversationState, Person
+from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person
 from tornado_chat.services.support.dispatch_state import Decision
 from tornado_chat.services.support.repository import MayStore
 
@@ -56,7 +56,9 @@ class InMemoryConversations:
         self._clock = clock
         self._random = random
 
-    def join(self, user: Person, claims: Mapping[str, Any], last_waiter: Person | None) -> Conversation:
+    def join(
+        self, user: Person, claims: Mapping[str, Any], last_waiter: Person | None, group: str = DEFAULT_GROUP
+    ) -> Conversation:
         """Create a conversation in which ``user`` waits."""
         assert user not in self._users, f"{user.key} would be in two conversations"
         self._users.add(user)
@@ -71,6 +73,7 @@ class InMemoryConversations:
             created=int(self._clock() * 1e6),
             claims=claims,
             last_waiter=last_waiter,
+            group=group,
         )
         self.open[row.id] = row
         return row

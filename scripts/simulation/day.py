@@ -82,6 +82,7 @@ class Day:
             clock=self.clock,
             make_queue=lambda policy: CheckedQueue(policy, self.monitor),
             settle_seconds=SETTLING_SECONDS,
+            groups=plan.group_rules,
         )
         self.staff = SimulatedStaff(plan, self._chances, loop, self.dispatcher, self.monitor)
 
@@ -150,7 +151,7 @@ class Day:
         self._next_arrival(arrivals)
 
     def _join(self, user: SimulatedUser) -> None:
-        row = self.store.join(user.person, user.claims, user.last_waiter)
+        row = self.store.join(user.person, user.claims, user.last_waiter, self._chances.group())
         user.conversation, user.arrived = row.id, self.loop.time()
         user.served = user.is_over = False
         self._users[row.id] = user

@@ -2,13 +2,15 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import accumulate
 from random import Random
 from typing import Any
 
+from tornado_chat.core.types import DEFAULT_GROUP
+from tornado_chat.domain.groups import Group, Groups
 from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 
 MINUTE = 60.0
@@ -20,6 +22,9 @@ SKILLS = ("billing", "french", "legal", "technical")
 
 PROCESSES = ("a", "b", "c", "d")
 """The processes that people connect to, chosen at random."""
+
+FALLBACK_MINUTES = 5.0
+"""The time after which the waiters of the default group serve the users of another group, too."""
 
 DROP_SHARE = 0.15
 """The share of people that lose their connection once."""
@@ -47,6 +52,7 @@ class Plan:
     """The parameters of a day.
 
     :ivar hours: the time in which users arrive; the curve of 24 hours is compressed into it.
+    :ivar groups: the number of groups; 1: the default group alone, which all waiters serve.
     :ivar capacity: users that a waiter serves at a time.
     :ivar talk: the mean duration of a conversation, in minutes.
     :ivar patience: the mean time until a waiting user gives up, in minutes.
@@ -64,6 +70,27 @@ class Plan:
     patience: float = 60.0
     takeovers: int = 2
     refused: float = 0.0
+    groups: int = 1
+
+    @property
+    def group_names(self) -> Sequence[str]:
+        return (DEFAULT_GROUP, *(f"group-{number}" for number in range(1, self.groups)))
+
+    @property
+    def group_rules(self) -> Groups:
+        """The groups: every second has priority, and all of them fall back to the default group."""
+        if self.groups == 1:
+            return Groups.single(self.capacity)
+        return Groups(
+            Group(
+                name,
+                self.capacity,
+                priority=number % 2,
+                fallback=DEFAULT_GROUP if number else None,
+                fallback_seconds=FALLBACK_MINUTES * MINUTE,
+            )
+            for number, name in enumerate(self.group_names)
+        )
 
 
 class Chances:
@@ -122,8 +149,15 @@ class Chances:
         return claims
 
     def skills(self) -> Mapping[str, Any]:
-        """Return a waiter's claims: two of the four skills."""
-        return {"skills": self.random.sample(SKILLS, 2)}
+        """Return a waiter's claims: two of the four skills, and up to two of several groups."""
+        claims: dict[str, Any] = {"skills": self.random.sample(SKILLS, 2)}
+        if self._plan.groups > 1:
+            claims["groups"] = self.random.sample(self._plan.group_names, self.random.randint(1, 2))
+        return claims
+
+    def group(self) -> str:
+        """Return the group that a user chooses."""
+        return self.random.choice(self._plan.group_names) if self._plan.groups > 1 else DEFAULT_GROUP
 
     def _around(self, mean: float, spread: float) -> float:
         return self.random.lognormvariate(math.log(mean) - spread**2 / 2, spread)

@@ -21,7 +21,7 @@ def lines(day: Day, footprint: MemoryFootprint, seconds: float) -> Iterator[str]
     yield (
         f"{plan.users:,} users and {plan.waiters:,} waiters in {plan.hours:g} hours, "
         f"at most {day.staff.max_on_duty:,} on duty, {plan.capacity} users each; "
-        f"policy {plan.policy}, seed {plan.seed}"
+        f"{f'{plan.groups} groups; ' if plan.groups > 1 else ''}policy {plan.policy}, seed {plan.seed}"
     )
     yield ""
     yield from _waiting_times(day)

@@ -73,7 +73,8 @@ class Line:
 def line(io_loop: IOLoop, tmp_path: Path, own_mariadb: MariaDB, own_redis: RedisServer) -> Iterator[Line]:
     cluster = Cluster(tmp_path, own_mariadb, own_redis, 2, children=False)
     for server in cluster.servers:
-        server.options += [f"support.capacity={CAPACITY}", "support.rejoin_grace=600"]
+        graces = ["support.rejoin_grace=600", "support.leave_grace=600"]
+        server.options += [f"support.capacity={CAPACITY}", *graces]
     io_loop.run_sync(cluster.start, timeout=WAIT_TIMEOUT_SECONDS)
     yield Line(cluster)
     io_loop.run_sync(cluster.stop, timeout=WAIT_TIMEOUT_SECONDS)

@@ -19,6 +19,7 @@ LOAD = (
     "limits.messages_per_second=100000",
     "limits.burst=100000",
     "counselling.rejoin_grace=300",
+    "counselling.leave_grace=300",
     "plugins.enabled=audit",
 )
 NEEDLE = "only-lin-would-say-this"
@@ -117,6 +118,7 @@ async def test_a_backup_under_load_restores_to_a_server_that_serves_it(
     await process.stop()
     code, said = await command(process, "restore", str(backup), "--yes")
     assert code == 0, said
+    process.expected.append("plugin audit reports a problem")  # the records since the backup are gone
     await process.start(*LOAD)
     harness = process.harness
     for n, talk in enumerate(talks):
@@ -128,7 +130,11 @@ async def test_a_backup_under_load_restores_to_a_server_that_serves_it(
         async with ChatClient(harness.ws, token("user", 100 + n), talk.session) as client:
             assert (await client.send("it goes on")).seq == len(found) + 1
     code, said = await command(process, "audit", "verify")
-    assert (code, "all as they were written" in said) == (0, True), said
+    assert (code, "may be missing" in said) == (1, True), said
+    code, said = await command(process, "audit", "acknowledge", "--yes")
+    assert code == 0, said
+    code, said = await command(process, "audit", "verify")
+    assert code == 0, said
 
 
 @pytest.mark.gen_test

@@ -43,7 +43,7 @@ def start_demo(
     )
     os.close(inner)
     text = b""
-    while b"A session that has ended stays closed" not in text:
+    while b"demo.json" not in text:
         assert select.select([outer], [], [], WAIT_TIMEOUT_SECONDS)[0], text
         text += os.read(outer, 65536)
     return process, outer

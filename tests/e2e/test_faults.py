@@ -100,6 +100,8 @@ class Listener:
 def options(process: Process) -> Process:
     process.options += [
         "counselling.rejoin_grace=60",
+        "counselling.leave_grace=60",
+        "support.leave_grace=60",
         "support.rejoin_grace=60",
         "limits.ping_interval=0.2",
         "limits.ping_timeout=1.5",  # long enough for a busy machine

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import SECRET
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
+from tests.testing.test_documented_tests import write_files
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "opt/tornado-chat"
@@ -99,6 +100,18 @@ def test_the_wheel_is_complete(environ: dict[str, str], machine: Path) -> None:
     assert "0001_first  applied" in call(
         environ, machine, "db", "upgrade", "--set", f"server.state_dir={machine}/state"
     )
+
+
+@pytest.mark.slow
+def test_the_installed_test_kit_tests_a_plugin(
+    environ: dict[str, str], machine: Path, tmp_path: Path
+) -> None:
+    write_files(tmp_path)  # the tests of docs/plugins.md
+    python = machine / PREFIX / "bin" / "python"
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path / "test_greeter.py"]
+    alone = {**environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, env=alone, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.fixture

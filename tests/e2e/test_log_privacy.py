@@ -162,6 +162,7 @@ async def api(harness: Harness) -> None:
     for path, body in (
         ("/sessions", {**session, "user_name": mark("name") * 20}),
         ("/sessions", {"user_id": MARK * 20}),
+        ("/sessions", {**session, MARK: 1}),
         ("/sessions/1/rating", {"rate": 5, "feedback": mark("feedback")}),
         ("/notifications", {"role": "user", "id": 1, "type": 0, "msg": mark("notice")}),
         ("/notifications", {"role": MARK, "id": 1, "type": 0, "msg": mark("notice")}),
@@ -215,13 +216,8 @@ async def test_no_text_and_no_token_is_logged(process: Process, tmp_path: Path, 
         *("failed in filter_message: RuntimeError", "failed in filter_message: SystemExit"),
         *("failed in message_posted: UnicodeDecodeError", "failed in filter_notification: ValueError"),
         *("failed in authenticate: KeyError", "failed in a background task: LookupError"),
-        *("the database refused a batch", "a thread has ended with an error", "Exception in callback"),
-        *(
-            "Task exception was never retrieved",
-            "careless.py",
-            "in filter_message",
-            "this error was the cause of",
-        ),
+        *("the database refused a batch", "failed in a thread: LookupError"),
+        *("careless.py", "in filter_message", "in fall", "this error was the cause of"),
     ):
         assert told in text, told
     found = [line for line in log if MARK in line]

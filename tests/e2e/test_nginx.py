@@ -29,7 +29,7 @@ from tests.e2e.conftest import Process, _Address
 from tests.helpers.own_server import free_port
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
-from tornado_chat.client import NotifyClient
+from tornado_chat.client import ConnectionClosed, NotifyClient
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "nginx" / "tornado-chat.conf"
 MAIN = """
@@ -66,8 +66,11 @@ def write_certificate(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[Harness, int]]:
-    """Run nginx, and yield the server as clients see it, and the port without TLS."""
+async def nginx(process: Process, folder: Path, **directives: str) -> AsyncIterator[tuple[Harness, int]]:
+    """Run nginx, and yield the server as clients see it, and the port without TLS.
+
+    :arg directives: as for ``write_configuration``.
+    """
     plain, secure = free_port(), free_port()
     socket = folder / "chat.sock"
     # The clients of this test are on this machine, and would count as trusted proxies.
@@ -77,7 +80,7 @@ async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[Harness, 
         "auth.guests=on",
         "limits.guests_per_minute=1",
     )
-    write_configuration(folder, f"unix:{socket}", plain, secure)
+    write_configuration(folder, f"unix:{socket}", plain, secure, **directives)
     async with running_nginx(folder, secure):
         yield through_nginx(secure), plain
 
@@ -107,10 +110,16 @@ async def running_nginx(folder: Path, secure: int) -> AsyncIterator[None]:
         await running.wait()
 
 
-def write_configuration(folder: Path, upstream: str, plain: int, secure: int) -> None:
+SAMPLE_HOST = "proxy_set_header Host $http_host;"
+
+
+def write_configuration(
+    folder: Path, upstream: str, plain: int, secure: int, host: str = SAMPLE_HOST
+) -> None:
     """Write the sample with other addresses and paths.
 
     :arg upstream: the address of the server, or several; each but the last with the rest of its line.
+    :arg host: replaces the directive of the header ``Host``.
     """
     text = SAMPLE.read_text()
     changes = {
@@ -122,6 +131,7 @@ def write_configuration(folder: Path, upstream: str, plain: int, secure: int) ->
         "/etc/letsencrypt/live/chat.example.org": str(folder),
         "/var/log/nginx": str(folder),
         "chat.example.org": "127.0.0.1",
+        SAMPLE_HOST: host,
     }
     for sample, here in changes.items():
         assert sample in text, sample
@@ -184,6 +194,31 @@ async def test_pages_requests_and_non_public_paths(process: Process, tmp_path: P
         large = {"role": "user", "id": 1, "type": 0, "msg": "x" * 70_000}
         answer = await harness.api("POST", "/api/v1/notifications", token("service", "host"), large)
         assert answer.code == 413
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("directive", "host", "has_hint"),
+    [("proxy_set_header Host $host;", "127.0.0.1", True), ("", "tornado_chat", False)],
+    ids=["without the port", "the upstream's name"],
+)
+async def test_the_log_explains_the_403_of_another_host_header(
+    process: Process, tmp_path: Path, directive: str, host: str, has_hint: bool
+) -> None:
+    """The same request is accepted with the sample: see the test of the pages."""
+    async with nginx(process, tmp_path, host=directive) as (harness, _):
+        path = f"/notify?token={token('user', 1)}"
+        with pytest.raises(ConnectionClosed) as refused:
+            await harness.connect(path, headers={"Origin": harness.http})
+        assert refused.value.code == 403
+        (line,) = await process.wait_for_log("refused .*reason=origin")
+        assert f"origin={harness.http} host={host} " in line
+        assert "origins=none" in line
+        hint = 'hint="the proxy must pass on the port: proxy_set_header Host $http_host"'
+        assert (hint in line) is has_hint
+        # A browser that sends its own comparison is not affected; Chromium sends none for a WebSocket.
+        modern = {"Origin": harness.http, "Sec-Fetch-Site": "same-origin"}
+        await (await harness.connect(path, headers=modern)).close()
 
 
 @pytest.mark.gen_test

@@ -220,8 +220,6 @@ async def test_the_queue_and_the_waiters_conversations_are_restored_after_kill_9
     waiter = await harness.waiter(7)
     served = await harness.user(1, features=["ack"])
     address = (await served.until("connect_success"))["payload"]["uuid"]
-    await served.send_frame("message_text", {"message": "heard?"})
-    await served.until("message_text_success")
     waiting_peers = [await harness.user(id) for id in (4, 3, 2)]
     for peer in waiting_peers:
         await peer.get("connect_queue")
@@ -237,6 +235,7 @@ async def test_the_queue_and_the_waiters_conversations_are_restored_after_kill_9
     assert (await back.until("connect_success"))["payload"]["uuid"] == address
     again = await harness.waiter(7)
     assert (await again.until("new_connection"))["payload"]["uuid"] == uuid
+    await back.send_frame("message_text", {"message": "heard?"})
     assert (await again.until("message_text"))["payload"]["message"] == "heard?"
     await again.send_frame("message_text", {"message": "yes"}, to=uuid)
     assert (await back.until("message_text"))["payload"]["message"] == "yes"

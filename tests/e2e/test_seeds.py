@@ -107,6 +107,7 @@ async def test_support_from_the_queue_to_the_departure(process: Process) -> None
     connection = await waiter.recv_json()
     assert connection == {
         "id": connection["id"],
+        "from": hello["to"],
         "to": welcome["to"],
         "type": "new_connection",
         "payload": {"uuid": hello["to"]},
@@ -114,6 +115,7 @@ async def test_support_from_the_queue_to_the_departure(process: Process) -> None
     connected = await user.recv_json()
     assert connected == {
         "id": connected["id"],
+        "from": welcome["to"],
         "to": hello["to"],
         "type": "connect_success",
         "payload": {"uuid": welcome["to"]},

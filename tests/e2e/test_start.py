@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,24 @@ async def test_sighup_during_the_start_reloads_once_when_the_server_is_ready(
     assert (await process.harness.api("GET", "/healthz")).code == 200
     assert await process.stop() == 0
     assert len([line for line in process.log if " reloaded " in line]) == 1
+
+
+BEFORE_THE_COMMAND = """
+import signal, sys, types
+sys.argv = ["tornado-chat", *sys.argv[1:]]
+held = lambda: print(signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+sys.modules["tornado_chat.cli"] = types.SimpleNamespace(main=held)
+from tornado_chat.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("command", "held"), [("serve", "True"), ("demo", "False")])
+def test_sighup_is_held_before_the_command_is_loaded(command: str, held: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE_THE_COMMAND, command], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == held
 
 
 THREAD = """

@@ -228,6 +228,8 @@ class Chaos:
         for server in cluster.servers:
             server.options += [
                 f"counselling.rejoin_grace={GRACE_SECONDS}",
+                f"counselling.leave_grace={GRACE_SECONDS}",
+                f"support.leave_grace={GRACE_SECONDS}",
                 f"support.rejoin_grace={GRACE_SECONDS}",
                 f"support.capacity={profile.capacity}",
             ]

@@ -57,6 +57,8 @@ class Soak:
         """Run ``sessions`` counselling sessions and ``users`` support users, and return the totals."""
         self._process.options += [
             "counselling.rejoin_grace=300",
+            "counselling.leave_grace=300",
+            "support.leave_grace=300",
             "support.rejoin_grace=300",
             f"support.capacity={PROFILE.capacity}",
             "limits.connections_per_identity=200",

@@ -42,6 +42,14 @@ def test_a_rush_is_served_in_order_and_leaves_no_user_behind(policy: str) -> Non
     assert sum(map(len, day.wait_seconds.values())) == found["served"] > 100
 
 
+def test_a_rush_with_groups_leaves_no_user_behind() -> None:
+    day = run_day(Plan(users=600, waiters=12, hours=8, takeovers=3, groups=4))
+    found = day.outcomes
+    again = found["users that lost their position and returned"]
+    assert found["served"] + found["gave up"] + found["left the queue by disconnecting"] == 600 + again
+    assert sum(map(len, day.wait_seconds.values())) == found["served"] > 100
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.builds(
@@ -56,6 +64,7 @@ def test_a_rush_is_served_in_order_and_leaves_no_user_behind(policy: str) -> Non
         patience=st.sampled_from([1.0, 60.0]),
         takeovers=st.integers(0, 4),
         refused=st.sampled_from([0.0, 0.2]),
+        groups=st.integers(1, 4),
     )
 )
 def test_checks_hold_for_any_plan(plan: Plan) -> None:

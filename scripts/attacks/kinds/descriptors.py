@@ -9,7 +9,7 @@ from scripts.attacks.raw_http import connect
 from scripts.attacks.raw_socket import RawSocket, UpgradeRefused
 
 DESCRIPTORS = 256
-PEOPLE = 8
+PEOPLE = 8  # for each process of the server
 SOCKETS_OF_ONE_PERSON = 45
 HOLD_SECONDS = 4.0
 MAX_LOG_LINES = 20
@@ -23,16 +23,17 @@ EXHAUSTED = r"(?i)file descriptor|too many open files"
 async def run(trial: Trial) -> None:
     held: list[RawSocket] = []
     failures = 0
+    people = PEOPLE * trial.server.processes
 
     async def open_one(number: int) -> None:
         nonlocal failures
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
-                held.append(await trial.socket(f"/notify?token={token('user', 400 + number % PEOPLE)}"))
+                held.append(await trial.socket(f"/notify?token={token('user', 400 + number % people)}"))
         except (UpgradeRefused, TimeoutError):
             failures += 1
 
-    for start in range(0, PEOPLE * SOCKETS_OF_ONE_PERSON, 60):
+    for start in range(0, people * SOCKETS_OF_ONE_PERSON, 60):
         await asyncio.gather(*(open_one(start + number) for number in range(60)))
     trial.refused("held", len(held))
     trial.refused("not accepted", failures)

@@ -33,6 +33,7 @@ RECORD_READERS = HOSTS | {"the consultant", "the supervisor"}
 
 RIGHTS: Mapping[str, frozenset[str]] = {
     "open_session": HOSTS | {"the user"},
+    "list_sessions": HOSTS | {"the user", "the consultant"},
     "get_session": READERS,
     "list_session_messages": READERS,
     "export_session": READERS,
@@ -43,6 +44,7 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "end_session": HOSTS | {"the user", "the consultant"},
     "rate_session": frozenset({"the user"}),
     "notify": HOSTS,
+    "list_groups": SIGNED_IN,
     "list_notifications": SIGNED_IN,
     "read_notification": frozenset({"the user"}),
     "get_support_status": HOSTS | {"the waiter", "another waiter"},
@@ -69,7 +71,10 @@ BODIES: Mapping[str, Any] = {
 }
 """Bodies that fit the victims; the other calls get the example of their description."""
 
-QUERIES = {"list_conversations": f"?user={CUSTOMER}"}
+QUERIES = {
+    "list_sessions": f"?user_id={VICTIM}&consultant_id={COUNSELLOR}",
+    "list_conversations": f"?user={CUSTOMER}",
+}
 DESTRUCTIVE = ("end_session", "read_notification")
 """Calls that change what the others need, so they are tried last."""
 

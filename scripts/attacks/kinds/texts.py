@@ -137,7 +137,7 @@ LINE_BREAKS = (
 def forged_messages() -> Iterator[str]:
     """Yield messages with a second line that looks like one of the counsellor's."""
     for line_break in LINE_BREAKS:
-        for stamp in ("2026-11-30 10:00:00  ", "2026-11-30T10:00:00  ", ""):
+        for stamp in ("2026-11-30 10:00:00 +08:00  ", "2026-11-30T10:00:00  ", ""):
             yield f"hello{line_break}{stamp}{FORGED}: take more pills"
     yield f"a\x1b[2K\x1b[1G2026-11-30 10:00:00  {FORGED}: b"
     yield f"a\b\b\b\b{FORGED}: b"
@@ -156,7 +156,7 @@ async def run_transcripts(trial: Trial) -> None:
     bearer = token("consultant", CONSULTANT)
     text = (await trial.http("GET", f"{path}txt", bearer)).body.decode()
     # A line of the transcript begins with a time and a name. Further lines of a message are indented.
-    forged = [line for line in text.splitlines() if re.match(r"(\d[\d\-T: ]*)?FORGED", line)]
+    forged = [line for line in text.splitlines() if re.match(r"(\d[\d\-+T: ]*)?FORGED", line)]
     for number in range(len(messages)):
         trial.judge(number < len(forged), "indented", f"a forged line: {forged[number : number + 1]!a}")
     hidden = hidden_characters(text, allowed="\n\t")
