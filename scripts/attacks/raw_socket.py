@@ -220,4 +220,7 @@ class RawSocket:
         """Cut the connection."""
         if self._task is not None:
             self._task.cancel()
-        self._writer.transport.abort()
+        # A transport that was closed with unsent bytes ends by itself when these are written, and asyncio's
+        # ``abort`` then fails: the socket is closed already.
+        if self._writer.get_extra_info("socket").fileno() >= 0:
+            self._writer.transport.abort()
