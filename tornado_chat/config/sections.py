@@ -74,6 +74,11 @@ class Server:
     drain_seconds: Seconds = reloadable(
         5.0, "Time over which the server spreads the closing of its sockets after SIGTERM."
     )
+    handover: bool = reloadable(
+        True,
+        "Let a restart by SIGUSR2 keep the open sockets: the new program takes them over, and clients notice "
+        "a pause only.",
+    )
     processes: Annotated[int, Meta(ge=0, le=256)] = option(
         1,
         "Number of equal processes that share the work of this machine; 0 is one for each core. More than "

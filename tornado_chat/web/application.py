@@ -41,6 +41,7 @@ class ChatApplication(Application):
 
     :arg more_pages: routes in the form of ``pages.ROUTES``, which take precedence over those.
     :arg plugin_routes: Tornado routes of plugins. The server's own routes take precedence.
+    :ivar socket_args: the arguments of the handlers of sockets.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class ChatApplication(Application):
         self._base_path = config.web.base_path
         self._origins = AllowedOrigins(config.web.origins)
         self._ops_networks = Networks(config.web.ops_networks)
-        common_args = {"services": services, "origins": self._origins}
+        self.socket_args = common_args = {"services": services, "origins": self._origins}
         network_args = {"networks": self._ops_networks}
         ops_args = {
             **network_args,

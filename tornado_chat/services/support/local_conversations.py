@@ -31,6 +31,7 @@ from tornado_chat.core.events import (
     Event,
     QueuePositionChanged,
 )
+from tornado_chat.core.handed_over import SupportDetails
 from tornado_chat.core.types import (
     DEFAULT_GROUP,
     Action,
@@ -158,6 +159,7 @@ class LocalConversations:
         resume: bool = False,
         before_new: Callable[[], None] = _allow,
         group: str | None = None,
+        shown: SupportDetails | None = None,
     ) -> bool:
         """Connect a user with its unfinished conversation; if there is none, with a new one in the queue.
 
@@ -166,6 +168,7 @@ class LocalConversations:
         :arg resume: do not create a conversation.
         :arg before_new: called before a conversation is created; the errors that it raises are raised.
         :arg group: the group of a new conversation; None: the default group.
+        :arg shown: what another process has shown to the connection, which is not repeated; None: nothing.
         :raises NotFound: there is no such group, or the user may not choose it.
         :raises Unavailable: the queue could not be joined; nothing has changed.
         :raises Forbidden: a plugin does not let the user join the queue.
@@ -193,7 +196,10 @@ class LocalConversations:
                         raise
                 user_conversation.connections[connection] = None
                 connection.user_conversation = user_conversation
-                user_conversation.awaiting_position.add(connection)
+                if shown is None:
+                    user_conversation.awaiting_position.add(connection)
+                elif not user_conversation.position:
+                    user_conversation.position, user_conversation.serving = shown.position, shown.serving
                 # Reported also if the coordinator has the fact: the report requests the queue position.
                 self._coordinator_client.report(
                     QueuePresence(user_conversation.conversation, self._loop.time())
@@ -238,12 +244,45 @@ class LocalConversations:
                 self.detach(connection)
                 raise
         for row in waiter.rows.values():
-            if row.id not in connection.shown:
+            if row.id not in connection.shown or row.thread in connection.positions:
                 self._notifier.show_user(connection, row)
         if waiter.connections:
             self._coordinator_client.report(waiter.presence)
         if connection.socket_stream.closed:
             self.detach(connection)
+
+    def describe(self, connection: SupportConnection) -> SupportDetails:
+        """Return what another process needs to continue a connection."""
+        mine, waiter = connection.user_conversation, self._local_waiters.get(connection.person)
+        serves = waiter is not None and connection in waiter.connections
+        return SupportDetails(
+            connection.address,
+            dict(connection.shown),
+            mine is not None or serves,
+            waiter is not None and serves and waiter.ready,
+            0 if mine is None else mine.position,
+            None if mine is None else mine.serving,
+        )
+
+    async def continue_user(self, connection: SupportConnection, shown: SupportDetails) -> None:
+        """Connect a user whose connection another process has had, as ``attach_user``."""
+        await self.attach_user(connection, resume=True, shown=shown)
+        await self._notify_missed_departures(connection)
+
+    async def continue_waiter(self, connection: SupportConnection, *, ready: bool) -> None:
+        """Connect a waiter whose connection another process has had, as ``attach_waiter``."""
+        await self.attach_waiter(connection, ready=ready)
+        await self._notify_missed_departures(connection)
+
+    async def _notify_missed_departures(self, connection: SupportConnection) -> None:
+        """Notify a connection of the ends of conversations that no process had while they ended."""
+        missed = [thread.id for thread in connection.positions if thread.id in connection.shown]
+        waiter = self._local_waiters.get(connection.person)
+        for row in await self._store.look_up(conversations.find_many, missed):
+            is_open = row.open and (row.user == connection.person or row.waiter == connection.person)
+            if not is_open and not (waiter is not None and row.id in waiter.rows):
+                self._notifier.start_following(connection, row)
+                self._notifier.notify_departure(connection, row)
 
     def detach(self, connection: SupportConnection, *, has_left: bool = False) -> None:
         """Remove a closed connection; after the person's last connection here, withdraw the presence fact.

@@ -1,0 +1,108 @@
+"""Handing over open sockets to the next program, so that a restart disconnects no client.
+
+Strategy: the descriptors of the sockets outlive this program, because it replaces itself by ``exec``
+(SIGUSR2). Their states are in a memory file that is passed in the same way. What the clients send meanwhile
+waits in the kernel. A state that the next program cannot read, or a socket that it cannot continue, is
+closed: a client then connects again, as after any other restart.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from tornado_chat.core.handed_over import FORMAT, SocketState
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "TORNADO_CHAT_HANDOVER"
+"""The environment variable with the descriptor of the memory file."""
+
+SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """The begin of the memory file. Its form does not change, so that each version can close the descriptors.
+
+    :ivar format: ``FORMAT`` of the states that follow, in the order of ``sockets``.
+    :ivar listening: the descriptors of the listening sockets, and ``sockets`` those of the clients.
+    """
+
+    format: int
+    listening: list[int]
+    sockets: list[int]
+    states: msgspec.Raw
+
+
+class HandedOver(NamedTuple):
+    """What the program before has handed over.
+
+    :ivar listening: the listening sockets.
+    :ivar sockets: the clients' sockets: the state of each, and its descriptor.
+    """
+
+    listening: Sequence[socket.socket]
+    sockets: Sequence[tuple[SocketState, int]]
+
+
+NOTHING = HandedOver((), ())
+
+
+def write_states(listening: Sequence[int], sockets: Sequence[tuple[SocketState, int]]) -> int:
+    """Return the descriptor of a sealed memory file with the states. All descriptors become inheritable.
+
+    :raises OSError: there is no memory, or no descriptor left.
+    """
+    states = msgspec.msgpack.encode([state for state, _ in sockets])
+    header = _Header(FORMAT, list(listening), [fd for _, fd in sockets], msgspec.Raw(states))
+    memory = os.memfd_create("tornado-chat-sockets", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(memory), "wb") as file:
+        file.write(msgspec.msgpack.encode(header))
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, SEALS)
+    for descriptor in (memory, *header.listening, *header.sockets):
+        os.set_inheritable(descriptor, True)
+    return memory
+
+
+def take_over(environ: MutableMapping[str, str]) -> HandedOver:
+    """Return what the program before has handed over; ``NOTHING`` if there was none.
+
+    The variable is removed from ``environ``. Sockets whose states cannot be read are closed.
+    """
+    value = environ.pop(VARIABLE, "")
+    if not value:
+        return NOTHING
+    memory = int(value)
+    with os.fdopen(memory, "rb", closefd=True) as file:
+        file.seek(0)
+        data = file.read()
+    header = msgspec.msgpack.decode(data, type=_Header)
+    for descriptor in (*header.listening, *header.sockets):
+        os.set_inheritable(descriptor, False)
+    listening = [socket.socket(fileno=each) for each in header.listening]
+    for each in listening:
+        each.setblocking(False)
+    try:
+        if header.format != FORMAT:
+            raise ValueError(f"their format is {header.format}, and this version reads {FORMAT}")
+        states = msgspec.msgpack.decode(header.states, type=list[SocketState])
+    except ValueError as error:  # msgspec's errors are of this class
+        log.warning("the sockets of the program before are closed, as their states cannot be read: %s", error)
+        for descriptor in header.sockets:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        return HandedOver(listening, ())
+    return HandedOver(listening, list(zip(states, header.sockets, strict=True)))
+
+
+def replace_program(command: Sequence[str], environ: Mapping[str, str], memory: int) -> None:
+    """Replace this program by ``command``, which takes over. Does not return.
+
+    :raises OSError: the program cannot be started.
+    """
+    os.execve(command[0], list(command), {**environ, VARIABLE: f"{memory}"})  # noqa: S606 - no shell is wanted
