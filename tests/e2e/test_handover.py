@@ -189,7 +189,8 @@ async def test_it_can_be_switched_off_and_mistakes_stop_it(process: Process, tmp
     await process.wait_for_log("reloaded options=server.handover")
     config.write_text("[server]\nhandover = perhaps\n")
     os.kill(process.pid, signal.SIGUSR2)
-    (mistake,) = await process.wait_for_log("not restarted, the configuration has mistakes")
+    (mistake,) = await process.wait_for_log("not restarted, as the installed program would not start")
+    assert "[server] handover" in mistake
     process.expected += [re.escape(told), re.escape(mistake)]
     await silence(client)
     config.write_text("")

@@ -6,11 +6,13 @@ waits in the kernel. A state that the next program cannot read, or a socket that
 closed: a client then connects again, as after any other restart.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import logging
 import os
 import socket
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import NamedTuple
 
@@ -22,6 +24,9 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "TORNADO_CHAT_HANDOVER"
 """The environment variable with the descriptor of the memory file."""
+
+CHECK_TIMEOUT_SECONDS = 60.0  # for the installed program to check its configuration
+MAX_PROBLEM_CHARS = 1000  # of what it says about it
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
@@ -98,6 +103,26 @@ def take_over(environ: MutableMapping[str, str]) -> HandedOver:
                 os.close(descriptor)
         return HandedOver(listening, ())
     return HandedOver(listening, list(zip(states, header.sockets, strict=True)))
+
+
+async def find_problem(command: Sequence[str]) -> str:
+    """Let the installed program check its configuration, and return why it cannot start; empty if it can.
+
+    :arg command: the command line of this process.
+    """
+    checking = ["check-config" if each == "serve" else each for each in command]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *checking, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, start_new_session=True
+        )
+        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+            _, told = await process.communicate()
+    except (OSError, TimeoutError) as error:
+        return str(error) or f"it did not answer within {CHECK_TIMEOUT_SECONDS:g} s"
+    if process.returncode == 0:
+        return ""
+    lines = filter(None, map(str.strip, told.decode(errors="replace").split("\n")))
+    return "; ".join(lines)[-MAX_PROBLEM_CHARS:] or f"exit code {process.returncode}"
 
 
 def replace_program(command: Sequence[str], environ: Mapping[str, str], memory: int) -> None:

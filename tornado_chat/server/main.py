@@ -74,7 +74,7 @@ def run(
     shut_down(loop, executor, code)
     if process.memory is not None:
         # Not ``os.environ`` alone: the variables of the service manager were removed from it.
-        handover.replace_program(own_command(), {**os.environ, **manager.environ}, process.memory)
+        handover.replace_program(own_command(), {**os.environ, **process.environ}, process.memory)
     return code
 
 
@@ -82,6 +82,7 @@ class _ServerProcess:
     """The part of ``run`` that runs on the loop.
 
     :ivar memory: the memory file for the program that replaces this one; None: the process ends.
+    :ivar environ: the variables for that program which this one has removed from its environment.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class _ServerProcess:
         self._handed_over = handed_over
         self.memory: int | None = None
         self._handover_requested = asyncio.Event()
+        self._trial: asyncio.Task[None] | None = None
         self._config = config
         self._manager = manager
         self._on_ready = on_ready
@@ -104,6 +106,7 @@ class _ServerProcess:
         self._stop_requested = asyncio.Event()
         self._reload_requested = asyncio.Event()
         self._loads = SharedLoads.from_environ(os.environ)
+        self.environ: dict[str, str] = {}
         self._last_status = ""
         self._config_problem = ""  # the problem of the configuration that was read last
         self._server: Server | None = None
@@ -156,6 +159,9 @@ class _ServerProcess:
         """Stop the server, and keep its sockets for the program that replaces this one."""
         log.info("restarting in place", extra=fields(sockets=server.connection_count))
         self._manager.notify_reloading()
+        self.environ |= self._manager.environ
+        if self._loads is not None:
+            self.environ |= self._loads.environ
         listening = [each.detach() for each in server.copy_listen_sockets()]
         self.memory = handover.write_states(listening, await server.hand_over())
 
@@ -271,26 +277,26 @@ class _ServerProcess:
         self._stop_requested.set()
 
     def _on_sigusr2(self) -> None:
-        """Restart in place: the installed version of the program replaces this one, with the open sockets.
-
-        A worker ignores the signal: its parent restarts the workers.
-        """
-        if self._manager.process or self._server is None:
-            return
-        if not self._server.config.server.handover:
+        """Restart in place: the installed version of the program replaces this one, with the open sockets."""
+        if self._manager.process:
+            self._handover_requested.set()  # the parent process has checked that the program can start
+        elif self._server is None or self._read_config is None:
+            log.warning("not restarted: this server cannot be restarted in place; stop and start it")
+        elif not self._server.config.server.handover:
             log.warning(
                 "not restarted: [server] handover = off; use systemctl restart tornado-chat, which closes "
                 "all sockets"
             )
-            return
-        if self._read_config is not None:
-            try:
-                self._read_config()
-            except ConfigError as error:
-                problems = "; ".join(map(str, error.problems))
-                log.error("not restarted, the configuration has mistakes: %s", problems)
-                return
-        self._handover_requested.set()
+        elif self._trial is None or self._trial.done():
+            self._trial = asyncio.get_running_loop().create_task(self._restart_if_possible())
+
+    async def _restart_if_possible(self) -> None:
+        problem = await handover.find_problem(own_command())
+        if problem:
+            log.error("not restarted, as the installed program would not start: %s", problem)
+            self._config_problem = "not restarted, see the log"
+        else:
+            self._handover_requested.set()
 
     # --- reloading ---
 

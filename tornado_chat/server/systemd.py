@@ -24,7 +24,7 @@ PROCESS_VARIABLE = "TORNADO_CHAT_PROCESS"
 The parent (``workers``) sets it: to its workers the parent is a service manager like systemd.
 """
 
-VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", PROCESS_VARIABLE)
 """The variables of the protocols that stay valid while the process id is the same."""
 
 SEND_TIMEOUT_SECONDS = 1.0  # seconds that a service manager may take to make room for a datagram
