@@ -64,7 +64,7 @@ async def test_a_guest_chooses_a_group_and_a_consultant_answers(visitors: Visito
     await guest.send("I need help")
     await guest.page.reload()  # the place and the group stay
     await expect(guest.inside.locator("#queue-group")).to_have_text("In a crisis")
-    await guest.expect_delivery("I need help", "held")
+    await guest.expect_delivery("I need help", "stored")
 
     # Another guest goes back, thinks again, and waits in a line of its own.
     other = await (await visitors.visit()).start()

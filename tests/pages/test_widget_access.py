@@ -54,7 +54,7 @@ async def test_axe_finds_nothing(visitors: Visitors, scheme: str, size: tuple[in
     assert await axe_violations(widget) == []
     await start.click()
     await widget.send("Hello")
-    await widget.expect_delivery("Hello", "held")
+    await widget.expect_delivery("Hello", "stored")
     assert await axe_violations(widget) == []
     waiter = await visitors.waiter()
     user = await next_user(waiter)

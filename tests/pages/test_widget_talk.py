@@ -28,7 +28,7 @@ async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
     widget = await (await visitors.visit(size=PHONE)).start()
     await expect(widget.position).to_have_text("You are 2nd in line")
     await widget.send("Where is my parcel?")
-    await widget.expect_delivery("Where is my parcel?", "held")
+    await widget.expect_delivery("Where is my parcel?", "stored")
     await first.send_frame("disconnect")
     await expect(widget.position).to_have_text("You are next")
 
@@ -97,10 +97,10 @@ async def test_page_changes_neither_lose_nor_duplicate_messages(visitors: Visito
     await expect(widget.page.locator("iframe")).to_have_count(0)
     await widget.start()
     await widget.send("one")
-    await widget.expect_delivery("one", "held")
+    await widget.expect_delivery("one", "stored")
     await widget.page.reload()
     await expect(widget.position).to_have_text(UNSERVED)
-    await widget.expect_delivery("one", "held")
+    await widget.expect_delivery("one", "stored")
 
     waiter = await visitors.waiter()
     user = await next_user(waiter)
