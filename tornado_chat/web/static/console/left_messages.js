@@ -171,6 +171,7 @@ export class LeftMessages {
         }
       });
       words.replaceChildren(
+        make("small", "left-id", `${text("about_id")} ${item.user_id}`),
         ...messages.map((message) => make("p", "", message.text)),
         problem,
         make("div", "buttons", handled),

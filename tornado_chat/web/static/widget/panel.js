@@ -339,6 +339,7 @@ export class Panel {
       find("#leave-keep").hidden = words === "discard";
       dialog.returnValue = "";
       dialog.showModal();
+      find("#leave-cancel").focus(); // a hasty Enter deletes nothing
     });
     dialog.addEventListener("close", () => {
       if (dialog.returnValue === "keep" || dialog.returnValue === "withdraw") {

@@ -59,17 +59,17 @@ addTexts({
   ],
   early_keep_text_unserved: [
     "您排在第 {place} 位，客服上线后按顺序接待，请保持页面打开。您写的内容会立即保存，客服上线后阅读；如果您先离开，会作为留言保留。",
-    "Your place in the line is {place}: please keep this page open. What you write is stored at once, and read when one of us is back. If you leave before, it stays with us as a message.",
+    "Your place in the line is {place}. Please keep this page open. What you write is stored at once, and read when one of us is back. If you leave before, it stays with us as a message.",
   ],
   early_discard_text_unserved: [
     "您排在第 {place} 位，客服上线后按顺序接待，请保持页面打开。您写的内容会立即保存，客服上线后阅读；如果您先离开，内容会被删除。",
-    "Your place in the line is {place}: please keep this page open. What you write is stored at once, and read when one of us is back. If you leave before, it is deleted.",
+    "Your place in the line is {place}. Please keep this page open. What you write is stored at once, and read when one of us is back. If you leave before, it is deleted.",
   ],
   leave: ["离开队列", "Leave the line"],
   leave_title: ["离开队列？", "Leave the line?"],
   leave_text_keep: [
-    "您写的内容还没有人接手。可以作为留言留给我们，也可以收回，收回的内容会被删除。",
-    "Nobody has taken up what you wrote. You can leave it with us as a message, or take it back: then it is deleted.",
+    "您写的内容还没有人接手。可以作为留言留给我们（如需回复，请写明联系方式），也可以收回，收回的内容会被删除。",
+    "Nobody has taken up what you wrote. You can leave it with us as a message (say in it how to reach you, if you want an answer), or take it back: then it is deleted.",
   ],
   leave_text_discard: [
     "您写的内容还没有人接手，离开后会被删除。",
