@@ -151,16 +151,16 @@ def test_left_messages_of_an_erased_person_are_no_longer_to_be_answered(database
         transact(database, lambda tx, id=id: left_messages.mark_handled(tx, id, BOB))
     erase(database, LIN)
     assert "words of 1" not in everything(database)
-    assert [each.beginning for each in left_messages.page(database, None, None, 0, 10)] == ["words of 4"]
+    assert [each.beginning for each in left_messages.page(database, None, (), None, 0, 10)] == ["words of 4"]
     erase(database, BOB)
-    (left,) = left_messages.page(database, None, None, 0, 10)
+    (left,) = left_messages.page(database, None, (), None, 0, 10)
     assert (left.handled, left.handled_by) == (NOW, None)
     assert BOB.key not in everything(database).split("\n")
     waiting = transact(database, lambda tx: conversations.join(tx, LEE, None, "uuid-7"))[0]
     post(database, waiting.thread, LEE, "more words")
     transact(database, lambda tx: conversations.end(tx, waiting.id, LEE))  # by the erasure
     erase(database, LEE, whole_conversations=True)
-    assert left_messages.page(database, None, None, 0, 10) == []
+    assert left_messages.page(database, None, (), None, 0, 10) == []
     assert "words" not in everything(database)
 
 

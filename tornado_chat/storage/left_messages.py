@@ -13,18 +13,25 @@ _left = models.LeftMessage
 
 
 def page(
-    database: pw.Database, groups: Collection[str] | None, is_handled: bool | None, after: int, limit: int
+    database: pw.Database,
+    groups: Collection[str] | None,
+    other_groups: Collection[str],
+    is_handled: bool | None,
+    after: int,
+    limit: int,
 ) -> list[LeftMessage]:
     """Return left messages of conversations with numbers above ``after``, oldest first.
 
-    :arg groups: only those of these groups; None: of all.
+    :arg groups: only those of these groups; None: of all. Those of removed groups count as of the default
+        group.
+    :arg other_groups: the other groups that exist.
     :arg is_handled: only those that are handled, or are not; None: both.
     """
     query = _left.select().where(_left.conversation > after)
     if groups is not None:
         is_wanted = _left.group_name.in_(list(groups))
         if DEFAULT_GROUP in groups:
-            is_wanted |= _left.group_name.is_null()
+            is_wanted |= _left.group_name.is_null() | _left.group_name.not_in(list(other_groups))
         query = query.where(is_wanted)
     if is_handled is not None:
         query = query.where(_left.handled.is_null(not is_handled))

@@ -94,7 +94,8 @@ class FirstWords:
             groups = {name for name in self._groups.rules.names if self.may_read(identity, name)}
             if not groups:
                 raise Forbidden("role_not_allowed", role=identity.person.role.value)
-        found = await self._store.read(left_messages.page, groups, is_handled, after, limit + 1)
+        others = set(self._groups.rules.names).difference(groups or ())
+        found = await self._store.read(left_messages.page, groups, others, is_handled, after, limit + 1)
         return found[:limit], len(found) > limit
 
     async def may_read_left(self, identity: Identity, conversation: Conversation) -> bool:
