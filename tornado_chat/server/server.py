@@ -160,6 +160,7 @@ class Server:
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
         self._local_conversations = conversations.local_conversations
+        self._first_words = conversations.first_words
         self._plugin_event_feed = plugin_host.event_feed
         self._readiness, self._history = monitoring.readiness, monitoring.history
         self._status_aggregator = monitoring.status_aggregator
@@ -387,6 +388,7 @@ class Server:
         self._counselling.reconfigure(new.counselling)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
+        self._first_words.reconfigure(new.support)
         self._services.reconfigure(new.limits, new.support)
         self._connection_limits.reconfigure(new.limits)
         self._http.reconfigure(new.server.trusted_proxies, new.web.ops_networks, new.limits)

@@ -300,6 +300,9 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
         .where((participant.kind == thread.kind.value) & (participant.number == thread.id))
         .execute(tx.database)
     )
+    if thread.kind is Kind.SUPPORT:
+        left = models.LeftMessage
+        counts["left_message"] = left.delete().where(left.conversation == thread.id).execute(tx.database)
     table = CONVERSATION_TABLES[thread.kind]
     record = models.SupervisorConsultation
     if thread.kind is Kind.SESSION and record.select().where(record.session == thread.id).exists(tx.database):

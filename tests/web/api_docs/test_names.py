@@ -19,7 +19,8 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 HTTP_SCHEMAS = """
     Account AccountToken AppointmentChanged ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
-    GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
+    GroupPage GroupStatus GuestToken Handover Health HistoryStatus LeftMessage LeftMessageHandling
+    LeftMessagePage Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
     QueueOverview QueueStatus QueuedUserStatus Rating Revocation RevocationCreate RevocationPage Sender
@@ -33,7 +34,8 @@ HTTP_SCHEMAS = """
 OPERATIONS = """
     admit_guest call_supervisor end_session export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
-    get_support_status list_conversation_messages list_conversations list_groups list_notifications
+    get_support_status list_conversation_messages list_conversations list_groups list_left_messages
+    list_notifications mark_left_message_handled
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
     open_session
     rate_session read_notification revoke sign_in sign_out undo_revocation
@@ -55,8 +57,8 @@ TAGS = {
 
 SOCKET_SCHEMAS = """
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
-    ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
-    Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
+    ConnectionPayload DisconnectPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover
+    MarkReadPayload Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload

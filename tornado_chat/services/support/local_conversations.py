@@ -206,7 +206,7 @@ class LocalConversations:
                 )
                 if user_conversation.conversation.state is ConversationState.ACTIVE:
                     self._notifier.show_agent(connection, user_conversation.conversation)
-                elif user_conversation.conversation.returned:
+                elif user_conversation.conversation.returned or "early" in connection.features:
                     self._notifier.start_following(connection, user_conversation.conversation)
                 break
         if connection.socket_stream.closed:  # it closed during this call
@@ -320,12 +320,13 @@ class LocalConversations:
         if connection.socket_stream.closed:  # it closed during this call
             self._sign_ins.remove(connection)
 
-    async def end(self, conversation: Conversation, gone: Person) -> None:
+    async def end(self, conversation: Conversation, gone: Person, *, withdraws: bool = False) -> Conversation:
         """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect.
 
+        :arg withdraws: as in ``ConversationRepository.leave``.
         :raises Conflict: ``gone`` is not in the conversation any more.
         """
-        await self._repository.leave(conversation, gone)
+        return await self._repository.leave(conversation, gone, withdraws=withdraws)
 
     def conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         """Return the conversation that a request of the client refers to.

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number, NumberText, is_number
@@ -478,6 +478,22 @@ class Waiting(msgspec.Struct, frozen=True):
     name: Annotated[str | None, Meta(examples=["Ada"])]
     since: Time
     group: Annotated[str, Meta(description="The group that the user waits for.", examples=["default"])]
+    conversation: (
+        Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])] | UnsetType
+    ) = UNSET
+    first_words: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "The beginning of what the user has written while waiting, in one line, at most 80 "
+                    "characters. Only for agents of the group, supervisors and admins."
+                ),
+                examples=["我睡不着已经一周了"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class QueueStatus(msgspec.Struct, frozen=True):

@@ -129,7 +129,8 @@ class SupportHandler(SocketHandler):
                 await self.services.local_conversations.attach_waiter(connection, ready=False)
                 self._acknowledge_ready(command, ready=False)
             case frames.Disconnect():
-                await support.disconnect(connection, command.to)
+                withdraws = payload.withdraw and "early" in connection.features
+                await support.disconnect(connection, command.to, withdraws=withdraws)
             case frames.DisconnectUser():
                 await support.disconnect(connection, command.to or payload.uuid)
             case frames.TypingNow():
@@ -187,7 +188,10 @@ class SupportHandler(SocketHandler):
         self._show(self.frames.new_connection(conversation))
 
     def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
-        self._show(self.frames.connect_queue(position, conversation=conversation, serving=serving))
+        early = self.services.first_words.offer(conversation)
+        self._show(
+            self.frames.connect_queue(position, conversation=conversation, serving=serving, early=early)
+        )
 
     def show_handover(self, handover: Handover) -> None:
         text = self.frames.handed_over(handover)
