@@ -47,6 +47,7 @@ from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
@@ -302,6 +303,7 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    consents: Consents
 
 
 def build_conversations(
@@ -313,6 +315,7 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    consents = Consents(config.groups, store, base.plugins)
     counselling = Counselling(
         config.counselling,
         store,
@@ -327,6 +330,7 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        consents=consents,
     )
     sessions = Sessions(
         store,
@@ -349,6 +353,7 @@ def build_conversations(
         delivery.receipt_reports,
         delivery.participant_names,
         base.groups,
+        consents,
     )
     base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
     support = Support(
@@ -360,7 +365,7 @@ def build_conversations(
         base.plugins.report_action,
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins)
-    return Conversations(counselling, sessions, local_conversations, support, support_history)
+    return Conversations(counselling, sessions, local_conversations, support, support_history, consents)
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -481,6 +486,7 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        consents=conversations.consents,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,

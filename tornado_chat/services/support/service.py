@@ -113,10 +113,13 @@ class Support:
         Returns the conversation and the result, whose error may also be ``Unavailable`` or ``Refused``.
 
         :arg address: the address of the user, if the sender is a waiter; ignored if the sender is a user.
-        :raises Conflict: the sender has no conversation, or is waiting for the first waiter.
+        :raises Conflict: the sender has no conversation, is waiting for the first waiter, or has to accept a
+            text first.
         :raises Unavailable: the server is overloaded; nothing was stored.
         :raises Refused: a filter refuses the message.
         """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
         if conversation.state is ConversationState.WAITING and not conversation.returned:
             raise Conflict("still_waiting")
@@ -129,7 +132,12 @@ class Support:
         )
 
     def typing(self, connection: SupportConnection, address: str | None, typing: bool) -> None:
-        """Publish that a person is typing, or has stopped; this is not stored."""
+        """Publish that a person is typing, or has stopped; this is not stored.
+
+        :raises Conflict: the person has no conversation, or has to accept a text first.
+        """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
         self._typing.set(conversation.thread, connection.person, typing)
 
