@@ -319,8 +319,8 @@ class Group:
 
     consent: str = reloadable(
         "",
-        "A text that users have to accept before their first message, see docs/groups.md: one line, or @/path "
-        "with the path of a UTF-8 file. Also consent_zh_CN and consent_en.",
+        "A text that users have to accept before their first message, see docs/groups.md: one line, or "
+        "@/path with the path of a UTF-8 file. Also consent_zh_CN and consent_en.",
     )
     consent_zh_cn: str = reloadable("", "The consent text in Chinese; empty: consent.")
     consent_en: str = reloadable("", "The consent text in English; empty: consent.")

@@ -324,7 +324,7 @@ class ChatEncoder:
         now: int,
         client_id: str | None = None,
         *,
-        refused: Literal["token", "wait"] | None = None,
+        refused: Literal["token", "wait", "consent"] | None = None,
     ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
@@ -339,6 +339,8 @@ class ChatEncoder:
             frame.token = False
         elif refused == "wait":
             frame.wait = False
+        elif refused == "consent":
+            frame.consent = False
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:

@@ -204,6 +204,10 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
         Annotated[bool, Meta(description="Feature `presence`: false in the error for a refused `wait`.")]
         | UnsetType
     ) = UNSET
+    consent: (
+        Annotated[bool, Meta(description="Feature `consent`: false in the error for a refused `consent`.")]
+        | UnsetType
+    ) = UNSET
     reason: (
         Annotated[
             str,

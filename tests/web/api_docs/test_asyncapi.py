@@ -84,6 +84,7 @@ async def test_every_time_has_an_offset_but_those_of_the_published_frames(harnes
     }
     assert without_format == {
         *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
+        "ChatOutConsentRefused",
         *("NotifyOutPlain", "NotifyOutAlert", "NotifyOutAppointment", "NotifyOutConversation"),
         *("NotifyOutTokenRefused", "ObserveOutMessage", "ObserveOutTokenRefused"),
     }
@@ -198,6 +199,8 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await listen.until(visitor, "chat", plain, "message", msg="hi")
     asking = await harness.chat(VISITOR, session, features="consent")
     await listen.until(asking, "chat", ["consent"], "consent")
+    await asking.send_json({"consent": {"version": "2", "accept": True}})
+    await listen.until(asking, "chat", ["consent"], "consent_refused")
     await asking.send_json({"consent": {"version": "1", "accept": True}})
     await listen.until(asking, "chat", ["consent"], "consented")
     typing = await harness.chat(VISITOR, session, features="typing,read,presence")

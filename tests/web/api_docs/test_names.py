@@ -68,7 +68,7 @@ FRAMES = {
     "chat.in": "say typing read history token wait consent",
     "chat.out": """
         message system end wait_refused ack typing read receipt presence history token
-        token_refused consent consented
+        token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",

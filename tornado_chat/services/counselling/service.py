@@ -52,7 +52,7 @@ from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.leadership.retries import retry_seconds
-from tornado_chat.services.messaging.consents import Consents, group_of_room, require_form
+from tornado_chat.services.messaging.consents import Consents, group_of_room
 from tornado_chat.services.messaging.event_log import log_fields
 from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
 from tornado_chat.services.messaging.participant_names import ParticipantNames, stored_names
@@ -288,16 +288,13 @@ class Counselling:
             connection.consent_form = None
         return connection.consent_form is None
 
-    async def accept_consent(self, connection: RoomConnection, version: str) -> ConsentForm:
-        """Store that a visitor has accepted the form of its socket, and return the form.
+    async def accept_consent(self, connection: RoomConnection, form: ConsentForm) -> None:
+        """Store that a visitor has accepted the form of its socket.
 
-        :raises Conflict: the visitor was not asked, or for another version.
         :raises Unavailable: it could not be stored.
         """
-        form = require_form(connection.consent_form, version)
         await self._consents.accept(connection.person, connection.thread, form)
         connection.consent_form = None
-        return form
 
     async def initial_events(self, connection: RoomConnection) -> list[Published]:
         """Return the events for a new connection: the read marks and the presence of the participants."""

@@ -100,6 +100,10 @@ def _allow() -> None:
     """Allow a new conversation."""
 
 
+def _ask_nothing(form: ConsentForm) -> None:
+    """Ignore what a user has to accept."""
+
+
 class LocalConversations:
     """The support conversations of the connections of this process."""
 
@@ -163,6 +167,7 @@ class LocalConversations:
         before_new: Callable[[], None] = _allow,
         group: str | None = None,
         accepted: ConsentForm | None = None,
+        ask_consent: Callable[[ConsentForm], None] = _ask_nothing,
     ) -> bool:
         """Connect a user with its unfinished conversation; if there is none, with a new one in the queue.
 
@@ -174,6 +179,7 @@ class LocalConversations:
         :arg before_new: called before a conversation is created; the errors that it raises are raised.
         :arg group: the group of a new conversation; None: the default group.
         :arg accepted: what the user has accepted.
+        :arg ask_consent: called with what the user has to accept, before the conversation is shown.
         :raises NotFound: there is no such group, or the user may not choose it.
         :raises Unavailable: the queue could not be joined; nothing has changed.
         :raises Forbidden: a plugin does not let the user join the queue; or the client cannot show the text
@@ -203,6 +209,8 @@ class LocalConversations:
                 except BaseException:
                     self._forget_unused(person, user_conversation)
                     raise
+                if connection.consent_form is not None:
+                    ask_consent(connection.consent_form)
                 if row is None:  # the user has to accept a text first
                     self._forget_unused(person, user_conversation)
                     return True

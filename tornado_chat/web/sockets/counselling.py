@@ -167,12 +167,16 @@ class ChatHandler(CounsellingHandler):
 
     async def _answer_consent(self, connection: RoomConnection, answer: wire.AnswerConsent) -> None:
         """Note that the visitor accepts or declines; a visitor that declines leaves the room."""
-        if answer.accept:
-            form = await self.services.counselling.accept_consent(connection, answer.version)
-            self.send(wire.consent_noted(form, is_accepted=True))
-        else:
+        try:
             form = require_form(connection.consent_form, answer.version)
-            self.send(wire.consent_noted(form, is_accepted=False))
+            if answer.accept:
+                await self.services.counselling.accept_consent(connection, form)
+        except ChatError as error:
+            self.services.metrics.frames_refused.add(self.endpoint, error.code)
+            self.send(self.chat_encoder.error(error, now_microseconds(), refused="consent"))
+            return
+        self.send(wire.consent_noted(form, is_accepted=answer.accept))
+        if not answer.accept:
             self.refuse(Forbidden("consent_declined"))
 
     async def _receive_after_consent(

@@ -75,10 +75,8 @@ class SupportHandler(SocketHandler):
         support, payload = self.services.support, command.payload
         match payload:
             case frames.Connect():
-                if not await self._attach_user(connection, payload):
+                if not await self._attach_user(connection, command, payload):
                     self.send(self.frames.nothing_to_resume(command.id))
-                elif connection.consent_form is not None:
-                    self.send(self.frames.consent(connection.consent_form, command.id))
             case frames.AnswerConsent():
                 await self._answer_consent(connection, command, payload)
             case frames.Ready():
@@ -207,13 +205,22 @@ class SupportHandler(SocketHandler):
         await self.services.local_conversations.sign_in(self.connection)
 
     def _attach_user(
-        self, connection: SupportConnection, connect: frames.Connect, accepted: ConsentForm | None = None
+        self,
+        connection: SupportConnection,
+        command: wire.Command,
+        connect: frames.Connect,
+        accepted: ConsentForm | None = None,
     ) -> Awaitable[bool]:
         limit = partial(
             self.services.client_limits.require, Activity.SESSION, connection.identity, self.client_address
         )
         return self.services.local_conversations.attach_user(
-            connection, resume=connect.resume, before_new=limit, group=connect.group, accepted=accepted
+            connection,
+            resume=connect.resume,
+            before_new=limit,
+            group=connect.group,
+            accepted=accepted,
+            ask_consent=lambda form: self.send(self.frames.consent(form, command.id)),
         )
 
     async def _answer_consent(
@@ -225,14 +232,12 @@ class SupportHandler(SocketHandler):
         if answer.accept and is_connected:
             await self.services.local_conversations.accept_consent(connection, form)
         elif answer.accept:
-            await self._attach_user(connection, frames.Connect(group=form.group), form)
+            await self._attach_user(connection, command, frames.Connect(group=form.group), form)
         elif is_connected:
             await self.services.support.disconnect(connection, None)
         if not answer.accept:
             connection.consent_form = None
-        if connection.consent_form is not None:  # of a newer version, or of a conversation in another group
-            self.send(self.frames.consent(connection.consent_form, command.id))
-        else:
+        if connection.consent_form is None:  # else asked: a newer version, or a conversation of another group
             self.send(self.frames.consent_success(form, command.id, is_accepted=answer.accept))
 
     async def _receive_after_consent(
