@@ -1,6 +1,7 @@
 """The export of a person: complete, without data of others except their messages, and without active HTML."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,21 @@ import pytest
 
 from tests.storage.conftest import NOW, transact
 from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build_sample, leave_message, post
-from tornado_chat.core.types import Person, Role, StaffAccount
+from tornado_chat.core.types import ConsentForm, Person, Role, StaffAccount
 from tornado_chat.data_management import person_files
 from tornado_chat.data_management.person_export import PersonData
 from tornado_chat.data_management.person_html import TEXTS
 from tornado_chat.plugins.data_keepers import DataKeepers
-from tornado_chat.storage import conversations, left_messages, operations, revocations, staff
+from tornado_chat.storage import (
+    consents,
+    conversations,
+    erasure,
+    left_messages,
+    operations,
+    retention,
+    revocations,
+    staff,
+)
 
 ZONE = "Asia/Shanghai"
 
@@ -54,6 +64,28 @@ def test_the_export_has_left_messages_and_their_handling(database: pw.Database, 
     document, page = written(database, BOB, tmp_path / "agent")
     assert document["handled_messages"] == [{"conversation": id, "handled": times["handled"]}]
     assert "my words" not in page + json.dumps(document)
+
+
+def test_consents_are_exported_erased_and_removed(database: pw.Database, tmp_path: Path) -> None:
+    form = ConsentForm("crisis", "2026-01", "en", "text")
+    row, _ = transact(database, lambda tx: conversations.join(tx, LIN, None, "uuid-1", group="crisis"))
+    other, _ = transact(database, lambda tx: conversations.join(tx, Person(Role.USER, "9"), None, "uuid-2"))
+    for person, thread in ((LIN, row.thread), (LIN, row.thread), (other.user, other.thread)):
+        transact(database, partial(consents.accept, thread=thread, person=person, form=form))
+    document, page = written(database, LIN, tmp_path)
+    (given,) = document["conversations"][0]["consents"]
+    assert given == {
+        "group": "crisis",
+        "version": "2026-01",
+        "language": "en",
+        "accepted": "2023-11-15T06:13:20.000+08:00",
+    }
+    assert "crisis 2026-01 (en)" in page
+    counts, _ = transact(database, lambda tx: erasure.erase_conversation(tx, LIN, row.thread, "[erased]"))
+    assert counts[erasure.ErasureEffect("consent", erasure.DELETED)] == 1
+    assert consents.of_thread(database, row.thread) == []
+    (removed, _), _ = transact(database, lambda tx: retention.remove_conversations(tx, [other.thread], 10))
+    assert removed["consent"] == 1
 
 
 def test_the_export_of_a_visitor_is_complete(database: pw.Database, tmp_path: Path) -> None:

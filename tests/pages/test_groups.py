@@ -137,17 +137,40 @@ async def test_a_guest_chooses_a_group_and_a_consultant_answers(visitors: Visito
 @pytest.mark.gen_test
 async def test_the_page_names_a_group(visitors: Visitors) -> None:
     visitors.site.attributes = 'data-group="crisis"'
-    await visitors.serve(*GROUPS)
+    await visitors.serve(
+        *GROUPS, "group:crisis.consent=What you write is stored.", "group:crisis.consent_version=1"
+    )
     consultant = Peer(await visitors.process.harness.connect("/v1/ws/waiter/connect"))
     await consultant.sign_in(
         "consultant", 8, ["ack", "seq", "profile", "group"], name="Chen", groups="crisis"
     )
     await consultant.send_frame("ready")
-    guest = await (await visitors.visit()).start()
+    guest = await (await visitors.visit(size=PHONE)).start()
+    accept = guest.inside.get_by_role("button", name="I agree")
+    decline = guest.inside.get_by_role("button", name="Decline")
+    await expect(guest.inside.get_by_role("heading", name="Before we begin")).to_be_focused()
+    await expect(guest.inside.get_by_role("region", name="Before we begin")).to_have_text(
+        "What you write is stored."
+    )
+    await expect(decline).to_have_accessible_description(
+        "If you do not agree, no conversation begins and nothing is stored."
+    )
+    assert await axe_violations(guest) == []
+    await decline.click()
+    await expect(guest.inside.locator("#start-note")).to_contain_text("You did not agree")
+    await guest.inside.get_by_role("button", name="Start a conversation").click()
+    for _ in range(2):  # the text, which may be long, and the two buttons
+        await guest.page.keyboard.press("Tab")
+    await expect(decline).to_be_focused()
+    await guest.page.keyboard.press("Tab")
+    await guest.page.keyboard.press("Enter")
     await expect(guest.heading).to_have_text("Chen")
     assert (await consultant.until("new_connection"))["payload"]["group"] == "crisis"
+    await guest.page.reload()  # the same conversation does not ask again
+    await expect(guest.heading).to_have_text("Chen")
     await guest.end()
     await guest.new_conversation.click()  # the page still names the group
+    await accept.click()
     assert (await consultant.until("new_connection"))["payload"]["group"] == "crisis"
 
 

@@ -339,6 +339,21 @@ class Group:
     early_words: Literal["", "keep", "discard"] = reloadable(
         "", "As [support] early_words, for the users of this group; empty takes that."
     )
+    consent: str = reloadable(
+        "",
+        "A text that users have to accept before their first message, see docs/groups.md: one line, or "
+        "@/path with the path of a UTF-8 file. Also consent_zh_CN and consent_en.",
+    )
+    consent_zh_cn: str = reloadable("", "The consent text in Chinese; empty: consent.")
+    consent_en: str = reloadable("", "The consent text in English; empty: consent.")
+    consent_version: str = reloadable(
+        "", "The version of the consent text. Users who have accepted another version are asked again."
+    )
+    consent_required: bool = reloadable(
+        False,
+        "Refuse users whose client cannot show the consent text (it has no feature `consent`). Off: they are "
+        "not asked.",
+    )
 
     def title_in(self, language: str, name: str) -> str:
         """Return the title in ``zh_CN`` or ``en``. :arg name: the name of the group."""
@@ -347,6 +362,10 @@ class Group:
     def text_in(self, language: str) -> str:
         """Return the sentence about the group in ``zh_CN`` or ``en``."""
         return (self.text_zh_cn if language == "zh_CN" else self.text_en) or self.text
+
+    def consent_in(self, language: str) -> str:
+        """Return the consent text in ``zh_CN`` or ``en``, empty if there is none."""
+        return (self.consent_zh_cn if language == "zh_CN" else self.consent_en) or self.consent
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,24 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
         "没有可用的编号, 请联系管理员",
         "No number is left for it, ask your administrator",
     ),
+    # consent
+    "consent_first": (
+        "请先阅读并同意使用说明, 再发送消息",
+        "Read and accept the text that was shown first, then send your message",
+    ),
+    "consent_required": (
+        "此处需要先同意使用说明, 但您的客户端无法显示; 请使用本站页面",
+        "You have to accept a text first, which your client cannot show: use the page of this service",
+    ),
+    "consent_declined": (
+        "您没有同意使用说明, 对话未开始",
+        "You have not accepted the text, so the conversation has not begun",
+    ),
+    "no_consent_asked": ("目前没有需要同意的说明", "There is no text to accept now"),
+    "other_consent_version": (
+        "说明的版本不同, 当前版本为 {version}",
+        "The text has another version, {version}: read it again",
+    ),
     # support
     "auth_first": ("请先进行身份认证 (auth)", "Authenticate first (auth)"),
     "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),

@@ -370,6 +370,35 @@ class Participant(msgspec.Struct, frozen=True):
     left: int | None = None
 
 
+class ConsentForm(NamedTuple):
+    """The text that a client of a group has to accept before its first message.
+
+    :ivar language: the language of the text, ``zh_CN`` or ``en``.
+    """
+
+    group: str
+    version: str
+    language: str
+    text: str
+
+    def is_same_version(self, other: "ConsentForm | None") -> bool:
+        """Return True if another form has the same group and version, in any language."""
+        return other is not None and (self.group, self.version) == (other.group, other.version)
+
+
+class Consent(NamedTuple):
+    """The acceptance of a ``ConsentForm`` in a conversation, without the text.
+
+    :ivar accepted: the time of the acceptance.
+    """
+
+    person: Person
+    group: str
+    version: str
+    language: str
+    accepted: int
+
+
 class Handover(NamedTuple):
     """The agent of a conversation has changed.
 

@@ -47,6 +47,7 @@ class PersonData:
         self._threads = person_data.threads(database, person)
         self._marks = person_data.received_and_read(database, person)
         self._stays = person_data.stays(database, person)
+        self._consents = person_data.given_consents(database, person)
         self.counts = Counter(SECTIONS[thread.kind] for thread in self._threads)
 
     def head(self, version: str, now: int) -> dict[str, Any]:
@@ -144,6 +145,7 @@ class PersonData:
                 {"part": stay.part.value, "joined": self.time(stay.joined), "left": self.time(stay.left)}
                 for stay in self._stays.get(thread, ())
             ],
+            **self._given_consents(thread),
             "received": self._marks.get(thread, {}).get("received"),
             "read": self._marks.get(thread, {}).get("read"),
             "messages": [self._message(message) for message in self._messages(thread)],
@@ -172,6 +174,19 @@ class PersonData:
             if left is not None:
                 facts["left_message"] = {"time": self.time(left.time), "handled": self.time(left.handled)}
         return facts
+
+    def _given_consents(self, thread: Thread) -> dict[str, Any]:
+        """Return the consents that the person has given in a conversation, if there are any."""
+        given = [
+            {
+                "group": each.group,
+                "version": each.version,
+                "language": each.language,
+                "accepted": self.time(each.accepted),
+            }
+            for each in self._consents.get(thread, ())
+        ]
+        return {"consents": given} if given else {}
 
     def _messages(self, thread: Thread) -> Iterator[Message]:
         last = 0

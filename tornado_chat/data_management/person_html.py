@@ -46,6 +46,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "service": ("系统", "System"),
     "with": ("对方", "With"),
     "stays": ("参与时间", "Took part"),
+    "consents": ("已同意的说明", "Consents given"),
     "until_now": ("至今", "now"),
     "state": ("状态", "State"),
     "created": ("创建", "Opened"),
@@ -179,6 +180,11 @@ class PersonPage:
             for stay in entry["stays"]
         ]
         facts.append((self._text("stays"), "\n".join(stays)))
+        given = [
+            f"{_format_time(each['accepted'])}: {each['group']} {each['version']} ({each['language']})"
+            for each in entry.get("consents", ())
+        ]
+        facts.append((self._text("consents"), "\n".join(given)))
         self._facts([(label, text) for label, text in facts if text])
         if entry["messages"]:
             self._write('<ol class="said">')

@@ -47,6 +47,7 @@ from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
@@ -304,6 +305,7 @@ class Conversations:
     support: Support
     support_history: SupportHistory
     first_words: FirstWords
+    consents: Consents
 
 
 def build_conversations(
@@ -315,6 +317,7 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    consents = Consents(config.groups, store, base.plugins)
     counselling = Counselling(
         config.counselling,
         store,
@@ -329,6 +332,7 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        consents=consents,
     )
     sessions = Sessions(
         store,
@@ -351,6 +355,7 @@ def build_conversations(
         delivery.receipt_reports,
         delivery.participant_names,
         base.groups,
+        consents,
     )
     base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
     first_words = FirstWords(config.support, base.groups, store, base.plugins)
@@ -364,7 +369,9 @@ def build_conversations(
         first_words,
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words)
-    return Conversations(counselling, sessions, local_conversations, support, support_history, first_words)
+    return Conversations(
+        counselling, sessions, local_conversations, support, support_history, first_words, consents
+    )
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -486,6 +493,7 @@ def build_services(
         support=conversations.support,
         support_history=conversations.support_history,
         first_words=conversations.first_words,
+        consents=conversations.consents,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,

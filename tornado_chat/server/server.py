@@ -158,6 +158,7 @@ class Server:
         self._filtering = messaging.filtering
         self._notifications = messaging.notifications
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
+        self._consents = conversations.consents
         self._counselling = conversations.counselling
         self._local_conversations = conversations.local_conversations
         self._first_words = conversations.first_words
@@ -373,6 +374,7 @@ class Server:
         """Let all parts use other values. Nothing here reads a file or calls a plugin, except its policy."""
         new, keys = to.config, to.keys
         self._groups.reconfigure(new)
+        self._consents.reconfigure(new.groups)
         self._dispatcher.reconfigure(new.support, to.policy, self._groups.rules)
         self._access_control.reconfigure(keys.authenticator)
         self._guests.reconfigure(new.auth, keys.secret)

@@ -14,6 +14,7 @@ from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
@@ -50,6 +51,7 @@ class Services:
     status_aggregator: StatusAggregator
     participant_names: ParticipantNames
     groups: GroupRegistry
+    consents: Consents
     plugins: PluginManager
     metrics: Metrics
     frames: CounsellingEncoders

@@ -56,6 +56,16 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
         )
         .execute(tx.database)
     )
+    consent = models.Consent
+    counts[ErasureEffect("consent", DELETED)] = (
+        consent.delete()
+        .where(
+            (consent.kind == thread.kind.value)
+            & (consent.number == thread.id)
+            & (consent.person == person.key)
+        )
+        .execute(tx.database)
+    )
     table = retention.CONVERSATION_TABLES[thread.kind]
     row = table.select().where(table.id == thread.id).dicts().first(tx.database)
     changes = _anonymizing_changes(thread.kind, row, person, anonymous) if row else {}

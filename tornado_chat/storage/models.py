@@ -204,6 +204,28 @@ class Participant(Table):
         indexes = ((("kind", "number"), False), (("person",), False))
 
 
+class Consent(Table):
+    """The acceptance of a group's consent text; see ``core.types.Consent``.
+
+    ``kind`` and ``number`` name the session or conversation.
+    """
+
+    id = pw.BigAutoField()
+    kind = pw.SmallIntegerField()
+    number = pw.BigIntegerField()
+    person = pw.CharField(PERSON_KEY_CHARS)
+    group_name = pw.CharField(32)
+    version = pw.CharField(32)
+    language = pw.CharField(8)
+    accepted = pw.BigIntegerField()
+
+    class Meta:
+        indexes = (
+            (("kind", "number", "person", "group_name", "version"), True),
+            (("person",), False),
+        )
+
+
 class Inbox(Table):
     """The thread of one person's notifications; it holds their last sequence number."""
 
@@ -416,6 +438,7 @@ TABLES = (
     SupportConversation,
     LeftMessage,
     Participant,
+    Consent,
     Message,
     Inbox,
     Notification,

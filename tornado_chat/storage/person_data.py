@@ -6,6 +6,7 @@ from typing import Any
 import peewee as pw
 
 from tornado_chat.core.types import (
+    Consent,
     Conversation,
     ConversationState,
     Kind,
@@ -83,6 +84,22 @@ def stays(database: pw.Database, person: Person) -> dict[Thread, list[Participan
     for kind, number, part, name, joined, left in query.tuples().execute(database):
         thread = Thread(Kind(kind), number)
         found.setdefault(thread, []).append(Participant(thread, person, Part(part), name, joined, left))
+    return found
+
+
+def given_consents(database: pw.Database, person: Person) -> dict[Thread, list[Consent]]:
+    """Return the consents that the person has given, by conversation, oldest first."""
+    table = models.Consent
+    query = (
+        table.select(
+            table.kind, table.number, table.group_name, table.version, table.language, table.accepted
+        )
+        .where(table.person == person.key)
+        .order_by(table.id)
+    )
+    found: dict[Thread, list[Consent]] = {}
+    for kind, number, *values in query.tuples().execute(database):
+        found.setdefault(Thread(Kind(kind), number), []).append(Consent(person, *values))
     return found
 
 

@@ -286,7 +286,7 @@ def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> N
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
-    """Remove a conversation's row with its receipts, read marks and participants."""
+    """Remove a conversation's row with its receipts, read marks, participants and consents."""
     counts: RowCounts = Counter()
     for marks in (models.Receipt, models.ReadMark):
         counts[marks._meta.table_name] = (
@@ -303,6 +303,12 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
     if thread.kind is Kind.SUPPORT:
         left = models.LeftMessage
         counts["left_message"] = left.delete().where(left.conversation == thread.id).execute(tx.database)
+    consent = models.Consent
+    counts["consent"] = (
+        consent.delete()
+        .where((consent.kind == thread.kind.value) & (consent.number == thread.id))
+        .execute(tx.database)
+    )
     table = CONVERSATION_TABLES[thread.kind]
     record = models.SupervisorConsultation
     if thread.kind is Kind.SESSION and record.select().where(record.session == thread.id).exists(tx.database):

@@ -19,6 +19,7 @@ from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import (
     AGENT_ROLES,
     AppendResult,
+    ConsentForm,
     Conversation,
     EarlyWords,
     Handover,
@@ -33,6 +34,8 @@ from tornado_chat.wire.people import Named, NameOf, no_name, sender_of
 from tornado_chat.wire.support_frames import (
     CLIENT_PAYLOADS,
     ClientFrame,
+    ConsentAsked,
+    ConsentNoted,
     Disconnect,
     Failed,
     HandedOver,
@@ -67,6 +70,7 @@ FEATURES = frozenset(
         "sender",
         "group",
         "early",
+        "consent",
     }
 )
 
@@ -274,6 +278,18 @@ class SupportEncoder:
         if conversation is not None and "group" in self.features:
             queued.group = conversation.group
         return _encode(self._frame("connect_queue", queued, reply_id=reply_id))
+
+    def consent(self, form: ConsentForm, reply_id: str | None) -> bytes:
+        """Return the frame with the text that the user has to accept (feature ``consent``)."""
+        payload = ConsentAsked(form.group, form.version, form.language, form.text)
+        return _encode(self._frame("consent", payload, reply_id=reply_id))
+
+    def consent_success(
+        self, form: ConsentForm, reply_id: str | None = None, *, is_accepted: bool = True
+    ) -> bytes:
+        """Return the answer to ``consent``."""
+        payload = ConsentNoted(form.group, form.version, is_accepted)
+        return _encode(self._frame("consent_success", payload, reply_id=reply_id))
 
     def kickout(self) -> bytes:
         """Return the frame that announces that the same waiter signed in elsewhere (feature ``kickout``)."""

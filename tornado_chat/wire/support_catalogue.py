@@ -4,6 +4,7 @@ The AsyncAPI document is made from it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tornado_chat.core.types import Role
@@ -263,6 +264,16 @@ USER = Endpoint(
             "Rate the current conversation, or the last one.",
             {"rate": 5, "feedback": "Quick and kind"},
         ),
+        replace(
+            _from_client(
+                Role.USER,
+                "consent",
+                "Accept or decline the text of the frame `consent`. Accepting joins the queue if "
+                "`connect` has not done so; declining leaves it, or ends the conversation.",
+                {"version": "2026-01", "accept": True},
+            ),
+            feature="consent",
+        ),
     ),
     to_client=(
         *_SIGN_IN_FRAMES,
@@ -285,8 +296,35 @@ USER = Endpoint(
         ),
         *_COMMON_SERVER_FRAMES,
         _to_client("rate_success", "The rating is stored.", {"rate": 5}, reply_id="f1"),
+        _to_client(
+            "consent",
+            "The answer to `connect`: what the user has to accept before its first message. Before that, the "
+            "user does not join the queue; an open conversation is resumed.",
+            {
+                "group": "default",
+                "version": "2026-01",
+                "language": "en",
+                "text": "What you write here is stored for six months.",
+            },
+            feature="consent",
+            reply_id="f1",
+        ),
+        _to_client(
+            "consent_success",
+            "The acceptance is stored, or the user has declined, of which nothing is stored. Without "
+            "`reply_id`: the user has accepted on another socket.",
+            {"group": "default", "version": "2026-01", "accepted": True},
+            feature="consent",
+            reply_id="f1",
+        ),
     ),
-    features=_FEATURES,
+    features={
+        **_FEATURES,
+        "consent": (
+            "The user is asked to accept the text of its group (`[group:NAME] consent`) before its first "
+            "message; until then its messages are refused."
+        ),
+    },
     close_codes=_CODES,
 )
 

@@ -214,6 +214,13 @@ class Rate(msgspec.Struct, frozen=True):
     ) = None
 
 
+class AnswerConsent(msgspec.Struct, frozen=True):
+    """The user accepts or declines the text of the frame ``consent``."""
+
+    version: Annotated[str, Meta(description="The version of the text.", examples=["2026-01"])]
+    accept: Annotated[bool, Meta(description="True: accepts. False: declines.", examples=[True])]
+
+
 Payload = (
     Auth
     | Connect
@@ -228,6 +235,7 @@ Payload = (
     | MarkRead
     | Transfer
     | Rate
+    | AnswerConsent
 )
 
 _COMMON_PAYLOADS: dict[str, type[Payload]] = {
@@ -239,7 +247,13 @@ _COMMON_PAYLOADS: dict[str, type[Payload]] = {
     "read": MarkRead,
 }
 CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
-    Role.USER: {**_COMMON_PAYLOADS, "connect": Connect, "disconnect": Disconnect, "rate": Rate},
+    Role.USER: {
+        **_COMMON_PAYLOADS,
+        "connect": Connect,
+        "disconnect": Disconnect,
+        "rate": Rate,
+        "consent": AnswerConsent,
+    },
     Role.WAITER: {
         **_COMMON_PAYLOADS,
         "ready": Ready,
@@ -488,6 +502,25 @@ class History(msgspec.Struct):
     ) = UNSET
 
 
+class ConsentAsked(msgspec.Struct):
+    """What the user has to accept before its first message."""
+
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="For the answer.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    text: Annotated[
+        str, Meta(description="Plain text with line breaks.", examples=["What you write here is stored."])
+    ]
+
+
+class ConsentNoted(msgspec.Struct):
+    group: Annotated[str, Meta(examples=["default"])]
+    version: Annotated[str, Meta(examples=["2026-01"])]
+    accepted: Annotated[
+        bool, Meta(description="True: the acceptance is stored. False: the user has declined.")
+    ]
+
+
 class Rated(msgspec.Struct):
     rate: Stars
 
@@ -519,6 +552,8 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "ready_success": ReadyNoted,
     "transfer_success": Transferred,
     "rate_success": Rated,
+    "consent": ConsentAsked,
+    "consent_success": ConsentNoted,
     "disconnected": None,
     "kickout": None,
     "error": Failed,

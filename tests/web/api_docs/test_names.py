@@ -17,10 +17,10 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    Account AccountToken AppointmentChanged ConversationStatus
-    ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
-    GroupPage GroupStatus GuestToken Handover Health HistoryStatus LeftMessage LeftMessageHandling
-    LeftMessagePage Message
+    LeftMessage LeftMessageHandling LeftMessagePage
+    Account AccountToken AppointmentChanged Consent ConversationStatus
+    ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
+    GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
     QueueOverview QueueStatus QueuedUserStatus Rating Revocation RevocationCreate RevocationPage Sender
@@ -56,9 +56,11 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
-    ConnectionPayload DisconnectPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover
-    MarkReadPayload Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
+    DisconnectPayload
+    AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
+    ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
+    ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
+    Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
@@ -66,20 +68,20 @@ SOCKET_SCHEMAS = """
 """Without the schemas of whole frames, which are named after channel and kind."""
 
 FRAMES = {
-    "chat.in": "say typing read history token wait",
+    "chat.in": "say typing read history token wait consent",
     "chat.out": """
         message system end wait_refused ack typing read receipt presence history token
-        token_refused
+        token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
     "observe.in": "alive token",
     "observe.out": "message presence alive token token_refused",
-    "user.in": "auth connect message_text message_image typing read get_history disconnect rate",
+    "user.in": "auth connect message_text message_image typing read get_history disconnect rate consent",
     "user.out": """
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
-        rate_success
+        rate_success consent consent_success
     """,
     "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
     "waiter.out": """

@@ -42,7 +42,7 @@ LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 OFFSET_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
 TIME_KEYS = {
     *("time", "created", "started", "ended", "assigned", "read_at", "since", "until", "waiting_since"),
-    *("last_commit", "opened_from", "opened_before"),
+    *("last_commit", "opened_from", "opened_before", "accepted"),
 }
 
 

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.close_codes import NOT_READ_BACK
 from tornado_chat.core.errors import ChatError
-from tornado_chat.core.types import Conversation, Handover, Identity, Thread
+from tornado_chat.core.texts import Language
+from tornado_chat.core.types import ConsentForm, Conversation, Handover, Identity, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.observability.logs import fields
+from tornado_chat.services.messaging.consents import CONSENT_FEATURE
 from tornado_chat.services.messaging.filtering import FilterQueue
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
@@ -62,21 +64,26 @@ class SupportConnection:
     """One authenticated connection of a user or a waiter.
 
     :arg features: the features that the client has requested.
+    :arg language: the language of texts for the client.
     :arg address: the address that the server has given to the connection.
     :ivar user_conversation: of a user: the conversation that the client has requested.
     :ivar shown: the conversations that the client was notified of, until it is notified of their end: the
         address of the other side, by number. A transfer changes the address.
     :ivar positions: of a connection that another process has had: the threads that it followed, with the
         last ``seq`` that was written to it. A thread is removed when it is followed here.
+    :ivar consent_form: of a user: what the user has to accept before its first message; None: nothing, or it
+        has accepted it.
     :ivar departures: the threads whose departures are shown after earlier messages, in order.
     """
 
     __slots__ = (
         "address",
+        "consent_form",
         "departures",
         "features",
         "filter_queue",
         "identity",
+        "language",
         "person",
         "positions",
         "shown",
@@ -92,6 +99,7 @@ class SupportConnection:
         view: SupportView,
         address: str,
         features: frozenset[str] = frozenset(),
+        language: Language = "zh_CN",
     ) -> None:
         self.identity = identity
         self.person = identity.person
@@ -99,11 +107,18 @@ class SupportConnection:
         self.view = view
         self.address = address
         self.features = features
+        self.language = language
         self.filter_queue = FilterQueue()
         self.user_conversation: UserConversation | None = None
         self.shown: dict[int, str] = {}
         self.positions: dict[Thread, int] = {}
         self.departures: list[Thread] = []
+        self.consent_form: ConsentForm | None = None
+
+    @property
+    def can_ask_consent(self) -> bool:
+        """True if the client shows the text that its user has to accept."""
+        return CONSENT_FEATURE in self.features
 
     @property
     def is_engaged(self) -> bool:

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.types import Conversation, EarlyWords, Person
+from tornado_chat.core.types import ConsentForm, Conversation, EarlyWords, Person
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.dispatch_state import Decision
-from tornado_chat.storage import conversations
+from tornado_chat.storage import consents, conversations
 from tornado_chat.storage.writer import Transaction
 
 MayStore = Callable[[], bool]
@@ -85,16 +85,28 @@ class ConversationRepository:
         return self._store.look_up(conversations.unfinished_of, user)
 
     def join(
-        self, user: Person, name: str | None, address: str, claims: Mapping[str, Any], group: str
+        self,
+        user: Person,
+        name: str | None,
+        address: str,
+        claims: Mapping[str, Any],
+        group: str,
+        accepted: ConsentForm | None = None,
     ) -> asyncio.Future[Conversation]:
         """Return the user's unfinished conversation; if there is none, store a new waiting conversation.
 
         :arg address: the address of the user in a new conversation.
         :arg group: the group of a new conversation.
+        :arg accepted: what the user has accepted; it is stored with a conversation of this group.
         """
-        return self._store.write(
-            partial(conversations.join, user=user, name=name, uuid=address, claims=claims, group=group)
-        )
+
+        def work(tx: Transaction) -> Conversation:
+            row = conversations.join(tx, user, name, address, claims, group)
+            if accepted is not None and accepted.group == row.group:
+                consents.accept(tx, row.thread, user, accepted)
+            return row
+
+        return self._store.write(work)
 
     def leave(
         self, conversation: Conversation, gone: Person, *, withdraws: bool

@@ -121,11 +121,13 @@ class Support:
         ``Conflict`` if the user has written as much as is allowed before its first waiter.
 
         :arg address: the address of the user, if the sender is a waiter; ignored if the sender is a user.
-        :raises Conflict: the sender has no conversation, or is waiting for the first waiter without the
-            feature ``early``.
+        :raises Conflict: the sender has no conversation, is waiting for the first waiter without the feature
+            ``early``, or has to accept a text first.
         :raises Unavailable: the server is overloaded; nothing was stored.
         :raises Refused: a filter refuses the message.
         """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
         early_limit = None
         if conversation.state is ConversationState.WAITING and not conversation.returned:
@@ -139,7 +141,12 @@ class Support:
         )
 
     def typing(self, connection: SupportConnection, address: str | None, typing: bool) -> None:
-        """Publish that a person is typing, or has stopped; this is not stored."""
+        """Publish that a person is typing, or has stopped; this is not stored.
+
+        :raises Conflict: the person has no conversation, or has to accept a text first.
+        """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
         self._typing.set(conversation.thread, connection.person, typing)
 

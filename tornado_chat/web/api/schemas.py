@@ -344,11 +344,30 @@ Seen = Annotated[
 ]
 
 
+class ConsentGiven(msgspec.Struct, frozen=True):
+    """The acceptance of a group's consent text by the client of a conversation."""
+
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="`[group:NAME] consent_version`.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    accepted: Annotated[Time, Meta(description="The time of the acceptance.")]
+
+
+GivenConsents = (
+    Annotated[
+        list[ConsentGiven],
+        Meta(description="What the client has accepted, oldest first; missing if it has accepted nothing."),
+    ]
+    | UnsetType
+)
+
+
 class SessionDetails(Session, frozen=True):
-    """A session, and how far its participants have got."""
+    """A session, how far its participants have got, and what the visitor has accepted."""
 
     received: Received
     read: Seen
+    consents: GivenConsents = UNSET
 
 
 class SupervisionDetails(SupervisionRecord, frozen=True):
@@ -384,6 +403,7 @@ class SupportMessagePage(msgspec.Struct, frozen=True):
     handovers: Annotated[
         list[HandedOver], Meta(description="All changes of the waiter of the conversation, oldest first.")
     ]
+    consents: GivenConsents = UNSET
 
 
 class EndedConversation(msgspec.Struct, frozen=True):

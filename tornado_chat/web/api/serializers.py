@@ -1,17 +1,19 @@
 """Conversion of the services' values to the structs of ``web.api.schemas``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from tornado_chat.core.status import ConversationSummary, Status
-from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Notification, Person, Role, Room
+from tornado_chat.core.types import DEFAULT_GROUP, Consent, Conversation, Notification, Person, Role, Room
 from tornado_chat.services.counselling.service import Progress
 from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.schemas import (
+    ConsentGiven,
     EndedConversation,
+    GivenConsents,
     InboxItem,
     QueueStatus,
     Session,
@@ -66,10 +68,25 @@ def _by_role(seqs: Mapping[Role, int]) -> dict[str, int]:
     return {role.value: seq for role, seq in seqs.items()}
 
 
-def session_details(room: Room, progress: Progress, times: LocalTimes) -> SessionDetails:
-    """Convert the room of a session, and how far its participants have got."""
+def session_details(
+    room: Room, progress: Progress, given: Sequence[Consent], times: LocalTimes
+) -> SessionDetails:
+    """Convert the room of a session, how far its participants have got, and what the visitor has accepted."""
     shown = msgspec.structs.asdict(session(room, times))
-    return SessionDetails(**shown, received=_by_role(progress.received), read=_by_role(progress.read))
+    return SessionDetails(
+        **shown,
+        received=_by_role(progress.received),
+        read=_by_role(progress.read),
+        consents=given_consents(given, times),
+    )
+
+
+def given_consents(given: Sequence[Consent], times: LocalTimes) -> GivenConsents:
+    """Convert the consents of a conversation; unset if there are none."""
+    shown = [
+        ConsentGiven(each.group, each.version, each.language, times.format(each.accepted)) for each in given
+    ]
+    return shown or UNSET
 
 
 def record_details(room: Room, progress: Progress, times: LocalTimes) -> SupervisionDetails:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.numbers import NUMBER_PATTERN
-from tornado_chat.core.types import Role
+from tornado_chat.core.types import Kind, Role, Thread
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
@@ -56,6 +56,7 @@ class MessagesHandler(ApiHandler):
         number = self.path_number(conversation_id)
         async with self.large_answer_turn:
             page, has_more = await self.services.support_history.page(identity, number, after, limit)
+        given = await self.services.consents.of_thread(Thread(Kind.SUPPORT, number))
         names, handovers = await self.services.support_history.people(number)
         items = [
             schemas.SupportMessage(
@@ -71,7 +72,9 @@ class MessagesHandler(ApiHandler):
             for each in page
         ]
         shown = [handover_shown(each, self.services.times, shows_loss=True) for each in handovers]
-        self.respond(schemas.SupportMessagePage(items, page[-1].seq if has_more else None, shown))
+        following = page[-1].seq if has_more else None
+        consents = serializers.given_consents(given, self.services.times)
+        self.respond(schemas.SupportMessagePage(items, following, shown, consents))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [

@@ -15,11 +15,15 @@ from tornado_chat.services.messaging.connections import (
     SocketGrant,
     SocketStream,
 )
+from tornado_chat.services.messaging.consents import CONSENT_FEATURE, require_form
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import counselling as wire
 from tornado_chat.wire import counselling_frames as frames
 from tornado_chat.wire.parsing import parse_features, parse_language, peek_id
+
+AFTER_CONSENT = (wire.PostMessage, wire.TypingNow)
+"""The commands of a visitor that are refused until the visitor has accepted the text of its group."""
 
 KIND_BY_TYPE = {0: Kind.SESSION, 1: Kind.RECORD}
 
@@ -103,7 +107,7 @@ class ChatHandler(CounsellingHandler):
             self.connection.identity = identity
 
     def describe(self, grant: SocketGrant) -> tuple[Identity, ThreadDetails] | None:
-        if self.connection is None:
+        if self.connection is None or self.connection.consent_form is not None:
             return None
         return self.connection.identity, ThreadDetails(self.connection.thread)
 
@@ -131,10 +135,22 @@ class ChatHandler(CounsellingHandler):
         grant = await self.authenticate(query, wire.CHAT_FEATURES)
         thread = Thread(KIND_BY_TYPE[query.type], query.sessionId)
         socket_stream = self.open_stream(grant, self.chat_encoder)
-        self.connection = await self.services.counselling.enter(
-            grant.identity, thread, socket_stream, needs_names=bool(self.features & {"sender", "history"})
-        )
+        try:
+            self.connection = await self.services.counselling.enter(
+                grant.identity,
+                thread,
+                socket_stream,
+                needs_names=bool(self.features & {"sender", "history"}),
+                can_ask_consent=CONSENT_FEATURE in self.features,
+                language=self.language or self.services.language,
+            )
+        except Forbidden as error:
+            if error.code == "consent_required":  # people read it, who may have another client
+                self.send(self.chat_encoder.error(error, now_microseconds()))
+            raise
         self.admitted = True
+        if self.connection.consent_form is not None:
+            self.send(wire.consent_asked(self.connection.consent_form))
         if "history" in self.features:
             await self._send_history(self.connection, wire.GetHistory(None))
         events: list[Event] = []
@@ -156,28 +172,62 @@ class ChatHandler(CounsellingHandler):
             return None
         if self.tracing:
             self.trace(command, data)
+        if self.connection.consent_form is not None and isinstance(command, AFTER_CONSENT):
+            return self._receive_after_consent(self.connection, command, data)
+        return self._run_command(self.connection, command, data)
+
+    def _run_command(
+        self, connection: RoomConnection, command: wire.Command, data: str | bytes
+    ) -> Awaitable[None] | None:
         counselling = self.services.counselling
         if isinstance(command, wire.PostMessage):  # first, as most frames are messages
-            stored = counselling.send(self.connection, command.msg, command.id)
+            stored = counselling.send(connection, command.msg, command.id)
             acknowledgement = None
             if command.id is not None:
                 acknowledgement = partial(self.chat_encoder.ack, command.id)
             self.acknowledge_when_stored(stored, data, acknowledgement)
         elif isinstance(command, wire.TypingNow):
-            counselling.typing(self.connection, command.typing)
+            counselling.typing(connection, command.typing)
         elif isinstance(command, wire.MarkRead):
-            counselling.mark_read(self.connection, command.seq)
+            counselling.mark_read(connection, command.seq)
         elif isinstance(command, wire.RenewToken):
             return self.accept_token(command.token)
         elif isinstance(command, wire.WaitLonger):
-            return self._wait_longer(self.connection, command.seconds)
+            return self._wait_longer(connection, command.seconds)
+        elif isinstance(command, wire.AnswerConsent):
+            return self._answer_consent(connection, command)
         else:
-            return self._send_history(self.connection, command)
+            return self._send_history(connection, command)
         return None
 
     def on_disconnected(self, close_code: int | None) -> None:
         if self.connection is not None:
             self.services.counselling.leave(self.connection, close_code, has_left=self.has_left)
+
+    async def _answer_consent(self, connection: RoomConnection, answer: wire.AnswerConsent) -> None:
+        """Note that the visitor accepts or declines; a visitor that declines leaves the room."""
+        try:
+            form = require_form(connection.consent_form, answer.version)
+            if answer.accept:
+                await self.services.counselling.accept_consent(connection, form)
+        except ChatError as error:
+            self.services.metrics.frames_refused.add(self.endpoint, error.code)
+            self.send(self.chat_encoder.error(error, now_microseconds(), refused="consent"))
+            return
+        self.send(wire.consent_noted(form, is_accepted=answer.accept))
+        if not answer.accept:
+            self.refuse(Forbidden("consent_declined"))
+
+    async def _receive_after_consent(
+        self, connection: RoomConnection, command: wire.Command, data: str | bytes
+    ) -> None:
+        """Handle a frame that has to follow the consent: the visitor may have given it on another socket."""
+        form = connection.consent_form
+        if form is not None and await self.services.counselling.has_consented(connection):
+            self.send(wire.consent_noted(form, is_accepted=True))
+        executed = self._run_command(connection, command, data)
+        if executed is not None:
+            await executed
 
     async def _wait_longer(self, connection: RoomConnection, seconds: int) -> None:
         """Let the room wait longer. The answer is a frame ``presence``, or the error."""

@@ -12,14 +12,18 @@ from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed, Unauthenticated
 from tornado_chat.core.handed_over import SocketState, SupportDetails
-from tornado_chat.core.types import Conversation, Handover, Identity, Kind, Person, Role, Thread
+from tornado_chat.core.types import ConsentForm, Conversation, Handover, Identity, Kind, Person, Role, Thread
 from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.messaging.connections import Encoder, SocketGrant, SocketStream
+from tornado_chat.services.messaging.consents import require_form
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import support as wire
 from tornado_chat.wire import support_frames as frames
 from tornado_chat.wire.parsing import parse_language, peek_id
+
+AFTER_CONSENT = (frames.MessageText, frames.MessageImage, frames.TypingNow)
+"""The payloads of a user that are refused until the user has accepted the text of its group."""
 
 
 class SupportHandler(SocketHandler):
@@ -60,7 +64,7 @@ class SupportHandler(SocketHandler):
 
     def describe(self, grant: SocketGrant) -> tuple[Identity, SupportDetails] | None:
         connection = self.connection
-        if connection is None or connection.departures:
+        if connection is None or connection.departures or connection.consent_form is not None:
             return None
         return connection.identity, self.services.local_conversations.describe(connection)
 
@@ -98,6 +102,8 @@ class SupportHandler(SocketHandler):
             return self._authenticate(command, payload)
         if self.connection is None:
             raise Conflict("auth_first")
+        if self.connection.consent_form is not None and isinstance(payload, AFTER_CONSENT):
+            return self._receive_after_consent(self.connection, command, data)
         if isinstance(payload, frames.MessageText):
             self._post_message(self.connection, command, payload.message, "text", data)
             return None
@@ -111,17 +117,10 @@ class SupportHandler(SocketHandler):
         support, payload = self.services.support, command.payload
         match payload:
             case frames.Connect():
-                local = self.services.local_conversations
-                limit = partial(
-                    self.services.client_limits.require,
-                    Activity.SESSION,
-                    connection.identity,
-                    self.client_address,
-                )
-                if not await local.attach_user(
-                    connection, resume=payload.resume, before_new=limit, group=payload.group
-                ):
+                if not await self._attach_user(connection, command, payload):
                     self.send(self.frames.nothing_to_resume(command.id))
+            case frames.AnswerConsent():
+                await self._answer_consent(connection, command, payload)
             case frames.Ready():
                 await self.services.local_conversations.attach_waiter(connection, ready=True)
                 self._acknowledge_ready(command, ready=True)
@@ -241,10 +240,66 @@ class SupportHandler(SocketHandler):
         self._cancel_auth_timer()
         self.admitted = True
         self.connection = SupportConnection(
-            identity, socket_stream, self, self.frames.address, self.frames.features
+            identity,
+            socket_stream,
+            self,
+            self.frames.address,
+            self.frames.features,
+            self.frames.language,
         )
         self._send_auth_success(identity, command)
         await self.services.local_conversations.sign_in(self.connection)
+
+    def _attach_user(
+        self,
+        connection: SupportConnection,
+        command: wire.Command,
+        connect: frames.Connect,
+        accepted: ConsentForm | None = None,
+    ) -> Awaitable[bool]:
+        limit = partial(
+            self.services.client_limits.require, Activity.SESSION, connection.identity, self.client_address
+        )
+        return self.services.local_conversations.attach_user(
+            connection,
+            resume=connect.resume,
+            before_new=limit,
+            group=connect.group,
+            accepted=accepted,
+            ask_consent=lambda form: self.send(self.frames.consent(form, command.id)),
+        )
+
+    async def _answer_consent(
+        self, connection: SupportConnection, command: wire.Command, answer: frames.AnswerConsent
+    ) -> None:
+        """Note that the user accepts or declines; without a conversation, accepting joins the queue."""
+        form = require_form(connection.consent_form, answer.version)
+        is_connected = connection.user_conversation is not None
+        if answer.accept and is_connected:
+            await self.services.local_conversations.accept_consent(connection, form)
+        elif answer.accept:
+            await self._attach_user(connection, command, frames.Connect(group=form.group), form)
+        elif is_connected:
+            await self.services.support.disconnect(connection, None)
+        if not answer.accept:
+            connection.consent_form = None
+        if connection.consent_form is None:  # else asked: a newer version, or a conversation of another group
+            self.send(self.frames.consent_success(form, command.id, is_accepted=answer.accept))
+
+    async def _receive_after_consent(
+        self, connection: SupportConnection, command: wire.Command, data: str | bytes
+    ) -> None:
+        """Handle a frame that has to follow the consent, which the user may have given on another socket."""
+        form = connection.consent_form
+        if form is not None and await self.services.local_conversations.has_consented(connection):
+            self.send(self.frames.consent_success(form))
+        match command.payload:
+            case frames.MessageText(message=text):
+                self._post_message(connection, command, text, "text", data)
+            case frames.MessageImage(url=url):
+                self._post_message(connection, command, url, "image", data)
+            case frames.TypingNow(typing=typing):
+                self.services.support.typing(connection, command.to, typing)
 
     def _send_auth_success(self, identity: Identity, command: wire.Command) -> None:
         person = identity.person

@@ -5,11 +5,13 @@
  * @module
  */
 
+import { ConsentQuestion } from "./consent.js";
 import { Conversation } from "./conversation.js";
 import { SupportSocket } from "./support.js";
 
 /** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
+/** @typedef {import("./consent.js").ConsentForm} ConsentForm */
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 /** @typedef {import("./support.js").Frame} Frame */
 /** @typedef {import("./support.js").SupportListener} SupportListener */
@@ -42,10 +44,13 @@ import { SupportSocket } from "./support.js";
  *   onConversation: (conversation: number, unsent: string[]) => void,
  *   onOwnRead: (seq: number) => void,
  *   onRated: () => void,
+ *   onConsentAsked: (form: ConsentForm, problem: string) => void,
+ *   onConsentNoted: (accepted: boolean) => void,
  *   onError: (message: string) => void,
  * }} UserListener
  * `onConversation`: a different conversation begins, which shares nothing with the previous one. `unsent` are
- * the texts that were written for the previous one and will not be sent. `onOwnRead`: how far this client has
+ * the texts that were written for the previous one and will not be sent. `onConsentAsked`: nothing is sent
+ * before the client has accepted the text. `onConsentNoted`: the server has noted the client's answer. `onOwnRead`: how far this client has
  * read, in any window.
  */
 
@@ -70,14 +75,19 @@ export class UserSupportSocket extends SupportSocket {
       "sender",
       "group",
       "early",
+      "consent",
     ];
     super("user", token, features, listener.onStatus);
     this.#outbox = outbox;
     this.#listener = listener;
     this.#lastConversation = lastConversation;
     this.#conversation = this.#makeConversation();
+    this.#question = new ConsentQuestion(listener.onConsentAsked, (version, accept) => {
+      this.#consentRequest = this.request("consent", { version, accept });
+    });
   }
 
+  #question;
   #outbox;
   #listener;
   #lastConversation;
@@ -98,6 +108,7 @@ export class UserSupportSocket extends SupportSocket {
   #isSynchronized = false;
   #connectRequest = "";
   #rateRequest = "";
+  #consentRequest = "";
   #readSeq = 0;
 
   get phase() {
@@ -136,6 +147,16 @@ export class UserSupportSocket extends SupportSocket {
     }
   }
 
+  /** Accept or decline the text that was asked for. @param {boolean} accept */
+  answerConsent(accept) {
+    this.#question.answer(accept);
+  }
+
+  /** Whether the client has to accept a text first. */
+  get asksForConsent() {
+    return this.#question.isOpen;
+  }
+
   /** Send a message now, or as soon as the server accepts it. @param {string} text */
   send(text) {
     const entry = this.#conversation.send(text);
@@ -155,7 +176,7 @@ export class UserSupportSocket extends SupportSocket {
 
   /** @param {boolean} typing */
   sendTyping(typing) {
-    if (this.#phase.state === "assigned") {
+    if (this.#phase.state === "assigned" && !this.#question.isOpen) {
       this.request("typing", { typing });
     }
   }
@@ -183,6 +204,7 @@ export class UserSupportSocket extends SupportSocket {
 
   onAccepted() {
     this.#isSynchronized = false;
+    this.#question.onReconnected();
     this.#sendConnect();
   }
 
@@ -209,15 +231,36 @@ export class UserSupportSocket extends SupportSocket {
       this.#conversation.receiveHandovers([this.toHandover(payload)]);
     } else if (type === "rate_success") {
       this.#listener.onRated();
+    } else if (type === "consent") {
+      this.#question.onAsked(payload);
+    } else if (type === "consent_success") {
+      this.#onConsentNoted(payload.accepted);
     }
   }
 
   /** @param {Frame} frame */
   onError(frame) {
+    if (frame.reply_id === this.#consentRequest) {
+      this.#question.onRefused(frame.payload.message);
+    }
     if (frame.reply_id === this.#connectRequest || frame.reply_id === this.#rateRequest) {
       this.#joinRequested = false;
       this.#listener.onError(frame.payload.message);
     }
+  }
+
+  #onAdmitted() {
+    if (this.#question.onAdmitted()) {
+      this.#listener.onConsentNoted(true);
+    }
+  }
+
+  /** @param {boolean} accepted */
+  #onConsentNoted(accepted) {
+    this.#question.close();
+    this.#joinRequested &&= accepted;
+    this.#listener.onConsentNoted(accepted);
+    this.#conversation.flush();
   }
 
   #sendConnect() {
@@ -237,6 +280,7 @@ export class UserSupportSocket extends SupportSocket {
    */
   #onQueued({ location, conversation, returned, serving, group, early }) {
     const wasAssigned = this.#phase.state === "assigned";
+    this.#onAdmitted();
     this.#setConversation(conversation);
     this.#setPhase({ state: "waiting", position: location, returned, serving, conversation, group, early });
     if (this.#acceptsMessages() && (wasAssigned || !this.#isSynchronized)) {
@@ -247,6 +291,7 @@ export class UserSupportSocket extends SupportSocket {
 
   /** @param {{ conversation: number, name: string | null, group?: string }} found */
   #onAssigned({ conversation, name, group }) {
+    this.#onAdmitted();
     this.#setConversation(conversation);
     this.#setPhase({ state: "assigned", name, conversation, group });
     this.#resync();
@@ -297,6 +342,7 @@ export class UserSupportSocket extends SupportSocket {
 
   /** @param {Frame} frame */
   #onDisconnected(frame) {
+    this.#question.close();
     const previous = this.#phase.state;
     // the answer to `connect`: there is no conversation to resume
     const nothingToResume = frame.reply_id !== undefined;
@@ -325,7 +371,8 @@ export class UserSupportSocket extends SupportSocket {
   /** Whether the server accepts messages in this phase. */
   #acceptsMessages() {
     const { state, returned, early } = this.#phase;
-    return state === "assigned" || (state === "waiting" && (returned === true || early !== undefined));
+    const isTaken = state === "assigned" || (state === "waiting" && (returned === true || early !== undefined));
+    return isTaken && !this.#question.isOpen;
   }
 
   #makeConversation() {

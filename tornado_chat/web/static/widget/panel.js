@@ -6,6 +6,7 @@
  */
 
 import { ChatComposer } from "../shared/composer.js";
+import { ConsentPanel } from "../shared/consent.js";
 import { find, icon, make } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
@@ -13,6 +14,7 @@ import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
 import { positionText } from "./strings.js";
 
+/** @typedef {import("../shared/consent.js").ConsentForm} ConsentForm */
 /** @typedef {import("../shared/groups.js").Group} Group */
 
 /**
@@ -37,7 +39,7 @@ import { positionText } from "./strings.js";
  * @property {() => void} close close the panel
  */
 
-const SCREENS = ["resuming", "start", "groups", "conversation", "card"];
+const SCREENS = ["resuming", "start", "groups", "consent", "conversation", "card"];
 
 export class Panel {
   /**
@@ -78,6 +80,12 @@ export class Panel {
   /** @type {ChatComposer | undefined} */
   #composer;
   #screen = "resuming";
+  /** @type {(accept: boolean) => void} */
+  #answerConsent = () => {};
+  #consent = new ConsentPanel(find("#consent"), {
+    accept: () => this.#answerConsent(true),
+    decline: () => this.#answerConsent(false),
+  });
   /** @type {GroupActions | undefined} */
   #groupActions;
 
@@ -142,6 +150,24 @@ export class Panel {
     this.#setGroupsBusy(false);
     this.#show("groups");
     this.focus();
+  }
+
+  /**
+   * Show the text that the reader has to accept before a message is sent.
+   *
+   * @param {ConsentForm} form
+   * @param {string} note what happens if the reader declines
+   * @param {string} problem why the last answer was refused; may be empty
+   * @param {(accept: boolean) => void} answer
+   */
+  showConsent(form, note, problem, answer) {
+    this.#answerConsent = answer;
+    this.#setHeader(this.#title, "", "");
+    this.#consent.show(form, note, problem);
+    if (this.#screen !== "consent") {
+      this.#show("consent");
+      this.focus();
+    }
   }
 
   /**
@@ -247,6 +273,8 @@ export class Panel {
       find("#start-button").focus();
     } else if (this.#screen === "groups") {
       find("#groups-title").focus();
+    } else if (this.#screen === "consent") {
+      this.#consent.focus();
     } else {
       find("#title").focus();
     }

@@ -28,6 +28,20 @@ addTexts({
   group_gone: ["这一项已不可选，请重新选择。", "This choice is not available any more. Please choose again."],
   groups_back: ["返回", "Back"],
 
+  // the consent
+  consent_not_begun: [
+    "如不同意，对话不会开始，也不会保存任何内容。",
+    "If you do not agree, no conversation begins and nothing is stored.",
+  ],
+  consent_ends: [
+    "说明有更新。如不同意，当前对话将结束。",
+    "This text is new. If you do not agree, your conversation ends.",
+  ],
+  consent_declined_note: [
+    "您没有同意，对话没有开始，也没有保存任何内容。您可以重新开始，或通过其他方式联系我们。",
+    "You did not agree, so no conversation has begun and nothing is stored. You can start again, or reach us in another way.",
+  ],
+
   // in the queue
   waiting: ["正在排队", "Waiting for one of us"],
   position_1: ["下一位就是您", "You are next"],

@@ -18,6 +18,7 @@ import { ShownConversation } from "./shown_conversation.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
+/** @typedef {import("../shared/consent.js").ConsentForm} ConsentForm */
 /** @typedef {import("../shared/conversation.js").Message} Message */
 /** @typedef {import("../shared/messages.js").ChatMessages} ChatMessages */
 /** @typedef {import("../shared/support_user.js").UserPhase} UserPhase */
@@ -80,6 +81,8 @@ export class Visit {
         onHandover: (handover) => this.#view?.onHandover(handover),
         onOwnRead: (seq) => this.#onOwnRead(seq),
         onRated: () => this.#onRated(),
+        onConsentAsked: (form, problem) => this.#onConsentAsked(form, problem),
+        onConsentNoted: (accepted) => this.#onConsentNoted(accepted),
         onError: (message) => this.#onError(message),
       },
       this.#shown.number,
@@ -216,8 +219,8 @@ export class Visit {
     if (this.#messages) {
       this.#messages.held = phase.state === "waiting" && !phase.returned && !phase.early;
     }
-    if (this.#startRequested) {
-      // The visitor chooses a group, or the answer to `connect` is still to come.
+    if (this.#startRequested || (this.hasConversation && this.#socket.asksForConsent)) {
+      // The visitor chooses a group, or is asked for its consent, or the answer to `connect` is still to come.
     } else if (phase.state === "none") {
       this.#panel.showStart();
     } else if (phase.state === "waiting") {
@@ -279,6 +282,28 @@ export class Visit {
     this.#startRequested = true;
     this.#panel.showStarting();
     this.#groupStep.begin();
+  }
+
+  /**
+   * @param {ConsentForm} form
+   * @param {string} problem
+   */
+  #onConsentAsked(form, problem) {
+    const note = text(this.hasConversation ? "consent_ends" : "consent_not_begun");
+    this.#panel.showConsent(form, note, problem, (accept) => {
+      this.#leaveRequested = !accept && this.hasConversation;
+      this.#socket.answerConsent(accept);
+    });
+  }
+
+  /** @param {boolean} accepted */
+  #onConsentNoted(accepted) {
+    if (!accepted && this.#startRequested) {
+      this.#startRequested = false;
+      this.#panel.showStart(text("consent_declined_note"));
+    } else if (this.hasConversation) {
+      this.#onPhase(this.#phase);
+    }
   }
 
   /** No conversation is started. @param {string} problem empty: the visitor went back */
