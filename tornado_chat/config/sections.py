@@ -336,8 +336,8 @@ class Group:
         120.0, "Time that a user has waited before the agents of the group fallback serve it, too."
     )
 
-    early_words: Literal["", "keep", "discard"] = reloadable(
-        "", "As [support] early_words, for the users of this group; empty takes that."
+    early_words: Literal["default", "keep", "discard"] = reloadable(
+        "default", "As [support] early_words, for the users of this group; default takes that."
     )
     consent: str = reloadable(
         "",

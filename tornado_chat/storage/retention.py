@@ -148,9 +148,9 @@ def count_expired(database: pw.Database, before: int) -> ExpiredCounts:
         )
         count, total_seq = query.tuples().first(database)
         conversations[kind] = count
-        messages += int(
-            total_seq or 0
-        )  # sequence numbers have no gaps, so last_seq is the number of messages
+        # Sequence numbers have no gaps, so last_seq is the number of messages, with those that their user has
+        # taken back.
+        messages += int(total_seq or 0)
     table = models.Notification
     notifications = table.select().where(_is_expired_notification(before) & (table.type >= 0)).count(database)
     return ExpiredCounts(conversations, messages, notifications)

@@ -82,7 +82,8 @@ class FirstWords:
         :arg is_handled: only those that are handled, or are not; None: both.
         :arg after: the conversation of the last left message of the page before; 0: the first page.
         :raises NotFound: there is no such group.
-        :raises Forbidden: the person may not read the first words of this group, or of any.
+        :raises Forbidden: the person may not read the first words of this group, or is neither an agent nor a
+            supervisor.
         """
         groups: Collection[str] | None = None
         if group:
@@ -91,9 +92,10 @@ class FirstWords:
             self._require_reader(identity, group)
             groups = {group}
         elif identity.person.role not in HOST_ROLES:
+            role = identity.person.role
+            if role is not Role.SUPERVISOR and not self._groups.has_agent(identity):
+                raise Forbidden("role_not_allowed", role=role.value)
             groups = {name for name in self._groups.rules.names if self.may_read(identity, name)}
-            if not groups:
-                raise Forbidden("role_not_allowed", role=identity.person.role.value)
         others = set(self._groups.rules.names).difference(groups or ())
         found = await self._store.read(left_messages.page, groups, others, is_handled, after, limit + 1)
         return found[:limit], len(found) > limit

@@ -74,7 +74,8 @@ class GroupRegistry:
 
     def early_words(self, name: str) -> EarlyWords:
         """Return what becomes of the first words of a user of the group who gives up."""
-        return EarlyWords(self._section(name).early_words or self._early_words)
+        own = self._section(name).early_words
+        return EarlyWords(self._early_words if own == "default" else own)
 
     def title(self, name: str, language: str) -> str:
         """Return the title of a group in ``zh_CN`` or ``en``."""
