@@ -9,7 +9,7 @@ import peewee as pw
 import pytest
 
 from tests.storage.conftest import NOW, transact
-from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build_sample, post
+from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build_sample, leave_message, post
 from tornado_chat.core.types import ConsentForm, Person, Role, StaffAccount
 from tornado_chat.data_management import person_files
 from tornado_chat.data_management.person_export import PersonData
@@ -19,6 +19,7 @@ from tornado_chat.storage import (
     consents,
     conversations,
     erasure,
+    left_messages,
     operations,
     retention,
     revocations,
@@ -48,6 +49,21 @@ def test_the_export_names_the_group_of_a_conversation(database: pw.Database, tmp
     (tmp_path / "agent").mkdir()
     document, _ = written(database, CHEN, tmp_path / "agent")
     assert [each["groups"] for each in document["accounts"]] == [["crisis", "legal"]]
+
+
+def test_the_export_has_left_messages_and_their_handling(database: pw.Database, tmp_path: Path) -> None:
+    id = leave_message(database, LIN, "my words")
+    transact(database, lambda tx: left_messages.mark_handled(tx, id, BOB), NOW + 1_000_000)
+    document, page = written(database, LIN, tmp_path)
+    (conversation,) = document["conversations"]
+    times = {"time": "2023-11-15T06:13:20.000+08:00", "handled": "2023-11-15T06:13:21.000+08:00"}
+    assert conversation["left_message"] == times
+    assert [each["text"] for each in conversation["messages"]] == ["my words"]
+    assert "2023-11-15T06:13:21.000+08:00" in page
+    (tmp_path / "agent").mkdir()
+    document, page = written(database, BOB, tmp_path / "agent")
+    assert document["handled_messages"] == [{"conversation": id, "handled": times["handled"]}]
+    assert "my words" not in page + json.dumps(document)
 
 
 def test_consents_are_exported_erased_and_removed(database: pw.Database, tmp_path: Path) -> None:

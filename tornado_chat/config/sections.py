@@ -74,6 +74,11 @@ class Server:
     drain_seconds: Seconds = reloadable(
         5.0, "Time over which the server spreads the closing of its sockets after SIGTERM."
     )
+    handover: bool = reloadable(
+        True,
+        "Let a restart by SIGUSR2 keep the open sockets: the new program takes them over, and clients notice "
+        "a pause only.",
+    )
     processes: Annotated[int, Meta(ge=0, le=256)] = option(
         1,
         "Number of equal processes that share the work of this machine; 0 is one for each core. More than "
@@ -270,6 +275,20 @@ class Support:
         "most rejoin_grace.",
     )
 
+    early_messages: Annotated[int, Meta(ge=0, le=1000)] = reloadable(
+        20,
+        "Messages that a user may send while waiting for the first agent, if its client asks for the feature "
+        "early; 0: none.",
+    )
+    early_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = reloadable(
+        65536, "Size of the texts of these messages in bytes."
+    )
+    early_words: Literal["keep", "discard"] = reloadable(
+        "keep",
+        "What becomes of these messages if the user gives up before an agent comes. keep: they stay as a "
+        "left message, which agents of the group find in /console. discard: they are deleted.",
+    )
+
     def grace(self, *, has_left: bool) -> float:
         """Return the seconds to wait for a person; ``has_left``: the client left, no connection was lost."""
         return min(self.leave_grace, self.rejoin_grace) if has_left else self.rejoin_grace
@@ -317,6 +336,9 @@ class Group:
         120.0, "Time that a user has waited before the agents of the group fallback serve it, too."
     )
 
+    early_words: Literal["", "keep", "discard"] = reloadable(
+        "", "As [support] early_words, for the users of this group; empty takes that."
+    )
     consent: str = reloadable(
         "",
         "A text that users have to accept before their first message, see docs/groups.md: one line, or "

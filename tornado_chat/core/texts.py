@@ -139,6 +139,13 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),
     "not_connected": ("尚未连接客服, 请先发送 connect", "Not connected to a waiter, send connect first"),
     "still_waiting": ("正在排队, 请稍候", "Still waiting for a waiter"),
+    "early_words_full": (
+        "排队时最多可发送 {messages} 条消息、共 {bytes} 字节, 有人接入后可继续发送",
+        "While you wait, at most {messages} messages with {bytes} bytes can be sent; send it again when an "
+        "agent has joined",
+    ),
+    "no_such_left_message": ("没有留言 {id}", "There is no left message {id}"),
+    "not_your_group": ("您不接待咨询组 {group}", "You do not serve the group {group}"),
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
     "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
     "no_such_group": ("没有可选的咨询组 {group}", "There is no group {group} that you can choose"),

@@ -316,6 +316,33 @@ class Conversation(msgspec.Struct, frozen=True):
     def open(self) -> bool:
         return self.state is not ConversationState.ENDED
 
+    @property
+    def has_had_waiter(self) -> bool:
+        """False until the first waiter is assigned: until then all messages are the user's first words."""
+        return self.assigned is not None or self.returned
+
+
+class EarlyWords(enum.StrEnum):
+    """What becomes of the words of a user who gives up before an agent comes."""
+
+    KEEP = "keep"
+    DISCARD = "discard"
+
+
+class LeftMessage(msgspec.Struct, frozen=True):
+    """The words of a user who gave up before an agent had it.
+
+    :ivar time: the time of the user's leaving; ``handled`` is that of the mark by ``handled_by``; both in
+        microseconds since 1970.
+    :ivar beginning: the beginning of the words, as ``storage.first_words.beginnings``.
+    """
+
+    conversation: Conversation
+    time: int
+    beginning: str
+    handled: int | None = None
+    handled_by: Person | None = None
+
 
 class Part(enum.StrEnum):
     """The part that a participant has in a conversation. The texts are stored in the database."""

@@ -15,7 +15,7 @@ import peewee as pw
 
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.data_keepers import DataKeepers
-from tornado_chat.storage import messages, operations, person_data
+from tornado_chat.storage import left_messages, messages, operations, person_data
 
 FORMAT_NAME = "tornado-chat-person"
 FORMAT_VERSION = 1
@@ -85,6 +85,13 @@ class PersonData:
                 {name: self.time(time) for name, time in browser.items()} for browser in account["browsers"]
             ]
         return found
+
+    def handled_messages(self) -> list[dict[str, Any]]:
+        """Return the left messages that the person has marked as handled."""
+        return [
+            {**row, "handled": self.time(row["handled"])}
+            for row in person_data.handled_messages(self._database, self.person)
+        ]
 
     def revocations(self) -> list[dict[str, Any]]:
         """Return the revocation of the person's tokens, if there is one."""
@@ -162,6 +169,10 @@ class PersonData:
             facts["claims"] = dict(found.claims)
         if isinstance(found, Conversation) and found.group != DEFAULT_GROUP:
             facts["group"] = found.group
+        if isinstance(found, Conversation) and found.user == self.person:
+            left = left_messages.find(self._database, found.id)
+            if left is not None:
+                facts["left_message"] = {"time": self.time(left.time), "handled": self.time(left.handled)}
         return facts
 
     def _given_consents(self, thread: Thread) -> dict[str, Any]:

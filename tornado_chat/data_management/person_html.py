@@ -25,6 +25,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "listened": ("旁听过的对话", "Conversations listened in to"),
     "accounts": ("账号", "Accounts"),
     "revocations": ("令牌撤销", "Refused tokens"),
+    "handled_messages": ("已处理的留言", "Left messages handled"),
+    "left_message": ("留言", "Left as a message"),
     "notifications": ("通知", "Notifications"),
     "operations": ("对这些数据的操作", "What was done with these data"),
     "plugin": ("扩展 {plugin}: {table}", "Plugin {plugin}: {table}"),
@@ -78,6 +80,7 @@ CONVERSATION_FIELDS = (
     "feedback",
     "claims",
     "group",
+    "left_message",
 )
 """The facts of a conversation that the page shows, in this order, as far as they have values."""
 

@@ -63,6 +63,7 @@ from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
 from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
@@ -277,7 +278,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
     )
     dispatcher = Dispatcher(
         config.support,
-        ConversationRepository(storage.store),
+        ConversationRepository(storage.store, base.groups.early_words),
         base.loop,
         base.bus.publish,
         plugin_registration.guard_policy(base.plugins, base.registrations.policy)[0],
@@ -303,6 +304,7 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    first_words: FirstWords
     consents: Consents
 
 
@@ -343,7 +345,7 @@ def build_conversations(
     local_conversations = LocalConversations(
         config.support,
         store,
-        ConversationRepository(store),
+        ConversationRepository(store, base.groups.early_words),
         hub,
         receipts,
         base.loop,
@@ -356,6 +358,7 @@ def build_conversations(
         consents,
     )
     base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
+    first_words = FirstWords(config.support, base.groups, store, base.plugins)
     support = Support(
         local_conversations,
         coordination.client,
@@ -363,9 +366,12 @@ def build_conversations(
         base.bus.publish,
         messaging.filtering,
         base.plugins.report_action,
+        first_words,
     )
-    support_history = SupportHistory(store, support, auth.access_control, base.plugins)
-    return Conversations(counselling, sessions, local_conversations, support, support_history, consents)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words)
+    return Conversations(
+        counselling, sessions, local_conversations, support, support_history, first_words, consents
+    )
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -486,6 +492,7 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        first_words=conversations.first_words,
         consents=conversations.consents,
         guests=auth.guests,
         client_limits=auth.client_limits,

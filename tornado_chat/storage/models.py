@@ -124,6 +124,25 @@ class SupportConversation(Table):
         )
 
 
+class LeftMessage(Table):
+    """The words of a user who gave up before an agent had it: a conversation that waits for an answer.
+
+    :ivar conversation: the conversation with the words.
+    :ivar group_name: as ``SupportConversation.group_name``.
+    :ivar time: the time of the user's leaving.
+    :ivar handled: the time at which ``handled_by`` has marked it as handled; NULL before that.
+    """
+
+    conversation = pw.BigIntegerField(primary_key=True)
+    group_name = pw.CharField(32, null=True)
+    time = pw.BigIntegerField()
+    handled = pw.BigIntegerField(null=True)
+    handled_by = pw.CharField(PERSON_KEY_CHARS, null=True)
+
+    class Meta:
+        indexes = ((("handled", "conversation"), False), (("handled_by",), False))
+
+
 class Message(Table):
     """A message. ``kind`` and ``thread_id`` name its session, record or conversation.
 
@@ -417,6 +436,7 @@ TABLES = (
     ConsultationSession,
     SupervisorConsultation,
     SupportConversation,
+    LeftMessage,
     Participant,
     Consent,
     Message,

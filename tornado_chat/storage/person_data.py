@@ -160,6 +160,17 @@ def revocations(database: pw.Database, person: Person) -> list[dict[str, Any]]:
     return [{**row, "all_tokens": bool(row["all_tokens"])} for row in query.dicts().execute(database)]
 
 
+def handled_messages(database: pw.Database, person: Person) -> list[dict[str, Any]]:
+    """Return the left messages that the person has marked as handled, with the times."""
+    table = models.LeftMessage
+    query = (
+        table.select(table.conversation, table.handled)
+        .where(table.handled_by == person.key)
+        .order_by(table.conversation)
+    )
+    return list(query.dicts().execute(database))
+
+
 def is_known(database: pw.Database, person: Person) -> bool:
     """Return True if any data about the person is stored."""
     if threads(database, person) or received_and_read(database, person) or accounts(database, person):
@@ -167,7 +178,7 @@ def is_known(database: pw.Database, person: Person) -> bool:
     inbox = models.Inbox
     if inbox.select().where(inbox.owner == person.key).exists(database):
         return True
-    return bool(revocations(database, person))
+    return bool(revocations(database, person) or handled_messages(database, person))
 
 
 def known_roles(database: pw.Database, id: str) -> list[Role]:

@@ -300,6 +300,9 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
         .where((participant.kind == thread.kind.value) & (participant.number == thread.id))
         .execute(tx.database)
     )
+    if thread.kind is Kind.SUPPORT:
+        left = models.LeftMessage
+        counts["left_message"] = left.delete().where(left.conversation == thread.id).execute(tx.database)
     consent = models.Consent
     counts["consent"] = (
         consent.delete()

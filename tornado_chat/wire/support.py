@@ -21,6 +21,7 @@ from tornado_chat.core.types import (
     AppendResult,
     ConsentForm,
     Conversation,
+    EarlyWords,
     Handover,
     Message,
     Participant,
@@ -35,6 +36,7 @@ from tornado_chat.wire.support_frames import (
     ClientFrame,
     ConsentAsked,
     ConsentNoted,
+    Disconnect,
     Failed,
     HandedOver,
     History,
@@ -67,6 +69,7 @@ FEATURES = frozenset(
         "receipt",
         "sender",
         "group",
+        "early",
         "consent",
     }
 )
@@ -95,6 +98,7 @@ _frame_decoder = msgspec.json.Decoder(ClientFrame)
 _payload_decoders = {
     struct: msgspec.json.Decoder(struct) for types in CLIENT_PAYLOADS.values() for struct in types.values()
 }
+_disconnect_decoder = msgspec.json.Decoder(Disconnect)
 
 _optional_payloads: Mapping[Any, Callable[[], Payload]] = {
     struct: struct
@@ -118,10 +122,20 @@ def parse_command(data: str | bytes, role: Role) -> Command:
     raw = b"{}" if frame.payload is UNSET or not struct.__struct_fields__ else bytes(frame.payload)
     if raw in (b"null", b"{}") and struct in _optional_payloads:
         return Command(frame.id, frame.to, _optional_payloads[struct]())
+    if struct is Disconnect:
+        return Command(frame.id, frame.to, _parse_disconnect(raw))
     payload = parse(_payload_decoders[struct], raw)
     if isinstance(payload, MessageText) and not payload.message.strip():
         raise Malformed("empty_message")
     return Command(frame.id, frame.to, payload)
+
+
+def _parse_disconnect(raw: bytes) -> Disconnect:
+    """Parse the payload of a user's ``disconnect``. Deployed clients send any payload, without a meaning."""
+    try:
+        return parse(_disconnect_decoder, raw)
+    except Malformed:
+        return Disconnect()
 
 
 # --- to the client ---
@@ -246,17 +260,21 @@ class SupportEncoder:
         *,
         conversation: Conversation | None = None,
         serving: int | None = None,
+        early: EarlyWords | None = None,
     ) -> bytes:
         """Return the position of the user in the queue.
 
         :arg location: the position; 1 is the first.
         :arg conversation: sent with the feature ``seq``, if the user already has one.
         :arg serving: the number of waiters that serve the queue; with the feature ``seq``, if it is known.
+        :arg early: what becomes of the user's words if it gives up; None: it may not write now.
         """
         queued = Queued(location)
         if conversation is not None and "seq" in self.features:
             queued.conversation, queued.returned = conversation.id, conversation.returned
             queued.serving = UNSET if serving is None else serving
+        if early is not None and "early" in self.features:
+            queued.early = early.value
         if conversation is not None and "group" in self.features:
             queued.group = conversation.group
         return _encode(self._frame("connect_queue", queued, reply_id=reply_id))

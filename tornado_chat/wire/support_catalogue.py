@@ -54,7 +54,7 @@ def _from_client(role: Role, type: str, summary: str, payload: Any = None, **mor
 
 
 def _is_payload_optional(type: str) -> bool:
-    return type in ("connect", "get_history", "typing")
+    return type in ("connect", "get_history", "typing", "disconnect")
 
 
 def _to_client(
@@ -216,6 +216,10 @@ _FEATURES = {
         "windows show the same."
     ),
     "group": "`connect_queue`, `connect_success` and `new_connection` carry the group of the conversation.",
+    "early": (
+        "Messages of a user are stored while it waits for its first waiter, who gets them first. "
+        "`connect_queue` says what becomes of them if the user gives up."
+    ),
     "profile": "`connect_success` and `new_connection` carry the profile of the other side.",
     "typing": "Delivers `typing` of the other side.",
     "read": "Delivers `read` of both sides.",
@@ -251,7 +255,9 @@ USER = Endpoint(
             Role.USER, "connect", "Request a waiter, or resume the open conversation.", {"resume": True}
         ),
         *_common_client_frames(Role.USER),
-        _from_client(Role.USER, "disconnect", "End the conversation, or leave the queue."),
+        _from_client(
+            Role.USER, "disconnect", "End the conversation, or leave the queue.", {"withdraw": True}
+        ),
         _from_client(
             Role.USER,
             "rate",

@@ -125,7 +125,18 @@ class Unready(msgspec.Struct, frozen=True):
 
 
 class Disconnect(msgspec.Struct, frozen=True):
-    """``disconnect`` of a user: end the own conversation. No payload."""
+    """``disconnect`` of a user: end the own conversation. The payload is optional."""
+
+    withdraw: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Feature `early`: take back what was written while waiting for the first waiter: it is "
+                "deleted, whatever the group says. Once a waiter has come it has no effect."
+            ),
+            examples=[True],
+        ),
+    ] = False
 
 
 class DisconnectUser(msgspec.Struct, frozen=True):
@@ -372,6 +383,20 @@ class Queued(msgspec.Struct):
         | UnsetType
     ) = UNSET
     group: GroupName = UNSET
+    early: (
+        Annotated[
+            Literal["keep", "discard"],
+            Meta(
+                description=(
+                    "Feature `early`: messages are stored while the user waits, and become a left message "
+                    "(`keep`) or are deleted (`discard`) if the user gives up. Absent while the user may not "
+                    "write, and after it had a waiter."
+                ),
+                examples=["keep"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Matched(msgspec.Struct):

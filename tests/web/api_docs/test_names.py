@@ -17,6 +17,7 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
+    LeftMessage LeftMessageHandling LeftMessagePage
     Account AccountToken AppointmentChanged Consent ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
     GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
@@ -33,7 +34,8 @@ HTTP_SCHEMAS = """
 OPERATIONS = """
     admit_guest call_supervisor end_session export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
-    get_support_status list_conversation_messages list_conversations list_groups list_notifications
+    get_support_status list_conversation_messages list_conversations list_groups list_left_messages
+    list_notifications mark_left_message_handled
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
     open_session
     rate_session read_notification revoke sign_in sign_out undo_revocation
@@ -54,6 +56,7 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
+    DisconnectPayload
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
     ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
     ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload

@@ -193,6 +193,7 @@ class Counselling:
         socket_stream: SocketStream,
         *,
         needs_names: bool = False,
+        position: int | None = None,
         can_ask_consent: bool = False,
         language: Language = "zh_CN",
     ) -> RoomConnection:
@@ -201,6 +202,8 @@ class Counselling:
         The caller calls ``leave`` once for the connection, also if the socket has closed during this call.
 
         :arg needs_names: whether the client shows the names of the senders of messages.
+        :arg position: of a socket that another process has had in the room: the last ``seq`` that was written
+            to it. None: a new socket.
         :arg can_ask_consent: whether the client shows the text that a visitor has to accept.
         :arg language: the language of that text.
         :raises NotFound: there is no such room.
@@ -212,13 +215,17 @@ class Counselling:
         async with self._locked_room(thread) as local:
             room, missed = await self._look_up(identity.person, thread, socket_stream)
             try:
-                form = await self._missing_consent(identity.person, room, language, can_ask=can_ask_consent)
+                form = None
+                if position is None:
+                    form = await self._missing_consent(
+                        identity.person, room, language, can_ask=can_ask_consent
+                    )
             except ChatError:
                 self._hub.unfollow(socket_stream, thread)
                 raise
             connection = RoomConnection(identity, room, socket_stream, form)
             if room.open:
-                self._join(connection, local)
+                self._join(connection, local, is_announced=position is not None)
         # Without the lock, as a client that reads slowly must not delay the others in its room.
         known = self._receipts.latest(thread, connection.person, missed.receipt)
         try:
@@ -226,7 +233,10 @@ class Counselling:
                 await self._store_name(connection)
             if needs_names:
                 await self._participant_names.load(socket_stream, thread)
-            resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
+            if position is None:
+                resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
+            else:
+                resent = await self._hub.follow(socket_stream, thread, position)
         except ChatError:
             self.leave(connection, None)
             raise
@@ -340,6 +350,7 @@ class Counselling:
         since: int,
         *,
         needs_names: bool = False,
+        position: int | None = None,
     ) -> Room:
         """Let a supervisor or an admin observe a session live, from the last message that they have received.
 
@@ -348,6 +359,7 @@ class Counselling:
         :arg since: the time at which the socket was opened; an observer without a receipt receives the
             messages from then on.
         :arg needs_names: whether the client shows the names of the senders of messages.
+        :arg position: of a socket that another process has had: the last ``seq`` that was written to it.
         :raises NotFound: there is no such session.
         :raises Forbidden: the person may not observe the session.
         :raises Conflict: the session has ended.
@@ -358,8 +370,10 @@ class Counselling:
         if not allowed and not await self._may_observe(identity, session_id):
             self._plugins.report_action(Activity(identity.person.key, "refused to observe", thread))
             raise Forbidden("not_your_session")
-        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
-        received = await self._receipts.get(thread, identity.person)
+        received = position
+        if received is None:
+            await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
+            received = await self._receipts.get(thread, identity.person)
         if received is None:
             received = await self._store.read(messages.last_before, thread, since)
             await self._receipts.begin(thread, identity.person, received)
@@ -495,15 +509,18 @@ class Counselling:
             person, room.thread, group_of_room(room), language, can_ask=can_ask
         )
 
-    def _join(self, connection: RoomConnection, local: _LocalRoom) -> None:
-        """Add a connection to its room, and report its participant after the first."""
+    def _join(self, connection: RoomConnection, local: _LocalRoom, *, is_announced: bool) -> None:
+        """Add a connection to its room, and report its participant after the first.
+
+        :arg is_announced: the others know that the participant is there.
+        """
         connections = local.connections.setdefault(connection.person, set())
         connections.add(connection)
         if len(connections) == 1:
             identity, room = connection.identity, connection.room
             self._plugins.emit("participant_joined", thread=room.thread, identity=identity)
             name = identity.name or _display_name(room, connection.person)
-            self._coordinator_client.report(RoomPresence(room, connection.person, name))
+            self._coordinator_client.report(RoomPresence(room, connection.person, name, is_announced))
 
     async def _store_name(self, connection: RoomConnection) -> None:
         """Store the name in the participant's token, if the host has opened the room without a name.

@@ -69,6 +69,8 @@ class SupportConnection:
     :ivar user_conversation: of a user: the conversation that the client has requested.
     :ivar shown: the conversations that the client was notified of, until it is notified of their end: the
         address of the other side, by number. A transfer changes the address.
+    :ivar positions: of a connection that another process has had: the threads that it followed, with the
+        last ``seq`` that was written to it. A thread is removed when it is followed here.
     :ivar consent_form: of a user: what the user has to accept before its first message; None: nothing, or it
         has accepted it.
     :ivar departures: the threads whose departures are shown after earlier messages, in order.
@@ -83,6 +85,7 @@ class SupportConnection:
         "identity",
         "language",
         "person",
+        "positions",
         "shown",
         "socket_stream",
         "user_conversation",
@@ -108,6 +111,7 @@ class SupportConnection:
         self.filter_queue = FilterQueue()
         self.user_conversation: UserConversation | None = None
         self.shown: dict[int, str] = {}
+        self.positions: dict[Thread, int] = {}
         self.departures: list[Thread] = []
         self.consent_form: ConsentForm | None = None
 
@@ -218,6 +222,9 @@ class SocketNotifier:
         is_new: bool,
     ) -> None:
         thread = conversation.thread
+        if thread in connection.positions and connection.shown.get(conversation.id) == other_address:
+            self.start_following(connection, conversation)
+            return
         connection.shown[conversation.id] = other_address
         if is_new and not connection.departures and self._hub.follow_new(connection.socket_stream, thread):
             if "sender" in connection.features and conversation.waiter is not None:
@@ -298,7 +305,9 @@ class SocketNotifier:
         """
         thread = conversation.thread
         try:
-            received = await self._receipts.get(thread, connection.person)
+            received = connection.positions.pop(thread, None)
+            if received is None:
+                received = await self._receipts.get(thread, connection.person)
             if "sender" in connection.features:
                 await self._participant_names.load(connection.socket_stream, thread)
             resent = await self._hub.follow(connection.socket_stream, thread, received or 0)

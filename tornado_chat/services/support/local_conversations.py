@@ -31,6 +31,7 @@ from tornado_chat.core.events import (
     Event,
     QueuePositionChanged,
 )
+from tornado_chat.core.handed_over import SupportDetails
 from tornado_chat.core.types import (
     DEFAULT_GROUP,
     Action,
@@ -166,6 +167,7 @@ class LocalConversations:
         resume: bool = False,
         before_new: Callable[[], None] = _allow,
         group: str | None = None,
+        shown: SupportDetails | None = None,
         accepted: ConsentForm | None = None,
         ask_consent: Callable[[ConsentForm], None] = _ask_nothing,
     ) -> bool:
@@ -178,6 +180,7 @@ class LocalConversations:
         :arg resume: do not create a conversation.
         :arg before_new: called before a conversation is created; the errors that it raises are raised.
         :arg group: the group of a new conversation; None: the default group.
+        :arg shown: what another process has shown to the connection, which is not repeated; None: nothing.
         :arg accepted: what the user has accepted.
         :arg ask_consent: called with what the user has to accept, before the conversation is shown.
         :raises NotFound: there is no such group, or the user may not choose it.
@@ -204,7 +207,7 @@ class LocalConversations:
                         row = user_conversation.conversation = await self._open(
                             connection, before_new, DEFAULT_GROUP if group is None else group, accepted
                         )
-                    if row is not None:
+                    if row is not None and shown is None:
                         await self._check_consent(connection, row, accepted)
                 except BaseException:
                     self._forget_unused(person, user_conversation)
@@ -219,12 +222,15 @@ class LocalConversations:
                 row = user_conversation.row
                 user_conversation.connections[connection] = None
                 connection.user_conversation = user_conversation
-                user_conversation.awaiting_position.add(connection)
+                if shown is None:
+                    user_conversation.awaiting_position.add(connection)
+                elif not user_conversation.position:
+                    user_conversation.position, user_conversation.serving = shown.position, shown.serving
                 # Reported also if the coordinator has the fact: the report requests the queue position.
                 self._coordinator_client.report(QueuePresence(row, self._loop.time()))
                 if row.state is ConversationState.ACTIVE:
                     self._notifier.show_agent(connection, row)
-                elif row.returned:
+                elif row.returned or "early" in connection.features:
                     self._notifier.start_following(connection, row)
                 break
         if connection.socket_stream.closed:  # it closed during this call
@@ -262,12 +268,45 @@ class LocalConversations:
                 self.detach(connection)
                 raise
         for row in waiter.rows.values():
-            if row.id not in connection.shown:
+            if row.id not in connection.shown or row.thread in connection.positions:
                 self._notifier.show_user(connection, row)
         if waiter.connections:
             self._coordinator_client.report(waiter.presence)
         if connection.socket_stream.closed:
             self.detach(connection)
+
+    def describe(self, connection: SupportConnection) -> SupportDetails:
+        """Return what another process needs to continue a connection."""
+        mine, waiter = connection.user_conversation, self._local_waiters.get(connection.person)
+        serves = waiter is not None and connection in waiter.connections
+        return SupportDetails(
+            connection.address,
+            dict(connection.shown),
+            mine is not None or serves,
+            waiter is not None and serves and waiter.ready,
+            0 if mine is None else mine.position,
+            None if mine is None else mine.serving,
+        )
+
+    async def continue_user(self, connection: SupportConnection, shown: SupportDetails) -> None:
+        """Connect a user whose connection another process has had, as ``attach_user``."""
+        await self.attach_user(connection, resume=True, shown=shown)
+        await self._notify_missed_departures(connection)
+
+    async def continue_waiter(self, connection: SupportConnection, *, ready: bool) -> None:
+        """Connect a waiter whose connection another process has had, as ``attach_waiter``."""
+        await self.attach_waiter(connection, ready=ready)
+        await self._notify_missed_departures(connection)
+
+    async def _notify_missed_departures(self, connection: SupportConnection) -> None:
+        """Notify a connection of the ends of conversations that no process had while they ended."""
+        missed = [thread.id for thread in connection.positions if thread.id in connection.shown]
+        waiter = self._local_waiters.get(connection.person)
+        for row in await self._store.look_up(conversations.find_many, missed):
+            is_open = row.open and (row.user == connection.person or row.waiter == connection.person)
+            if not is_open and not (waiter is not None and row.id in waiter.rows):
+                self._notifier.start_following(connection, row)
+                self._notifier.notify_departure(connection, row)
 
     def detach(self, connection: SupportConnection, *, has_left: bool = False) -> None:
         """Remove a closed connection; after the person's last connection here, withdraw the presence fact.
@@ -326,12 +365,13 @@ class LocalConversations:
         if connection.socket_stream.closed:  # it closed during this call
             self._sign_ins.remove(connection)
 
-    async def end(self, conversation: Conversation, gone: Person) -> None:
+    async def end(self, conversation: Conversation, gone: Person, *, withdraws: bool = False) -> Conversation:
         """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect.
 
+        :arg withdraws: as in ``ConversationRepository.leave``.
         :raises Conflict: ``gone`` is not in the conversation any more.
         """
-        await self._repository.leave(conversation, gone)
+        return await self._repository.leave(conversation, gone, withdraws=withdraws)
 
     def conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         """Return the conversation that a request of the client refers to.

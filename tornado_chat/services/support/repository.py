@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.types import ConsentForm, Conversation, Person
+from tornado_chat.core.types import ConsentForm, Conversation, EarlyWords, Person
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.dispatch_state import Decision
 from tornado_chat.storage import consents, conversations
@@ -69,10 +69,14 @@ class ConversationStore(Protocol):
 
 
 class ConversationRepository:
-    """The ``ConversationStore`` on the database, with the lookups for the connections of this process."""
+    """The ``ConversationStore`` on the database, with the lookups for the connections of this process.
 
-    def __init__(self, store: Store) -> None:
+    :arg early_words: returns what becomes of the first words of users of a group who give up.
+    """
+
+    def __init__(self, store: Store, early_words: Callable[[str], EarlyWords]) -> None:
         self._store = store
+        self._early_words = early_words
 
     # --- for the connections of this process ---
 
@@ -104,13 +108,17 @@ class ConversationRepository:
 
         return self._store.write(work)
 
-    def leave(self, conversation: Conversation, gone: Person) -> asyncio.Future[Conversation]:
+    def leave(
+        self, conversation: Conversation, gone: Person, *, withdraws: bool
+    ) -> asyncio.Future[Conversation]:
         """End a conversation because ``gone`` has left for good. Ending it twice has no effect.
 
+        :arg withdraws: delete the first words, if there was no waiter.
         The future's error is ``Conflict`` if ``gone`` is not in the conversation any more.
         """
+        words = EarlyWords.DISCARD if withdraws else self._early_words(conversation.group)
         return self._store.write(
-            lambda tx: conversations.leave(tx, conversation.id, gone), conversation.thread
+            lambda tx: conversations.leave(tx, conversation.id, gone, words), conversation.thread
         )
 
     # --- for the dispatcher ---
@@ -137,7 +145,9 @@ class ConversationRepository:
         return self._change(row, partial(conversations.requeue, conversation=row), may_store)
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
-        return self._change(row, partial(conversations.end_abandoned, conversation=row), may_store)
+        words = self._early_words(row.group)
+        work = partial(conversations.end_abandoned, conversation=row, early_words=words)
+        return self._change(row, work, may_store)
 
     def _give(
         self, give: Callable[..., Conversation], decision: Decision, may_store: MayStore

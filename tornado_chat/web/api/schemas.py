@@ -498,6 +498,22 @@ class Waiting(msgspec.Struct, frozen=True):
     name: Annotated[str | None, Meta(examples=["Ada"])]
     since: Time
     group: Annotated[str, Meta(description="The group that the user waits for.", examples=["default"])]
+    conversation: (
+        Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])] | UnsetType
+    ) = UNSET
+    first_words: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "The beginning of what the user has written while waiting, in one line, at most 80 "
+                    "characters. Only for agents of the group, supervisors and admins."
+                ),
+                examples=["我睡不着已经一周了"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class QueueStatus(msgspec.Struct, frozen=True):

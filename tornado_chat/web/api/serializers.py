@@ -108,11 +108,14 @@ def notification(item: Notification, times: LocalTimes) -> InboxItem:
     )
 
 
-def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> SupportStatus:
+def support_status(
+    status: Mapping[str, Any], now: int, times: LocalTimes, first_words: Mapping[int, str]
+) -> SupportStatus:
     """Convert the status of the support service.
 
     :arg status: the result of ``Support.status``.
     :arg now: microseconds since 1970 UTC.
+    :arg first_words: the beginnings of first words that the caller may read, by conversation.
     """
     queue = status["queue"]
     return SupportStatus(
@@ -139,6 +142,8 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
                     name=each["name"],
                     since=times.format(each["since"]),
                     group=each.get("group", DEFAULT_GROUP),
+                    conversation=Id(each["conversation"]) if "conversation" in each else UNSET,
+                    first_words=first_words.get(each.get("conversation", 0), UNSET),
                 )
                 for each in queue["first"]
             ],

@@ -41,7 +41,7 @@ class MessagesHandler(ApiHandler):
     @operation(
         "list_conversation_messages",
         "List the messages of a support conversation",
-        access=(Role.USER, *READER_ROLES),
+        access="The user, agents and supervisors as below, and the roles `service` and `admin`.",
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.SupportMessagePage)],
         errors=[NOT_YOURS, NotFound("no_such_conversation", id=7), TOO_MANY_ANSWERS],
@@ -49,7 +49,7 @@ class MessagesHandler(ApiHandler):
     async def get(self, conversation_id: str) -> None:
         """A waiter has access if the user is assigned to it now, or if it had this conversation last.
 
-        A user has access to its own conversations.
+        A user has access to its own conversations. A left message can be read by those who may list it.
         """
         identity = await self.authenticate()
         after, limit = self.cursor()

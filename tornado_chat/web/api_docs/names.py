@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tornado_chat.core import status
 from tornado_chat.core.types import EndReason, SessionState
-from tornado_chat.web.api import groups, ops, revocations, schemas, session_lists, staff
+from tornado_chat.web.api import groups, left_messages, ops, revocations, schemas, session_lists, staff
 from tornado_chat.wire import counselling_frames, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
@@ -50,6 +50,9 @@ SCHEMA_NAMES: Mapping[type, str] = {
     groups.ConsentText: "GroupConsent",
     groups.GroupNumbers: "GroupNumbers",
     groups.GroupPage: "GroupPage",
+    left_messages.LeftMessageHandling: "LeftMessageHandling",
+    left_messages.LeftMessageItem: "LeftMessage",
+    left_messages.LeftMessagePage: "LeftMessagePage",
     schemas.GuestToken: "GuestToken",
     staff.Account: "Account",
     staff.SignedIn: "SignedInAccount",
@@ -82,6 +85,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
     support_frames.Connect: "ConnectPayload",
+    support_frames.Disconnect: "DisconnectPayload",
     support_frames.DisconnectUser: "DisconnectUserPayload",
     support_frames.MessageText: "MessageTextPayload",
     support_frames.MessageImage: "MessageImagePayload",

@@ -6,8 +6,15 @@ from functools import partial
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.events import Event
+from tornado_chat.core.handed_over import SocketState, ThreadDetails
 from tornado_chat.core.types import Action, Grant, Identity, Kind, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
+from tornado_chat.services.messaging.connections import (
+    ACCOUNT_SESSION_CLAIM,
+    Encoder,
+    SocketGrant,
+    SocketStream,
+)
 from tornado_chat.services.messaging.consents import CONSENT_FEATURE, require_form
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.web.sockets.base import SocketHandler
@@ -21,6 +28,13 @@ AFTER_CONSENT = (wire.PostMessage, wire.TypingNow)
 KIND_BY_TYPE = {0: Kind.SESSION, 1: Kind.RECORD}
 
 
+def followed(state: SocketState) -> tuple[Thread, int]:
+    """Return the thread of a socket, and the last ``seq`` that was written to it."""
+    assert isinstance(state.details, ThreadDetails)
+    thread = state.details.thread
+    return thread, dict(state.stream.positions)[thread]
+
+
 class CounsellingHandler(SocketHandler):
     """Base class of the three endpoints: token and features in the query, errors as system frames."""
 
@@ -30,6 +44,10 @@ class CounsellingHandler(SocketHandler):
     @property
     def is_plain(self) -> bool:
         return not self.features
+
+    @property
+    def asked_features(self) -> frozenset[str]:
+        return self.features
 
     @property
     def chat_encoder(self) -> wire.ChatEncoder:
@@ -87,6 +105,27 @@ class ChatHandler(CounsellingHandler):
     def on_renewed(self, identity: Identity) -> None:
         if self.connection is not None:
             self.connection.identity = identity
+
+    def describe(self, grant: SocketGrant) -> tuple[Identity, ThreadDetails] | None:
+        if self.connection is None or self.connection.consent_form is not None:
+            return None
+        return self.connection.identity, ThreadDetails(self.connection.thread)
+
+    def make_encoder(self, state: SocketState) -> Encoder:
+        self.features = frozenset(state.features)
+        return self.chat_encoder
+
+    async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
+        thread, position = followed(state)
+        self.connection = await self.services.counselling.enter(
+            state.grant.identity,
+            thread,
+            socket_stream,
+            needs_names=bool(self.features & {"sender", "history"}),
+            position=position,
+        )
+        if "receipt" in self.features:
+            await self.services.counselling.watch_receipts(self.connection)
 
     def conversation_fields(self) -> Mapping[str, int]:
         return self.connection.thread.named if self.connection else {}
@@ -210,6 +249,22 @@ class NotifyHandler(CounsellingHandler):
 
     endpoint = "notify"
 
+    def describe(self, grant: SocketGrant) -> tuple[Identity, ThreadDetails] | None:
+        if self.socket_stream is None or len(self.socket_stream.threads) != 1:
+            return None
+        claims = {} if grant.session is None else {ACCOUNT_SESSION_CLAIM: grant.session}
+        identity = Identity(self.socket_stream.person, claims=claims)
+        return identity, ThreadDetails(self.socket_stream.threads[0])
+
+    def make_encoder(self, state: SocketState) -> Encoder:
+        self.features = frozenset(state.features)
+        return self.services.frames.notify(self.features)
+
+    async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
+        await self.services.notifications.attach(
+            socket_stream, is_plain=self.is_plain, position=followed(state)[1]
+        )
+
     async def admit(self) -> None:
         grant = await self.authenticate(query_parameters(self, frames.NotifyQuery), wire.NOTIFY_FEATURES)
         identity = grant.identity
@@ -229,6 +284,29 @@ class ObserveHandler(CounsellingHandler):
 
     def conversation_fields(self) -> Mapping[str, int]:
         return Thread(Kind.SESSION, self.observing[1]).named if self.observing else {}
+
+    def describe(self, grant: SocketGrant) -> tuple[Identity, ThreadDetails] | None:
+        if self.observing is None:
+            return None
+        identity, session_id = self.observing
+        return identity, ThreadDetails(Thread(Kind.SESSION, session_id))
+
+    def make_encoder(self, state: SocketState) -> Encoder:
+        self.features = frozenset(state.features)
+        return self.services.frames.observe(self.features, self.language)
+
+    async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
+        thread, position = followed(state)
+        identity = state.grant.identity
+        await self.services.counselling.observe(
+            identity,
+            thread.id,
+            socket_stream,
+            self.opened_at,
+            needs_names="sender" in self.features,
+            position=position,
+        )
+        self.observing = identity, thread.id
 
     async def admit(self) -> None:
         query = query_parameters(self, frames.ObserveQuery)

@@ -11,8 +11,10 @@ from functools import partial
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed, Unauthenticated
-from tornado_chat.core.types import ConsentForm, Conversation, Handover, Identity, Person, Role, Thread
+from tornado_chat.core.handed_over import SocketState, SupportDetails
+from tornado_chat.core.types import ConsentForm, Conversation, Handover, Identity, Kind, Person, Role, Thread
 from tornado_chat.services.auth.client_limits import Activity
+from tornado_chat.services.messaging.connections import Encoder, SocketGrant, SocketStream
 from tornado_chat.services.messaging.consents import require_form
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.web.sockets.base import SocketHandler
@@ -39,17 +41,57 @@ class SupportHandler(SocketHandler):
         return not (self.admitted and self.frames.features)
 
     async def admit(self) -> None:
-        self.frames = wire.SupportEncoder(
-            str(uuid.uuid4()),
+        self.frames = self._make_frames(str(uuid.uuid4()))
+        self._auth_timer = self._loop.call_later(
+            self.services.support_settings.auth_timeout, self.refuse, Unauthenticated("auth_timeout")
+        )
+        self.send(self.frames.initialize())
+
+    def _make_frames(self, address: str) -> wire.SupportEncoder:
+        return wire.SupportEncoder(
+            address,
             self.role,
             self.services.language,
             self.services.times,
             self.services.participant_names.name_of,
         )
-        self._auth_timer = self._loop.call_later(
-            self.services.support_settings.auth_timeout, self.refuse, Unauthenticated("auth_timeout")
+
+    # --- the hand-over to another process ---
+
+    @property
+    def asked_features(self) -> frozenset[str]:
+        return self.frames.features
+
+    def describe(self, grant: SocketGrant) -> tuple[Identity, SupportDetails] | None:
+        connection = self.connection
+        if connection is None or connection.departures or connection.consent_form is not None:
+            return None
+        return connection.identity, self.services.local_conversations.describe(connection)
+
+    def make_encoder(self, state: SocketState) -> Encoder:
+        assert isinstance(state.details, SupportDetails)
+        self.frames = self._make_frames(state.details.address)
+        self.frames.features = frozenset(state.features)
+        self.frames.language = self.language or self.services.language
+        for number, peer in state.details.shown.items():
+            self.frames.set_peer(Thread(Kind.SUPPORT, number), peer)
+        return self.frames
+
+    async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
+        details = state.details
+        assert isinstance(details, SupportDetails)
+        self.connection = SupportConnection(
+            state.grant.identity, socket_stream, self, self.frames.address, self.frames.features
         )
-        self.send(self.frames.initialize())
+        self.connection.shown.update(details.shown)
+        self.connection.positions.update(state.stream.positions)
+        await self.services.local_conversations.sign_in(self.connection)
+        if not details.is_connected:
+            return
+        if self.role is Role.USER:
+            await self.services.local_conversations.continue_user(self.connection, details)
+        else:
+            await self.services.local_conversations.continue_waiter(self.connection, ready=details.is_ready)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         command = wire.parse_command(data, self.role)
@@ -86,7 +128,8 @@ class SupportHandler(SocketHandler):
                 await self.services.local_conversations.attach_waiter(connection, ready=False)
                 self._acknowledge_ready(command, ready=False)
             case frames.Disconnect():
-                await support.disconnect(connection, command.to)
+                withdraws = payload.withdraw and "early" in connection.features
+                await support.disconnect(connection, command.to, withdraws=withdraws)
             case frames.DisconnectUser():
                 await support.disconnect(connection, command.to or payload.uuid)
             case frames.TypingNow():
@@ -144,7 +187,10 @@ class SupportHandler(SocketHandler):
         self._show(self.frames.new_connection(conversation))
 
     def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
-        self._show(self.frames.connect_queue(position, conversation=conversation, serving=serving))
+        early = self.services.first_words.offer(conversation)
+        self._show(
+            self.frames.connect_queue(position, conversation=conversation, serving=serving, early=early)
+        )
 
     def show_handover(self, handover: Handover) -> None:
         text = self.frames.handed_over(handover)

@@ -235,13 +235,14 @@ export class Sidebar {
     }
     this.#queueRows.dataset.key = key;
     this.#queueRows.replaceChildren(
-      ...shown.map(({ id, name, since }, index) => {
+      ...shown.map(({ id, name, since, first_words: words }, index) => {
         const waitMs = make("span", "row-wait");
         waitMs.dataset.since = since;
         const position = make("span", "queue-position", String(positions[index]));
         const client = make("span", "queue-name", clientName(name, id));
         const group = titles[index] ? [make("span", "queue-group", titles[index])] : [];
-        return make("li", "queue-row", position, client, ...group, waitMs);
+        const beginning = words ? [make("span", "queue-words", words)] : [];
+        return make("li", "queue-row", position, client, ...group, waitMs, ...beginning);
       }),
     );
     if (length > shown.length) {

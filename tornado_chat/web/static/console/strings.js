@@ -50,6 +50,17 @@ addTexts({
   queue_unknown: ["暂时无法得知", "Not known right now"],
   queue_more: ["另有 {count} 人", "and {count} more"],
 
+  // messages of visitors who gave up
+  left_button: ["留言 {count} 条", "Left messages: {count}"],
+  left_title: ["留言", "Left messages"],
+  left_text: [
+    "这些访客在接入前就离开了。请通过其他方式回复，然后标记为已处理。",
+    "These visitors left the line before anybody joined. Answer them in another way, then mark the message as handled.",
+  ],
+  left_empty: ["没有待处理的留言", "None waits for an answer"],
+  left_handled: ["标记为已处理", "Mark as handled"],
+  left_picture: ["[图片]", "[picture]"],
+
   // no open conversation
   placeholder_paused: ["您已暂停接待", "You are paused"],
   placeholder_paused_text: [

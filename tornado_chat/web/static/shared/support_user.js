@@ -21,7 +21,8 @@ import { SupportSocket } from "./support.js";
  *
  * - `none`: neither in the queue nor in a conversation
  * - `waiting`: in the queue at `position` (1: the next); `returned`: the client lost its agent; `serving`: how
- *   many agents serve the queue, undefined if that is unknown
+ *   many agents serve the queue, undefined if that is unknown; `early`: messages are stored already, and
+ *   `keep` (as a left message) or `discard` (deleted) is what becomes of them if the client gives up
  * - `assigned`: assigned to an agent called `name`
  * - `ended`: the wait or the conversation has ended
  *
@@ -30,6 +31,7 @@ import { SupportSocket } from "./support.js";
  * @property {number} [position]
  * @property {boolean} [returned]
  * @property {number} [serving]
+ * @property {"keep" | "discard"} [early]
  * @property {string | null} [name]
  * @property {number} [conversation]
  * @property {string} [group] the group of the conversation; undefined from a server without groups
@@ -72,6 +74,7 @@ export class UserSupportSocket extends SupportSocket {
       "profile",
       "sender",
       "group",
+      "early",
       "consent",
     ];
     super("user", token, features, listener.onStatus);
@@ -99,6 +102,10 @@ export class UserSupportSocket extends SupportSocket {
   #group = "";
   /** Whether to leave as soon as there is a connection. */
   #leaveRequested = false;
+  /** Whether to take back the first words when leaving. */
+  #withdraws = false;
+  /** Whether the history was requested and the outbox was sent over the present socket. */
+  #isSynchronized = false;
   #connectRequest = "";
   #rateRequest = "";
   #consentRequest = "";
@@ -124,12 +131,17 @@ export class UserSupportSocket extends SupportSocket {
     this.#sendConnect();
   }
 
-  /** Leave the queue or end the conversation; without a connection, as soon as there is one. */
-  leave() {
+  /**
+   * Leave the queue or end the conversation; without a connection, as soon as there is one.
+   *
+   * @param {boolean} [withdraws] take back what was written before the first agent came
+   */
+  leave(withdraws = false) {
     this.#joinRequested = false;
     this.#leaveRequested = true;
+    this.#withdraws = withdraws;
     if (this.connection.open) {
-      this.request("disconnect");
+      this.#requestLeave();
     } else {
       this.connection.retry();
     }
@@ -145,7 +157,7 @@ export class UserSupportSocket extends SupportSocket {
     return this.#question.isOpen;
   }
 
-  /** Send a message now, or as soon as an agent is assigned. @param {string} text */
+  /** Send a message now, or as soon as the server accepts it. @param {string} text */
   send(text) {
     const entry = this.#conversation.send(text);
     entry.conversation = this.#conversationNumber;
@@ -191,6 +203,7 @@ export class UserSupportSocket extends SupportSocket {
   }
 
   onAccepted() {
+    this.#isSynchronized = false;
     this.#question.onReconnected();
     this.#sendConnect();
   }
@@ -262,15 +275,15 @@ export class UserSupportSocket extends SupportSocket {
   }
 
   /**
-   * @param {{ location: number, conversation: number, returned: boolean, serving?: number, group?: string }}
-   *   ticket
+   * @param {{ location: number, conversation: number, returned: boolean, serving?: number, group?: string,
+   *   early?: "keep" | "discard" }} ticket
    */
-  #onQueued({ location, conversation, returned, serving, group }) {
-    const previous = this.#phase;
+  #onQueued({ location, conversation, returned, serving, group, early }) {
+    const wasAssigned = this.#phase.state === "assigned";
     this.#onAdmitted();
     this.#setConversation(conversation);
-    this.#setPhase({ state: "waiting", position: location, returned, serving, conversation, group });
-    if (returned && !(previous.state === "waiting" && previous.returned)) {
+    this.#setPhase({ state: "waiting", position: location, returned, serving, conversation, group, early });
+    if (this.#acceptsMessages() && (wasAssigned || !this.#isSynchronized)) {
       this.#resync(); // the next agent can read what is written while waiting
     }
     this.#leaveIfRequested();
@@ -296,6 +309,7 @@ export class UserSupportSocket extends SupportSocket {
       this.#readSeq = 0;
     }
     this.#conversationNumber = number;
+    this.#isSynchronized = false;
     // A message that was written for one agent must not reach another one.
     const stale = this.#outbox.entries.filter((entry) => entry.conversation !== number);
     stale.forEach((entry) => this.#outbox.remove(entry.id));
@@ -309,11 +323,16 @@ export class UserSupportSocket extends SupportSocket {
   /** Leave, after everything that was written has been sent. */
   #leaveIfRequested() {
     if (this.#leaveRequested) {
-      this.request("disconnect");
+      this.#requestLeave();
     }
   }
 
+  #requestLeave() {
+    this.request("disconnect", this.#withdraws ? { withdraw: true } : null);
+  }
+
   #resync() {
+    this.#isSynchronized = true;
     this.requestHistory(this.#conversation);
     this.#conversation.flush();
     if (this.#readSeq && this.#phase.state === "assigned") {
@@ -351,8 +370,9 @@ export class UserSupportSocket extends SupportSocket {
 
   /** Whether the server accepts messages in this phase. */
   #acceptsMessages() {
-    const { state, returned } = this.#phase;
-    return !this.#question.isOpen && (state === "assigned" || (state === "waiting" && returned === true));
+    const { state, returned, early } = this.#phase;
+    const isTaken = state === "assigned" || (state === "waiting" && (returned === true || early !== undefined));
+    return isTaken && !this.#question.isOpen;
   }
 
   #makeConversation() {

@@ -28,7 +28,9 @@ import { positionText } from "./strings.js";
  *
  * @typedef {object} PanelActions
  * @property {() => void} start start a conversation
- * @property {() => void} leave leave the queue
+ * @property {(withdraws: boolean) => void} leave leave the queue; `withdraws`: take back what was written
+ * @property {() => "keep" | "discard" | undefined} earlyWords what becomes of what was written; undefined:
+ *   nothing was
  * @property {() => void} end end the conversation
  * @property {() => boolean} hasUnsent whether a message is still being sent
  * @property {(stars: number, feedback: string) => void} rate
@@ -58,7 +60,7 @@ export class Panel {
     onClick("#start-button", actions.start);
     onClick("#again", actions.start);
     onClick("#card-again", actions.tryAgain);
-    onClick("#leave", actions.leave);
+    this.#prepareLeave();
     onClick("#groups-back", () => this.#groupActions?.back());
     this.#prepareEnd();
     this.#prepareRating();
@@ -185,21 +187,19 @@ export class Panel {
 
   /**
    * @param {number} position in the queue
-   * @param {boolean} returned whether the client lost its agent
+   * @param {string} kind what is said about writing: the client lost its agent (`returned`), its messages are
+   *   stored and kept (`early_keep`) or deleted (`early_discard`) if it leaves, or wait in the page (`waiting`)
    * @param {boolean} served whether an agent serves the queue, or may serve it
    * @param {string} group the title of the queue's group; empty: there is only one
    */
-  showQueue(position, returned, served, group) {
+  showQueue(position, kind, served, group) {
     this.#setHeader(this.#title, text("waiting"), "");
     const content = served ? positionText(position) : text("unserved");
     if (find("#position").textContent !== content) {
       find("#position").textContent = content; // announced by screen readers
     }
     find("#queue-group").textContent = group;
-    find("#queue-text").textContent = text(
-      `${returned ? "returned" : "waiting"}_text${served ? "" : "_unserved"}`,
-      { place: position },
-    );
+    find("#queue-text").textContent = text(`${kind}_text${served ? "" : "_unserved"}`, { place: position });
     this.#showConversationPart("queue");
   }
 
@@ -284,9 +284,7 @@ export class Panel {
 
   /** @param {"queue" | "messages" | "end"} part */
   #showConversationPart(part) {
-    if (part !== "messages") {
-      this.#closeDialog();
-    }
+    this.#closeDialogs(part === "messages" ? "#end-dialog" : part === "queue" ? "#leave-dialog" : "");
     find("#queue").hidden = part !== "queue";
     find("#ended").hidden = part !== "end";
     find("#end").hidden = part !== "messages";
@@ -304,7 +302,7 @@ export class Panel {
     }
     if (screen !== "conversation") {
       find("#end").hidden = true;
-      this.#closeDialog();
+      this.#closeDialogs();
     }
     if (
       document.hasFocus() &&
@@ -356,10 +354,35 @@ export class Panel {
     dialog.addEventListener("close", () => dialog.returnValue === "end" && this.#actions.end());
   }
 
-  #closeDialog() {
-    const dialog = find("#end-dialog", HTMLDialogElement);
-    if (dialog.open) {
-      dialog.close("");
+  /** Leaving the queue asks what becomes of the words that the visitor has written. */
+  #prepareLeave() {
+    const dialog = find("#leave-dialog", HTMLDialogElement);
+    onClick("#leave", () => {
+      const words = this.#actions.earlyWords();
+      if (words === undefined) {
+        this.#actions.leave(false);
+        return;
+      }
+      find("#leave-text").textContent = text(`leave_text_${words}`);
+      find("#leave-keep").hidden = words === "discard";
+      dialog.returnValue = "";
+      dialog.showModal();
+      find("#leave-cancel").focus(); // a hasty Enter deletes nothing
+    });
+    dialog.addEventListener("close", () => {
+      if (dialog.returnValue === "keep" || dialog.returnValue === "withdraw") {
+        this.#actions.leave(dialog.returnValue === "withdraw");
+      }
+    });
+  }
+
+  /** Close the dialogs that do not fit any more. @param {string} [except] the selector of the one that fits */
+  #closeDialogs(except) {
+    for (const selector of ["#end-dialog", "#leave-dialog"]) {
+      const dialog = find(selector, HTMLDialogElement);
+      if (dialog.open && selector !== except) {
+        dialog.close("");
+      }
     }
   }
 
