@@ -61,6 +61,8 @@ from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
+from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
@@ -302,6 +304,8 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    observers: Observers
+    rights: SupervisionRights
 
 
 def build_conversations(
@@ -313,6 +317,9 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    rights = SupervisionRights(
+        store, auth.access_control, base.plugins, config.counselling, lambda: base.groups.rules
+    )
     counselling = Counselling(
         config.counselling,
         store,
@@ -335,6 +342,20 @@ def build_conversations(
         messaging.room_lookup,
         auth.access_control,
         base.plugins,
+        rights,
+        base.groups.require_known,
+    )
+    observers = Observers(
+        store,
+        hub,
+        receipts,
+        base.bus.publish,
+        find_view=messaging.room_lookup.view,
+        rights=rights,
+        rules=lambda: base.groups.rules,
+        plugins=base.plugins,
+        coordinator_client=coordination.client,
+        participant_names=delivery.participant_names,
     )
     local_conversations = LocalConversations(
         config.support,
@@ -350,7 +371,7 @@ def build_conversations(
         delivery.participant_names,
         base.groups,
     )
-    base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers)
     support = Support(
         local_conversations,
         coordination.client,
@@ -359,8 +380,10 @@ def build_conversations(
         messaging.filtering,
         base.plugins.report_action,
     )
-    support_history = SupportHistory(store, support, auth.access_control, base.plugins)
-    return Conversations(counselling, sessions, local_conversations, support, support_history)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins, rights)
+    return Conversations(
+        counselling, sessions, local_conversations, support, support_history, observers, rights
+    )
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -481,6 +504,7 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        observers=conversations.observers,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,
@@ -543,5 +567,6 @@ def connect_event_handlers(
     bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
+    bus.add_handler(conversations.observers.on_event, *conversations.observers.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
     storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

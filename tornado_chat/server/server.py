@@ -154,6 +154,7 @@ class Server:
         self._notifications = messaging.notifications
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
+        self._rights = conversations.rights
         self._local_conversations = conversations.local_conversations
         self._plugin_event_feed = plugin_host.event_feed
         self._readiness, self._history = monitoring.readiness, monitoring.history
@@ -351,6 +352,7 @@ class Server:
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
+        self._rights.reconfigure(new.counselling)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
         self._services.reconfigure(new.limits, new.support)

@@ -14,7 +14,14 @@ import msgspec
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
-from tornado_chat.core.events import Event, ReadAdvanced, ReceiptAdvanced, TypingChanged
+from tornado_chat.core.events import (
+    OBSERVING_NOTICES,
+    Event,
+    ReadAdvanced,
+    ReceiptAdvanced,
+    SystemNotice,
+    TypingChanged,
+)
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import (
     AGENT_ROLES,
@@ -40,6 +47,7 @@ from tornado_chat.wire.support_frames import (
     MessageImage,
     MessageStored,
     MessageText,
+    Observing,
     Payload,
     Queued,
     ReadShown,
@@ -64,6 +72,7 @@ FEATURES = frozenset(
         "receipt",
         "sender",
         "group",
+        "observing",
     }
 )
 
@@ -194,6 +203,14 @@ class SupportEncoder:
             frame = self._frame("receipt", ReceiptShown(event.seq, event.thread.id))
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
+        if (
+            isinstance(event, SystemNotice)
+            and event.code in OBSERVING_NOTICES
+            and "observing" in self.features
+        ):
+            return _encode(
+                self._frame("observing", Observing(OBSERVING_NOTICES[event.code], event.thread.id))
+            )
         return None
 
     def initialize(self) -> bytes:
