@@ -164,7 +164,8 @@ class Listener:
 
 async def ask_for_consent(harness: Harness) -> None:
     """Let the default group ask its users for their consent."""
-    groups = {"default": config.Group(consent="Your words are stored.", consent_version="1")}
+    own = config.Group(tell_observing=True, consent="Your words are stored.", consent_version="1")
+    groups = {"default": own}
     await harness.server.reload(replace(harness.config, groups=groups))
 
 

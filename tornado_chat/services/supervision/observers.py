@@ -133,14 +133,14 @@ class Observers:
         )
         self._plugins.emit("observer_joined", thread=thread, identity=identity)
         if position is None:
-            self._tell(observation, "observing")
+            self._tell(observation, has_come=True)
         return observation
 
     def stop(self, observation: Observation) -> None:
         """The socket of an observer, for whom ``observe`` has returned, has closed."""
         self._forget(observation)
         self._plugins.emit("observer_left", thread=observation.thread, identity=observation.identity)
-        self._tell(observation, "observing_ended")
+        self._tell(observation, has_come=False)
 
     async def presence(self, observation: Observation) -> PresenceChanged:
         """Return which participants are present; all absent while the coordinator cannot be asked."""
@@ -211,7 +211,8 @@ class Observers:
 
         self._hub.run_after(socket_stream, thread, event.conversation.last_seq, send_end)
 
-    def _tell(self, observation: Observation, code: str) -> None:
+    def _tell(self, observation: Observation, *, has_come: bool) -> None:
+        code = "observing" if has_come else "observing_ended"
         if self._rules()[observation.view.group].tells_observing:
             self._publish(SystemNotice(observation.thread, code, now_microseconds()))
 
