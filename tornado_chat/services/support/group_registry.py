@@ -26,6 +26,8 @@ def _build_group(name: str, section: config.Group, support: config.Support) -> G
         section.priority,
         section.fallback or None,
         section.fallback_after,
+        frozenset(map(Person.from_key, section.supervisors)),
+        section.tell_observing,
     )
 
 
@@ -52,6 +54,11 @@ class GroupRegistry:
         :raises NotFound: there is no such group, or the user may not choose it.
         """
         if not self.rules.may_join(name, identity.claims):
+            raise NotFound("no_such_group", group=name[:64])
+
+    def require_known(self, name: str) -> None:
+        """Check that there is a group. :raises NotFound: there is none."""
+        if name not in self.rules:
             raise NotFound("no_such_group", group=name[:64])
 
     def of_user(self, identity: Identity) -> Iterator[Group]:
