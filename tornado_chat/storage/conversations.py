@@ -295,10 +295,10 @@ def _end(
     ended = replace(conversation, state=ConversationState.ENDED, ended=tx.now)
     changed = _change(tx, conversation, conversation.state, ended)
     participants.leave(tx, conversation.thread)
-    if not changed.has_had_waiter and changed.last_seq:
-        if early_words is EarlyWords.KEEP:
+    if conversation.state is ConversationState.WAITING and changed.last_seq:
+        if early_words is EarlyWords.KEEP and first_words.is_unanswered(tx.database, changed):
             first_words.keep(tx, changed)
-        elif early_words is EarlyWords.DISCARD:
+        elif early_words is EarlyWords.DISCARD and not changed.has_had_waiter:
             first_words.remove(tx, changed.thread)
     tx.emit(ConversationEnded(changed, gone))
     return changed

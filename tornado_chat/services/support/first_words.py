@@ -110,9 +110,7 @@ class FirstWords:
 
     async def may_read_left(self, identity: Identity, conversation: Conversation) -> bool:
         """Return True if a conversation is a left message, and the person may read it."""
-        if conversation.open or conversation.has_had_waiter:
-            return False
-        if not self._is_reader(identity, conversation.group):
+        if conversation.open or not self._is_reader(identity, conversation.group):
             return False
         return await self._store.read(left_messages.find, conversation.id) is not None
 
