@@ -128,9 +128,11 @@ async def test_groups_on_two_processes(cluster: Cluster) -> None:
             async with WaiterClient(two.ws, agent_token, FEATURES) as agent:
                 await next_frame(first, "connect_success")
                 await position(second, 1)
+                await talk(first, agent, "help")
                 async with caller(two, 1, "crisis") as elsewhere:  # accepted at the other process
                     await next_frame(elsewhere, "connect_success")
-                    await talk(elsewhere, agent, "help")
+                    await elsewhere.send("more")
+                    assert (await next_frame(agent, "message_text")).message == "more"
                 for server in (one, two):
                     while (await numbers(server))["crisis"]["conversations"] != 1:
                         pass

@@ -371,7 +371,8 @@ export class UserSupportSocket extends SupportSocket {
   /** Whether the server accepts messages in this phase. */
   #acceptsMessages() {
     const { state, returned, early } = this.#phase;
-    const isTaken = state === "assigned" || (state === "waiting" && (returned === true || early !== undefined));
+    const isTaken =
+      state === "assigned" || (state === "waiting" && (returned === true || early !== undefined));
     return isTaken && !this.#question.isOpen;
   }
 
