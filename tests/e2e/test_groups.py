@@ -124,6 +124,8 @@ async def test_groups_on_two_processes(cluster: Cluster) -> None:
             assert pid is not None
             await cluster.kill(pid)
             await cluster.replace()
+            for user in (first, second):  # are they back? An agent takes the next of those who are there
+                await user.request("get_history", {"limit": 1})
             agent_token = token("consultant", 5, "陈老师", groups="crisis", capacity=1)
             async with WaiterClient(two.ws, agent_token, FEATURES) as agent:
                 await next_frame(first, "connect_success")
