@@ -81,7 +81,12 @@ class SupportHandler(SocketHandler):
         details = state.details
         assert isinstance(details, SupportDetails)
         self.connection = SupportConnection(
-            state.grant.identity, socket_stream, self, self.frames.address, self.frames.features
+            state.grant.identity,
+            socket_stream,
+            self,
+            self.frames.address,
+            self.frames.features,
+            self.frames.language,
         )
         self.connection.shown.update(details.shown)
         self.connection.positions.update(state.stream.positions)
