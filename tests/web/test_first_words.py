@@ -213,7 +213,10 @@ async def test_a_user_who_gives_up_leaves_a_message_which_an_agent_handles(harne
         "handled": None,
     }
     assert {name: left[name] for name in expected} == expected
-    assert await left_messages(harness, waiter) == []
+    for who in (waiter, token("waiter", 8, groups="nowhere"), token("supervisor", 4, groups="nowhere")):
+        assert await left_messages(harness, who) == []
+    for who in (token("user", 1), token("consultant", 6, groups="nowhere")):
+        await get(harness, "left-messages", who, 403)
     for who in (waiter, token("supervisor", 4, groups="school"), token("user", 1)):
         await get(harness, "left-messages?group=crisis", who, 403)
         done = await harness.api("POST", f"/api/v1/support/left-messages/{number}/handled", who, "")

@@ -319,6 +319,14 @@ class Group:
         "Agents that serve the group whatever their role and claims, as waiter:7, consultant:8. With "
         "members, all other agents need the claim `groups` to serve it.",
     )
+    supervisors: tuple[str, ...] = reloadable(
+        (),
+        "Supervisors who may follow, read, join and take over all conversations of the group, as "
+        "supervisor:3. So may a supervisor whose token names the group in the claim `groups`.",
+    )
+    tell_observing: bool = reloadable(
+        False, "Tell the participants of a conversation of the group when an observer comes and goes."
+    )
     capacity: Annotated[int, Meta(ge=0, le=1000)] = reloadable(
         0,
         "An agent gets a user of this group while it serves fewer users than this, of all groups; 0 takes "
@@ -336,8 +344,8 @@ class Group:
         120.0, "Time that a user has waited before the agents of the group fallback serve it, too."
     )
 
-    early_words: Literal["", "keep", "discard"] = reloadable(
-        "", "As [support] early_words, for the users of this group; empty takes that."
+    early_words: Literal["default", "keep", "discard"] = reloadable(
+        "default", "As [support] early_words, for the users of this group; default takes that."
     )
     consent: str = reloadable(
         "",

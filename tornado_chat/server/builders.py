@@ -62,6 +62,8 @@ from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
+from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
@@ -306,6 +308,8 @@ class Conversations:
     support_history: SupportHistory
     first_words: FirstWords
     consents: Consents
+    observers: Observers
+    rights: SupervisionRights
 
 
 def build_conversations(
@@ -318,6 +322,9 @@ def build_conversations(
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
     consents = Consents(config.groups, store, base.plugins)
+    rights = SupervisionRights(
+        store, auth.access_control, base.plugins, config.counselling, lambda: base.groups.rules
+    )
     counselling = Counselling(
         config.counselling,
         store,
@@ -341,6 +348,20 @@ def build_conversations(
         messaging.room_lookup,
         auth.access_control,
         base.plugins,
+        rights,
+        base.groups.require_known,
+    )
+    observers = Observers(
+        store,
+        hub,
+        receipts,
+        base.bus.publish,
+        find_view=messaging.room_lookup.view,
+        rights=rights,
+        rules=lambda: base.groups.rules,
+        plugins=base.plugins,
+        coordinator_client=coordination.client,
+        participant_names=delivery.participant_names,
     )
     local_conversations = LocalConversations(
         config.support,
@@ -357,8 +378,8 @@ def build_conversations(
         base.groups,
         consents,
     )
-    base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
-    first_words = FirstWords(config.support, base.groups, store, base.plugins)
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers)
+    first_words = FirstWords(config.support, base.groups, store, base.plugins, rights)
     support = Support(
         local_conversations,
         coordination.client,
@@ -368,9 +389,17 @@ def build_conversations(
         base.plugins.report_action,
         first_words,
     )
-    support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words, rights)
     return Conversations(
-        counselling, sessions, local_conversations, support, support_history, first_words, consents
+        counselling,
+        sessions,
+        local_conversations,
+        support,
+        support_history,
+        first_words,
+        consents,
+        observers,
+        rights,
     )
 
 
@@ -494,6 +523,7 @@ def build_services(
         support_history=conversations.support_history,
         first_words=conversations.first_words,
         consents=conversations.consents,
+        observers=conversations.observers,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,
@@ -556,5 +586,6 @@ def connect_event_handlers(
     bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
+    bus.add_handler(conversations.observers.on_event, *conversations.observers.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
     storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

@@ -160,6 +160,7 @@ class Server:
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._consents = conversations.consents
         self._counselling = conversations.counselling
+        self._rights = conversations.rights
         self._local_conversations = conversations.local_conversations
         self._first_words = conversations.first_words
         self._plugin_event_feed = plugin_host.event_feed
@@ -388,6 +389,7 @@ class Server:
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
+        self._rights.reconfigure(new.counselling)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
         self._first_words.reconfigure(new.support)

@@ -18,6 +18,7 @@ from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
+from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
@@ -43,6 +44,7 @@ class Services:
     support: Support
     support_history: SupportHistory
     first_words: FirstWords
+    observers: Observers
     guests: Guests
     client_limits: ClientLimits
     accounts: Accounts

@@ -14,7 +14,14 @@ import msgspec
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
-from tornado_chat.core.events import Event, ReadAdvanced, ReceiptAdvanced, TypingChanged
+from tornado_chat.core.events import (
+    OBSERVING_NOTICES,
+    Event,
+    ReadAdvanced,
+    ReceiptAdvanced,
+    SystemNotice,
+    TypingChanged,
+)
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import (
     AGENT_ROLES,
@@ -45,6 +52,7 @@ from tornado_chat.wire.support_frames import (
     MessageImage,
     MessageStored,
     MessageText,
+    Observing,
     Payload,
     Queued,
     ReadShown,
@@ -71,6 +79,7 @@ FEATURES = frozenset(
         "group",
         "early",
         "consent",
+        "observing",
     }
 )
 
@@ -212,6 +221,14 @@ class SupportEncoder:
             frame = self._frame("receipt", ReceiptShown(event.seq, event.thread.id))
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
+        if (
+            isinstance(event, SystemNotice)
+            and event.code in OBSERVING_NOTICES
+            and "observing" in self.features
+        ):
+            return _encode(
+                self._frame("observing", Observing(OBSERVING_NOTICES[event.code], event.thread.id))
+            )
         return None
 
     def initialize(self) -> bytes:

@@ -30,6 +30,11 @@ SUPERVISOR = token("supervisor", 3, "Wu")
 HOST = token("service", "host")
 
 
+@pytest.fixture
+def settings(settings: config.Config) -> config.Config:
+    return replace(settings, groups={"default": config.Group(tell_observing=True)})
+
+
 async def described(harness: Harness) -> dict[str, Any]:
     return dict(json.loads((await harness.api("GET", "/asyncapi.json")).body))
 
@@ -187,6 +192,8 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     )
     await listen.until(visitor, "chat", plain, "system", msg="会话已开始")
     await listen.until(counsellor, "chat", every, "system", msg="会话已开始")
+    for _ in range(2):
+        await listen.until(counsellor, "chat", every, "observing")
     await visitor.send_json({"msg": "hello"})
     await listen.until(counsellor, "chat", every, "message", msg="hello")
     await counsellor.send_json({"msg": " ", "id": "a2"})
@@ -266,7 +273,10 @@ async def test_a_support_conversation(harness: Harness) -> None:
     bob = await sign_in("waiter", token("waiter", 7, "Bob"), plain)
     await bob.send_frame("ready")
     uuid = (await until(bob, "waiter", plain, "new_connection"))["payload"]["uuid"]
-    assert (await until(ada, "user", every, "connect_success"))["payload"]["conversation"]
+    number = (await until(ada, "user", every, "connect_success"))["payload"]["conversation"]
+    admin = token("admin", 9)
+    observer = await harness.connect(f"/observe?token={admin}&conversationId={number}&features=seq")
+    await until(ada, "user", every, "observing", payload={"observing": True, "conversation": number})
 
     await ada.send_frame("message_text", {"message": "hello"})
     await until(ada, "user", every, "message_text_success")
@@ -298,6 +308,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
     await until(bob, "waiter", plain, "transfer_success")
     await until(eve, "waiter", every, "new_connection")
     await until(ada, "user", every, "connect_success")
+    await harness.connect(f"/observe?token={admin}&conversationId={number}")
+    await until(eve, "waiter", every, "observing")
     for type, payload in (
         ("message_text", {"message": "hi"}),
         ("message_image", {"url": "https://example.org/map.png"}),
@@ -319,6 +331,7 @@ async def test_a_support_conversation(harness: Harness) -> None:
     await ada.send_frame("disconnect")
     await until(again, "waiter", every, "disconnected")
     await until(ada, "user", every, "disconnected")
+    assert await listen.rest(observer, "observe", ["seq"]) == 1000
     assert listen.unseen("user", "waiter") == set()
 
 

@@ -27,12 +27,14 @@ HTTP_SCHEMAS = """
     ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary SignedInAccount
     SupervisionCreate SupervisionCreated SupervisionDetails
     SupervisionRecord SupervisionTranscript SupportConversation
-    SupportConversationPage SupportMessage
+    SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
+    SupportParticipant SupportTranscript ParticipantPart
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
 OPERATIONS = """
-    admit_guest call_supervisor end_session export_session export_supervision get_account get_asyncapi
+    admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
+    get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
     get_support_status list_conversation_messages list_conversations list_groups list_left_messages
     list_notifications mark_left_message_handled
@@ -61,7 +63,7 @@ SOCKET_SCHEMAS = """
     ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
     ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
-    NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload
+    NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
@@ -70,6 +72,7 @@ SOCKET_SCHEMAS = """
 FRAMES = {
     "chat.in": "say typing read history token wait consent",
     "chat.out": """
+        observing
         message system end wait_refused ack typing read receipt presence history token
         token_refused consent consented consent_refused
     """,
@@ -79,12 +82,14 @@ FRAMES = {
     "observe.out": "message presence alive token token_refused",
     "user.in": "auth connect message_text message_image typing read get_history disconnect rate consent",
     "user.out": """
+        observing
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
         rate_success consent consent_success
     """,
     "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
     "waiter.out": """
+        observing
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
         kickout

@@ -8,6 +8,7 @@ from tornado_chat.core.types import Activity, Conversation, EarlyWords, Identity
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.storage import first_words, left_messages
@@ -20,13 +21,19 @@ FEATURE = "early"
 class FirstWords:
     """The rules of first words, and the use cases of agents that read them.
 
-    Agents that serve the group of a conversation read its first words, and so do supervisors whose token
-    names no other groups, and admins.
+    Agents that serve the group of a conversation read its first words, and so do the supervisors of the group
+    (all of them with ``[counselling] observe = any``) and admins.
     """
 
     def __init__(
-        self, settings: config.Support, groups: GroupRegistry, store: Store, plugins: PluginManager
+        self,
+        settings: config.Support,
+        groups: GroupRegistry,
+        store: Store,
+        plugins: PluginManager,
+        rights: SupervisionRights,
     ) -> None:
+        self._rights = rights
         self._settings = settings
         self._groups = groups
         self._store = store
@@ -62,7 +69,8 @@ class FirstWords:
         """Return True if the person may read the first words of users of a group."""
         person = identity.person
         if person.role is Role.SUPERVISOR:
-            return self._groups.rules.may_supervise(group, identity.claims)
+            visible = self._rights.visible(identity)
+            return visible is None or group in visible.groups
         return person.role is Role.ADMIN or self._groups.serves(identity, group)
 
     async def beginnings(self, identity: Identity, waiting: Mapping[int, str]) -> dict[int, str]:
@@ -82,7 +90,8 @@ class FirstWords:
         :arg is_handled: only those that are handled, or are not; None: both.
         :arg after: the conversation of the last left message of the page before; 0: the first page.
         :raises NotFound: there is no such group.
-        :raises Forbidden: the person may not read the first words of this group, or of any.
+        :raises Forbidden: the person may not read the first words of this group, or is neither an agent nor a
+            supervisor.
         """
         groups: Collection[str] | None = None
         if group:
@@ -91,9 +100,10 @@ class FirstWords:
             self._require_reader(identity, group)
             groups = {group}
         elif identity.person.role not in HOST_ROLES:
+            role = identity.person.role
+            if role is not Role.SUPERVISOR and not self._groups.has_agent(identity):
+                raise Forbidden("role_not_allowed", role=role.value)
             groups = {name for name in self._groups.rules.names if self.may_read(identity, name)}
-            if not groups:
-                raise Forbidden("role_not_allowed", role=identity.person.role.value)
         others = set(self._groups.rules.names).difference(groups or ())
         found = await self._store.read(left_messages.page, groups, others, is_handled, after, limit + 1)
         return found[:limit], len(found) > limit

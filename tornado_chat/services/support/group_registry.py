@@ -26,6 +26,8 @@ def _build_group(name: str, section: config.Group, support: config.Support) -> G
         section.priority,
         section.fallback or None,
         section.fallback_after,
+        frozenset(map(Person.from_key, section.supervisors)),
+        section.tell_observing,
     )
 
 
@@ -54,6 +56,11 @@ class GroupRegistry:
         if not self.rules.may_join(name, identity.claims):
             raise NotFound("no_such_group", group=name[:64])
 
+    def require_known(self, name: str) -> None:
+        """Check that there is a group. :raises NotFound: there is none."""
+        if name not in self.rules:
+            raise NotFound("no_such_group", group=name[:64])
+
     def of_user(self, identity: Identity) -> Iterator[Group]:
         """Iterate over the groups that a user may choose."""
         return (group for group in self.rules if self.rules.may_join(group.name, identity.claims))
@@ -74,7 +81,8 @@ class GroupRegistry:
 
     def early_words(self, name: str) -> EarlyWords:
         """Return what becomes of the first words of a user of the group who gives up."""
-        return EarlyWords(self._section(name).early_words or self._early_words)
+        own = self._section(name).early_words
+        return EarlyWords(self._early_words if own == "default" else own)
 
     def title(self, name: str, language: str) -> str:
         """Return the title of a group in ``zh_CN`` or ``en``."""

@@ -16,6 +16,7 @@ from tornado_chat.services.messaging.connections import (
     SocketStream,
 )
 from tornado_chat.services.messaging.consents import CONSENT_FEATURE, require_form
+from tornado_chat.services.supervision.observers import Observation
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import counselling as wire
@@ -277,19 +278,18 @@ class NotifyHandler(CounsellingHandler):
 
 
 class ObserveHandler(CounsellingHandler):
-    """``/observe?token=&sessionId=``: the socket of a supervisor or an admin that observes a session."""
+    """``/observe?token=&sessionId=`` or ``&conversationId=``: the socket of a supervisor or an admin."""
 
     endpoint = "observe"
-    observing: tuple[Identity, int] | None = None
+    observation: Observation | None = None
 
     def conversation_fields(self) -> Mapping[str, int]:
-        return Thread(Kind.SESSION, self.observing[1]).named if self.observing else {}
+        return self.observation.thread.named if self.observation else {}
 
     def describe(self, grant: SocketGrant) -> tuple[Identity, ThreadDetails] | None:
-        if self.observing is None:
+        if self.observation is None:
             return None
-        identity, session_id = self.observing
-        return identity, ThreadDetails(Thread(Kind.SESSION, session_id))
+        return self.observation.identity, ThreadDetails(self.observation.thread)
 
     def make_encoder(self, state: SocketState) -> Encoder:
         self.features = frozenset(state.features)
@@ -297,44 +297,37 @@ class ObserveHandler(CounsellingHandler):
 
     async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
         thread, position = followed(state)
-        identity = state.grant.identity
-        await self.services.counselling.observe(
-            identity,
-            thread.id,
+        self.observation = await self.services.observers.observe(
+            state.grant.identity,
+            thread,
             socket_stream,
             self.opened_at,
             needs_names="sender" in self.features,
             position=position,
         )
-        self.observing = identity, thread.id
 
     async def admit(self) -> None:
         query = query_parameters(self, frames.ObserveQuery)
+        thread = query.thread
         grant = await self.authenticate(query, wire.OBSERVE_FEATURES)
-        identity = grant.identity
-        session_id = query.sessionId
-        socket_stream = self.open_stream(grant, self.services.frames.observe(self.features, self.language))
-        room = await self.services.counselling.observe(
-            identity,
-            session_id,
-            socket_stream,
-            self.opened_at,
-            needs_names="sender" in self.features,
+        encoder = self.services.frames.observe(self.features, self.language)
+        socket_stream = self.open_stream(grant, encoder)
+        self.observation = await self.services.observers.observe(
+            grant.identity, thread, socket_stream, self.opened_at, needs_names="sender" in self.features
         )
-        self.observing = identity, session_id
         self.admitted = True
         if "presence" in self.features:
-            present = await self.services.counselling.presence(room)
-            frame = self.services.frames.observe(self.features, self.language).encode(present, own=False)
+            present = await self.services.observers.presence(self.observation)
+            frame = encoder.encode(present, own=False)
             if frame is not None:
                 self.send(frame)
         if socket_stream.closed:  # the client disconnected during the calls above
             self.on_disconnected(None)
 
     def on_disconnected(self, close_code: int | None) -> None:
-        if self.observing is not None:
-            self.services.counselling.stop_observing(*self.observing)
-            self.observing = None
+        if self.observation is not None:
+            self.services.observers.stop(self.observation)
+            self.observation = None
 
 
 ROUTES = [
