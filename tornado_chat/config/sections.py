@@ -270,6 +270,13 @@ class Support:
         "most rejoin_grace.",
     )
 
+    accept_timeout: Seconds = reloadable(
+        0.0,
+        "Time in which a waiter has to confirm a new user, by writing, typing or the frame accept. Else the "
+        "user goes back to the head of the queue and gets another waiter, if there is one; a waiter that "
+        "misses two users in a row is paused. 0: no confirmation is needed.",
+    )
+
     def grace(self, *, has_left: bool) -> float:
         """Return the seconds to wait for a person; ``has_left``: the client left, no connection was lost."""
         return min(self.leave_grace, self.rejoin_grace) if has_left else self.rejoin_grace

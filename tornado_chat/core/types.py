@@ -285,6 +285,9 @@ class Conversation(msgspec.Struct, frozen=True):
     previous conversation) are input of the queue policy; ``reason`` is the sentence of the policy for the
     waiter that it chose. ``changes`` counts the changes of the state and of the waiter: of two versions of
     a conversation, the one with the higher count is newer. ``group`` is the group that the user has chosen.
+    ``score`` is the user's lane in the queue, 0 for most: users with a higher score come first;
+    ``score_reason`` says why it has another than 0. ``accepted`` is the time at which the present waiter has
+    confirmed the assignment, and ``missed_by`` are the waiters that have lost it unconfirmed.
     """
 
     id: int
@@ -307,6 +310,10 @@ class Conversation(msgspec.Struct, frozen=True):
     reason: str | None = None
     changes: int = 0
     group: str = DEFAULT_GROUP
+    score: int = 0
+    score_reason: str | None = None
+    accepted: int | None = None
+    missed_by: tuple[Person, ...] = ()
 
     @property
     def thread(self) -> Thread:
@@ -315,6 +322,19 @@ class Conversation(msgspec.Struct, frozen=True):
     @property
     def open(self) -> bool:
         return self.state is not ConversationState.ENDED
+
+
+class ExpectedWait(msgspec.Struct, frozen=True):
+    """An estimate of the time that a waiting user will wait, see ``domain/expected_wait.py``.
+
+    :ivar seconds: until the user gets an agent.
+    :ivar based_on: the number of conversations that the estimate rests on.
+    :ivar places: the number of users that the agents on duty serve at the same time.
+    """
+
+    seconds: float
+    based_on: int
+    places: int
 
 
 class Part(enum.StrEnum):

@@ -15,6 +15,9 @@ from tornado_chat.services.support.dispatch_state import Decision
 from tornado_chat.storage import conversations
 from tornado_chat.storage.writer import Transaction
 
+MAX_MEASURED = 2000
+"""The last conversations that are read for the service times of all groups."""
+
 MayStore = Callable[[], bool]
 """Returns True as long as a decision may be stored; called on the writer's thread."""
 
@@ -63,6 +66,17 @@ class ConversationStore(Protocol):
         """Return the user of an active conversation to the head of the queue."""
         ...
 
+    def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        """Return the user of an assignment without a confirmation to the head of the queue.
+
+        The future's error is also ``Conflict`` if the waiter has confirmed it, or has written, meanwhile.
+        """
+        ...
+
+    async def service_times(self) -> Sequence[tuple[str, float]]:
+        """Return how long the last conversations took: group and seconds, the newest last."""
+        ...
+
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         """End an unfinished conversation whose user has not returned in time."""
         ...
@@ -101,6 +115,15 @@ class ConversationRepository:
             lambda tx: conversations.leave(tx, conversation.id, gone), conversation.thread
         )
 
+    def accept(self, conversation: Conversation, waiter: Person) -> asyncio.Future[Conversation]:
+        """Note that the waiter has confirmed its assignment. A second confirmation has no effect.
+
+        The future's error is ``Conflict`` if the waiter does not serve the user any more.
+        """
+        return self._store.write(
+            lambda tx: conversations.accept(tx, conversation.id, waiter), conversation.thread
+        )
+
     # --- for the dispatcher ---
 
     async def unfinished(self) -> list[Conversation]:
@@ -123,6 +146,12 @@ class ConversationRepository:
 
     def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._change(row, partial(conversations.requeue, conversation=row), may_store)
+
+    def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._change(row, partial(conversations.take_back, conversation=row), may_store)
+
+    async def service_times(self) -> Sequence[tuple[str, float]]:
+        return await self._store.read(conversations.service_times, MAX_MEASURED)
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._change(row, partial(conversations.end_abandoned, conversation=row), may_store)
