@@ -65,6 +65,7 @@ from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage.database import SQLITE_SCHEME
@@ -302,6 +303,7 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    priorities: Priorities
 
 
 def build_conversations(
@@ -360,7 +362,8 @@ def build_conversations(
         base.plugins.report_action,
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins)
-    return Conversations(counselling, sessions, local_conversations, support, support_history)
+    priorities = Priorities(store, base.plugins.report_action)
+    return Conversations(counselling, sessions, local_conversations, support, support_history, priorities)
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -411,6 +414,7 @@ def build_plugin_host(
         delivery.presence,
         conversations.sessions,
         conversations.support_history,
+        conversations.priorities,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
     )
     for context in base.contexts.values():
@@ -481,6 +485,7 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        priorities=conversations.priorities,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,

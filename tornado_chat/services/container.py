@@ -20,6 +20,7 @@ from tornado_chat.services.monitoring.aggregate import StatusAggregator
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.services.support.service import Support
 from tornado_chat.wire.counselling import CounsellingEncoders
 from tornado_chat.wire.times import LocalTimes
@@ -40,6 +41,7 @@ class Services:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    priorities: Priorities
     guests: Guests
     client_limits: ClientLimits
     accounts: Accounts

@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from tornado_chat.core.errors import ChatError, Malformed
+from tornado_chat.core.errors import ChatError, Conflict, Malformed
 from tornado_chat.core.events import Event, ReadAdvanced, ReceiptAdvanced, TypingChanged
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import (
     AGENT_ROLES,
     AppendResult,
     Conversation,
+    ExpectedWait,
     Handover,
     Message,
     Participant,
@@ -32,6 +33,7 @@ from tornado_chat.wire.people import Named, NameOf, no_name, sender_of
 from tornado_chat.wire.support_frames import (
     CLIENT_PAYLOADS,
     ClientFrame,
+    Eta,
     Failed,
     HandedOver,
     History,
@@ -43,6 +45,7 @@ from tornado_chat.wire.support_frames import (
     Payload,
     Queued,
     ReadShown,
+    ReadyNoted,
     ReceiptShown,
     ServerFrame,
     SignedIn,
@@ -64,6 +67,8 @@ FEATURES = frozenset(
         "receipt",
         "sender",
         "group",
+        "eta",
+        "accept",
     }
 )
 
@@ -227,8 +232,11 @@ class SupportEncoder:
             payload.name = conversation.waiter_name
         return self._match_frame("connect_success", conversation, payload, reply_id)
 
-    def new_connection(self, conversation: Conversation) -> bytes:
+    def new_connection(self, conversation: Conversation, accept_timeout: float = 0.0) -> bytes:
+        """Return the frame that a user is assigned. :arg accept_timeout: ``[support] accept_timeout``."""
         payload = Matched(conversation.user_uuid)
+        if "accept" in self.features:
+            payload.accept_within = accept_timeout if conversation.accepted is None else 0.0
         if "profile" in self.features:
             payload.id = conversation.user.id
             payload.name = conversation.user_name
@@ -242,12 +250,14 @@ class SupportEncoder:
         *,
         conversation: Conversation | None = None,
         serving: int | None = None,
+        expected: ExpectedWait | None = None,
     ) -> bytes:
         """Return the position of the user in the queue.
 
         :arg location: the position; 1 is the first.
         :arg conversation: sent with the feature ``seq``, if the user already has one.
         :arg serving: the number of waiters that serve the queue; with the feature ``seq``, if it is known.
+        :arg expected: the expected wait; with the feature ``eta``, if there is an estimate.
         """
         queued = Queued(location)
         if conversation is not None and "seq" in self.features:
@@ -255,18 +265,35 @@ class SupportEncoder:
             queued.serving = UNSET if serving is None else serving
         if conversation is not None and "group" in self.features:
             queued.group = conversation.group
+        if expected is not None and "eta" in self.features:
+            queued.eta = Eta(expected.seconds, expected.based_on, expected.places)
         return _encode(self._frame("connect_queue", queued, reply_id=reply_id))
 
     def kickout(self) -> bytes:
         """Return the frame that announces that the same waiter signed in elsewhere (feature ``kickout``)."""
         return _encode(self._frame("kickout"))
 
+    def paused(self) -> bytes:
+        """Return the frame that the server has paused the waiter: an error without ``reply_id``.
+
+        With the feature ``accept`` it is a ``ready_success``.
+        """
+        if "accept" in self.features:
+            return self.success("ready_success", ReadyNoted(ready=False), None)
+        return self.error(Conflict("paused_unaccepted"), None)
+
     def nothing_to_resume(self, reply_id: str | None) -> bytes:
         """Return the answer to a ``connect`` with ``resume`` if the user has no open conversation."""
         return _encode(self._frame("disconnected", reply_id=reply_id))
 
-    def disconnected(self, thread: Thread) -> bytes:
+    def disconnected(self, thread: Thread, reason: str | None = None) -> bytes:
+        """Return the frame that a conversation has ended for the client.
+
+        :arg reason: sent with the feature ``accept``.
+        """
         frame = self._frame("disconnected")
+        if reason is not None and "accept" in self.features:
+            frame.reason = reason
         frame.from_ = self._peers.pop(thread, UNSET)
         return _encode(frame)
 

@@ -280,7 +280,7 @@ USER = Endpoint(
         *_COMMON_SERVER_FRAMES,
         _to_client("rate_success", "The rating is stored.", {"rate": 5}, reply_id="f1"),
     ),
-    features=_FEATURES,
+    features={**_FEATURES, "eta": "`connect_queue` carries the expected wait."},
     close_codes=_CODES,
 )
 
@@ -319,6 +319,13 @@ WAITER = Endpoint(
             {"waiter": 8},
             to=_PEER,
         ),
+        _from_client(
+            Role.WAITER,
+            "accept",
+            "Confirm a new user, where the server requires it (`[support] accept_timeout`). Writing or "
+            "typing to the user does the same.",
+            to=_PEER,
+        ),
     ),
     to_client=(
         *_SIGN_IN_FRAMES,
@@ -336,6 +343,13 @@ WAITER = Endpoint(
             feature="ready",
             reply_id="f1",
         ),
+        _to_client(
+            "accept_success",
+            "The user is confirmed.",
+            {},
+            feature="accept",
+            reply_id="f1",
+        ),
         _to_client("transfer_success", "The user is assigned to the other waiter.", {}, reply_id="f1"),
         _to_client(
             "kickout",
@@ -346,6 +360,11 @@ WAITER = Endpoint(
     features={
         **_FEATURES,
         "ready": "`ready` and `unready` are answered by `ready_success`.",
+        "accept": (
+            "`new_connection` says within which time the user has to be confirmed, and `accept` is answered "
+            "by `accept_success`. `disconnected` says if the user was lost for want of it, and "
+            "`ready_success` that the server has paused the waiter."
+        ),
         "kickout": "One socket at a time: signing in closes the waiter's other sockets with this feature.",
     },
     close_codes=(*_CODES[:-1], 4409, 4429),

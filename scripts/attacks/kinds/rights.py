@@ -49,6 +49,7 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "read_notification": frozenset({"the user"}),
     "get_support_status": HOSTS | {"the waiter", "another waiter"},
     "list_conversations": HOSTS | {"the waiter"},
+    "prioritise_conversation": HOSTS,
     "list_conversation_messages": HOSTS | {"the waiter"},
     "admit_guest": frozenset({"no token", "a guest"}),
     "get_status": HOSTS,

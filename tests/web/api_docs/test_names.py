@@ -26,7 +26,7 @@ HTTP_SCHEMAS = """
     ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary SignedInAccount
     SupervisionCreate SupervisionCreated SupervisionDetails
     SupervisionRecord SupervisionTranscript SupportConversation
-    SupportConversationPage SupportMessage
+    SupportConversationPage SupportMessage SupportPriority SupportPriorityChange
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
@@ -36,7 +36,7 @@ OPERATIONS = """
     get_support_status list_conversation_messages list_conversations list_groups list_notifications
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
     open_session
-    rate_session read_notification revoke sign_in sign_out undo_revocation
+    prioritise_conversation rate_session read_notification revoke sign_in sign_out undo_revocation
 """
 
 TAGS = {
@@ -54,8 +54,10 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
+    AcceptSuccessPayload
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
-    ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
+    ConnectionPayload DisconnectUserPayload ErrorPayload ExpectedWait
+    GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
@@ -79,11 +81,13 @@ FRAMES = {
         message_image message_text_success message_history typing read receipt disconnected error
         rate_success
     """,
-    "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
+    "waiter.in": """
+        auth ready unready message_text message_image typing read get_history disconnect transfer accept
+    """,
     "waiter.out": """
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
-        kickout
+        accept_success kickout
     """,
 }
 """The kinds of frame by channel and direction."""

@@ -294,7 +294,8 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("read_notification", VISITOR, **made)
     await call("read_notification", STRANGER, **made)
 
-    await (await harness.user(1, name="Ada")).get("connect_queue")
+    ada = await harness.user(1, name="Ada")
+    await ada.get("connect_queue")
     await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
     await call("get_support_status", COUNSELLOR)  # serves no group
@@ -302,6 +303,13 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     assert len((await call("list_groups", VISITOR))["items"]) == 1
     await call("list_conversations", HOST, query="?user=1")
     await call("list_conversations", token("waiter", 8), query="?user=1")
+    scored = await call("prioritise_conversation", HOST, {"score": 50, "reason": "form"}, conversation_id=1)
+    assert (scored["state"], scored["score"], scored["reason"]) == ("waiting", 50, "form")
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=99)
+    await call("prioritise_conversation", STRANGER, {"score": 50}, conversation_id=1)
+    await ada.send_frame("disconnect")
+    await ada.until("disconnected")
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=1)
     await call("list_conversation_messages", HOST, conversation_id=1)
     await call("list_conversation_messages", token("waiter", 8), conversation_id=1)
     await call("list_conversation_messages", HOST, conversation_id=99)

@@ -12,6 +12,7 @@ the change takes effect only on an assignment without a confirmation.
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from tornado_chat import config
@@ -88,8 +89,11 @@ class Acceptances:
         if not timeout or not self._is_open(case):
             self._timers.stop(case)
             return
-        age = self._clock() - (case.row.assigned or 0) / 1e6
-        self._timers.start(case, max(timeout - age, min(timeout, MIN_REST_SECONDS)))
+        seconds = timeout
+        if math.isinf(case.assigned_at):  # assigned in an earlier term
+            age = self._clock() - (case.row.assigned or 0) / 1e6
+            seconds = min(timeout, max(timeout - age, MIN_REST_SECONDS))
+        self._timers.start(case, seconds)
 
     def on_accepted(self, row: Conversation) -> None:
         """Handle the confirmation of an assignment."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tornado_chat.core.errors import Malformed
+from tornado_chat.core.plain_text import is_well_formed
 from tornado_chat.core.types import Activity, Conversation, Kind, Thread
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import conversations
@@ -36,8 +37,10 @@ class Priorities:
         """
         if not 0 <= score <= MAX_SCORE:
             raise Malformed("bad_shape", reason=f"`score` is a whole number from 0 to {MAX_SCORE}")
-        if reason is not None and len(reason) > MAX_REASON_CHARACTERS:
-            raise Malformed("bad_shape", reason=f"`reason` has at most {MAX_REASON_CHARACTERS} characters")
+        if reason is not None and not (is_well_formed(reason) and len(reason) <= MAX_REASON_CHARACTERS):
+            raise Malformed(
+                "bad_shape", reason=f"`reason` is a text of at most {MAX_REASON_CHARACTERS} characters"
+            )
         changed = await self._store.write(
             lambda tx: conversations.prioritise(tx, conversation_id, score, reason or None),
             Thread(Kind.SUPPORT, conversation_id),

@@ -1,19 +1,23 @@
-"""``/api/v1/support/conversations``: finished support conversations and their messages."""
+"""``/api/v1/support/conversations``: support conversations, their messages and their priority."""
 
 from http import HTTPStatus
 from typing import Any
 
-from tornado_chat.core.errors import Forbidden, NotFound
+import msgspec
+
+from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.numbers import NUMBER_PATTERN
 from tornado_chat.core.types import Role
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
+from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.support import handover_shown, message_id
 
 READER_ROLES = (Role.WAITER, Role.CONSULTANT, *HOST_ROLES)
+_prioritise_decoder = msgspec.json.Decoder(schemas.Prioritise)
 NOT_YOURS = Forbidden("not_your_user", to="1")
 
 
@@ -74,7 +78,32 @@ class MessagesHandler(ApiHandler):
         self.respond(schemas.SupportMessagePage(items, page[-1].seq if has_more else None, shown))
 
 
+class PriorityHandler(ApiHandler):
+    @operation(
+        "prioritise_conversation",
+        "Move a waiting user in the queue",
+        access=HOST_ROLES,
+        body=schemas.Prioritise,
+        responses=[ApiResponse(HTTPStatus.OK, schemas.Priority)],
+        errors=[NotFound("no_such_conversation", id=7), Conflict("conversation_ended")],
+    )
+    async def post(self, conversation_id: str) -> None:
+        """Users with a higher score come first; 0 is the score of every new conversation. A user that has
+        lost its waiter comes before all others, whatever their score. An active conversation keeps the score
+        for the case that the user returns to the queue.
+        """
+        caller = await self.authenticate()
+        body = self.body(_prioritise_decoder)
+        changed = await self.services.priorities.set(
+            self.path_number(conversation_id), body.score, body.reason, caller.person.key
+        )
+        self.respond(
+            schemas.Priority(Id(changed.id), changed.state.value, changed.score, changed.score_reason)
+        )
+
+
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/support/conversations", ConversationsHandler, {}),
     (rf"/api/v1/support/conversations/{NUMBER_PATTERN}/messages", MessagesHandler, {}),
+    (rf"/api/v1/support/conversations/{NUMBER_PATTERN}/priority", PriorityHandler, {}),
 ]

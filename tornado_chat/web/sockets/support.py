@@ -11,7 +11,7 @@ from functools import partial
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed, Unauthenticated
-from tornado_chat.core.types import Conversation, Handover, Identity, Person, Role, Thread
+from tornado_chat.core.types import Conversation, ExpectedWait, Handover, Identity, Person, Role, Thread
 from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.web.sockets.base import SocketHandler
@@ -113,6 +113,10 @@ class SupportHandler(SocketHandler):
                 target = Person(Role(payload.role), str(payload.waiter))
                 await support.transfer(connection, command.to, target)
                 self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
+            case frames.Accept():
+                await support.accept(connection, command.to)
+                if "accept" in connection.features:
+                    self.send(self.frames.success("accept_success", frames.Accepted(), command.id))
             case frames.Rate():
                 await support.rate(connection, payload.rate, payload.feedback)
                 self.send(self.frames.success("rate_success", frames.Rated(payload.rate), command.id))
@@ -142,18 +146,30 @@ class SupportHandler(SocketHandler):
 
     def show_user(self, conversation: Conversation) -> None:
         self.frames.set_peer(conversation.thread, conversation.user_uuid)
-        self._show(self.frames.new_connection(conversation))
+        timeout = self.services.support_settings.accept_timeout
+        self._show(self.frames.new_connection(conversation, timeout))
 
-    def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
-        self._show(self.frames.connect_queue(position, conversation=conversation, serving=serving))
+    def show_position(
+        self,
+        conversation: Conversation,
+        position: int,
+        serving: int | None,
+        expected: ExpectedWait | None = None,
+    ) -> None:
+        self._show(
+            self.frames.connect_queue(position, conversation=conversation, serving=serving, expected=expected)
+        )
 
     def show_handover(self, handover: Handover) -> None:
         text = self.frames.handed_over(handover)
         if text is not None:
             self._show(text)
 
-    def show_departure(self, thread: Thread) -> None:
-        self._show(self.frames.disconnected(thread))
+    def show_departure(self, thread: Thread, reason: str | None = None) -> None:
+        self._show(self.frames.disconnected(thread, reason))
+
+    def show_pause(self) -> None:
+        self._show(self.frames.paused())
 
     def show_replacement(self) -> None:
         self._show(self.frames.kickout())

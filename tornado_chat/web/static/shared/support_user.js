@@ -19,7 +19,8 @@ import { SupportSocket } from "./support.js";
  *
  * - `none`: neither in the queue nor in a conversation
  * - `waiting`: in the queue at `position` (1: the next); `returned`: the client lost its agent; `serving`: how
- *   many agents serve the queue, undefined if that is unknown
+ *   many agents serve the queue, undefined if that is unknown; `wait`: the expected wait in seconds, undefined
+ *   if there is no estimate
  * - `assigned`: assigned to an agent called `name`
  * - `ended`: the wait or the conversation has ended
  *
@@ -28,6 +29,7 @@ import { SupportSocket } from "./support.js";
  * @property {number} [position]
  * @property {boolean} [returned]
  * @property {number} [serving]
+ * @property {number} [wait]
  * @property {string | null} [name]
  * @property {number} [conversation]
  * @property {string} [group] the group of the conversation; undefined from a server without groups
@@ -57,7 +59,7 @@ export class UserSupportSocket extends SupportSocket {
    *   if it has ended
    */
   constructor(token, outbox, listener, lastConversation) {
-    const features = ["ack", "seq", "echo", "typing", "read", "receipt", "profile", "sender", "group"];
+    const features = ["ack", "seq", "echo", "typing", "read", "receipt", "profile", "sender", "group", "eta"];
     super("user", token, features, listener.onStatus);
     this.#outbox = outbox;
     this.#listener = listener;
@@ -209,13 +211,14 @@ export class UserSupportSocket extends SupportSocket {
   }
 
   /**
-   * @param {{ location: number, conversation: number, returned: boolean, serving?: number, group?: string }}
-   *   ticket
+   * @param {{ location: number, conversation: number, returned: boolean, serving?: number, group?: string,
+   *   eta?: { seconds: number } }} ticket
    */
-  #onQueued({ location, conversation, returned, serving, group }) {
+  #onQueued({ location, conversation, returned, serving, group, eta }) {
     const previous = this.#phase;
     this.#setConversation(conversation);
-    this.#setPhase({ state: "waiting", position: location, returned, serving, conversation, group });
+    const wait = eta?.seconds;
+    this.#setPhase({ state: "waiting", position: location, returned, serving, wait, conversation, group });
     if (returned && !(previous.state === "waiting" && previous.returned)) {
       this.#resync(); // the next agent can read what is written while waiting
     }

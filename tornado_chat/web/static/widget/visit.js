@@ -227,9 +227,15 @@ export class Visit {
   }
 
   #showQueue() {
-    const { state, position, returned, serving, group } = this.#phase;
+    const { state, position, returned, serving, wait, group } = this.#phase;
     if (state === "waiting") {
-      this.#panel.showQueue(position ?? 1, returned === true, serving !== 0, this.#groupTitles.of(group));
+      this.#panel.showQueue({
+        position: position ?? 1,
+        returned: returned === true,
+        served: serving !== 0,
+        wait,
+        group: this.#groupTitles.of(group),
+      });
     }
   }
 
