@@ -142,10 +142,9 @@ class InMemoryConversations:
     def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self.requeue(row, may_store)  # the simulated day has no ``accept_timeout``
 
-    async def service_times(self) -> Sequence[tuple[str, float]]:
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
         await asyncio.sleep(COMMIT_SECONDS)
-        served = [row for row in self._ended.values() if row.assigned is not None and row.ended is not None]
-        return [(row.group, ((row.ended or 0) - (row.assigned or 0)) / 1e6) for row in served[-MAX_MEASURED:]]
+        return [(row.group, row.service_seconds) for row in list(self._ended.values())[-MAX_MEASURED:]]
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._write(lambda: self._end(row, row.user), may_store)

@@ -287,7 +287,7 @@ class Conversation(msgspec.Struct, frozen=True):
     a conversation, the one with the higher count is newer. ``group`` is the group that the user has chosen.
     ``score`` is the user's lane in the queue, 0 for most: users with a higher score come first;
     ``score_reason`` says why it has another than 0. ``accepted`` is the time at which the present waiter has
-    confirmed the assignment, and ``missed_by`` are the waiters that have lost it unconfirmed.
+    confirmed the assignment, and ``missed_by`` are the waiters that have lost it unconfirmed, in order.
     """
 
     id: int
@@ -322,6 +322,13 @@ class Conversation(msgspec.Struct, frozen=True):
     @property
     def open(self) -> bool:
         return self.state is not ConversationState.ENDED
+
+    @property
+    def service_seconds(self) -> float | None:
+        """The time from the last assignment to the end; None if there was none, or it has not ended."""
+        if self.assigned is None or self.ended is None:
+            return None
+        return (self.ended - self.assigned) / 1e6
 
 
 class ExpectedWait(msgspec.Struct, frozen=True):

@@ -1,8 +1,9 @@
 """The expected wait in a group's queue, from the times that its last conversations took.
 
 The rule: while all places of the group's agents are taken, one becomes free every ``median / places``
-seconds, and a user at position n waits for n places. The times are those from the assignment of the agent to
-the end. The median is used, since a few conversations that were left open for hours would double a mean.
+seconds, and a user at position n waits for n places, less those of the users before it that give up: as many
+as lately. The times are those from the assignment of the agent to the end. The median is used, since a few
+conversations that were left open for hours would double a mean.
 
 An estimate needs ``MIN_SERVICE_TIMES`` conversations and an agent on duty: below that, two long conversations
 would decide alone what all visitors read. It is a guess all the same: it knows neither how long the present
@@ -38,34 +39,51 @@ class Pace(msgspec.Struct, frozen=True):
     :arg seconds: the median of the last service times.
     :arg based_on: the number of these times.
     :arg places: the number of users that the agents on duty serve at the same time; more than 0.
+    :arg served: the share of the last users that did not give up.
     """
 
     seconds: float
     based_on: int
     places: float
+    served: float = 1.0
 
     def expected_wait(self, position: int) -> ExpectedWait:
         """Return the estimate for the user at a position; 1 is the first."""
-        seconds = rounded(position * self.seconds / self.places)
+        awaited = 1 + (position - 1) * self.served
+        seconds = rounded(awaited * self.seconds / self.places)
         return ExpectedWait(seconds, self.based_on, max(1, round(self.places)))
 
 
-class ServiceTimes:
-    """The last service times of each group."""
+class _Group:
+    """The last conversations of a group.
+
+    :ivar seconds: the times of those that were served.
+    :ivar was_served: for each conversation, also of users that gave up, whether it was served.
+    """
 
     def __init__(self) -> None:
-        self._seconds: dict[str, deque[float]] = {}
-        self._medians: dict[str, float] = {}  # of the times at present
+        self.seconds: deque[float] = deque(maxlen=MAX_SERVICE_TIMES)
+        self.was_served: deque[bool] = deque(maxlen=MAX_SERVICE_TIMES)
+        self.summary: tuple[float, float] | None = None  # median and share, until a conversation is added
 
-    def add(self, group: str, seconds: float) -> None:
-        """Add the time of a conversation that has ended just now."""
-        self._seconds.setdefault(group, deque(maxlen=MAX_SERVICE_TIMES)).append(max(0.0, seconds))
-        self._medians.pop(group, None)
 
-    def replace(self, times: Iterable[tuple[str, float]]) -> None:
-        """Forget all times, and take these instead. :arg times: group and seconds, the newest last."""
-        self._seconds.clear()
-        self._medians.clear()
+class ServiceTimes:
+    """How long the last conversations of each group took, and how many users were served at all."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, _Group] = {}
+
+    def add(self, group: str, seconds: float | None) -> None:
+        """Add a conversation that has ended just now. :arg seconds: None if the user gave up waiting."""
+        found = self._groups.setdefault(group, _Group())
+        found.was_served.append(seconds is not None)
+        if seconds is not None:
+            found.seconds.append(max(0.0, seconds))
+        found.summary = None
+
+    def replace(self, times: Iterable[tuple[str, float | None]]) -> None:
+        """Forget all conversations, and take these instead. :arg times: as for ``add``, the newest last."""
+        self._groups.clear()
         for group, seconds in times:
             self.add(group, seconds)
 
@@ -75,12 +93,13 @@ class ServiceTimes:
         :arg places: the number of users that the agents on duty serve at the same time. It may be broken, if
             agents share their places between groups.
         """
-        times = self._seconds.get(group, ())
-        if len(times) < MIN_SERVICE_TIMES or places <= 0:
+        found = self._groups.get(group)
+        if found is None or len(found.seconds) < MIN_SERVICE_TIMES or places <= 0:
             return None
-        if group not in self._medians:
-            self._medians[group] = median(times)
-        return Pace(self._medians[group], len(times), places)
+        if found.summary is None:
+            found.summary = median(found.seconds), sum(found.was_served) / len(found.was_served)
+        seconds, served = found.summary
+        return Pace(seconds, len(found.seconds), places, served)
 
 
 def rounded(seconds: float) -> float:

@@ -91,10 +91,10 @@ def find_many(database: pw.Database, ids: Sequence[int]) -> list[Conversation]:
     return [_conversation(row) for row in query.dicts().execute(database)]
 
 
-def service_times(database: pw.Database, limit: int) -> list[tuple[str, float]]:
-    """Return how long the conversations took that were served among the last ``limit`` that ended.
+def service_times(database: pw.Database, limit: int) -> list[tuple[str, float | None]]:
+    """Return how long the last ``limit`` conversations took that have ended, the newest last.
 
-    Each as its group and the seconds from the assignment of the last waiter to the end, the newest last.
+    Each as its group and the seconds from the last assignment to the end, None if the user gave up waiting.
     """
     query = (
         _table.select(_table.group_name, _table.assigned, _table.ended)
@@ -102,8 +102,10 @@ def service_times(database: pw.Database, limit: int) -> list[tuple[str, float]]:
         .order_by(_table.id.desc())
         .limit(limit)
     )
-    rows = [row for row in query.tuples().execute(database) if row[1] is not None and row[2] is not None]
-    return [(group or DEFAULT_GROUP, (ended - assigned) / 1e6) for group, assigned, ended in reversed(rows)]
+    return [
+        (group or DEFAULT_GROUP, None if None in (assigned, ended) else (ended - assigned) / 1e6)
+        for group, assigned, ended in reversed(list(query.tuples().execute(database)))
+    ]
 
 
 def serves(database: pw.Database, waiter: Person, user: Person) -> bool:
@@ -278,8 +280,7 @@ def take_back(tx: Transaction, conversation: Conversation) -> Conversation:
     )
     if _lock(tx, conversation.id).accepted is not None or has_written.exists(tx.database):
         raise Conflict("no_conversation")
-    missed_by = (*(each for each in conversation.missed_by if each != waiter), waiter)
-    return requeue(tx, replace(conversation, missed_by=missed_by))
+    return requeue(tx, replace(conversation, missed_by=(*conversation.missed_by, waiter)))
 
 
 def accept(tx: Transaction, conversation_id: int, waiter: Person) -> Conversation:

@@ -16,8 +16,8 @@ from tornado_chat.wire.support_frames import (
     ServerFrame,
 )
 
-FEATURE_KEYS = ("seq", "time", "conversation", "sender")
-"""Keys of frames that are sent only to clients with the feature ``seq``, or ``sender``."""
+FEATURE_KEYS = ("seq", "time", "conversation", "sender", "reason")
+"""Keys of frames that are sent only to clients with the feature ``seq``, ``sender`` or ``accept``."""
 
 _YOU, _PEER = "你的 UUID", "对方的 UUID"
 _TIME = "2025-03-20T08:26:45.391706+08:00"
@@ -194,8 +194,9 @@ _COMMON_SERVER_FRAMES = (
     _to_client(
         "disconnected",
         "The conversation has ended; `from` is the other side. Without `from`: there is no conversation to "
-        "resume.",
+        "resume. Also sent to a waiter that has the user no more.",
         from_=_PEER,
+        reason="not_accepted",
     ),
     _to_client(
         "error",

@@ -86,7 +86,7 @@ class Acceptances:
     def watch(self, case: Case) -> None:
         """Start the time of an assignment, or stop it if there is nothing to confirm any more."""
         timeout = self._settings.accept_timeout
-        if not timeout or not self._is_open(case):
+        if not timeout or not self._is_unconfirmed(case):
             self._timers.stop(case)
             return
         seconds = timeout
@@ -127,10 +127,12 @@ class Acceptances:
 
     # --- inside ---
 
-    def _is_open(self, case: Case) -> bool:
+    def _is_unconfirmed(self, case: Case) -> bool:
         """Return True if a waiter still has to confirm the assignment."""
-        is_current = self._term.is_running and self._state.is_current(case)
-        return is_current and case.row.waiter is not None and not case.is_accepted
+        return self._state.is_current(case) and case.row.waiter is not None and not case.is_accepted
+
+    def _is_open(self, case: Case) -> bool:
+        return self._term.is_running and self._is_unconfirmed(case)
 
     async def _on_timeout(self, case: Case) -> None:
         row, pause = case.row, RETRY_SECONDS

@@ -138,7 +138,7 @@ def _ticket(row: Conversation) -> Ticket:
         row.last_waiter,
         row.group,
         row.score,
-        row.missed_by,
+        tuple(dict.fromkeys(row.missed_by)),
     )
 
 

@@ -490,10 +490,9 @@ class Dispatcher:
             self._acceptances.watch(case)
         if row.state is ConversationState.ENDED:
             self._absences.stop_awaiting_user(case)
-            if before.waiter is not None and row.assigned is not None and row.ended is not None:
-                self._state.service_times.add(row.group, (row.ended - row.assigned) / 1e6)
+            self._state.service_times.add(row.group, row.service_seconds)
         elif row.waiter is None:
-            if before.waiter is not None and before.waiter in row.missed_by[len(before.missed_by) :]:
+            if before.waiter is not None and len(row.missed_by) > len(before.missed_by):
                 self._acceptances.on_missed(row, before.waiter)
             if case.processes:
                 self._wait(case)

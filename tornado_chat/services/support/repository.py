@@ -73,8 +73,8 @@ class ConversationStore(Protocol):
         """
         ...
 
-    async def service_times(self) -> Sequence[tuple[str, float]]:
-        """Return how long the last conversations took: group and seconds, the newest last."""
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
+        """Return how long the last conversations took, as ``conversations.service_times``."""
         ...
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
@@ -150,7 +150,7 @@ class ConversationRepository:
     def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._change(row, partial(conversations.take_back, conversation=row), may_store)
 
-    async def service_times(self) -> Sequence[tuple[str, float]]:
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
         return await self._store.read(conversations.service_times, MAX_MEASURED)
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
