@@ -148,6 +148,9 @@ def _anonymizing_changes(kind: Kind, row: dict[str, Any], person: Person, anonym
     changes: dict[str, Any] = {}
     client, agent = PARTICIPANT_COLUMNS[kind]
     if row[client] == person.key:
+        changes |= {client: anonymous, f"{client}_name": None}
+        if kind is not Kind.RECORD:
+            changes["feedback"] = None  # the client's own words; the number of stars is no personal data
         others = {Kind.SESSION: ("appointment_id",), Kind.SUPPORT: ("claims", "score_reason")}
         changes |= dict.fromkeys(others.get(kind, ()))
     if row[agent] == person.key:

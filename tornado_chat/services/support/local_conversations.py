@@ -494,6 +494,7 @@ class LocalConversations:
         waiter = None if row.waiter is None else self._local_waiters.get(row.waiter)
         if waiter is not None and row.id in waiter.rows and waiter.rows[row.id].changes == row.changes:
             waiter.accepted.add(row.id)
+            waiter.rows[row.id] = row
 
     def _on_paused(self, person: Person) -> None:
         """Pause a waiter, as the coordinator has decided, and notify it."""
