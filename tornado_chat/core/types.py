@@ -330,6 +330,11 @@ class Conversation(msgspec.Struct, frozen=True):
             return None
         return (self.ended - self.assigned) / 1e6
 
+    @property
+    def has_had_waiter(self) -> bool:
+        """False until the first waiter is assigned: until then all messages are the user's first words."""
+        return self.assigned is not None or self.returned
+
 
 class ExpectedWait(msgspec.Struct, frozen=True):
     """An estimate of the time that a waiting user will wait, see ``domain/expected_wait.py``.
@@ -342,6 +347,28 @@ class ExpectedWait(msgspec.Struct, frozen=True):
     seconds: float
     based_on: int
     places: int
+
+
+class EarlyWords(enum.StrEnum):
+    """What becomes of the words of a user who gives up before an agent comes."""
+
+    KEEP = "keep"
+    DISCARD = "discard"
+
+
+class LeftMessage(msgspec.Struct, frozen=True):
+    """The words of a user who gave up before an agent had it.
+
+    :ivar time: the time of the user's leaving; ``handled`` is that of the mark by ``handled_by``; both in
+        microseconds since 1970.
+    :ivar beginning: the beginning of the words, as ``storage.first_words.beginnings``.
+    """
+
+    conversation: Conversation
+    time: int
+    beginning: str
+    handled: int | None = None
+    handled_by: Person | None = None
 
 
 class Part(enum.StrEnum):
@@ -368,6 +395,35 @@ class Participant(msgspec.Struct, frozen=True):
     name: str | None
     joined: int
     left: int | None = None
+
+
+class ConsentForm(NamedTuple):
+    """The text that a client of a group has to accept before its first message.
+
+    :ivar language: the language of the text, ``zh_CN`` or ``en``.
+    """
+
+    group: str
+    version: str
+    language: str
+    text: str
+
+    def is_same_version(self, other: "ConsentForm | None") -> bool:
+        """Return True if another form has the same group and version, in any language."""
+        return other is not None and (self.group, self.version) == (other.group, other.version)
+
+
+class Consent(NamedTuple):
+    """The acceptance of a ``ConsentForm`` in a conversation, without the text.
+
+    :ivar accepted: the time of the acceptance.
+    """
+
+    person: Person
+    group: str
+    version: str
+    language: str
+    accepted: int
 
 
 class Handover(NamedTuple):

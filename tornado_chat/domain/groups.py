@@ -108,6 +108,11 @@ class Groups:
         group = self._groups.get(name)
         return group is not None and (group.is_public or name in (self._named_in(claims) or ()))
 
+    def may_supervise(self, name: str, claims: Mapping[str, Any]) -> bool:
+        """Return True if a supervisor with these claims may read the first words of users of a group."""
+        named = self._named_in(claims)
+        return named is None or self[name].name in named
+
     def fallbacks(self, name: str) -> tuple[Fallback, ...]:
         """Return the groups that help out for a group, the first first."""
         return self._fallbacks.get(name, ())

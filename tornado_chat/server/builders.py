@@ -47,6 +47,7 @@ from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
@@ -62,6 +63,7 @@ from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
 from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
@@ -277,7 +279,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
     )
     dispatcher = Dispatcher(
         config.support,
-        ConversationRepository(storage.store),
+        ConversationRepository(storage.store, base.groups.early_words),
         base.loop,
         base.bus.publish,
         plugin_registration.guard_policy(base.plugins, base.registrations.policy)[0],
@@ -304,6 +306,8 @@ class Conversations:
     support: Support
     support_history: SupportHistory
     priorities: Priorities
+    first_words: FirstWords
+    consents: Consents
 
 
 def build_conversations(
@@ -315,6 +319,7 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    consents = Consents(config.groups, store, base.plugins)
     counselling = Counselling(
         config.counselling,
         store,
@@ -329,6 +334,7 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        consents=consents,
     )
     sessions = Sessions(
         store,
@@ -341,7 +347,7 @@ def build_conversations(
     local_conversations = LocalConversations(
         config.support,
         store,
-        ConversationRepository(store),
+        ConversationRepository(store, base.groups.early_words),
         hub,
         receipts,
         base.loop,
@@ -351,8 +357,10 @@ def build_conversations(
         delivery.receipt_reports,
         delivery.participant_names,
         base.groups,
+        consents,
     )
     base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
+    first_words = FirstWords(config.support, base.groups, store, base.plugins)
     support = Support(
         local_conversations,
         coordination.client,
@@ -360,10 +368,19 @@ def build_conversations(
         base.bus.publish,
         messaging.filtering,
         base.plugins.report_action,
+        first_words,
     )
-    support_history = SupportHistory(store, support, auth.access_control, base.plugins)
-    priorities = Priorities(store, base.plugins.report_action)
-    return Conversations(counselling, sessions, local_conversations, support, support_history, priorities)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words)
+    return Conversations(
+        counselling,
+        sessions,
+        local_conversations,
+        support,
+        support_history,
+        Priorities(store, base.plugins.report_action),
+        first_words,
+        consents,
+    )
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -486,6 +503,8 @@ def build_services(
         support=conversations.support,
         support_history=conversations.support_history,
         priorities=conversations.priorities,
+        first_words=conversations.first_words,
+        consents=conversations.consents,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,

@@ -14,9 +14,11 @@ from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
@@ -42,6 +44,7 @@ class Services:
     support: Support
     support_history: SupportHistory
     priorities: Priorities
+    first_words: FirstWords
     guests: Guests
     client_limits: ClientLimits
     accounts: Accounts
@@ -50,6 +53,7 @@ class Services:
     status_aggregator: StatusAggregator
     participant_names: ParticipantNames
     groups: GroupRegistry
+    consents: Consents
     plugins: PluginManager
     metrics: Metrics
     frames: CounsellingEncoders

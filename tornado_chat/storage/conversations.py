@@ -20,8 +20,15 @@ from tornado_chat.core.events import (
     ConversationQueued,
     ConversationRequeued,
 )
-from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Part, Person
-from tornado_chat.storage import models, participants
+from tornado_chat.core.types import (
+    DEFAULT_GROUP,
+    Conversation,
+    ConversationState,
+    EarlyWords,
+    Part,
+    Person,
+)
+from tornado_chat.storage import first_words, models, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.writer import Transaction
 
@@ -330,12 +337,15 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
     :arg gone: the participant who has left for good.
     """
     current = _lock(tx, conversation_id)
-    return current if current.state is ConversationState.ENDED else _end(tx, current, gone)
+    return current if current.state is ConversationState.ENDED else _end(tx, current, gone, None)
 
 
-def leave(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
+def leave(
+    tx: Transaction, conversation_id: int, gone: Person, early_words: EarlyWords = EarlyWords.KEEP
+) -> Conversation:
     """End a conversation whose user or present waiter leaves. An ended conversation stays as it is.
 
+    :arg early_words: what becomes of the user's words, if it has had no waiter.
     :raises Conflict: ``gone`` is not in the conversation any more, as after a transfer.
     """
     current = _lock(tx, conversation_id)
@@ -343,23 +353,34 @@ def leave(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
         return current
     if gone not in (current.user, current.waiter):
         raise Conflict("no_conversation")
-    return _end(tx, current, gone)
+    return _end(tx, current, gone, early_words)
 
 
-def end_abandoned(tx: Transaction, conversation: Conversation) -> Conversation:
+def end_abandoned(
+    tx: Transaction, conversation: Conversation, early_words: EarlyWords = EarlyWords.KEEP
+) -> Conversation:
     """End a conversation whose user has not returned in time.
 
+    :arg early_words: as in ``leave``.
     :raises Conflict: it has ended, or has changed since ``conversation`` was read.
     """
     if conversation.state is ConversationState.ENDED:
         raise Conflict("no_conversation")
-    return _end(tx, conversation, conversation.user)
+    return _end(tx, conversation, conversation.user, early_words)
 
 
-def _end(tx: Transaction, conversation: Conversation, gone: Person) -> Conversation:
+def _end(
+    tx: Transaction, conversation: Conversation, gone: Person, early_words: EarlyWords | None
+) -> Conversation:
+    """:arg early_words: None: no left message, and the messages stay, as the caller erases them."""
     ended = replace(conversation, state=ConversationState.ENDED, ended=tx.now, missed_by=())
     changed = _change(tx, conversation, conversation.state, ended)
     participants.leave(tx, conversation.thread)
+    if not changed.has_had_waiter and changed.last_seq:
+        if early_words is EarlyWords.KEEP:
+            first_words.keep(tx, changed)
+        elif early_words is EarlyWords.DISCARD:
+            first_words.remove(tx, changed.thread)
     tx.emit(ConversationEnded(changed, gone))
     return changed
 

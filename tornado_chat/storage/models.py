@@ -132,6 +132,25 @@ class SupportConversation(Table):
         )
 
 
+class LeftMessage(Table):
+    """The words of a user who gave up before an agent had it: a conversation that waits for an answer.
+
+    :ivar conversation: the conversation with the words.
+    :ivar group_name: as ``SupportConversation.group_name``.
+    :ivar time: the time of the user's leaving.
+    :ivar handled: the time at which ``handled_by`` has marked it as handled; NULL before that.
+    """
+
+    conversation = pw.BigIntegerField(primary_key=True)
+    group_name = pw.CharField(32, null=True)
+    time = pw.BigIntegerField()
+    handled = pw.BigIntegerField(null=True)
+    handled_by = pw.CharField(PERSON_KEY_CHARS, null=True)
+
+    class Meta:
+        indexes = ((("handled", "conversation"), False), (("handled_by",), False))
+
+
 class Message(Table):
     """A message. ``kind`` and ``thread_id`` name its session, record or conversation.
 
@@ -191,6 +210,28 @@ class Participant(Table):
 
     class Meta:
         indexes = ((("kind", "number"), False), (("person",), False))
+
+
+class Consent(Table):
+    """The acceptance of a group's consent text; see ``core.types.Consent``.
+
+    ``kind`` and ``number`` name the session or conversation.
+    """
+
+    id = pw.BigAutoField()
+    kind = pw.SmallIntegerField()
+    number = pw.BigIntegerField()
+    person = pw.CharField(PERSON_KEY_CHARS)
+    group_name = pw.CharField(32)
+    version = pw.CharField(32)
+    language = pw.CharField(8)
+    accepted = pw.BigIntegerField()
+
+    class Meta:
+        indexes = (
+            (("kind", "number", "person", "group_name", "version"), True),
+            (("person",), False),
+        )
 
 
 class Inbox(Table):
@@ -403,7 +444,9 @@ TABLES = (
     ConsultationSession,
     SupervisorConsultation,
     SupportConversation,
+    LeftMessage,
     Participant,
+    Consent,
     Message,
     Inbox,
     Notification,

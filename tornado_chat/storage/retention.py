@@ -290,7 +290,7 @@ def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> N
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
-    """Remove a conversation's row with its receipts, read marks and participants."""
+    """Remove a conversation's row with its receipts, read marks, participants and consents."""
     counts: RowCounts = Counter()
     for marks in (models.Receipt, models.ReadMark):
         counts[marks._meta.table_name] = (
@@ -302,6 +302,15 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
     counts["participant"] = (
         participant.delete()
         .where((participant.kind == thread.kind.value) & (participant.number == thread.id))
+        .execute(tx.database)
+    )
+    if thread.kind is Kind.SUPPORT:
+        left = models.LeftMessage
+        counts["left_message"] = left.delete().where(left.conversation == thread.id).execute(tx.database)
+    consent = models.Consent
+    counts["consent"] = (
+        consent.delete()
+        .where((consent.kind == thread.kind.value) & (consent.number == thread.id))
         .execute(tx.database)
     )
     table = CONVERSATION_TABLES[thread.kind]

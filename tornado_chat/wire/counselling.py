@@ -22,7 +22,7 @@ from tornado_chat.core.events import (
     TypingChanged,
 )
 from tornado_chat.core.texts import Language, error_text, system_text
-from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Role
+from tornado_chat.core.types import AppendResult, ConsentForm, Kind, Message, Notification, Role
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
     HISTORY_PAGE,
@@ -30,6 +30,10 @@ from tornado_chat.wire.counselling_frames import (
     Alive,
     ChatFrame,
     ClientFrame,
+    ConsentAsked,
+    ConsentDecision,
+    ConsentNoted,
+    ConsentText,
     History,
     Line,
     ListenerFrame,
@@ -46,7 +50,7 @@ from tornado_chat.wire.people import NameOf, no_name, sender_of
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
-    {"ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"}
+    {"ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender", "consent"}
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
 OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender"})
@@ -102,7 +106,14 @@ class WaitLonger(msgspec.Struct, frozen=True):
     seconds: int
 
 
-Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger
+class AnswerConsent(msgspec.Struct, frozen=True):
+    """``{"consent": {"version": "2", "accept": true}}``: accept or decline a text (feature consent)."""
+
+    version: str
+    accept: bool
+
+
+Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerConsent
 
 HEARTBEATS = frozenset({"ping", "heartbeat"})
 """Plain texts that deployed front ends send on ``/chat`` to keep their connection open."""
@@ -136,6 +147,8 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command | None:
             return RenewToken(frame.token)
         if frame.wait is not UNSET and "presence" in features:
             return WaitLonger(frame.wait)
+        if frame.consent is not UNSET and "consent" in features:
+            return AnswerConsent(frame.consent.version, frame.consent.accept)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
@@ -182,6 +195,16 @@ ALIVE = _encode(Alive(True))
 
 TOKEN_ACCEPTED = _encode(TokenAccepted(True))
 """The encoded answer to a newer token."""
+
+
+def consent_asked(form: ConsentForm) -> bytes:
+    """Return the frame with the text that the visitor has to accept (feature ``consent``)."""
+    return _encode(ConsentAsked(ConsentText(form.group, form.version, form.language, form.text)))
+
+
+def consent_noted(form: ConsentForm, *, is_accepted: bool) -> bytes:
+    """Return the answer to the visitor's ``consent``."""
+    return _encode(ConsentNoted(ConsentDecision(form.group, form.version, is_accepted)))
 
 
 def _presence(event: PresenceChanged, times: LocalTimes) -> bytes:
@@ -301,7 +324,7 @@ class ChatEncoder:
         now: int,
         client_id: str | None = None,
         *,
-        refused: Literal["token", "wait"] | None = None,
+        refused: Literal["token", "wait", "consent"] | None = None,
     ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
@@ -316,6 +339,8 @@ class ChatEncoder:
             frame.token = False
         elif refused == "wait":
             frame.wait = False
+        elif refused == "consent":
+            frame.consent = False
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:

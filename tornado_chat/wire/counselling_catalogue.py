@@ -10,6 +10,8 @@ from tornado_chat.wire.counselling_frames import (
     ChatFrame,
     ChatQuery,
     ClientFrame,
+    ConsentAsked,
+    ConsentNoted,
     History,
     ListenerFrame,
     NewConversation,
@@ -174,6 +176,15 @@ CHAT = Endpoint(
             required=("wait",),
             feature="presence",
         ),
+        FrameKind(
+            "consent",
+            "Accept or decline the text of the frame `consent`. A visitor that declines gets 4403.",
+            ClientFrame,
+            [{"consent": {"version": "2026-01", "accept": True}}],
+            keys=("consent",),
+            required=("consent",),
+            feature="consent",
+        ),
     ),
     to_client=(
         FrameKind(
@@ -274,6 +285,38 @@ CHAT = Endpoint(
             ],
             feature="history",
         ),
+        FrameKind(
+            "consent",
+            "What the visitor has to accept before its first message; on joining.",
+            ConsentAsked,
+            [
+                {
+                    "consent": {
+                        "group": "default",
+                        "version": "2026-01",
+                        "language": "en",
+                        "text": "What you write here is stored for six months.",
+                    }
+                }
+            ],
+            feature="consent",
+        ),
+        FrameKind(
+            "consented",
+            "The acceptance is stored, or the visitor has declined, of which nothing is stored.",
+            ConsentNoted,
+            [{"consented": {"group": "default", "version": "2026-01", "accepted": True}}],
+            feature="consent",
+        ),
+        FrameKind(
+            "consent_refused",
+            "The answer to the question is not noted: it was about another version, or could not be stored.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 目前没有需要同意的说明", "time": _OFFSET_TIME, "consent": False}],
+            keys=("isSystem", "system", "msg", "time", "consent"),
+            constant_keys={"isSystem": True, "consent": False},
+            feature="consent",
+        ),
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
     ),
@@ -293,6 +336,10 @@ CHAT = Endpoint(
         ),
         "receipt": "Shows which messages have arrived at the other participant.",
         "sender": _SENDER_FEATURE,
+        "consent": (
+            "The visitor is asked to accept the text of its group (`[group:NAME] consent`) before its first "
+            "message; until then its messages are refused."
+        ),
         "token": _RENEWAL_FEATURE,
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),

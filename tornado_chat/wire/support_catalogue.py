@@ -4,6 +4,7 @@ The AsyncAPI document is made from it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tornado_chat.core.types import Role
@@ -53,7 +54,7 @@ def _from_client(role: Role, type: str, summary: str, payload: Any = None, **mor
 
 
 def _is_payload_optional(type: str) -> bool:
-    return type in ("connect", "get_history", "typing")
+    return type in ("connect", "get_history", "typing", "disconnect")
 
 
 def _to_client(
@@ -216,6 +217,10 @@ _FEATURES = {
         "windows show the same."
     ),
     "group": "`connect_queue`, `connect_success` and `new_connection` carry the group of the conversation.",
+    "early": (
+        "Messages of a user are stored while it waits for its first waiter, who gets them first. "
+        "`connect_queue` says what becomes of them if the user gives up."
+    ),
     "profile": "`connect_success` and `new_connection` carry the profile of the other side.",
     "typing": "Delivers `typing` of the other side.",
     "read": "Delivers `read` of both sides.",
@@ -251,12 +256,24 @@ USER = Endpoint(
             Role.USER, "connect", "Request a waiter, or resume the open conversation.", {"resume": True}
         ),
         *_common_client_frames(Role.USER),
-        _from_client(Role.USER, "disconnect", "End the conversation, or leave the queue."),
+        _from_client(
+            Role.USER, "disconnect", "End the conversation, or leave the queue.", {"withdraw": True}
+        ),
         _from_client(
             Role.USER,
             "rate",
             "Rate the current conversation, or the last one.",
             {"rate": 5, "feedback": "Quick and kind"},
+        ),
+        replace(
+            _from_client(
+                Role.USER,
+                "consent",
+                "Accept or decline the text of the frame `consent`. Accepting joins the queue if "
+                "`connect` has not done so; declining leaves it, or ends the conversation.",
+                {"version": "2026-01", "accept": True},
+            ),
+            feature="consent",
         ),
     ),
     to_client=(
@@ -280,8 +297,36 @@ USER = Endpoint(
         ),
         *_COMMON_SERVER_FRAMES,
         _to_client("rate_success", "The rating is stored.", {"rate": 5}, reply_id="f1"),
+        _to_client(
+            "consent",
+            "The answer to `connect`: what the user has to accept before its first message. Before that, the "
+            "user does not join the queue; an open conversation is resumed.",
+            {
+                "group": "default",
+                "version": "2026-01",
+                "language": "en",
+                "text": "What you write here is stored for six months.",
+            },
+            feature="consent",
+            reply_id="f1",
+        ),
+        _to_client(
+            "consent_success",
+            "The acceptance is stored, or the user has declined, of which nothing is stored. Without "
+            "`reply_id`: the user has accepted on another socket.",
+            {"group": "default", "version": "2026-01", "accepted": True},
+            feature="consent",
+            reply_id="f1",
+        ),
     ),
-    features={**_FEATURES, "eta": "`connect_queue` carries the expected wait."},
+    features={
+        **_FEATURES,
+        "eta": "`connect_queue` carries the expected wait.",
+        "consent": (
+            "The user is asked to accept the text of its group (`[group:NAME] consent`) before its first "
+            "message; until then its messages are refused."
+        ),
+    },
     close_codes=_CODES,
 )
 

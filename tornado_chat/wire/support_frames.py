@@ -125,7 +125,18 @@ class Unready(msgspec.Struct, frozen=True):
 
 
 class Disconnect(msgspec.Struct, frozen=True):
-    """``disconnect`` of a user: end the own conversation. No payload."""
+    """``disconnect`` of a user: end the own conversation. The payload is optional."""
+
+    withdraw: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Feature `early`: take back what was written while waiting for the first waiter: it is "
+                "deleted, whatever the group says. Once a waiter has come it has no effect."
+            ),
+            examples=[True],
+        ),
+    ] = False
 
 
 class DisconnectUser(msgspec.Struct, frozen=True):
@@ -207,6 +218,13 @@ class Rate(msgspec.Struct, frozen=True):
     ) = None
 
 
+class AnswerConsent(msgspec.Struct, frozen=True):
+    """The user accepts or declines the text of the frame ``consent``."""
+
+    version: Annotated[str, Meta(description="The version of the text.", examples=["2026-01"])]
+    accept: Annotated[bool, Meta(description="True: accepts. False: declines.", examples=[True])]
+
+
 Payload = (
     Auth
     | Connect
@@ -222,6 +240,7 @@ Payload = (
     | Transfer
     | Accept
     | Rate
+    | AnswerConsent
 )
 
 _COMMON_PAYLOADS: dict[str, type[Payload]] = {
@@ -233,7 +252,13 @@ _COMMON_PAYLOADS: dict[str, type[Payload]] = {
     "read": MarkRead,
 }
 CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
-    Role.USER: {**_COMMON_PAYLOADS, "connect": Connect, "disconnect": Disconnect, "rate": Rate},
+    Role.USER: {
+        **_COMMON_PAYLOADS,
+        "connect": Connect,
+        "disconnect": Disconnect,
+        "rate": Rate,
+        "consent": AnswerConsent,
+    },
     Role.WAITER: {
         **_COMMON_PAYLOADS,
         "ready": Ready,
@@ -408,6 +433,20 @@ class Queued(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+    early: (
+        Annotated[
+            Literal["keep", "discard"],
+            Meta(
+                description=(
+                    "Feature `early`: messages are stored while the user waits, and become a left message "
+                    "(`keep`) or are deleted (`discard`) if the user gives up. Absent while the user may not "
+                    "write, and after it had a waiter."
+                ),
+                examples=["keep"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Matched(msgspec.Struct):
@@ -526,6 +565,25 @@ class History(msgspec.Struct):
     ) = UNSET
 
 
+class ConsentAsked(msgspec.Struct):
+    """What the user has to accept before its first message."""
+
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="For the answer.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    text: Annotated[
+        str, Meta(description="Plain text with line breaks.", examples=["What you write here is stored."])
+    ]
+
+
+class ConsentNoted(msgspec.Struct):
+    group: Annotated[str, Meta(examples=["default"])]
+    version: Annotated[str, Meta(examples=["2026-01"])]
+    accepted: Annotated[
+        bool, Meta(description="True: the acceptance is stored. False: the user has declined.")
+    ]
+
+
 class Rated(msgspec.Struct):
     rate: Stars
 
@@ -562,6 +620,8 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "transfer_success": Transferred,
     "accept_success": Accepted,
     "rate_success": Rated,
+    "consent": ConsentAsked,
+    "consent_success": ConsentNoted,
     "disconnected": None,
     "kickout": None,
     "error": Failed,

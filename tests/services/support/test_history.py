@@ -31,7 +31,7 @@ class Rules(StubPlugin):
 def open_history(store: Store, *rules: StubPlugin) -> SupportHistory:
     plugins = manage(*rules)
     nothing: Any = None
-    return SupportHistory(store, nothing, AccessControl(nothing, plugins), plugins)
+    return SupportHistory(store, nothing, AccessControl(nothing, plugins), plugins, nothing)
 
 
 async def fill(store: Store) -> list[Conversation]:

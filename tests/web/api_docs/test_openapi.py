@@ -30,6 +30,7 @@ LIMITED = (
     *("get_session", "list_sessions", "list_session_messages", "export_session", "list_notifications"),
     *("get_supervision", "list_supervision_messages", "export_supervision"),
     *("list_conversations", "list_conversation_messages", "get_support_status", "list_groups"),
+    *("list_left_messages", "mark_left_message_handled"),
 )
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
@@ -41,7 +42,7 @@ LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 OFFSET_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
 TIME_KEYS = {
     *("time", "created", "started", "ended", "assigned", "read_at", "since", "until", "waiting_since"),
-    *("last_commit", "opened_from", "opened_before"),
+    *("last_commit", "opened_from", "opened_before", "accepted"),
 }
 
 
@@ -299,6 +300,19 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
     await call("get_support_status", COUNSELLOR)  # serves no group
+    gone = await harness.user(2, features=["early", "ack", "seq"])
+    await gone.until("connect_queue")
+    await gone.send_frame("message_text", {"message": "hello"})
+    left = {"conversation_id": (await gone.until("message_text_success"))["payload"]["id"][1:].split("-")[0]}
+    await gone.send_frame("disconnect")
+    await gone.until("disconnected")
+    assert len((await call("list_left_messages", HOST))["items"]) == 1
+    await call("list_left_messages", COUNSELLOR)
+    await call("list_left_messages", COUNSELLOR, query="?group=default")
+    await call("list_left_messages", HOST, query="?group=nowhere")
+    await call("mark_left_message_handled", COUNSELLOR, **left)
+    await call("mark_left_message_handled", HOST, conversation_id=99)
+    assert (await call("mark_left_message_handled", token("waiter", 8), **left))["handled"]["id"] == "8"
     assert len((await call("list_groups", HOST))["items"]) == 1
     assert len((await call("list_groups", VISITOR))["items"]) == 1
     await call("list_conversations", HOST, query="?user=1")

@@ -183,6 +183,7 @@ class CoordinatorSnapshot:
                         "name": dispatcher.cases[ticket.number].row.user_name,
                         "since": ticket.since,
                         "group": ticket.group,
+                        "conversation": ticket.number,
                     }
                     for ticket in islice(dispatcher.queue.in_order(), MAX_QUEUE_ROWS)
                 ],

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.close_codes import NOT_READ_BACK
 from tornado_chat.core.errors import ChatError
-from tornado_chat.core.types import Conversation, ExpectedWait, Handover, Identity, Thread
+from tornado_chat.core.texts import Language
+from tornado_chat.core.types import ConsentForm, Conversation, ExpectedWait, Handover, Identity, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.observability.logs import fields
+from tornado_chat.services.messaging.consents import CONSENT_FEATURE
 from tornado_chat.services.messaging.filtering import FilterQueue
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
@@ -79,20 +81,28 @@ class SupportConnection:
     """One authenticated connection of a user or a waiter.
 
     :arg features: the features that the client has requested.
+    :arg language: the language of texts for the client.
     :arg address: the address that the server has given to the connection.
     :ivar user_conversation: of a user: the conversation that the client has requested.
     :ivar shown: the conversations that the client was notified of, until it is notified of their end: the
         address of the other side, by number. A transfer changes the address.
+    :ivar positions: of a connection that another process has had: the threads that it followed, with the
+        last ``seq`` that was written to it. A thread is removed when it is followed here.
+    :ivar consent_form: of a user: what the user has to accept before its first message; None: nothing, or it
+        has accepted it.
     :ivar departures: the threads whose departures are shown after earlier messages, in order.
     """
 
     __slots__ = (
         "address",
+        "consent_form",
         "departures",
         "features",
         "filter_queue",
         "identity",
+        "language",
         "person",
+        "positions",
         "shown",
         "socket_stream",
         "user_conversation",
@@ -106,6 +116,7 @@ class SupportConnection:
         view: SupportView,
         address: str,
         features: frozenset[str] = frozenset(),
+        language: Language = "zh_CN",
     ) -> None:
         self.identity = identity
         self.person = identity.person
@@ -113,10 +124,18 @@ class SupportConnection:
         self.view = view
         self.address = address
         self.features = features
+        self.language = language
         self.filter_queue = FilterQueue()
         self.user_conversation: UserConversation | None = None
         self.shown: dict[int, str] = {}
+        self.positions: dict[Thread, int] = {}
         self.departures: list[Thread] = []
+        self.consent_form: ConsentForm | None = None
+
+    @property
+    def can_ask_consent(self) -> bool:
+        """True if the client shows the text that its user has to accept."""
+        return CONSENT_FEATURE in self.features
 
     @property
     def is_engaged(self) -> bool:
@@ -223,6 +242,9 @@ class SocketNotifier:
         is_new: bool,
     ) -> None:
         thread = conversation.thread
+        if thread in connection.positions and connection.shown.get(conversation.id) == other_address:
+            self.start_following(connection, conversation)
+            return
         connection.shown[conversation.id] = other_address
         if is_new and not connection.departures and self._hub.follow_new(connection.socket_stream, thread):
             if "sender" in connection.features and conversation.waiter is not None:
@@ -309,7 +331,9 @@ class SocketNotifier:
         """
         thread = conversation.thread
         try:
-            received = await self._receipts.get(thread, connection.person)
+            received = connection.positions.pop(thread, None)
+            if received is None:
+                received = await self._receipts.get(thread, connection.person)
             if "sender" in connection.features:
                 await self._participant_names.load(connection.socket_stream, thread)
             resent = await self._hub.follow(connection.socket_stream, thread, received or 0)

@@ -22,6 +22,7 @@ from tornado_chat.domain.participants import handovers
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage import conversation_lists, conversations, messages, participants
 
@@ -30,16 +31,23 @@ class SupportHistory:
     """The earlier conversations of a user.
 
     The host, admins, and the waiter that serves the user now may read them. A waiter may also read each
-    conversation whose last waiter it was, and a user the messages of its own conversations.
+    conversation whose last waiter it was, and a user the messages of its own conversations. A left message
+    may be read as ``FirstWords`` says.
     """
 
     def __init__(
-        self, store: Store, support: Support, access_control: AccessControl, plugins: PluginManager
+        self,
+        store: Store,
+        support: Support,
+        access_control: AccessControl,
+        plugins: PluginManager,
+        first_words: FirstWords,
     ) -> None:
         self._store = store
         self._support = support
         self._access_control = access_control
         self._plugins = plugins
+        self._first_words = first_words
 
     async def of_user(
         self, identity: Identity, user_id: str, before: int | None, limit: int
@@ -89,6 +97,7 @@ class SupportHistory:
             not await self._access_control.is_allowed_by_plugin(identity, Action.READ, thread)
             and not own
             and not await self._serves(identity, conversation.user)
+            and not await self._first_words.may_read_left(identity, conversation)
         ):
             self._plugins.report_action(Activity(identity.person.key, "refused to read", thread))
             raise Forbidden("not_your_user", to=conversation.user.id)

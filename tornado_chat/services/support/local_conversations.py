@@ -34,9 +34,11 @@ from tornado_chat.core.events import (
     QueuePositionChanged,
     WaiterPaused,
 )
+from tornado_chat.core.handed_over import SupportDetails
 from tornado_chat.core.types import (
     DEFAULT_GROUP,
     Action,
+    ConsentForm,
     Conversation,
     ConversationState,
     Handover,
@@ -50,6 +52,7 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.domain.expected_wait import is_noticeable
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.auth.access import AccessControl
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
@@ -109,6 +112,10 @@ def _allow() -> None:
     """Allow a new conversation."""
 
 
+def _ask_nothing(form: ConsentForm) -> None:
+    """Ignore what a user has to accept."""
+
+
 class LocalConversations:
     """The support conversations of the connections of this process."""
 
@@ -126,9 +133,11 @@ class LocalConversations:
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
         groups: GroupRegistry,
+        consents: Consents,
     ) -> None:
         self._settings = settings
         self._groups = groups
+        self._consents = consents
         self._store = store
         self._repository = repository
         self._loop = loop
@@ -170,17 +179,26 @@ class LocalConversations:
         resume: bool = False,
         before_new: Callable[[], None] = _allow,
         group: str | None = None,
+        shown: SupportDetails | None = None,
+        accepted: ConsentForm | None = None,
+        ask_consent: Callable[[ConsentForm], None] = _ask_nothing,
     ) -> bool:
         """Connect a user with its unfinished conversation; if there is none, with a new one in the queue.
 
         Returns False, and does not connect, if ``resume`` is set and there is no unfinished conversation.
+        A user who has to accept a text first gets ``connection.consent_form``: it is connected with an
+        unfinished conversation, but does not join the queue.
 
         :arg resume: do not create a conversation.
         :arg before_new: called before a conversation is created; the errors that it raises are raised.
         :arg group: the group of a new conversation; None: the default group.
+        :arg shown: what another process has shown to the connection, which is not repeated; None: nothing.
+        :arg accepted: what the user has accepted.
+        :arg ask_consent: called with what the user has to accept, before the conversation is shown.
         :raises NotFound: there is no such group, or the user may not choose it.
         :raises Unavailable: the queue could not be joined; nothing has changed.
-        :raises Forbidden: a plugin does not let the user join the queue.
+        :raises Forbidden: a plugin does not let the user join the queue; or the client cannot show the text
+            that the user has to accept.
         """
         await self._access_control.is_allowed_by_plugin(connection.identity, Action.QUEUE)
         person = connection.person
@@ -195,25 +213,37 @@ class LocalConversations:
             async with user_conversation.lock:
                 if self._user_conversations.get(person) is not user_conversation:
                     continue  # the conversation ended while this call waited for the lock
-                if user_conversation.conversation is None:
-                    try:
-                        user_conversation.conversation = await self._open(
-                            connection, before_new, DEFAULT_GROUP if group is None else group
+                try:
+                    row = user_conversation.conversation
+                    if row is None:
+                        row = user_conversation.conversation = await self._open(
+                            connection, before_new, DEFAULT_GROUP if group is None else group, accepted
                         )
-                    except BaseException:
-                        del self._user_conversations[person]
-                        raise
+                    if row is not None and shown is None:
+                        await self._check_consent(connection, row, accepted)
+                except BaseException:
+                    self._forget_unused(person, user_conversation)
+                    raise
+                if connection.consent_form is not None:
+                    ask_consent(connection.consent_form)
+                if row is None:  # the user has to accept a text first
+                    self._forget_unused(person, user_conversation)
+                    return True
+                if self._user_conversations.get(person) is not user_conversation:
+                    continue  # the conversation ended during the check
+                row = user_conversation.row
                 user_conversation.connections[connection] = None
                 connection.user_conversation = user_conversation
-                user_conversation.awaiting_position.add(connection)
+                if shown is None:
+                    user_conversation.awaiting_position.add(connection)
+                elif not user_conversation.position:
+                    user_conversation.position, user_conversation.serving = shown.position, shown.serving
                 # Reported also if the coordinator has the fact: the report requests the queue position.
-                self._coordinator_client.report(
-                    QueuePresence(user_conversation.conversation, self._loop.time())
-                )
-                if user_conversation.conversation.state is ConversationState.ACTIVE:
-                    self._notifier.show_agent(connection, user_conversation.conversation)
-                elif user_conversation.conversation.returned:
-                    self._notifier.start_following(connection, user_conversation.conversation)
+                self._coordinator_client.report(QueuePresence(row, self._loop.time()))
+                if row.state is ConversationState.ACTIVE:
+                    self._notifier.show_agent(connection, row)
+                elif row.returned or "early" in connection.features:
+                    self._notifier.start_following(connection, row)
                 break
         if connection.socket_stream.closed:  # it closed during this call
             self.detach(connection)
@@ -250,12 +280,45 @@ class LocalConversations:
                 self.detach(connection)
                 raise
         for row in waiter.rows.values():
-            if row.id not in connection.shown:
+            if row.id not in connection.shown or row.thread in connection.positions:
                 self._notifier.show_user(connection, row)
         if waiter.connections:
             self._coordinator_client.report(waiter.presence)
         if connection.socket_stream.closed:
             self.detach(connection)
+
+    def describe(self, connection: SupportConnection) -> SupportDetails:
+        """Return what another process needs to continue a connection."""
+        mine, waiter = connection.user_conversation, self._local_waiters.get(connection.person)
+        serves = waiter is not None and connection in waiter.connections
+        return SupportDetails(
+            connection.address,
+            dict(connection.shown),
+            mine is not None or serves,
+            waiter is not None and serves and waiter.ready,
+            0 if mine is None else mine.position,
+            None if mine is None else mine.serving,
+        )
+
+    async def continue_user(self, connection: SupportConnection, shown: SupportDetails) -> None:
+        """Connect a user whose connection another process has had, as ``attach_user``."""
+        await self.attach_user(connection, resume=True, shown=shown)
+        await self._notify_missed_departures(connection)
+
+    async def continue_waiter(self, connection: SupportConnection, *, ready: bool) -> None:
+        """Connect a waiter whose connection another process has had, as ``attach_waiter``."""
+        await self.attach_waiter(connection, ready=ready)
+        await self._notify_missed_departures(connection)
+
+    async def _notify_missed_departures(self, connection: SupportConnection) -> None:
+        """Notify a connection of the ends of conversations that no process had while they ended."""
+        missed = [thread.id for thread in connection.positions if thread.id in connection.shown]
+        waiter = self._local_waiters.get(connection.person)
+        for row in await self._store.look_up(conversations.find_many, missed):
+            is_open = row.open and (row.user == connection.person or row.waiter == connection.person)
+            if not is_open and not (waiter is not None and row.id in waiter.rows):
+                self._notifier.start_following(connection, row)
+                self._notifier.notify_departure(connection, row)
 
     def detach(self, connection: SupportConnection, *, has_left: bool = False) -> None:
         """Remove a closed connection; after the person's last connection here, withdraw the presence fact.
@@ -287,18 +350,40 @@ class LocalConversations:
             elif not waiter.is_answering:
                 self._coordinator_client.report(waiter.presence)
 
+    async def has_consented(self, connection: SupportConnection) -> bool:
+        """Return True if nothing remains to be accepted: the user may have accepted it on another connection.
+
+        :raises Unavailable: the database is away.
+        """
+        form, user_conversation = connection.consent_form, connection.user_conversation
+        if form is not None and user_conversation is not None:
+            thread = user_conversation.row.thread
+            if await self._consents.is_accepted(connection.person, thread, form):
+                connection.consent_form = None
+        return connection.consent_form is None
+
+    async def accept_consent(self, connection: SupportConnection, form: ConsentForm) -> None:
+        """Store that a user has accepted a form in its unfinished conversation.
+
+        :raises Conflict: the user has no conversation.
+        :raises Unavailable: it could not be stored.
+        """
+        await self._consents.accept(connection.person, self.conversation_of(connection, None).thread, form)
+        connection.consent_form = None
+
     async def sign_in(self, connection: SupportConnection) -> None:
         """Replace the waiter's other connections by a new one, among those with the feature ``kickout``."""
         await self._sign_ins.add(connection)
         if connection.socket_stream.closed:  # it closed during this call
             self._sign_ins.remove(connection)
 
-    async def end(self, conversation: Conversation, gone: Person) -> None:
+    async def end(self, conversation: Conversation, gone: Person, *, withdraws: bool = False) -> Conversation:
         """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect.
 
+        :arg withdraws: as in ``ConversationRepository.leave``.
         :raises Conflict: ``gone`` is not in the conversation any more.
         """
-        await self._repository.leave(conversation, gone)
+        return await self._repository.leave(conversation, gone, withdraws=withdraws)
 
     async def accept(self, connection: SupportConnection, row: Conversation) -> None:
         """Confirm the assignment of a conversation to the waiter, if that is needed and was not done before.
@@ -457,7 +542,7 @@ class LocalConversations:
             self._forget(user_conversation)
             self._coordinator_client.withdraw(queue_key(row.id))
             for connection in user_conversation.connections:
-                connection.user_conversation = None
+                connection.user_conversation = connection.consent_form = None
                 self._notifier.notify_departure(connection, row)
 
     def _update_waiter(self, waiter: LocalWaiter, row: Conversation, is_new: bool) -> None:
@@ -518,9 +603,16 @@ class LocalConversations:
         self._coordinator_client.report(waiter.presence)
 
     async def _open(
-        self, connection: SupportConnection, before_new: Callable[[], None], group: str
-    ) -> Conversation:
-        """Return the user's unfinished conversation, a new one if it has none."""
+        self,
+        connection: SupportConnection,
+        before_new: Callable[[], None],
+        group: str,
+        accepted: ConsentForm | None,
+    ) -> Conversation | None:
+        """Return the user's unfinished conversation, a new one if it has none.
+
+        Returns None, and sets ``connection.consent_form``, if the user has to accept a text first.
+        """
         identity, claims = connection.identity, {}
         for claim in self._settings.queue_claims:
             if claim in identity.claims:
@@ -532,17 +624,47 @@ class LocalConversations:
             row = await self._repository.find_unfinished(connection.person)
             if row is None:
                 self._groups.require_open(identity, group)
+                form = self._consents.of_new(group, connection.language, can_ask=connection.can_ask_consent)
+                if form is not None and not form.is_same_version(accepted):
+                    connection.consent_form = form
+                    return None
                 before_new()
                 row = await self._repository.join(
-                    connection.person, identity.name, connection.address, claims, group
+                    connection.person, identity.name, connection.address, claims, group, form
                 )
+                if form is not None and row.group == group:
+                    self._consents.report(connection.person, row.thread, form)
             if row.changes >= self._seen_versions.get(row.id, 0):  # else it has changed since it was read
                 return row
+
+    async def _check_consent(
+        self, connection: SupportConnection, row: Conversation, accepted: ConsentForm | None
+    ) -> None:
+        """Set what the user has to accept in its unfinished conversation.
+
+        :arg accepted: what the user has accepted: it is stored, if it is what the conversation needs.
+        """
+        form = await self._consents.missing(
+            connection.person,
+            row.thread,
+            row.group,
+            connection.language,
+            can_ask=connection.can_ask_consent,
+        )
+        if form is not None and form.is_same_version(accepted):
+            await self._consents.accept(connection.person, row.thread, form)
+            form = None
+        connection.consent_form = form
 
     async def _subscribe(self, connection: SupportConnection) -> None:
         """Subscribe to the person's channel. A closed connection does not, as it would never unsubscribe."""
         if not connection.socket_stream.closed:
             await self._bus.subscribe(connection.person)
+
+    def _forget_unused(self, user: Person, user_conversation: UserConversation) -> None:
+        """Forget a conversation without connections, whose first one could not be attached."""
+        if self._user_conversations.get(user) is user_conversation and not user_conversation.connections:
+            del self._user_conversations[user]
 
     def _forget(self, user_conversation: UserConversation) -> None:
         if self._user_conversations.get(user_conversation.row.user) is user_conversation:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number, NumberText, is_number
@@ -345,11 +345,30 @@ Seen = Annotated[
 ]
 
 
+class ConsentGiven(msgspec.Struct, frozen=True):
+    """The acceptance of a group's consent text by the client of a conversation."""
+
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="`[group:NAME] consent_version`.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    accepted: Annotated[Time, Meta(description="The time of the acceptance.")]
+
+
+GivenConsents = (
+    Annotated[
+        list[ConsentGiven],
+        Meta(description="What the client has accepted, oldest first; missing if it has accepted nothing."),
+    ]
+    | UnsetType
+)
+
+
 class SessionDetails(Session, frozen=True):
-    """A session, and how far its participants have got."""
+    """A session, how far its participants have got, and what the visitor has accepted."""
 
     received: Received
     read: Seen
+    consents: GivenConsents = UNSET
 
 
 class SupervisionDetails(SupervisionRecord, frozen=True):
@@ -385,6 +404,7 @@ class SupportMessagePage(msgspec.Struct, frozen=True):
     handovers: Annotated[
         list[HandedOver], Meta(description="All changes of the waiter of the conversation, oldest first.")
     ]
+    consents: GivenConsents = UNSET
 
 
 class EndedConversation(msgspec.Struct, frozen=True):
@@ -506,6 +526,22 @@ class Waiting(msgspec.Struct, frozen=True):
     name: Annotated[str | None, Meta(examples=["Ada"])]
     since: Time
     group: Annotated[str, Meta(description="The group that the user waits for.", examples=["default"])]
+    conversation: (
+        Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])] | UnsetType
+    ) = UNSET
+    first_words: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "The beginning of what the user has written while waiting, in one line, at most 80 "
+                    "characters. Only for agents of the group, supervisors and admins."
+                ),
+                examples=["我睡不着已经一周了"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class QueueStatus(msgspec.Struct, frozen=True):

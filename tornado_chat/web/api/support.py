@@ -7,7 +7,7 @@ import msgspec
 
 from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.numbers import NUMBER_PATTERN
-from tornado_chat.core.types import Role
+from tornado_chat.core.types import Kind, Role, Thread
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
@@ -45,7 +45,7 @@ class MessagesHandler(ApiHandler):
     @operation(
         "list_conversation_messages",
         "List the messages of a support conversation",
-        access=(Role.USER, *READER_ROLES),
+        access="The user, agents and supervisors as below, and the roles `service` and `admin`.",
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.SupportMessagePage)],
         errors=[NOT_YOURS, NotFound("no_such_conversation", id=7), TOO_MANY_ANSWERS],
@@ -53,13 +53,14 @@ class MessagesHandler(ApiHandler):
     async def get(self, conversation_id: str) -> None:
         """A waiter has access if the user is assigned to it now, or if it had this conversation last.
 
-        A user has access to its own conversations.
+        A user has access to its own conversations. A left message can be read by those who may list it.
         """
         identity = await self.authenticate()
         after, limit = self.cursor()
         number = self.path_number(conversation_id)
         async with self.large_answer_turn:
             page, has_more = await self.services.support_history.page(identity, number, after, limit)
+        given = await self.services.consents.of_thread(Thread(Kind.SUPPORT, number))
         names, handovers = await self.services.support_history.people(number)
         items = [
             schemas.SupportMessage(
@@ -75,7 +76,9 @@ class MessagesHandler(ApiHandler):
             for each in page
         ]
         shown = [handover_shown(each, self.services.times, shows_loss=True) for each in handovers]
-        self.respond(schemas.SupportMessagePage(items, page[-1].seq if has_more else None, shown))
+        following = page[-1].seq if has_more else None
+        consents = serializers.given_consents(given, self.services.times)
+        self.respond(schemas.SupportMessagePage(items, following, shown, consents))
 
 
 class PriorityHandler(ApiHandler):

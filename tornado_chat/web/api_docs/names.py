@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tornado_chat.core import status
 from tornado_chat.core.types import EndReason, SessionState
-from tornado_chat.web.api import groups, ops, revocations, schemas, session_lists, staff
+from tornado_chat.web.api import groups, left_messages, ops, revocations, schemas, session_lists, staff
 from tornado_chat.wire import counselling_frames, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
@@ -32,6 +32,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.Transcript: "Transcript",
     schemas.Supervision: "SupervisionCreated",
     schemas.SupervisionRecord: "SupervisionRecord",
+    schemas.ConsentGiven: "Consent",
     schemas.SupervisionDetails: "SupervisionDetails",
     schemas.SupervisionTranscript: "SupervisionTranscript",
     schemas.MessagePage: "MessagePage",
@@ -48,8 +49,12 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.QueueStatus: "QueueStatus",
     schemas.SupportStatus: "SupportStatus",
     groups.GroupItem: "Group",
+    groups.ConsentText: "GroupConsent",
     groups.GroupNumbers: "GroupNumbers",
     groups.GroupPage: "GroupPage",
+    left_messages.LeftMessageHandling: "LeftMessageHandling",
+    left_messages.LeftMessageItem: "LeftMessage",
+    left_messages.LeftMessagePage: "LeftMessagePage",
     schemas.GuestToken: "GuestToken",
     staff.Account: "Account",
     staff.SignedIn: "SignedInAccount",
@@ -82,6 +87,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
     support_frames.Connect: "ConnectPayload",
+    support_frames.Disconnect: "DisconnectPayload",
     support_frames.DisconnectUser: "DisconnectUserPayload",
     support_frames.MessageText: "MessageTextPayload",
     support_frames.MessageImage: "MessageImagePayload",
@@ -90,6 +96,12 @@ SCHEMA_NAMES: Mapping[type, str] = {
     support_frames.MarkRead: "MarkReadPayload",
     support_frames.Transfer: "TransferPayload",
     support_frames.Rate: "RatePayload",
+    support_frames.AnswerConsent: "ConsentAnswerPayload",
+    support_frames.ConsentAsked: "ConsentPayload",
+    support_frames.ConsentNoted: "ConsentSuccessPayload",
+    counselling_frames.ConsentAnswer: "ConsentAnswer",
+    counselling_frames.ConsentText: "ConsentText",
+    counselling_frames.ConsentDecision: "ConsentDecision",
     support_frames.Failed: "ErrorPayload",
     support_frames.SignedIn: "AuthSuccessPayload",
     support_frames.MessageStored: "MessageStoredPayload",
