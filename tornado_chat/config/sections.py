@@ -275,6 +275,12 @@ class Support:
         "most rejoin_grace.",
     )
 
+    accept_timeout: Seconds = reloadable(
+        0.0,
+        "Time in which a waiter has to confirm a new user, by writing, typing or the frame accept. Else the "
+        "user goes back to the head of the queue and gets another waiter, if there is one; a waiter that "
+        "misses two users in a row is paused. 0: no confirmation is needed.",
+    )
     early_messages: Annotated[int, Meta(ge=0, le=1000)] = reloadable(
         20,
         "Messages that a user may send while waiting for the first agent, if its client asks for the feature "

@@ -157,6 +157,11 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
     "no_such_conversation": ("客服会话 {id} 不存在", "There is no support conversation {id}"),
     "not_your_conversation": ("您不是此对话的参与者", "You take no part in this conversation"),
+    "paused_unaccepted": (
+        "您连续没有回应新用户, 已暂停接待; 准备好后请重新上线",
+        "You have not answered your last new users, and are paused: go on duty again when you are ready",
+    ),
+    "conversation_ended": ("会话已结束", "The conversation has ended"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
     # plugins
     "refused": ("未发送: {reason}", "Not sent: {reason}"),

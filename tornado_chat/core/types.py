@@ -318,6 +318,9 @@ class Conversation(msgspec.Struct, frozen=True):
     previous conversation) are input of the queue policy; ``reason`` is the sentence of the policy for the
     waiter that it chose. ``changes`` counts the changes of the state and of the waiter: of two versions of
     a conversation, the one with the higher count is newer. ``group`` is the group that the user has chosen.
+    ``score`` is the user's lane in the queue, 0 for most: users with a higher score come first;
+    ``score_reason`` says why it has another than 0. ``accepted`` is the time at which the present waiter has
+    confirmed the assignment, and ``missed_by`` are the waiters that have lost it unconfirmed, in order.
     """
 
     id: int
@@ -340,6 +343,10 @@ class Conversation(msgspec.Struct, frozen=True):
     reason: str | None = None
     changes: int = 0
     group: str = DEFAULT_GROUP
+    score: int = 0
+    score_reason: str | None = None
+    accepted: int | None = None
+    missed_by: tuple[Person, ...] = ()
 
     @property
     def thread(self) -> Thread:
@@ -348,6 +355,13 @@ class Conversation(msgspec.Struct, frozen=True):
     @property
     def open(self) -> bool:
         return self.state is not ConversationState.ENDED
+
+    @property
+    def service_seconds(self) -> float | None:
+        """The time from the last assignment to the end; None if there was none, or it has not ended."""
+        if self.assigned is None or self.ended is None:
+            return None
+        return (self.ended - self.assigned) / 1e6
 
     @property
     def has_had_waiter(self) -> bool:
@@ -360,6 +374,19 @@ class Conversation(msgspec.Struct, frozen=True):
         return ConversationView(
             self.thread, self.user, self.user_name, self.waiter, self.waiter_name, self.group, self.open
         )
+
+
+class ExpectedWait(msgspec.Struct, frozen=True):
+    """An estimate of the time that a waiting user will wait, see ``domain/expected_wait.py``.
+
+    :ivar seconds: until the user gets an agent.
+    :ivar based_on: the number of conversations that the estimate rests on.
+    :ivar places: the number of users that the agents on duty serve at the same time.
+    """
+
+    seconds: float
+    based_on: int
+    places: int
 
 
 class EarlyWords(enum.StrEnum):

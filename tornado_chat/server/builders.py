@@ -69,6 +69,7 @@ from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage.database import SQLITE_SCHEME
@@ -306,6 +307,7 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    priorities: Priorities
     first_words: FirstWords
     consents: Consents
     observers: Observers
@@ -396,6 +398,7 @@ def build_conversations(
         local_conversations,
         support,
         support_history,
+        Priorities(store, base.plugins.report_action),
         first_words,
         consents,
         observers,
@@ -451,6 +454,7 @@ def build_plugin_host(
         delivery.presence,
         conversations.sessions,
         conversations.support_history,
+        conversations.priorities,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
     )
     for context in base.contexts.values():
@@ -521,6 +525,7 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        priorities=conversations.priorities,
         first_words=conversations.first_words,
         consents=conversations.consents,
         observers=conversations.observers,

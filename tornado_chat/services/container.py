@@ -23,6 +23,7 @@ from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.services.support.service import Support
 from tornado_chat.wire.counselling import CounsellingEncoders
 from tornado_chat.wire.times import LocalTimes
@@ -43,6 +44,7 @@ class Services:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    priorities: Priorities
     first_words: FirstWords
     observers: Observers
     guests: Guests

@@ -170,11 +170,13 @@ def _anonymizing_changes(kind: Kind, row: dict[str, Any], person: Person, anonym
         changes |= {client: anonymous, f"{client}_name": None}
         if kind is not Kind.RECORD:
             changes["feedback"] = None  # the client's own words; the number of stars is no personal data
-        changes |= {Kind.SESSION: {"appointment_id": None}, Kind.SUPPORT: {"claims": None}}.get(kind, {})
+        others = {Kind.SESSION: ("appointment_id",), Kind.SUPPORT: ("claims", "score_reason")}
+        changes |= dict.fromkeys(others.get(kind, ()))
     if row[agent] == person.key:
         changes |= {agent: anonymous, f"{agent}_name": None}
     if kind is Kind.SUPPORT and person.role in AGENT_ROLES:
-        changes["reason"] = None  # a sentence, which may name the waiter
+        # sentences, which may name the waiter, and a list, in which it may be
+        changes |= {"reason": None, "score_reason": None, "missed_by": None}
     return changes
 
 

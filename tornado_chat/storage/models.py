@@ -97,6 +97,10 @@ class SupportConversation(Table):
     :ivar open_user: the user until the conversation ends, then NULL. The column is unique: a user has at most
         one unfinished conversation.
     :ivar group_name: the group that the user has chosen; NULL: the default group.
+    :ivar score: the user's lane in the queue, see ``Conversation``; NULL counts as 0.
+    :ivar accepted: the time at which the present waiter has confirmed the assignment; NULL: not yet.
+    :ivar missed_by: the waiters that lost the assignment unconfirmed, as a JSON list of their keys, until one
+        confirms it.
     """
 
     id = pw.BigAutoField()
@@ -120,6 +124,10 @@ class SupportConversation(Table):
     changes = pw.IntegerField(null=True)
     open_user = pw.CharField(PERSON_KEY_CHARS, null=True)
     group_name = pw.CharField(32, null=True)
+    score = pw.IntegerField(null=True)
+    score_reason = pw.TextField(null=True)
+    accepted = pw.BigIntegerField(null=True)
+    missed_by = pw.TextField(null=True)
 
     class Meta:
         indexes = (

@@ -77,6 +77,10 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "changes": None,
         "open_user": None,
         "group_name": None,
+        "score": None,
+        "score_reason": None,
+        "accepted": None,
+        "missed_by": None,
     },
     models.Message: {
         "kind": 0,

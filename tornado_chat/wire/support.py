@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from tornado_chat.core.errors import ChatError, Malformed
+from tornado_chat.core.errors import ChatError, Conflict, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
     Event,
@@ -29,6 +29,7 @@ from tornado_chat.core.types import (
     ConsentForm,
     Conversation,
     EarlyWords,
+    ExpectedWait,
     Handover,
     Message,
     Participant,
@@ -44,6 +45,7 @@ from tornado_chat.wire.support_frames import (
     ConsentAsked,
     ConsentNoted,
     Disconnect,
+    Eta,
     Failed,
     HandedOver,
     History,
@@ -56,6 +58,7 @@ from tornado_chat.wire.support_frames import (
     Payload,
     Queued,
     ReadShown,
+    ReadyNoted,
     ReceiptShown,
     ServerFrame,
     SignedIn,
@@ -77,6 +80,8 @@ FEATURES = frozenset(
         "receipt",
         "sender",
         "group",
+        "eta",
+        "accept",
         "early",
         "consent",
         "observing",
@@ -262,8 +267,11 @@ class SupportEncoder:
             payload.name = conversation.waiter_name
         return self._match_frame("connect_success", conversation, payload, reply_id)
 
-    def new_connection(self, conversation: Conversation) -> bytes:
+    def new_connection(self, conversation: Conversation, accept_timeout: float = 0.0) -> bytes:
+        """Return the frame that a user is assigned. :arg accept_timeout: ``[support] accept_timeout``."""
         payload = Matched(conversation.user_uuid)
+        if "accept" in self.features:
+            payload.accept_within = accept_timeout if conversation.accepted is None else 0.0
         if "profile" in self.features:
             payload.id = conversation.user.id
             payload.name = conversation.user_name
@@ -277,6 +285,7 @@ class SupportEncoder:
         *,
         conversation: Conversation | None = None,
         serving: int | None = None,
+        expected: ExpectedWait | None = None,
         early: EarlyWords | None = None,
     ) -> bytes:
         """Return the position of the user in the queue.
@@ -284,6 +293,7 @@ class SupportEncoder:
         :arg location: the position; 1 is the first.
         :arg conversation: sent with the feature ``seq``, if the user already has one.
         :arg serving: the number of waiters that serve the queue; with the feature ``seq``, if it is known.
+        :arg expected: the expected wait; with the feature ``eta``, if there is an estimate.
         :arg early: what becomes of the user's words if it gives up; None: it may not write now.
         """
         queued = Queued(location)
@@ -294,6 +304,8 @@ class SupportEncoder:
             queued.early = early.value
         if conversation is not None and "group" in self.features:
             queued.group = conversation.group
+        if expected is not None and "eta" in self.features:
+            queued.eta = Eta(expected.seconds, expected.based_on, expected.places)
         return _encode(self._frame("connect_queue", queued, reply_id=reply_id))
 
     def consent(self, form: ConsentForm, reply_id: str | None) -> bytes:
@@ -312,12 +324,27 @@ class SupportEncoder:
         """Return the frame that announces that the same waiter signed in elsewhere (feature ``kickout``)."""
         return _encode(self._frame("kickout"))
 
+    def paused(self) -> bytes:
+        """Return the frame that the server has paused the waiter: an error without ``reply_id``.
+
+        With the feature ``accept`` it is a ``ready_success``.
+        """
+        if "accept" in self.features:
+            return self.success("ready_success", ReadyNoted(ready=False), None)
+        return self.error(Conflict("paused_unaccepted"), None)
+
     def nothing_to_resume(self, reply_id: str | None) -> bytes:
         """Return the answer to a ``connect`` with ``resume`` if the user has no open conversation."""
         return _encode(self._frame("disconnected", reply_id=reply_id))
 
-    def disconnected(self, thread: Thread) -> bytes:
+    def disconnected(self, thread: Thread, reason: str | None = None) -> bytes:
+        """Return the frame that a conversation has ended for the client.
+
+        :arg reason: sent with the feature ``accept``.
+        """
         frame = self._frame("disconnected")
+        if reason is not None and "accept" in self.features:
+            frame.reason = reason
         frame.from_ = self._peers.pop(thread, UNSET)
         return _encode(frame)
 

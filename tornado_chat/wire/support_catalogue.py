@@ -17,8 +17,8 @@ from tornado_chat.wire.support_frames import (
     ServerFrame,
 )
 
-FEATURE_KEYS = ("seq", "time", "conversation", "sender")
-"""Keys of frames that are sent only to clients with the feature ``seq``, or ``sender``."""
+FEATURE_KEYS = ("seq", "time", "conversation", "sender", "reason")
+"""Keys of frames that are sent only to clients with the feature ``seq``, ``sender`` or ``accept``."""
 
 _YOU, _PEER = "你的 UUID", "对方的 UUID"
 _TIME = "2025-03-20T08:26:45.391706+08:00"
@@ -201,8 +201,9 @@ _COMMON_SERVER_FRAMES = (
     _to_client(
         "disconnected",
         "The conversation has ended; `from` is the other side. Without `from`: there is no conversation to "
-        "resume.",
+        "resume. Also sent to a waiter that has the user no more.",
         from_=_PEER,
+        reason="not_accepted",
     ),
     _to_client(
         "error",
@@ -327,6 +328,7 @@ USER = Endpoint(
     ),
     features={
         **_FEATURES,
+        "eta": "`connect_queue` carries the expected wait.",
         "consent": (
             "The user is asked to accept the text of its group (`[group:NAME] consent`) before its first "
             "message; until then its messages are refused."
@@ -370,6 +372,13 @@ WAITER = Endpoint(
             {"waiter": 8},
             to=_PEER,
         ),
+        _from_client(
+            Role.WAITER,
+            "accept",
+            "Confirm a new user, where the server requires it (`[support] accept_timeout`). Writing or "
+            "typing to the user does the same.",
+            to=_PEER,
+        ),
     ),
     to_client=(
         *_SIGN_IN_FRAMES,
@@ -387,6 +396,13 @@ WAITER = Endpoint(
             feature="ready",
             reply_id="f1",
         ),
+        _to_client(
+            "accept_success",
+            "The user is confirmed.",
+            {},
+            feature="accept",
+            reply_id="f1",
+        ),
         _to_client("transfer_success", "The user is assigned to the other waiter.", {}, reply_id="f1"),
         _to_client(
             "kickout",
@@ -397,6 +413,11 @@ WAITER = Endpoint(
     features={
         **_FEATURES,
         "ready": "`ready` and `unready` are answered by `ready_success`.",
+        "accept": (
+            "`new_connection` says within which time the user has to be confirmed, and `accept` is answered "
+            "by `accept_success`. `disconnected` says if the user was lost for want of it, and "
+            "`ready_success` that the server has paused the waiter."
+        ),
         "kickout": "One socket at a time: signing in closes the waiter's other sockets with this feature.",
     },
     close_codes=(*_CODES[:-1], 4409, 4429),

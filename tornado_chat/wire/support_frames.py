@@ -206,6 +206,10 @@ class Transfer(msgspec.Struct, frozen=True):
     ] = "waiter"
 
 
+class Accept(msgspec.Struct, frozen=True):
+    """``accept`` of a waiter: confirm the user ``to``. No payload."""
+
+
 class Rate(msgspec.Struct, frozen=True):
     rate: Stars
     feedback: (
@@ -234,6 +238,7 @@ Payload = (
     | TypingNow
     | MarkRead
     | Transfer
+    | Accept
     | Rate
     | AnswerConsent
 )
@@ -259,6 +264,7 @@ CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
         "ready": Ready,
         "unready": Unready,
         "transfer": Transfer,
+        "accept": Accept,
         "disconnect": DisconnectUser,
     },
 }
@@ -321,6 +327,19 @@ class ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
         Annotated[Sender, Meta(description="Feature `sender`: the person that has sent the message.")]
         | UnsetType
     ) = UNSET
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "Feature `accept`: `not_accepted`, if the waiter has lost the user as it has not "
+                    "confirmed the user in time."
+                ),
+                examples=["not_accepted"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Failed(msgspec.Struct):
@@ -344,6 +363,25 @@ class MessageStored(msgspec.Struct):
     id: MessageId
     seq: Seq
     time: Time
+
+
+class Eta(msgspec.Struct):
+    """How long a user is expected to wait."""
+
+    seconds: Annotated[
+        float,
+        Meta(
+            description="Rounded up: to minutes below ten minutes, to five minutes below an hour.",
+            examples=[300.0],
+        ),
+    ]
+    based_on: Annotated[int, Meta(description="The number of conversations that it rests on.", examples=[23])]
+    places: Annotated[
+        int,
+        Meta(
+            description="The number of users that the agents on duty serve at the same time.", examples=[10]
+        ),
+    ]
 
 
 class Queued(msgspec.Struct):
@@ -383,6 +421,18 @@ class Queued(msgspec.Struct):
         | UnsetType
     ) = UNSET
     group: GroupName = UNSET
+    eta: (
+        Annotated[
+            Eta,
+            Meta(
+                description=(
+                    "Feature `eta`: the expected wait. It is left out while there is too little data, or no "
+                    "agent on duty. The frame is sent again when it changes noticeably."
+                )
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     early: (
         Annotated[
             Literal["keep", "discard"],
@@ -431,6 +481,19 @@ class Matched(msgspec.Struct):
         | UnsetType
     ) = UNSET
     group: GroupName = UNSET
+    accept_within: (
+        Annotated[
+            float,
+            Meta(
+                description=(
+                    "Feature `accept`, for waiters: the seconds of `[support] accept_timeout`, unless the "
+                    "waiter has confirmed the user already. 0: no confirmation is needed."
+                ),
+                examples=[30.0],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ReadShown(msgspec.Struct):
@@ -538,6 +601,10 @@ class ReadyNoted(msgspec.Struct):
     ready: Annotated[bool, Meta(description="True if new users are assigned.", examples=[True])]
 
 
+class Accepted(msgspec.Struct):
+    """The answer to `accept`: an empty object."""
+
+
 class Transferred(msgspec.Struct):
     """The answer to `transfer`: an empty object."""
 
@@ -559,6 +626,7 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "observing": Observing,
     "ready_success": ReadyNoted,
     "transfer_success": Transferred,
+    "accept_success": Accepted,
     "rate_success": Rated,
     "consent": ConsentAsked,
     "consent_success": ConsentNoted,

@@ -53,6 +53,7 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "get_conversation": HOSTS | {"the waiter"},
     "export_conversation": HOSTS | {"the waiter"},
     "call_supervisor_to_conversation": HOSTS | {"the waiter"},
+    "prioritise_conversation": HOSTS,
     "list_conversation_messages": HOSTS | {"the waiter"},
     "admit_guest": frozenset({"no token", "a guest"}),
     "get_status": HOSTS,

@@ -104,8 +104,8 @@ def test_the_document_has_all_features_and_frames() -> None:
         assert {kind.name for kind in endpoint.from_client} == set(CLIENT_PAYLOADS[role])
     heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
     assert {kind.name for kind in heard} == set(SERVER_PAYLOADS)
-    assert set(support_catalogue.WAITER.features) == support.FEATURES - {"consent"}
-    assert set(support_catalogue.USER.features) == support.FEATURES - {"kickout", "ready"}
+    assert set(support_catalogue.WAITER.features) == support.FEATURES - {"consent", "eta"}
+    assert set(support_catalogue.USER.features) == support.FEATURES - {"accept", "kickout", "ready"}
     assert set(counselling_catalogue.CHAT.features) == counselling.CHAT_FEATURES
     assert set(counselling_catalogue.NOTIFY.features) == counselling.NOTIFY_FEATURES
     assert set(counselling_catalogue.OBSERVE.features) == counselling.OBSERVE_FEATURES
@@ -319,6 +319,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
     ):
         await ada.send_frame(type, payload)
     await listen.all_of(eve.client, "waiter", every, {"message_text", "message_image", "typing", "read"})
+    await eve.send_frame("accept", to=uuid)
+    await until(eve, "waiter", every, "accept_success")
     await eve.send_frame("message_text", {"message": "hi"}, to=uuid)
     await until(eve, "waiter", every, "message_text_success")
     await eve.send_frame("get_history", to=uuid)

@@ -29,6 +29,7 @@ HTTP_SCHEMAS = """
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
     SupportParticipant SupportTranscript ParticipantPart
+    SupportPriority SupportPriorityChange
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
@@ -40,7 +41,7 @@ OPERATIONS = """
     list_notifications mark_left_message_handled
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
     open_session
-    rate_session read_notification revoke sign_in sign_out undo_revocation
+    prioritise_conversation rate_session read_notification revoke sign_in sign_out undo_revocation
 """
 
 TAGS = {
@@ -58,10 +59,11 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    DisconnectPayload
+    AcceptSuccessPayload DisconnectPayload
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
     ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
-    ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
+    ConnectionPayload DisconnectUserPayload ErrorPayload ExpectedWait
+    GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
@@ -87,12 +89,14 @@ FRAMES = {
         message_image message_text_success message_history typing read receipt disconnected error
         rate_success consent consent_success
     """,
-    "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
+    "waiter.in": """
+        auth ready unready message_text message_image typing read get_history disconnect transfer accept
+    """,
     "waiter.out": """
         observing
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
-        kickout
+        accept_success kickout
     """,
 }
 """The kinds of frame by channel and direction."""

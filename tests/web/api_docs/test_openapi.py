@@ -297,8 +297,8 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("read_notification", VISITOR, **made)
     await call("read_notification", STRANGER, **made)
 
-    user = await harness.user(1, name="Ada")
-    await user.get("connect_queue")
+    ada = await harness.user(1, name="Ada")
+    await ada.get("connect_queue")
     await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
     await call("get_support_status", COUNSELLOR)  # serves no group
@@ -319,9 +319,13 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     assert len((await call("list_groups", VISITOR))["items"]) == 1
     await call("list_conversations", HOST, query="?user=1")
     await call("list_conversations", token("waiter", 8), query="?user=1")
+    scored = await call("prioritise_conversation", HOST, {"score": 50, "reason": "form"}, conversation_id=1)
+    assert (scored["state"], scored["score"], scored["reason"]) == ("waiting", 50, "form")
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=99)
+    await call("prioritise_conversation", STRANGER, {"score": 50}, conversation_id=1)
     await call("call_supervisor_to_conversation", HOST, {"supervisor_id": 4}, conversation_id=1)
     await harness.waiter(7)
-    await user.get("connect_success")
+    await ada.until("connect_success")
     for format in ("txt", "html"):
         await call("export_conversation", HOST, query=f"?format={format}", conversation_id=1)
     await call("export_conversation", HOST, query="?format=json", conversation_id=1)
@@ -339,6 +343,9 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call(name, HOST, {"supervisor_id": 4}, conversation_id=99)
     await call("list_conversations", token("waiter", 8), query="?state=open&user=1")
     await call("list_conversations", VISITOR, query="?state=open")
+    await ada.send_frame("disconnect")
+    await ada.until("disconnected")
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=1)
     guest = await call("admit_guest", None)
     assert (await call("admit_guest", guest["token"]))["id"] == guest["id"]
     await call("admit_guest", HOST)

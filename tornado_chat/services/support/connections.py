@@ -10,7 +10,7 @@ from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.close_codes import NOT_READ_BACK
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.texts import Language
-from tornado_chat.core.types import ConsentForm, Conversation, Handover, Identity, Thread
+from tornado_chat.core.types import ConsentForm, Conversation, ExpectedWait, Handover, Identity, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.observability.logs import fields
@@ -23,6 +23,9 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import conversations, read_marks
 
 log = logging.getLogger(__name__)
+
+
+NOT_ACCEPTED = "not_accepted"
 
 
 class SupportView(Protocol):
@@ -40,10 +43,17 @@ class SupportView(Protocol):
         """Notify a waiter that it serves the user of a conversation."""
         ...
 
-    def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
+    def show_position(
+        self,
+        conversation: Conversation,
+        position: int,
+        serving: int | None,
+        expected: ExpectedWait | None = None,
+    ) -> None:
         """Notify a waiting user of its position in the queue; 1 is the first position.
 
         :arg serving: the number of waiters that serve the queue; None if it is unknown.
+        :arg expected: the expected wait; None if there is no estimate.
         """
         ...
 
@@ -51,8 +61,15 @@ class SupportView(Protocol):
         """Notify a user that another waiter has its conversation."""
         ...
 
-    def show_departure(self, thread: Thread) -> None:
-        """Notify the client that the other side has left the conversation for good."""
+    def show_departure(self, thread: Thread, reason: str | None = None) -> None:
+        """Notify the client that the other side has left the conversation for good.
+
+        :arg reason: ``NOT_ACCEPTED`` for a waiter that has lost the user for want of a confirmation.
+        """
+        ...
+
+    def show_pause(self) -> None:
+        """Notify a waiter that it gets no new users until it is ready again."""
         ...
 
     def show_replacement(self) -> None:
@@ -142,6 +159,7 @@ class UserConversation:
     :ivar conversation: the newest version of the conversation; None until it is stored.
     :ivar position: the position in the queue that was shown last; 0 before that.
     :ivar serving: the number of serving waiters that was shown with the position; None if it is unknown.
+    :ivar expected: the expected wait that was shown last; None if there was none.
     :ivar awaiting_position: the connections that have requested the position: they get the next one that is
         published, even if it has not changed.
     :ivar has_ended: True if the conversation has ended.
@@ -151,6 +169,7 @@ class UserConversation:
         "awaiting_position",
         "connections",
         "conversation",
+        "expected",
         "has_ended",
         "lock",
         "position",
@@ -163,6 +182,7 @@ class UserConversation:
         self.lock = asyncio.Lock()
         self.position = 0
         self.serving: int | None = None
+        self.expected: ExpectedWait | None = None
         self.awaiting_position: set[SupportConnection] = set()
         self.has_ended = False
 
@@ -262,21 +282,27 @@ class SocketNotifier:
         conversation: Conversation,
         position: int,
         serving: int | None,
+        expected: ExpectedWait | None,
     ) -> None:
         """Notify a waiting user's connection of its position, after the messages of the previous waiter."""
-        show = partial(connection.view.show_position, conversation, position, serving)
+        show = partial(connection.view.show_position, conversation, position, serving, expected)
         connection.run_after_departures(
             partial(connection.socket_stream.run_in_order, conversation.thread, show)
         )
 
-    def notify_departure(self, connection: SupportConnection, conversation: Conversation) -> None:
-        """Notify a connection that the other side has left, after all messages of the conversation."""
+    def notify_departure(
+        self, connection: SupportConnection, conversation: Conversation, reason: str | None = None
+    ) -> None:
+        """Notify a connection that the other side has left, after all messages of the conversation.
+
+        :arg reason: as ``SupportView.show_departure``.
+        """
         thread = conversation.thread
         connection.shown.pop(conversation.id, None)
 
         def show_departure() -> None:
             connection.departures.remove(thread)
-            connection.view.show_departure(thread)
+            connection.view.show_departure(thread, reason)
             self._hub.unfollow(connection.socket_stream, thread)
 
         run_after_messages = partial(

@@ -15,6 +15,9 @@ from tornado_chat.services.support.dispatch_state import Decision
 from tornado_chat.storage import consents, conversations
 from tornado_chat.storage.writer import Transaction
 
+MAX_MEASURED = 2000
+"""The last conversations that are read for the service times of all groups."""
+
 MayStore = Callable[[], bool]
 """Returns True as long as a decision may be stored; called on the writer's thread."""
 
@@ -61,6 +64,17 @@ class ConversationStore(Protocol):
 
     def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         """Return the user of an active conversation to the head of the queue."""
+        ...
+
+    def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        """Return the user of an assignment without a confirmation to the head of the queue.
+
+        The future's error is also ``Conflict`` if the waiter has confirmed it, or has written, meanwhile.
+        """
+        ...
+
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
+        """Return how long the last conversations took, as ``conversations.service_times``."""
         ...
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
@@ -121,6 +135,15 @@ class ConversationRepository:
             lambda tx: conversations.leave(tx, conversation.id, gone, words), conversation.thread
         )
 
+    def accept(self, conversation: Conversation, waiter: Person) -> asyncio.Future[Conversation]:
+        """Note that the waiter has confirmed its assignment. A second confirmation has no effect.
+
+        The future's error is ``Conflict`` if the waiter does not serve the user any more.
+        """
+        return self._store.write(
+            lambda tx: conversations.accept(tx, conversation.id, waiter), conversation.thread
+        )
+
     # --- for the dispatcher ---
 
     async def unfinished(self) -> list[Conversation]:
@@ -143,6 +166,12 @@ class ConversationRepository:
 
     def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._change(row, partial(conversations.requeue, conversation=row), may_store)
+
+    def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._change(row, partial(conversations.take_back, conversation=row), may_store)
+
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
+        return await self._store.read(conversations.service_times, MAX_MEASURED)
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         words = self._early_words(row.group)

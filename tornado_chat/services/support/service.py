@@ -110,6 +110,15 @@ class Support:
         conversation = self._local_conversations.conversation_of(connection, address)
         await self._coordinator_client.call(TransferRequest(conversation.id, connection.person, target))
 
+    async def accept(self, connection: SupportConnection, address: str | None) -> None:
+        """Confirm a user that was assigned to the calling waiter. A second confirmation has no effect.
+
+        :raises Conflict: the calling waiter does not serve the user.
+        :raises Unavailable: the confirmation could not be stored.
+        """
+        conversation = self._local_conversations.conversation_of(connection, address)
+        await self._local_conversations.accept(connection, conversation)
+
     # --- messages ---
 
     def send(
@@ -132,6 +141,7 @@ class Support:
         early_limit = None
         if conversation.state is ConversationState.WAITING and not conversation.returned:
             early_limit = self._first_words.require_limit(connection)
+        self._confirm(connection, conversation)
         same_text_only = "ack" not in connection.features
         message = AppendRequest(
             conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit
@@ -148,6 +158,7 @@ class Support:
         if connection.consent_form is not None:
             raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
+        self._confirm(connection, conversation)
         self._typing.set(conversation.thread, connection.person, typing)
 
     def mark_read(self, connection: SupportConnection, address: str | None, seq: int) -> None:
@@ -221,6 +232,11 @@ class Support:
         return await self._store.read(conversations.serves, waiter, user)
 
     # --- inside ---
+
+    def _confirm(self, connection: SupportConnection, conversation: Conversation) -> None:
+        """A waiter that writes or types has confirmed the user."""
+        if connection.person == conversation.waiter:
+            self._local_conversations.accept_later(connection, conversation)
 
     async def _conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         if connection.person.role is Role.USER and connection.user_conversation is None:

@@ -12,6 +12,7 @@ from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number, NumberText, is
 from tornado_chat.core.plain_text import MAX_NAME_CHARS, is_person_id
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import ConversationState, EndReason, Part, Person, Role, SessionState
+from tornado_chat.services.support.priorities import MAX_REASON_CHARACTERS, MAX_SCORE
 from tornado_chat.web.api.bodies import find_misspelt_key
 from tornado_chat.web.api.ids import Id
 from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, PersonId
@@ -505,6 +506,33 @@ class ConversationPage(msgspec.Struct, frozen=True):
     next: Annotated[
         int | None, Meta(description="The value of `before` for the following page; null on the last page.")
     ]
+
+
+class Prioritise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    score: Annotated[
+        int,
+        Meta(ge=0, le=MAX_SCORE, description="Users with a higher score come first.", examples=[50]),
+    ]
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                max_length=MAX_REASON_CHARACTERS,
+                description="A sentence for staff, stored with the conversation.",
+                examples=["The form mentions self-harm"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Priority(msgspec.Struct, frozen=True):
+    """The priority of a support conversation."""
+
+    conversation: Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])]
+    state: Annotated[str, Meta(description="`waiting` or `active`.", examples=["waiting"])]
+    score: Annotated[int, Meta(description="The score, 0 to 100.", examples=[50])]
+    reason: Annotated[str | None, Meta(examples=["The form mentions self-harm"])]
 
 
 class Transcript(msgspec.Struct, frozen=True):

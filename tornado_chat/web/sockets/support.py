@@ -12,7 +12,17 @@ from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed, Unauthenticated
 from tornado_chat.core.handed_over import SocketState, SupportDetails
-from tornado_chat.core.types import ConsentForm, Conversation, Handover, Identity, Kind, Person, Role, Thread
+from tornado_chat.core.types import (
+    ConsentForm,
+    Conversation,
+    ExpectedWait,
+    Handover,
+    Identity,
+    Kind,
+    Person,
+    Role,
+    Thread,
+)
 from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.messaging.connections import Encoder, SocketGrant, SocketStream
 from tornado_chat.services.messaging.consents import require_form
@@ -160,6 +170,10 @@ class SupportHandler(SocketHandler):
                 target = Person(Role(payload.role), str(payload.waiter))
                 await support.transfer(connection, command.to, target)
                 self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
+            case frames.Accept():
+                await support.accept(connection, command.to)
+                if "accept" in connection.features:
+                    self.send(self.frames.success("accept_success", frames.Accepted(), command.id))
             case frames.Rate():
                 await support.rate(connection, payload.rate, payload.feedback)
                 self.send(self.frames.success("rate_success", frames.Rated(payload.rate), command.id))
@@ -189,12 +203,21 @@ class SupportHandler(SocketHandler):
 
     def show_user(self, conversation: Conversation) -> None:
         self.frames.set_peer(conversation.thread, conversation.user_uuid)
-        self._show(self.frames.new_connection(conversation))
+        timeout = self.services.support_settings.accept_timeout
+        self._show(self.frames.new_connection(conversation, timeout))
 
-    def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
+    def show_position(
+        self,
+        conversation: Conversation,
+        position: int,
+        serving: int | None,
+        expected: ExpectedWait | None = None,
+    ) -> None:
         early = self.services.first_words.offer(conversation)
         self._show(
-            self.frames.connect_queue(position, conversation=conversation, serving=serving, early=early)
+            self.frames.connect_queue(
+                position, conversation=conversation, serving=serving, expected=expected, early=early
+            )
         )
 
     def show_handover(self, handover: Handover) -> None:
@@ -202,8 +225,11 @@ class SupportHandler(SocketHandler):
         if text is not None:
             self._show(text)
 
-    def show_departure(self, thread: Thread) -> None:
-        self._show(self.frames.disconnected(thread))
+    def show_departure(self, thread: Thread, reason: str | None = None) -> None:
+        self._show(self.frames.disconnected(thread, reason))
+
+    def show_pause(self) -> None:
+        self._show(self.frames.paused())
 
     def show_replacement(self) -> None:
         self._show(self.frames.kickout())

@@ -246,9 +246,11 @@ class ConsolePage {
 
   /** @param {number} number */
   #open(number) {
-    if (!this.#store.find(number)) {
+    const item = this.#store.find(number);
+    if (!item) {
       return;
     }
+    this.#store.accept(item);
     if (this.#columns.isNarrow && !history.state?.talk) {
       history.pushState({ talk: true }, ""); // makes the phone's back button return to the list
     }

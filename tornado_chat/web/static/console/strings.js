@@ -20,6 +20,10 @@ addTexts({
   ready_wait: ["正在告知服务器…", "Telling the server…"],
   ready_disconnected: ["连接中断，暂不分配新访客", "Not connected, no new visitors"],
   start_taking: ["开始接待", "Start taking visitors"],
+  paused_missed: [
+    "您连续两次没有及时回应新访客，服务器已暂停接待。准备好后请重新上线。",
+    "You did not turn to your last two visitors in time, so you are paused. Go on duty again when you are ready.",
+  ],
   ready_refused: ["服务器不允许您接待：{reason}", "The server does not let you take visitors: {reason}"],
 
   my_groups: ["接待：{groups}", "Serves {groups}"],
@@ -103,6 +107,10 @@ addTexts({
   over_parted: ["{name}已离开，会话已结束。", "{name} has left. The conversation is over."],
   over_ended: ["您已结束会话。", "You have ended the conversation."],
   over_handed: ["{name}已转接给其他客服。", "{name} was handed over."],
+  over_missed: [
+    "您没有及时回应，{name}已转给其他同事。",
+    "You did not turn to {name} in time, so somebody else does.",
+  ],
   over_lost: [
     "您断线期间，会话已结束或转给了其他客服。",
     "While you were disconnected it ended, or went to another agent.",
