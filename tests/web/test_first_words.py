@@ -20,7 +20,7 @@ FEATURES = ["early", "ack", "seq", "echo", "group"]
 SECRET = "the first sentence"
 ADMIN = token("admin", 1)
 GROUPS = {
-    "crisis": config.Group(roles=("consultant",)),
+    "crisis": config.Group(roles=("consultant",), supervisors=("supervisor:3",)),
     "school": config.Group(early_words="discard"),
 }
 
@@ -171,13 +171,14 @@ async def test_agents_of_the_group_supervisors_and_admins_see_the_beginning_in_t
     await write(user, SECRET)
     readers = {
         "the counsellor": token("consultant", 5),
-        "a supervisor of the group": token("supervisor", 3, groups=["crisis"]),
+        "a supervisor": token("supervisor", 3),
+        "a supervisor by its token": token("supervisor", 2, groups=["crisis"]),
         "an admin": ADMIN,
     }
     others = {
         "a waiter of another group": token("waiter", 7),
-        "a supervisor": token("supervisor", 3),
         "a supervisor of another group": token("supervisor", 4, groups=["school"]),
+        "a supervisor of no group": token("supervisor", 5),
         "the host": token("service", "host"),
     }
     for name, who in (readers | others).items():
@@ -222,7 +223,7 @@ async def test_a_user_who_gives_up_leaves_a_message_which_an_agent_handles(harne
         done = await harness.api("POST", f"/api/v1/support/left-messages/{number}/handled", who, "")
         assert done.code == 403
     await get(harness, "left-messages?group=nowhere", ADMIN, 404)
-    for who in (counsellor, token("supervisor", 3, groups="crisis"), ADMIN, token("service", "host")):
+    for who in (counsellor, token("supervisor", 3), ADMIN, token("service", "host")):
         assert len(await left_messages(harness, who, "?group=crisis")) == 1
         messages = await get(harness, f"conversations/{number}/messages", who)
         assert [each["message"] for each in messages["items"]] == [SECRET]

@@ -70,7 +70,7 @@ class FirstWords:
         person = identity.person
         if person.role is Role.SUPERVISOR:
             visible = self._rights.visible(identity)
-            return visible is None or group in visible.groups
+            return visible is None or self._groups.rules[group].name in visible.groups
         return person.role is Role.ADMIN or self._groups.serves(identity, group)
 
     async def beginnings(self, identity: Identity, waiting: Mapping[int, str]) -> dict[int, str]:

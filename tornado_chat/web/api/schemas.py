@@ -612,7 +612,7 @@ class Waiting(msgspec.Struct, frozen=True):
             Meta(
                 description=(
                     "The beginning of what the user has written while waiting, in one line, at most 80 "
-                    "characters. Only for agents of the group, supervisors and admins."
+                    "characters. Only for agents and supervisors of the group, and admins."
                 ),
                 examples=["我睡不着已经一周了"],
             ),
