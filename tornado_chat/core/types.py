@@ -163,7 +163,11 @@ _LOG_KEYS = {
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A stored message. ``seq`` counts from 1 within the thread, without gaps."""
+    """A stored message. ``seq`` counts from 1 within the thread, without gaps.
+
+    ``agent`` is the ``Person.key`` of the agent of the conversation at that time, empty if it had none. It is
+    None if the conversation never had another agent, and in messages that were read from the database.
+    """
 
     thread: Thread
     seq: int
@@ -172,6 +176,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     time: int
     media: str = "text"
     client_id: str | None = None
+    agent: str | None = None
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -252,6 +257,8 @@ class Room(msgspec.Struct, frozen=True):
     the consultant of a session, the supervisor of a record. ``session_id`` is the id of a session, or the
     session that a record is about. ``arrived`` is the time at which the visitor of a session came first, and
     ``awaited_until`` the time to which a participant has extended the wait for the other one.
+    ``agent_changes`` counts the replacements of a session's agent: of two versions of a room, the one with
+    the higher count has the later agent.
     """
 
     thread: Thread
@@ -271,6 +278,7 @@ class Room(msgspec.Struct, frozen=True):
     end_reason: EndReason | None = None
     awaited_until: int | None = None
     arrived: int | None = None
+    agent_changes: int = 0
 
     @property
     def open(self) -> bool:

@@ -53,6 +53,7 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "rate": None,
         "feedback": None,
         "arrived": None,
+        "agent_changes": None,
     },
     models.SupervisorConsultation: {
         **_EMPTY_ROOM,

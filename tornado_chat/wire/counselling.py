@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
+    AgentReplaced,
     Event,
     PresenceChanged,
     ReadAdvanced,
@@ -30,6 +31,8 @@ from tornado_chat.wire.counselling_frames import (
     Alive,
     ChatFrame,
     ClientFrame,
+    HandedOver,
+    Handover,
     History,
     Line,
     ListenerFrame,
@@ -195,11 +198,13 @@ def _presence(event: PresenceChanged, times: LocalTimes) -> bytes:
 
 
 def sender_type(message: Message) -> bool:
-    """Return the seed's ``senderType``: true for the consultant, false for the visitor.
+    """Return the seed's ``senderType``: true for the agent, false for the visitor.
 
-    In a supervision record, false is the supervisor.
+    In a supervision record, true is the consultant and false the supervisor.
     """
-    return message.sender.role is Role.CONSULTANT
+    if message.thread.kind is Kind.RECORD:
+        return message.sender.role is not Role.SUPERVISOR
+    return message.sender.role is not Role.USER
 
 
 def message_id(message: Message) -> str:
@@ -274,6 +279,8 @@ class ChatEncoder:
         if isinstance(event, SystemNotice):
             text = system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
+        if isinstance(event, AgentReplaced):
+            return self._replacement(event)
         if isinstance(event, RoomEnded):
             frame = self._frame(True, system_text(self._language, "session_ended"), event.time)
             if self._presence and event.room is not None and event.room.end_reason is not None:
@@ -288,6 +295,20 @@ class ChatEncoder:
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
         return None
+
+    def _replacement(self, event: AgentReplaced) -> bytes:
+        room = event.room
+        if self._sender:
+            previous = sender_of(event.previous, event.previous_name)
+            following = sender_of(room.helper, room.helper_name)
+            return _encode(HandedOver(Handover(previous, following, self._times.format(event.time))))
+        text = system_text(
+            self._language,
+            "agent_replaced",
+            previous=event.previous_name or event.previous.id,
+            name=room.helper_name or room.helper.id,
+        )
+        return _encode(self._frame(True, text, event.time))
 
     def ack(self, client_id: str | None, stored: AppendResult) -> bytes | None:
         """Return the acknowledgement of a stored message, or None without an id or the feature ``ack``."""

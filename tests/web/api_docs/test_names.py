@@ -17,7 +17,7 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    Account AccountToken AppointmentChanged ConversationStatus
+    Account AccountToken Agent AppointmentChanged ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
     GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
@@ -57,7 +57,7 @@ SOCKET_SCHEMAS = """
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
     ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
-    NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload
+    NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload SessionHandover
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
@@ -66,7 +66,7 @@ SOCKET_SCHEMAS = """
 FRAMES = {
     "chat.in": "say typing read history token wait",
     "chat.out": """
-        message system end wait_refused ack typing read receipt presence history token
+        message system end handover wait_refused ack typing read receipt presence history token
         token_refused
     """,
     "notify.in": "alive token",

@@ -10,6 +10,7 @@ from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Notification, P
 from tornado_chat.services.counselling.service import Progress
 from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.schemas import (
+    Agent,
     EndedConversation,
     InboxItem,
     QueueStatus,
@@ -26,13 +27,14 @@ from tornado_chat.wire.times import LocalTimes
 
 
 def session(room: Room, times: LocalTimes) -> Session:
-    """Convert the room of a session between visitor and consultant."""
+    """Convert the room of a session between visitor and agent."""
+    is_consultant = room.helper.role is Role.CONSULTANT
     return Session(
         session_id=Id(room.thread.id),
         user_id=Id.of(room.asker),
-        consultant_id=Id.of(room.helper),
+        consultant_id=Id.of(room.helper) if is_consultant else None,
         user_name=room.asker_name,
-        consultant_name=room.helper_name,
+        consultant_name=room.helper_name if is_consultant else None,
         appointment_id=Id.of_optional(room.appointment_id),
         state=room.state,
         created=times.format(room.created),
@@ -41,6 +43,7 @@ def session(room: Room, times: LocalTimes) -> Session:
         rate=room.rate,
         feedback=room.feedback,
         end_reason=room.end_reason,
+        agent=Agent(room.helper.role.value, Id.of(room.helper), room.helper_name),
     )
 
 

@@ -22,6 +22,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     staff.Credentials: "Credentials",
     # bodies of its answers
     schemas.Problem: "Problem",
+    schemas.Agent: "Agent",
     schemas.Session: "Session",
     schemas.SessionDetails: "SessionDetails",
     SessionState: "SessionState",
@@ -76,6 +77,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.AppointmentChanged: "AppointmentChanged",
     counselling_frames.NewConversation: "NewConversation",
     support_frames.HandedOver: "Handover",
+    counselling_frames.Handover: "SessionHandover",
     # parts of the frames
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
