@@ -18,6 +18,7 @@ from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client.raw import RawClient
+from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.cluster.leader_election import ClusterMember
 from tornado_chat.core.events import ConversationAssigned
 from tornado_chat.core.types import Kind, Message, Person, Role, SessionState, Thread
@@ -572,3 +573,46 @@ class TestLeaving:
         await two.server.stop()  # its clients have not left
         del harnesses[1]
         await self.until_awaited_for(counsellor, 3600)
+
+
+@pytest.mark.gen_test
+async def test_another_agent_takes_a_session_of_participants_at_different_servers(
+    harnesses: list[Harness],
+) -> None:
+    """The change is stored at a third server, and the next agent comes before or after its event."""
+    one, two, three = harnesses
+    session = await one.session()
+    thread = Thread(Kind.SESSION, session)
+    visitor = await two.chat(VISITOR, session)
+    agent = await three.chat(COUNSELLOR, session)
+    await texts(visitor, 3)
+    for turn in range(4):
+        before, after = Person(Role.CONSULTANT, str(2 + turn)), Person(Role.CONSULTANT, str(3 + turn))
+        await visitor.send_json({"msg": f"last {turn}"})
+        await one.server._store.write(
+            lambda tx, of=before, to=after: rooms.replace_agent(tx, thread, of, to, None), thread
+        )
+        await visitor.send_json({"msg": f"next {turn}"})
+        following = await (two, three)[turn % 2].chat(token("consultant", 3 + turn), session)
+        shown = []
+        while (text := await text_or_end(agent)) is not None:
+            shown.append(text)
+        assert f"next {turn}" not in shown
+        assert (await agent.wait_closed()).code == 4409
+        while await texts(following, 1) != [f"next {turn}"]:
+            pass
+        await following.send_json({"msg": f"agent {turn}"})
+        while await texts(visitor, 1) != [f"agent {turn}"]:
+            pass
+        agent = following
+    await agent.close(4000)
+    while await texts(visitor, 1) != ["会话已结束"]:
+        pass
+
+
+async def text_or_end(client: RawClient) -> str | None:
+    """Return the text of the next message, None if the socket has closed."""
+    try:
+        return str((await client.recv_json())["msg"])
+    except ConnectionClosed:
+        return None

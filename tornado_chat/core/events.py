@@ -1,7 +1,7 @@
 """The events that the bus carries.
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
-starts and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``ReadAdvanced``,
+starts, agents and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``ReadAdvanced``,
 ``TokensRevoked``. The writer publishes them after the commit. ``DuplicateMessage`` refers to a message that
 an earlier commit has stored.
 
@@ -45,6 +45,22 @@ class RoomStarted(msgspec.Struct, frozen=True):
     """Both participants of a session or record are present for the first time."""
 
     room: Room
+
+
+class AgentReplaced(msgspec.Struct, frozen=True):
+    """Another person is the agent of a session: ``previous`` gets no message after ``room.last_seq``.
+
+    :ivar room: the session with its next agent.
+    """
+
+    room: Room
+    previous: Person
+    previous_name: str | None
+    time: int
+
+    @property
+    def thread(self) -> Thread:
+        return self.room.thread
 
 
 class RoomEnded(msgspec.Struct, frozen=True):
@@ -196,6 +212,7 @@ Event = (
     | Notification
     | SystemNotice
     | RoomStarted
+    | AgentReplaced
     | RoomEnded
     | ConversationQueued
     | ConversationAssigned
@@ -221,6 +238,7 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             Message()
             | Notification()
             | SystemNotice()
+            | AgentReplaced()
             | RoomEnded()
             | TypingChanged()
             | ReadAdvanced()
@@ -246,5 +264,11 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             return ()
 
 
-COORDINATOR_EVENTS = (ConversationAssigned, ConversationEnded, ConversationRequeued, RoomEnded)
+COORDINATOR_EVENTS = (
+    ConversationAssigned,
+    ConversationEnded,
+    ConversationRequeued,
+    AgentReplaced,
+    RoomEnded,
+)
 """Events that the coordinator receives too, from every process."""

@@ -18,6 +18,10 @@ SYSTEM_TEXTS: Mapping[str, tuple[str, str]] = {
     "joined_supervisor": ("督导 {name}已进入会话", "Supervisor {name} has joined the session"),
     "observing": ("有督导正在旁听此会话", "A supervisor has begun to listen in to this session"),
     "observing_ended": ("督导已停止旁听", "The supervisor has stopped listening in"),
+    "agent_replaced": (
+        "{previous}已将会话交接给 {name}",
+        "{previous} has handed the session over to {name}",
+    ),
     "session_started": ("会话已开始", "The session has started"),
     "session_ended": ("会话已结束", "The session has ended"),
     "new_conversation": ("您有新的对话", "You have a new conversation"),
@@ -106,6 +110,7 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),
     "not_your_session": ("您不是此会话的参与者", "You take no part in this session"),
     "conversation_finished": ("对话已结束", "The conversation has ended"),
+    "not_agent": ("此会话现由他人接待", "Another person has this conversation now"),
     "session_finished": ("会话已结束", "The session has ended"),
     "only_your_sessions": ("只能列出自己的会话", "You can list your own sessions only"),
     "only_your_conversations": ("只能列出自己的对话", "You can list your own conversations only"),

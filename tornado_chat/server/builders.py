@@ -169,6 +169,7 @@ def build_delivery(base: Foundation, storage: Storage) -> Delivery:
         ping_interval=config.limits.ping_interval,
         ping_timeout=config.limits.ping_timeout,
         on_resent=count_resent,
+        fetch_as_agent=storage.store.items_for_agent,
         subscribe=base.bus.subscribe if base.is_clustered else None,
         unsubscribe=forget_thread,
     )

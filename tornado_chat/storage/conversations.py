@@ -217,7 +217,7 @@ def _give(
     )
     changed = _change(tx, conversation, expected, active)
     if conversation.waiter is not None:
-        participants.leave(tx, conversation.thread, conversation.waiter)
+        participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
     participants.join(tx, conversation.thread, [NewParticipant(waiter, Part.AGENT, waiter_name)])
     tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
     return changed
@@ -238,7 +238,7 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
         waiter_uuid=None,
     )
     changed = _change(tx, conversation, ConversationState.ACTIVE, waiting)
-    participants.leave(tx, conversation.thread, conversation.waiter)
+    participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
 

@@ -26,6 +26,10 @@ _JOIN = "INSERT INTO participant (kind, number, person, part, name, joined) VALU
 _ROW = "(?, ?, ?, ?, ?, ?)"
 # Both databases take a backtick as the quote of a name; ``left`` is a keyword.
 _LEAVE = "UPDATE participant SET `left` = ? WHERE kind = ? AND number = ? AND `left` IS NULL"
+_LEAVE_ONE = (
+    "UPDATE participant SET `left` = ?, left_seq = ? WHERE kind = ? AND number = ? AND `left` IS NULL "
+    "AND person = ?"
+)
 _RENAME = (
     "UPDATE participant SET name = ? WHERE kind = ? AND number = ? AND person = ? "
     "AND (name IS NULL OR name <> ?)"
@@ -61,16 +65,19 @@ def join(tx: Transaction, thread: Thread, people: Iterable[NewParticipant]) -> N
     execute_statement(tx.database, _JOIN + ", ".join([_ROW] * len(rows)), *values)
 
 
-def leave(tx: Transaction, thread: Thread, person: Person | None = None) -> None:
+def leave(
+    tx: Transaction, thread: Thread, person: Person | None = None, *, last_seq: int | None = None
+) -> None:
     """Record that a participant leaves now.
 
     :arg person: None: all participants leave, as the conversation ends.
+    :arg last_seq: of an agent that leaves an open conversation, the last message that it may see.
     """
-    values = (tx.now, thread.kind.value, thread.id)
+    named = (thread.kind.value, thread.id)
     if person is None:
-        execute_statement(tx.database, _LEAVE, *values)
+        execute_statement(tx.database, _LEAVE, tx.now, *named)
     else:
-        execute_statement(tx.database, f"{_LEAVE} AND person = ?", *values, person.key)
+        execute_statement(tx.database, _LEAVE_ONE, tx.now, last_seq, *named, person.key)
 
 
 def rename(tx: Transaction, thread: Thread, person: Person, name: str) -> None:

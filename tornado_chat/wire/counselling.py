@@ -14,6 +14,7 @@ from msgspec import UNSET
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
+    AgentReplaced,
     ConversationEnded,
     Event,
     PresenceChanged,
@@ -32,6 +33,8 @@ from tornado_chat.wire.counselling_frames import (
     Alive,
     ChatFrame,
     ClientFrame,
+    HandedOver,
+    Handover,
     History,
     Line,
     ListenerFrame,
@@ -287,6 +290,8 @@ class ChatEncoder:
                 return _encode(ObservingShown(OBSERVING_NOTICES[event.code]))
             text = system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
+        if isinstance(event, AgentReplaced):
+            return self._replacement(event)
         if isinstance(event, RoomEnded):
             frame = self._frame(True, system_text(self._language, "session_ended"), event.time)
             if self._presence and event.room is not None and event.room.end_reason is not None:
@@ -301,6 +306,20 @@ class ChatEncoder:
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
         return None
+
+    def _replacement(self, event: AgentReplaced) -> bytes:
+        room = event.room
+        if self._sender:
+            previous = sender_of(event.previous, event.previous_name)
+            following = sender_of(room.helper, room.helper_name)
+            return _encode(HandedOver(Handover(previous, following, self._times.format(event.time))))
+        text = system_text(
+            self._language,
+            "agent_replaced",
+            previous=event.previous_name or event.previous.id,
+            name=room.helper_name or room.helper.id,
+        )
+        return _encode(self._frame(True, text, event.time))
 
     def ack(self, client_id: str | None, stored: AppendResult) -> bytes | None:
         """Return the acknowledgement of a stored message, or None without an id or the feature ``ack``."""

@@ -10,6 +10,7 @@ from tornado_chat.wire.counselling_frames import (
     ChatFrame,
     ChatQuery,
     ClientFrame,
+    HandedOver,
     History,
     ListenerFrame,
     NewConversation,
@@ -270,6 +271,22 @@ CHAT = Endpoint(
         ),
         _PRESENCE,
         FrameKind(
+            "handover",
+            "Another agent has the session from now on, and who had it before. Sockets without the feature "
+            "get a system text that says it.",
+            HandedOver,
+            [
+                {
+                    "handover": {
+                        "from": _SENDER,
+                        "to": {"role": "consultant", "id": "3", "name": "吴老师"},
+                        "time": _OFFSET_TIME,
+                    }
+                }
+            ],
+            feature="sender",
+        ),
+        FrameKind(
             "history",
             "A page of messages: the newest page on joining, other pages on request.",
             History,
@@ -302,7 +319,7 @@ CHAT = Endpoint(
         ),
         "observing": "Shows that a supervisor listens in by a frame, and not by a system text.",
         "receipt": "Shows which messages have arrived at the other participant.",
-        "sender": _SENDER_FEATURE,
+        "sender": f"{_SENDER_FEATURE} A change of the agent is a frame `handover`.",
         "token": _RENEWAL_FEATURE,
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),

@@ -258,6 +258,20 @@ class ReceiptShown(msgspec.Struct):
     role: ParticipantRole
 
 
+class Handover(msgspec.Struct, rename={"from_": "from"}):
+    """Who had a session, and who has it from then on."""
+
+    from_: Annotated[Sender, Meta(description="The agent before.")]
+    to: Annotated[Sender, Meta(description="The agent from then on.")]
+    time: Time
+
+
+class HandedOver(msgspec.Struct):
+    """Another agent has the session from now on."""
+
+    handover: Handover
+
+
 class PresenceShown(msgspec.Struct):
     presence: Annotated[
         dict[str, bool],

@@ -17,7 +17,8 @@ from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.core import errors
-from tornado_chat.core.types import Person, Role
+from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.storage import rooms
 from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
 from tornado_chat.wire.kinds import CLOSE_CODES
 from tornado_chat.wire.support_frames import CLIENT_PAYLOADS, SERVER_PAYLOADS
@@ -226,7 +227,13 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await listen.until(at_work, "notify", plain, "appointment")
     await listen.until(at_work, "notify", plain, "appointment")
 
-    await counsellor.close(4000)
+    thread, chen = Thread(Kind.SESSION, session), Person(Role.CONSULTANT, "2")
+    await harness.server._store.write(
+        lambda tx: rooms.replace_agent(tx, thread, chen, Person(Role.CONSULTANT, "5"), None)
+    )
+    await listen.until(counsellor, "chat", every, "handover")
+    assert await listen.rest(counsellor, "chat", every) == 4409
+    await (await harness.chat(token("consultant", 5), session)).close(4000)
     assert await listen.rest(visitor, "chat", plain) == 1000
     assert await listen.rest(typing, "chat", ["typing", "read", "presence"]) == 1000
     assert await listen.rest(observer, "observe", plain) == 1000

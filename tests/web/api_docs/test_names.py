@@ -17,7 +17,7 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    Account AccountToken AppointmentChanged ConversationStatus
+    Account AccountToken Agent AppointmentChanged ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
     GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
@@ -60,6 +60,7 @@ SOCKET_SCHEMAS = """
     ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
+    SessionHandover
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
@@ -69,7 +70,7 @@ FRAMES = {
     "chat.in": "say typing read history token wait",
     "chat.out": """
         observing
-        message system end wait_refused ack typing read receipt presence history token
+        message system end handover wait_refused ack typing read receipt presence history token
         token_refused
     """,
     "notify.in": "alive token",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import peewee as pw
 
-from tornado_chat.core.events import ConversationAssigned, Event, ParticipantNamed
+from tornado_chat.core.events import AgentReplaced, ConversationAssigned, Event, ParticipantNamed
 from tornado_chat.core.types import Person, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
@@ -49,12 +49,14 @@ class ParticipantNames:
 
     # --- events ---
 
-    events = (ParticipantNamed, ConversationAssigned)
+    events = (ParticipantNamed, ConversationAssigned, AgentReplaced)
 
     def on_event(self, event: Event) -> None:
         """Take over the name of a participant; called for the types in ``events``."""
         if isinstance(event, ParticipantNamed) and event.thread in self._names:
             self._names[event.thread][event.person] = event.name
+        elif isinstance(event, AgentReplaced) and event.thread in self._names:
+            self._names[event.thread][event.room.helper] = event.room.helper_name
         elif isinstance(event, ConversationAssigned) and event.conversation.thread in self._names:
             row = event.conversation
             if row.waiter is not None:

@@ -22,6 +22,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     staff.Credentials: "Credentials",
     # bodies of its answers
     schemas.Problem: "Problem",
+    schemas.Agent: "Agent",
     schemas.Session: "Session",
     schemas.SessionDetails: "SessionDetails",
     SessionState: "SessionState",
@@ -82,6 +83,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.NewConversation: "NewConversation",
     support_frames.HandedOver: "Handover",
     support_frames.Observing: "ObservingPayload",
+    counselling_frames.Handover: "SessionHandover",
     # parts of the frames
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
