@@ -1,9 +1,9 @@
 """The events that the bus carries.
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
-starts, agents and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``ReadAdvanced``,
-``TokensRevoked``. The writer publishes them after the commit. ``DuplicateMessage`` refers to a message that
-an earlier commit has stored.
+starts, agents and ends of rooms, the changes of conversations, ``ParticipationChanged``,
+``ParticipantNamed``, ``ReadAdvanced``, ``TokensRevoked``. The writer publishes them after the commit.
+``DuplicateMessage`` refers to a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
 ``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``ReceiptAdvanced`` (receipts are stored
@@ -19,6 +19,7 @@ from tornado_chat.core.types import (
     Conversation,
     Message,
     Notification,
+    Part,
     Person,
     Revocation,
     Role,
@@ -61,6 +62,19 @@ class AgentReplaced(msgspec.Struct, frozen=True):
     @property
     def thread(self) -> Thread:
         return self.room.thread
+
+
+class ParticipationChanged(msgspec.Struct, frozen=True):
+    """A supervisor or an observer begins or stops to take part in a session or support conversation.
+
+    :ivar part: ``supervisor`` or ``observer``; None: the person has left. A new agent is announced by
+        ``AgentReplaced`` or ``ConversationAssigned`` instead.
+    """
+
+    thread: Thread
+    person: Person
+    name: str | None
+    part: Part | None
 
 
 class RoomEnded(msgspec.Struct, frozen=True):
@@ -213,6 +227,7 @@ Event = (
     | SystemNotice
     | RoomStarted
     | AgentReplaced
+    | ParticipationChanged
     | RoomEnded
     | ConversationQueued
     | ConversationAssigned
@@ -239,6 +254,7 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             | Notification()
             | SystemNotice()
             | AgentReplaced()
+            | ParticipationChanged()
             | RoomEnded()
             | TypingChanged()
             | ReadAdvanced()

@@ -62,6 +62,7 @@ from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
 from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.participation import Participation
 from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.group_registry import GroupRegistry
@@ -307,6 +308,7 @@ class Conversations:
     support_history: SupportHistory
     observers: Observers
     rights: SupervisionRights
+    participation: Participation
 
 
 def build_conversations(
@@ -357,7 +359,9 @@ def build_conversations(
         plugins=base.plugins,
         coordinator_client=coordination.client,
         participant_names=delivery.participant_names,
+        filtering=messaging.filtering,
     )
+    participation = Participation(store, rights, base.plugins, messaging.room_lookup.view, base.bus.publish)
     local_conversations = LocalConversations(
         config.support,
         store,
@@ -383,7 +387,14 @@ def build_conversations(
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins, rights)
     return Conversations(
-        counselling, sessions, local_conversations, support, support_history, observers, rights
+        counselling,
+        sessions,
+        local_conversations,
+        support,
+        support_history,
+        observers,
+        rights,
+        participation,
     )
 
 
@@ -506,6 +517,7 @@ def build_services(
         support=conversations.support,
         support_history=conversations.support_history,
         observers=conversations.observers,
+        participation=conversations.participation,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,

@@ -248,7 +248,7 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
 
     :arg gone: the participant who has left for good.
     """
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     return current if current.state is ConversationState.ENDED else _end(tx, current, gone)
 
 
@@ -257,7 +257,7 @@ def leave(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
 
     :raises Conflict: ``gone`` is not in the conversation any more, as after a transfer.
     """
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     if current.state is ConversationState.ENDED:
         return current
     if gone not in (current.user, current.waiter):
@@ -283,7 +283,7 @@ def _end(tx: Transaction, conversation: Conversation, gone: Person) -> Conversat
     return changed
 
 
-def _lock(tx: Transaction, conversation_id: int) -> Conversation:
+def lock(tx: Transaction, conversation_id: int) -> Conversation:
     """Return a conversation that no other transaction can change before this one ends."""
     query = _table.select().where(_table.id == conversation_id)
     if tx.database.for_update:  # SQLite has one writer at a time

@@ -27,12 +27,13 @@ HTTP_SCHEMAS = """
     SupervisionCreate SupervisionCreated SupervisionDetails
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
-    SupportParticipant SupportTranscript ParticipantPart
+    SupportParticipant SupportTranscript ParticipantPart TakeOver
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
 OPERATIONS = """
     admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
+    join_conversation join_session leave_conversation leave_session take_over_conversation take_over_session
     get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
     get_support_status list_conversation_messages list_conversations list_groups list_notifications
@@ -60,7 +61,7 @@ SOCKET_SCHEMAS = """
     ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
-    SessionHandover
+    SessionHandover SupervisorPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
@@ -75,18 +76,18 @@ FRAMES = {
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
-    "observe.in": "alive token",
-    "observe.out": "message presence alive token token_refused",
+    "observe.in": "alive token say typing read",
+    "observe.out": "message part error ack typing read presence alive token token_refused",
     "user.in": "auth connect message_text message_image typing read get_history disconnect rate",
     "user.out": """
-        observing
+        observing supervisor
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
         rate_success
     """,
     "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
     "waiter.out": """
-        observing
+        observing supervisor
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
         kickout

@@ -296,7 +296,7 @@ class SocketNotifier:
         thread = conversation.thread
         try:
             received = await self._receipts.get(thread, connection.person)
-            if "sender" in connection.features:
+            if "sender" in connection.features or not self._participant_names.has(thread):
                 await self._participant_names.load(connection.socket_stream, thread)
             resent = await self._hub.follow(connection.socket_stream, thread, received or 0)
             log.info(

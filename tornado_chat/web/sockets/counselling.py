@@ -6,7 +6,7 @@ from functools import partial
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.events import Event
-from tornado_chat.core.types import Action, Grant, Identity, Kind, Role, Thread
+from tornado_chat.core.types import Action, Grant, Identity, Kind, Part, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
 from tornado_chat.services.supervision.observers import Observation
 from tornado_chat.web.http.query_params import query_parameters
@@ -188,7 +188,12 @@ class ObserveHandler(CounsellingHandler):
         encoder = self.services.frames.observe(self.features, self.language)
         socket_stream = self.open_stream(grant, encoder)
         self.observation = await self.services.observers.observe(
-            grant.identity, thread, socket_stream, self.opened_at, needs_names="sender" in self.features
+            grant.identity,
+            thread,
+            socket_stream,
+            self.opened_at,
+            needs_names="sender" in self.features,
+            on_part=partial(self._show_part, encoder) if "speak" in self.features else None,
         )
         self.admitted = True
         if "presence" in self.features:
@@ -199,9 +204,41 @@ class ObserveHandler(CounsellingHandler):
         if socket_stream.closed:  # the client disconnected during the calls above
             self.on_disconnected(None)
 
+    @property
+    def is_engaged(self) -> bool:
+        return self.observation is not None and self.observation.part is not None
+
+    def on_renewed(self, identity: Identity) -> None:
+        if self.observation is not None:
+            self.observation.identity = identity
+
+    def receive(self, data: str | bytes) -> Awaitable[None] | None:
+        if "speak" not in self.features or wire.parse_listener(data, self.features) is not None:
+            return super().receive(data)
+        assert self.observation is not None, "frames are read only after the socket is admitted"
+        command = wire.parse_chat(data, self.features)
+        observers = self.services.observers
+        if isinstance(command, wire.PostMessage):
+            stored = observers.send(self.observation, command.msg, command.id)
+            acknowledgement = None
+            if command.id is not None:
+                acknowledgement = partial(self.chat_encoder.ack, command.id)
+            self.acknowledge_when_stored(stored, data, acknowledgement)
+        elif isinstance(command, wire.TypingNow):
+            observers.typing(self.observation, command.typing)
+        elif isinstance(command, wire.MarkRead):
+            observers.mark_read(self.observation, command.seq)
+        else:
+            self.ignore(data)
+        return None
+
+    def _show_part(self, encoder: wire.ObserveEncoder, part: Part | None) -> None:
+        if self.socket_stream is not None:
+            self.socket_stream.send(encoder.part(part))
+
     def on_disconnected(self, close_code: int | None) -> None:
         if self.observation is not None:
-            self.services.observers.stop(self.observation)
+            self.services.observers.stop(self.observation, has_left=self.has_left)
             self.observation = None
 
 
