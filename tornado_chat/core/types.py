@@ -163,7 +163,11 @@ _LOG_KEYS = {
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A stored message. ``seq`` counts from 1 within the thread, without gaps."""
+    """A stored message. ``seq`` counts from 1 within the thread, without gaps.
+
+    ``agent`` is the ``Person.key`` of the agent of the conversation at that time, empty if it had none. It is
+    None if the conversation never had another agent, and in messages that were read from the database.
+    """
 
     thread: Thread
     seq: int
@@ -172,6 +176,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     time: int
     media: str = "text"
     client_id: str | None = None
+    agent: str | None = None
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -268,6 +273,8 @@ class Room(msgspec.Struct, frozen=True):
     that a record is about; None if the record is about the support conversation ``conversation_id``.
     ``arrived`` is the time at which the visitor of a session came first, and ``awaited_until`` the time to
     which a participant has extended the wait for the other one. ``group`` is that of a session.
+    ``agent_changes`` counts the replacements of a session's agent: of two versions of a room, the one with
+    the higher count has the later agent.
     """
 
     thread: Thread
@@ -287,6 +294,7 @@ class Room(msgspec.Struct, frozen=True):
     end_reason: EndReason | None = None
     awaited_until: int | None = None
     arrived: int | None = None
+    agent_changes: int = 0
     conversation_id: int | None = None
     group: str = DEFAULT_GROUP
 

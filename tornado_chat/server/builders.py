@@ -63,6 +63,7 @@ from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
 from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.participation import Participation
 from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.first_words import FirstWords
@@ -172,6 +173,7 @@ def build_delivery(base: Foundation, storage: Storage) -> Delivery:
         ping_interval=config.limits.ping_interval,
         ping_timeout=config.limits.ping_timeout,
         on_resent=count_resent,
+        fetch_as_agent=storage.store.items_for_agent,
         subscribe=base.bus.subscribe if base.is_clustered else None,
         unsubscribe=forget_thread,
     )
@@ -312,6 +314,7 @@ class Conversations:
     consents: Consents
     observers: Observers
     rights: SupervisionRights
+    participation: Participation
 
 
 def build_conversations(
@@ -364,7 +367,9 @@ def build_conversations(
         plugins=base.plugins,
         coordinator_client=coordination.client,
         participant_names=delivery.participant_names,
+        filtering=messaging.filtering,
     )
+    participation = Participation(store, rights, base.plugins, messaging.room_lookup.view, base.bus.publish)
     local_conversations = LocalConversations(
         config.support,
         store,
@@ -403,6 +408,7 @@ def build_conversations(
         consents,
         observers,
         rights,
+        participation,
     )
 
 
@@ -529,6 +535,7 @@ def build_services(
         first_words=conversations.first_words,
         consents=conversations.consents,
         observers=conversations.observers,
+        participation=conversations.participation,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,

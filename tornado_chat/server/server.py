@@ -161,6 +161,7 @@ class Server:
         self._consents = conversations.consents
         self._counselling = conversations.counselling
         self._rights = conversations.rights
+        self._observers = conversations.observers
         self._local_conversations = conversations.local_conversations
         self._first_words = conversations.first_words
         self._plugin_event_feed = plugin_host.event_feed
@@ -275,6 +276,7 @@ class Server:
         await self._replaced_databases.stop()
         await self._position_check.stop()
         self._counselling.stop()
+        self._observers.stop_reporting()
         self._local_conversations.stop()
         self._cluster_mode.stop_deciding()
         await self._filtering.finish(FILTER_TIMEOUT_SECONDS)

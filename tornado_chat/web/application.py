@@ -17,6 +17,7 @@ from tornado_chat.web.api import (
     left_messages,
     notifications,
     ops,
+    participation,
     revocations,
     sessions,
     staff,
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 SOCKET_ROUTES: Routes = (*counselling.ROUTES, *support.ROUTES)
 API_ROUTES: Routes = (
     *(*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *left_messages.ROUTES, *groups.ROUTES),
-    *(*staff.ROUTES, *revocations.ROUTES),
+    *(*participation.ROUTES, *staff.ROUTES, *revocations.ROUTES),
 )
 """The routes of the HTTP API whose handlers take the services and the origins only."""
 

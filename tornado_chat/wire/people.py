@@ -6,7 +6,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.core.types import Person, Thread
+from tornado_chat.core.types import Kind, Message, Person, Role, Thread
+
+SUPERVISING_ROLES = frozenset({Role.SUPERVISOR, Role.ADMIN})
+"""The roles of people that may take part beside client and agent."""
 
 NameOf = Callable[[Thread, Person], str | None]
 """Returns the name of a participant of a conversation; None if it has none, or none is known."""
@@ -30,6 +33,17 @@ class Named(msgspec.Struct, frozen=True):
 
     id: PersonIdText
     name: PersonName
+
+
+def with_speaker(message: Message, name: str | None) -> str:
+    """Return the text of a message for clients whose frames name no sender.
+
+    The text of a supervisor that takes part has its name in front: the client or agent would be taken for
+    the speaker.
+    """
+    if message.sender.role not in SUPERVISING_ROLES or message.thread.kind is Kind.RECORD:
+        return message.text
+    return f"{name or message.sender.id}: {message.text}"
 
 
 def no_name(thread: Thread, person: Person) -> str | None:

@@ -262,9 +262,8 @@ class Sessions:
         """
         room = await self.read(identity, thread)
         await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="export")
-        last_seq = await self._store.read(messages.last_seq, thread)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
-        return room, chunks_of(self._store, thread, last_seq)
+        return room, chunks_of(self._store, thread, room.last_seq)
 
     async def end(self, identity: Identity, session_id: int) -> Room:
         """End a session at once. A finished session stays as it is."""
@@ -317,5 +316,6 @@ def _restrict_to_own(caller: Person, wanted: SessionFilter) -> SessionFilter:
 def _room_and_page(
     database: pw.Database, thread: Thread, after: int, limit: int
 ) -> tuple[Room, Page[Message]]:
-    room = rooms.get(database, thread)
-    return room, messages.page_for_client(database, thread, after, limit, MAX_PAGE_BYTES)
+    # The room is read last: the caller is checked by its present agent, see ``storage/agents.py``.
+    page = messages.page_for_client(database, thread, after, limit, MAX_PAGE_BYTES)
+    return rooms.get(database, thread), page

@@ -38,7 +38,7 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.local_conversations import LocalConversations
-from tornado_chat.storage import conversations, messages, participants
+from tornado_chat.storage import agents, conversations, participants
 from tornado_chat.storage.messages import AppendRequest
 
 GROUP_STATES_TIMEOUT_SECONDS = 5.0
@@ -144,7 +144,8 @@ class Support:
         self._confirm(connection, conversation)
         same_text_only = "ack" not in connection.features
         message = AppendRequest(
-            conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit
+            *(conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit),
+            as_agent=connection.is_agent,
         )
         return conversation, self._filtering.submit(
             connection.filter_queue, connection.identity, message, connection.socket_stream.last_received_at
@@ -185,7 +186,7 @@ class Support:
         """
         conversation = await self._conversation_of(connection, address)
         thread = conversation.thread
-        page = await self._store.read(messages.page_before, thread, before, limit, max_bytes)
+        page = await self._store.read(agents.page_before, thread, connection.person, before, limit, max_bytes)
         people: Sequence[Participant] = ()
         if "sender" in connection.features:
             people = await self._store.look_up(participants.of_thread, thread)

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 
 from tornado_chat.core import status
 from tornado_chat.core.types import ConversationState, EndReason, Part, SessionState
-from tornado_chat.web.api import groups, left_messages, ops, revocations, schemas, session_lists, staff
+from tornado_chat.web.api import (
+    groups,
+    left_messages,
+    ops,
+    participation,
+    revocations,
+    schemas,
+    session_lists,
+    staff,
+)
 from tornado_chat.wire import counselling_frames, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
@@ -17,12 +26,14 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.OpenSession: "SessionCreate",
     schemas.CallSupervisor: "SupervisionCreate",
     schemas.Rating: "Rating",
+    participation.TakeOver: "TakeOver",
     schemas.Notify: "NotificationCreate",
     schemas.Prioritise: "SupportPriorityChange",
     revocations.Revoke: "RevocationCreate",
     staff.Credentials: "Credentials",
     # bodies of its answers
     schemas.Problem: "Problem",
+    schemas.Agent: "Agent",
     schemas.Session: "Session",
     schemas.SessionDetails: "SessionDetails",
     SessionState: "SessionState",
@@ -89,6 +100,8 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.NewConversation: "NewConversation",
     support_frames.HandedOver: "Handover",
     support_frames.Observing: "ObservingPayload",
+    support_frames.Supervising: "SupervisorPayload",
+    counselling_frames.Handover: "SessionHandover",
     # parts of the frames
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
