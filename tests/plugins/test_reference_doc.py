@@ -26,7 +26,7 @@ def test_every_hook_has_a_kind_and_a_manual() -> None:
 
 
 def test_every_example_loads(tmp_path: Path) -> None:
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 10
     for number, code in enumerate(EXAMPLES):
         (tmp_path / f"example{number}.py").write_text(code)
     loaded = discovery.load_plugins(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
@@ -34,6 +34,7 @@ def test_every_example_loads(tmp_path: Path) -> None:
         ["startup", "session_started"],
         ["deliver_notification"],
         ["startup", "register_commands", "conversation_ended"],
+        ["startup"],
         ["startup"],
         ["register_models", "register_keeper"],
         ["register_handlers"],

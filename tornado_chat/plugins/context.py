@@ -256,6 +256,35 @@ class Context(ABC):
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine in the background until the server stops. Its exception is logged and counted."""
 
+    @abstractmethod
+    def every(self, seconds: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Run ``await work()`` every ``seconds``, on one process of a cluster. Call it in ``startup``.
+
+        The first run begins at the first start, each further one ``seconds`` after the begin of the run
+        before, also if the server was restarted or another process takes over. The schedule is kept in the
+        database; runs that were missed are not made up for, and two runs never overlap. A run that raises is
+        logged and counted as ``task NAME``, and the next one comes in time. A run that the stop or the death
+        of its process interrupts is begun again: on another process within 15 s, else after the next start.
+        A process that stood still for 12 s or longer has lost its right to run: its run is cancelled. So
+        make the changes of a run in one ``write``, or such that they may be made twice.
+
+        :arg seconds: at least 1.
+        :arg name: up to 32 characters, unique among the tasks of the plugin, and always the same.
+        :raises ValueError: a wrong interval or name, or more than 32 tasks.
+        """
+
+    @abstractmethod
+    def once(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``await work()`` on one process of a cluster, until it has returned once.
+
+        Call it in ``startup``. Once it has returned, it is never run again under this name, not after a
+        restart and not on another process; a new ``name`` runs it again. Until then it runs on one process
+        at a time. A run that raises is logged and counted as ``task NAME``, and repeated after a minute. One
+        that the stop or the death of its process interrupts is begun again, as of ``every``. So a work that
+        returns is done at least once, and one that never returns (a connection to another system) always
+        runs on exactly one process.
+        """
+
 
 @dataclass(frozen=True)
 class CommandContext:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,7 @@ from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.plugin_host.outbox import OutboxWorker
+from tornado_chat.services.plugin_host.scheduled_task import ScheduledTask
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.storage import conversations, notifications, rooms, staff
 from tornado_chat.storage.deliveries import Box
@@ -53,6 +55,9 @@ from tornado_chat.storage.writer import Transaction
 T = TypeVar("T")
 
 CANCEL_TIMEOUT_SECONDS = 2.0  # seconds that cancelled tasks get to end
+MAX_TASKS = 32  # scheduled tasks of one plugin
+MAX_TASK_NAME_CHARS = 32
+MIN_INTERVAL_SECONDS = 1.0
 
 
 class ContextServices(NamedTuple):
@@ -93,6 +98,7 @@ class PluginContext(Context):
         self._connected_services = services
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled: set[str] = set()
         self._is_stopping = False
 
     def connect(self, services: ContextServices) -> None:
@@ -282,6 +288,35 @@ class PluginContext(Context):
         task = self._loop.create_task(_contained(coroutine))
         self._tasks.add(task)
         task.add_done_callback(partial(self._on_task_done, coroutine))
+
+    def every(self, seconds: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+        if not MIN_INTERVAL_SECONDS <= seconds < math.inf:
+            raise ValueError(f"the interval of task {name} must be at least 1 second: {seconds}")
+        self._schedule(name, work, seconds)
+
+    def once(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._schedule(name, work, None)
+
+    def _schedule(self, name: str, work: Callable[[], Awaitable[None]], interval: float | None) -> None:
+        if not 0 < len(name) <= MAX_TASK_NAME_CHARS:
+            raise ValueError(f"the name of a task must have 1 to {MAX_TASK_NAME_CHARS} characters: {name}")
+        if name in self._scheduled:
+            raise ValueError(f"there is a task {name} already")
+        if len(self._scheduled) >= MAX_TASKS:
+            raise ValueError(f"a plugin has at most {MAX_TASKS} tasks")
+        title = f"task {name}"
+        lease_name = f"plugin {self._plugin} {title}"
+        task = ScheduledTask(
+            lease_name,
+            work,
+            interval,
+            self._services.store,
+            self._services.make_lease(lease_name),
+            on_failure=lambda error: self._plugins.record_failure(self._plugin, title, error),
+            clock=self.now,
+        )
+        self._scheduled.add(name)
+        self.spawn(task.run())
 
     async def stop(self) -> None:
         """Cancel the tasks that the plugin has spawned."""
