@@ -58,6 +58,7 @@ from tornado_chat.domain.queue import (
     WaiterPool,
 )
 from tornado_chat.observability.logs import described
+from tornado_chat.observability.metrics.plugin_metrics import Counter, Gauge
 from tornado_chat.plugins.base import Plugin, PluginSettings
 from tornado_chat.plugins.context import CommandContext, Context
 from tornado_chat.plugins.data_keeper import Keeper
@@ -68,6 +69,7 @@ from tornado_chat.plugins.outbox import Outbox
 from tornado_chat.plugins.server_data import ServerData
 from tornado_chat.plugins.write_behind import WriteBehind
 from tornado_chat.storage.writer import Transaction
+from tornado_chat.wire.operations import ApiResponse, operation
 
 __all__ = [
     "DEFAULT_GROUP",
@@ -75,6 +77,7 @@ __all__ = [
     "MAX_PAGE_ITEMS",
     "Action",
     "Activity",
+    "ApiResponse",
     "ChatError",
     "Choice",
     "CommandContext",
@@ -82,12 +85,14 @@ __all__ = [
     "Context",
     "Conversation",
     "ConversationState",
+    "Counter",
     "Delivery",
     "DeliveryError",
     "Draft",
     "EndReason",
     "FifoLeastLoaded",
     "Forbidden",
+    "Gauge",
     "GiveUp",
     "HostRecord",
     "HostSession",
@@ -131,6 +136,7 @@ __all__ = [
     "described",
     "escape_controls",
     "hookimpl",
+    "operation",
     "option",
     "replace_private_file",
 ]

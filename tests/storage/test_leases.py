@@ -8,6 +8,7 @@ import peewee as pw
 
 from tests.storage.conftest import transact
 from tornado_chat.storage import leases, models
+from tornado_chat.storage.schema import create_missing_tables
 from tornado_chat.storage.writer import Transaction
 
 SECOND = 1_000_000
@@ -60,7 +61,7 @@ def test_a_reserved_name_has_no_holder_until_its_time(database: pw.Database) -> 
     assert write(lambda tx: leases.reserve(tx, "x", None, 99 * SECOND), 80 * SECOND)
     write(lambda tx: leases.acquire(tx, "y", "a", 10), 0)
     with closing(pw.SqliteDatabase(":memory:")) as other:
-        other.create_tables([models.Lease])
+        create_missing_tables(other, [models.Lease])
         leases.copy_reserved(database, other)
         assert leases.reserved_until(other, "x") == 99 * SECOND
         assert leases.is_available(other, "y", "b", 0)

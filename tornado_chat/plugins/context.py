@@ -23,6 +23,7 @@ from tornado_chat.core.types import (
     SessionState,
     Thread,
 )
+from tornado_chat.observability.metrics.plugin_metrics import Counter, Gauge
 from tornado_chat.plugins.outbox import Outbox
 from tornado_chat.plugins.server_data import DEFAULT_LIMIT, ServerData
 
@@ -226,6 +227,22 @@ class Context(ABC):
         logged, and is 1 in the metric ``tornado_chat_plugin_problem``, for which there is an alert. Each
         process has the problems that its own plugins report.
         """
+
+    @abstractmethod
+    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
+        """Return a counter that ``/metrics`` shows as ``tornado_chat_plugin_PLUGIN_NAME_total``.
+
+        Call it in ``startup``. Each process counts for itself. A metric has at most 100 combinations of label
+        values; what exceeds them is counted together, as ``other``. So a label is for a few values, and not
+        for people or conversations. The metric is removed when the plugin stops.
+
+        :arg name: small letters, digits and ``_``; ``labels`` as well, at most 4.
+        :raises ValueError: the name or a label cannot be used or is taken, or the plugin has 50 metrics.
+        """
+
+    @abstractmethod
+    def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:
+        """Return a gauge that ``/metrics`` shows as ``tornado_chat_plugin_PLUGIN_NAME``; see ``counter``."""
 
     @abstractmethod
     def outbox(

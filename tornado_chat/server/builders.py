@@ -412,6 +412,7 @@ def build_plugin_host(
         conversations.sessions,
         conversations.support_history,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
+        base.metrics,
     )
     for context in base.contexts.values():
         context.connect(services)

@@ -31,6 +31,8 @@ from tornado_chat.core.types import (
     SessionState,
     Thread,
 )
+from tornado_chat.observability.metrics import Metrics
+from tornado_chat.observability.metrics.plugin_metrics import Counter, Gauge, PluginMetric, full_name
 from tornado_chat.plugins.containment import UncaughtExit
 from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.faults import BACKGROUND_TASK
@@ -53,6 +55,7 @@ from tornado_chat.storage.deliveries import Box
 from tornado_chat.storage.writer import Transaction
 
 T = TypeVar("T")
+M = TypeVar("M", bound=PluginMetric)
 
 CANCEL_TIMEOUT_SECONDS = 2.0  # seconds that cancelled tasks get to end
 MAX_TASKS = 32  # scheduled tasks of one plugin
@@ -74,6 +77,7 @@ class ContextServices(NamedTuple):
     sessions: Sessions
     support_history: SupportHistory
     make_lease: Callable[[str], DatabaseLease]
+    metrics: Metrics
 
 
 class PluginContext(Context):
@@ -259,6 +263,16 @@ class PluginContext(Context):
     def problem(self, text: str | None) -> None:
         self._plugins.report_problem(self._plugin, text)
 
+    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
+        return self._metric(Counter(full_name(self._plugin, name), help, labels))
+
+    def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:
+        return self._metric(Gauge(full_name(self._plugin, name), help, labels))
+
+    def _metric(self, metric: M) -> M:
+        self._services.metrics.add_plugin_metric(self._plugin, metric)
+        return metric
+
     def outbox(
         self,
         name: str,
@@ -319,8 +333,10 @@ class PluginContext(Context):
         self.spawn(task.run())
 
     async def stop(self) -> None:
-        """Cancel the tasks that the plugin has spawned."""
+        """Cancel the tasks that the plugin has spawned, and remove its metrics."""
         self._is_stopping = True
+        if self._connected_services is not None:
+            self._connected_services.metrics.plugin_metrics.remove(self._plugin)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
