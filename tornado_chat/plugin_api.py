@@ -17,6 +17,8 @@ from tornado_chat.core.errors import (
     Forbidden,
     NotFound,
     Refused,
+    TooBig,
+    TooFast,
     Unauthenticated,
     Unavailable,
 )
@@ -125,6 +127,8 @@ __all__ = [
     "SessionState",
     "Thread",
     "Ticket",
+    "TooBig",
+    "TooFast",
     "Transaction",
     "Unauthenticated",
     "Unavailable",

@@ -216,6 +216,36 @@ class Context(ABC):
         acknowledged.
         """
 
+    @abstractmethod
+    async def mint_token(
+        self,
+        person: Person,
+        expires: float,
+        name: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Return a token of a person, as ``tornado-chat token``: for example for a link in a mail.
+
+        It is signed with the server's shared secret, and recorded as the command is: in ``tornado-chat db
+        operations`` and in the audit, by ``plugin NAME``. A plugin mints 60 at once, and one a second.
+
+        :arg expires: how long it is valid, in seconds.
+        :arg claims: further claims; those of the person, the name and the times cannot be replaced.
+        :raises ValueError: the server cannot make tokens (``[auth] algorithms`` has none with a shared
+            secret), the id or ``expires`` is wrong, or a plugin that records tokens cannot.
+        :raises TooFast: the plugin has minted too many.
+        """
+
+    @abstractmethod
+    def url_for(self, page: str, **query: object) -> str:
+        """Return the address of a page or a path, with ``[web] public_url`` and ``[web] base_path``.
+
+        :arg page: a page of the server, ``room``, ``desk``, ``console``, ``supervise``, ``admin`` or
+            ``signin``; or a path that begins with a slash, such as that of the plugin's own route.
+        :arg query: the parameters of the query, such as ``sessionId=4``; those that are None are left out.
+        :raises ValueError: there is no such page, or the path is none.
+        """
+
     # --- the plugin's own state ---
 
     @abstractmethod

@@ -35,6 +35,7 @@ from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
+from tornado_chat.services.auth.plugin_tokens import PluginTokens
 from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.auth.socket_expiry import SocketExpiry
 from tornado_chat.services.container import Services
@@ -392,6 +393,7 @@ class PluginHost:
     """The parts of the server that plugins use."""
 
     event_feed: PluginEventFeed
+    tokens: PluginTokens
 
 
 def build_plugin_host(
@@ -402,7 +404,8 @@ def build_plugin_host(
     messaging: Messaging,
     conversations: Conversations,
 ) -> PluginHost:
-    plugins = base.plugins
+    plugins, config = base.plugins, base.config
+    tokens = PluginTokens(config.auth, config.state_dir, storage.store, base.registrations.keepers, base.loop)
     services = ContextServices(
         storage.store,
         auth.access_control,
@@ -413,13 +416,15 @@ def build_plugin_host(
         conversations.support_history,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
         base.metrics,
+        tokens,
+        config.web,
     )
     for context in base.contexts.values():
         context.connect(services)
     event_feed = PluginEventFeed(
         plugins, storage.store, delivery.presence, base.loop, shared=base.is_clustered
     )
-    return PluginHost(event_feed)
+    return PluginHost(event_feed, tokens)
 
 
 @dataclass(frozen=True)

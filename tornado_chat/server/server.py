@@ -155,7 +155,7 @@ class Server:
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
         self._local_conversations = conversations.local_conversations
-        self._plugin_event_feed = plugin_host.event_feed
+        self._plugin_event_feed, self._plugin_tokens = plugin_host.event_feed, plugin_host.tokens
         self._readiness, self._history = monitoring.readiness, monitoring.history
         self._status_aggregator = monitoring.status_aggregator
         return builders.build_application(base, self._services, monitoring, self._more_pages)
@@ -341,6 +341,7 @@ class Server:
         self._dispatcher.reconfigure(new.support, to.policy, self._groups.rules)
         self._access_control.reconfigure(keys.authenticator)
         self._guests.reconfigure(new.auth, keys.secret)
+        self._plugin_tokens.reconfigure(new.auth)
         self._accounts.reconfigure(new.auth, keys.account_key)
         self._socket_expiry.reconfigure(new.auth)
         self._client_limits.reconfigure(new.limits)

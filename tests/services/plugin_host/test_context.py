@@ -44,6 +44,8 @@ def make_context(store: Store, presence: Any = None) -> PluginContext:
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         Metrics(),
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
     )
     return PluginContext("caller", plugins, services, asyncio.get_running_loop(), "en", Path("state"))
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import peewee as pw
 
+from tornado_chat import config
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.deliveries import MAX_OUTBOX_NAME_CHARS, Delivery, OutboxTimes
 from tornado_chat.core.errors import NotFound
@@ -41,6 +42,7 @@ from tornado_chat.plugins.outbox import Outbox
 from tornado_chat.plugins.server_data import DEFAULT_LIMIT, ServerData, session_position
 from tornado_chat.plugins.unconnected_context import NOT_CONNECTED
 from tornado_chat.services.auth.access import AccessControl
+from tornado_chat.services.auth.plugin_tokens import PluginTokens
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.leadership.db_lease import DatabaseLease
@@ -48,6 +50,7 @@ from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.plugin_host.outbox import OutboxWorker
+from tornado_chat.services.plugin_host.page_urls import page_url
 from tornado_chat.services.plugin_host.scheduled_task import ScheduledTask
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.storage import conversations, notifications, rooms, staff
@@ -78,6 +81,8 @@ class ContextServices(NamedTuple):
     support_history: SupportHistory
     make_lease: Callable[[str], DatabaseLease]
     metrics: Metrics
+    tokens: PluginTokens
+    web: config.Web
 
 
 class PluginContext(Context):
@@ -259,6 +264,18 @@ class PluginContext(Context):
         self, recipient: Person, msg: str, *, type: int = 0, data: Mapping[str, Any] | None = None
     ) -> Notification:
         return await self._services.notifications.notify(recipient, type, msg, data)
+
+    async def mint_token(
+        self,
+        person: Person,
+        expires: float,
+        name: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+    ) -> str:
+        return await self._services.tokens.mint(self._plugin, person, expires, name, claims or {})
+
+    def url_for(self, page: str, **query: object) -> str:
+        return page_url(self._services.web, page, query)
 
     def problem(self, text: str | None) -> None:
         self._plugins.report_problem(self._plugin, text)
