@@ -26,7 +26,7 @@ def test_every_hook_has_a_kind_and_a_manual() -> None:
 
 
 def test_every_example_loads(tmp_path: Path) -> None:
-    assert len(EXAMPLES) == 12
+    assert len(EXAMPLES) == 13
     for number, code in enumerate(EXAMPLES):
         (tmp_path / f"example{number:02}.py").write_text(code)
     loaded = discovery.load_plugins(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
@@ -35,6 +35,7 @@ def test_every_example_loads(tmp_path: Path) -> None:
         ["deliver_notification"],
         ["startup", "register_commands", "conversation_ended"],
         ["startup"],
+        ["startup", "message_posted"],
         ["startup", "session_started"],
         ["startup", "message_posted"],
         ["startup"],

@@ -25,7 +25,12 @@ class Role(enum.StrEnum):
     WAITER = "waiter"
     ADMIN = "admin"
     SERVICE = "service"
+    BOT = "bot"
+    """A participant that a plugin speaks as; its id is its name. No token has this role."""
 
+
+TOKEN_ROLES = tuple(role for role in Role if role is not Role.BOT)
+"""The roles that tokens may have."""
 
 AGENT_ROLES = frozenset({Role.WAITER, Role.CONSULTANT})
 """The roles that serve users in support conversations: consultants only if a group lets them."""

@@ -11,6 +11,7 @@ from tornado_chat.core.deliveries import Delivery, OutboxTimes
 from tornado_chat.core.lists import KnownPerson, ListPage
 from tornado_chat.core.requests import Request
 from tornado_chat.core.types import (
+    DEFAULT_GROUP,
     Conversation,
     ConversationState,
     Identity,
@@ -244,6 +245,73 @@ class Context(ABC):
             ``signin``; or a path that begins with a slash, such as that of the plugin's own route.
         :arg query: the parameters of the query, such as ``sessionId=4``; those that are None are left out.
         :raises ValueError: there is no such page, or the path is none.
+        """
+
+    # --- actions in conversations ---
+
+    @abstractmethod
+    async def say(self, thread: Thread, text: str, as_: str | None = None) -> int | None:
+        """Say something in a session, a record or a support conversation. Returns after the commit.
+
+        With a name ``as_``, a bot of this name says it: a stored message with a ``seq``, which is returned.
+        The bot becomes a participant with part ``BOT``, its ``Person`` has the role ``BOT`` and its name as
+        id, and frames for clients with the feature ``sender`` have that role; for other clients, the text
+        begins with the name. The filters see the message, also those of this plugin, and ``message_posted``
+        is called for it: a plugin that answers messages leaves those of the role ``BOT`` out.
+
+        Without a name, it is a system line for those who are in the session or record now. It is not stored.
+        Support conversations have none.
+
+        A plugin says at most 20 lines a second, and 1 a second in a conversation (200 and 20 at once).
+
+        :arg as_: up to 32 printable characters.
+        :raises NotFound: there is no such conversation.
+        :raises Conflict: it has ended; or its user waits for the first agent, when nobody can be told yet.
+        :raises Refused: a filter refuses the message.
+        :raises Malformed: the text is empty. ``TooBig``: it is longer than ``[limits] frame_bytes``.
+        :raises TooFast: the plugin says too much; ``retry_after`` of the error are the seconds to wait.
+        """
+
+    @abstractmethod
+    async def end(self, thread: Thread, reason: str = "") -> None:
+        """End a session, a record or a support conversation at once; one that has ended stays as it is.
+
+        In ``conversation_ended``, ``gone`` is ``Person(Role.BOT, NAME)`` with the plugin's name. ``open_…``
+        and ``end`` together may be called once a second, and 60 times at once.
+
+        :arg reason: for the audit, up to 200 characters, without a text of a person.
+        :raises NotFound: there is no such conversation.
+        :raises TooFast: the plugin ends and opens too many.
+        """
+
+    @abstractmethod
+    async def open_session(
+        self,
+        user: Person,
+        consultant: Person,
+        *,
+        user_name: str | None = None,
+        consultant_name: str | None = None,
+        appointment_id: int | None = None,
+    ) -> Room:
+        """Open a session, as ``POST /api/v1/sessions`` of a host. Its consultant is notified.
+
+        :raises Forbidden: a plugin forbids it to ``Person(Role.SERVICE, NAME)`` with this plugin's name.
+        :raises TooFast: the plugin opens and ends too many.
+        """
+
+    @abstractmethod
+    async def open_conversation(
+        self, user: Person, group: str = DEFAULT_GROUP, *, name: str | None = None
+    ) -> Conversation:
+        """Return the unfinished support conversation of a user; if there is none, a new one in the line.
+
+        So a user has a place before it comes: its client finds the conversation when it connects. One that
+        does not connect loses the place after ``[support] user_grace``.
+
+        :raises NotFound: there is no such group, or users cannot choose it.
+        :raises Forbidden: a plugin does not let the user join the queue.
+        :raises TooFast: the plugin opens and ends too many.
         """
 
     # --- the plugin's own state ---

@@ -60,6 +60,7 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
 from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness
+from tornado_chat.services.plugin_host.actions import PluginActions
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
 from tornado_chat.services.support.dispatcher import Dispatcher
@@ -402,10 +403,25 @@ def build_plugin_host(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    coordination: Coordination,
     conversations: Conversations,
 ) -> PluginHost:
     plugins, config = base.plugins, base.config
     tokens = PluginTokens(config.auth, config.state_dir, storage.store, base.registrations.keepers, base.loop)
+    actions = PluginActions(
+        plugins,
+        storage.store,
+        messaging.filtering,
+        messaging.room_lookup,
+        conversations.counselling,
+        conversations.sessions,
+        auth.access_control,
+        base.groups,
+        coordination.client,
+        base.bus.publish,
+        base.loop,
+        now_microseconds,
+    )
     services = ContextServices(
         storage.store,
         auth.access_control,
@@ -418,6 +434,7 @@ def build_plugin_host(
         base.metrics,
         tokens,
         config.web,
+        actions,
     )
     for context in base.contexts.values():
         context.connect(services)

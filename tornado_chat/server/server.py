@@ -138,7 +138,9 @@ class Server:
         conversations = builders.build_conversations(base, storage, delivery, auth, messaging, coordination)
         self._retention = builders.build_retention(base, storage)
         self._replaced_databases = builders.build_replaced_databases(base)
-        plugin_host = builders.build_plugin_host(base, storage, delivery, auth, messaging, conversations)
+        plugin_host = builders.build_plugin_host(
+            base, storage, delivery, auth, messaging, coordination, conversations
+        )
         monitoring = builders.build_monitoring(base, storage, delivery, auth, coordination)
         self._services = builders.build_services(base, delivery, auth, messaging, conversations, monitoring)
         builders.connect_event_handlers(

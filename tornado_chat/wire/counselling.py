@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
+    PLUGIN_LINE,
     Event,
     PresenceChanged,
     ReadAdvanced,
@@ -42,7 +43,7 @@ from tornado_chat.wire.counselling_frames import (
     TypingShown,
 )
 from tornado_chat.wire.parsing import parse
-from tornado_chat.wire.people import NameOf, no_name, sender_of
+from tornado_chat.wire.people import NameOf, no_name, sender_of, text_with_name
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
@@ -195,11 +196,11 @@ def _presence(event: PresenceChanged, times: LocalTimes) -> bytes:
 
 
 def sender_type(message: Message) -> bool:
-    """Return the seed's ``senderType``: true for the consultant, false for the visitor.
+    """Return the seed's ``senderType``: true for the consultant and for bots, false for the visitor.
 
     In a supervision record, false is the supervisor.
     """
-    return message.sender.role is Role.CONSULTANT
+    return message.sender.role in (Role.CONSULTANT, Role.BOT)
 
 
 def message_id(message: Message) -> str:
@@ -262,7 +263,8 @@ class ChatEncoder:
         if isinstance(event, Message):
             if own and not self._echo:
                 return None
-            frame = self._frame(False, event.text, event.time)
+            text = event.text if self._sender else text_with_name(event.sender, event.text)
+            frame = self._frame(False, text, event.time)
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
@@ -272,7 +274,8 @@ class ChatEncoder:
                 frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
             return _encode(frame)
         if isinstance(event, SystemNotice):
-            text = system_text(self._language, event.code, name=event.name)
+            is_text = event.code == PLUGIN_LINE
+            text = event.name if is_text else system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
         if isinstance(event, RoomEnded):
             frame = self._frame(True, system_text(self._language, "session_ended"), event.time)
@@ -357,9 +360,8 @@ class ObserveEncoder:
         None: observers get no frame for this event.
         """
         if isinstance(event, Message):
-            frame = ObserveFrame(
-                msg=event.text, senderType=sender_type(event), time=self._times.format(event.time)
-            )
+            text = event.text if self._sender else text_with_name(event.sender, event.text)
+            frame = ObserveFrame(msg=text, senderType=sender_type(event), time=self._times.format(event.time))
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.core.types import Person, Thread
+from tornado_chat.core.types import Person, Role, Thread
 
 NameOf = Callable[[Thread, Person], str | None]
 """Returns the name of a participant of a conversation; None if it has none, or none is known."""
@@ -38,4 +38,10 @@ def no_name(thread: Thread, person: Person) -> str | None:
 
 
 def sender_of(person: Person, name: str | None) -> Sender:
-    return Sender(person.role.value, person.id, name)
+    """Return the sender as frames show it. The name of a bot is its id."""
+    return Sender(person.role.value, person.id, person.id if person.role is Role.BOT else name)
+
+
+def text_with_name(person: Person, text: str) -> str:
+    """Return a text for clients that do not show the sender: that of a bot begins with its name."""
+    return f"{person.id}: {text}" if person.role is Role.BOT else text

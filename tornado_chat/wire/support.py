@@ -28,7 +28,7 @@ from tornado_chat.core.types import (
     Thread,
 )
 from tornado_chat.wire.parsing import parse
-from tornado_chat.wire.people import Named, NameOf, no_name, sender_of
+from tornado_chat.wire.people import Named, NameOf, no_name, sender_of, text_with_name
 from tornado_chat.wire.support_frames import (
     CLIENT_PAYLOADS,
     ClientFrame,
@@ -164,7 +164,8 @@ class SupportEncoder:
                 return None
             type_, payload = self._content(event)
             frame = self._frame(type_, payload, id=message_id(event))
-            frame.from_ = self.address if ours else self._peers.get(event.thread, UNSET)
+            is_on_own_side = ours or self._is_colleague(event.sender)
+            frame.from_ = self.address if is_on_own_side else self._peers.get(event.thread, UNSET)
             if "seq" in self.features:
                 frame.seq = event.seq
                 frame.time = self._times.format(event.time)
@@ -333,7 +334,17 @@ class SupportEncoder:
     def _content(self, message: Message) -> tuple[str, msgspec.Struct]:
         if message.media == "image" and "image" in self.features:
             return "message_image", MessageImage(message.text)
-        return "message_text", MessageText(message.text)
+        if "sender" in self.features:
+            return "message_text", MessageText(message.text)
+        return "message_text", MessageText(text_with_name(message.sender, message.text))
+
+    def _is_colleague(self, person: Person) -> bool:
+        """Return True for a bot, at a socket of an agent that can tell its messages from its own."""
+        return (
+            person.role is Role.BOT
+            and self._own_roles is AGENT_ROLES
+            and self.features.issuperset(("sender", "echo"))
+        )
 
     def _frame(
         self,

@@ -46,6 +46,7 @@ def make_context(store: Store, presence: Any = None) -> PluginContext:
         Metrics(),
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
     )
     return PluginContext("caller", plugins, services, asyncio.get_running_loop(), "en", Path("state"))
 

@@ -10,7 +10,7 @@ from typing import Any
 from tornado_chat import config
 from tornado_chat.aio.clock import now_seconds
 from tornado_chat.core.errors import ChatError, TooFast, Unavailable
-from tornado_chat.core.types import Operation, Person
+from tornado_chat.core.types import TOKEN_ROLES, Operation, Person
 from tornado_chat.domain.throttle import RateLimit, RateLimiter
 from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.data_keepers import DataKeepers
@@ -67,6 +67,8 @@ class PluginTokens:
         """
         if not 0 < lifetime < float("inf"):
             raise ValueError(f"a token has to be valid for some seconds: {lifetime}")
+        if person.role not in TOKEN_ROLES:
+            raise ValueError(f"no token has the role {person.role.value}")
         wait = self._limiter.wait_seconds(plugin, self._loop.time())
         if wait:
             raise TooFast("too_fast", retry_after=math.ceil(wait))

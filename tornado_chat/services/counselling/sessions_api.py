@@ -86,12 +86,14 @@ class Sessions:
         consultant_name: str | None = None,
         appointment_id: int | None = None,
         session_id: int | None = None,
+        actor: str = "",
     ) -> tuple[Room, bool]:
         """Create a session and notify its consultant. Returns the session and True.
 
         A repeated call with the same ``session_id`` and people returns the existing session and False.
         ``consultant_name`` of a visitor is ignored: a visitor does not name its consultant.
 
+        :arg actor: the actor of the ``Activity``, if it is not the caller.
         :raises Conflict: ``session_id`` is the id of a session of other people.
         """
         caller = identity.person
@@ -119,7 +121,8 @@ class Sessions:
 
         room, created = await self._store.write(work)
         if created:
-            self._report(caller, "opened session", room.thread, f"{room.asker.key} with {room.helper.key}")
+            detail = f"{room.asker.key} with {room.helper.key}"
+            self._plugins.report_action(Activity(actor or caller.key, "opened session", room.thread, detail))
         return room, created
 
     async def call_supervisor(

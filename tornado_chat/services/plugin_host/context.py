@@ -18,6 +18,7 @@ from tornado_chat.core.lists import ConversationFilter, KnownPerson, ListPage, r
 from tornado_chat.core.requests import Request
 from tornado_chat.core.session_lists import SessionFilter
 from tornado_chat.core.types import (
+    DEFAULT_GROUP,
     Activity,
     Conversation,
     ConversationState,
@@ -49,6 +50,7 @@ from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.plugin_host.actions import PluginActions
 from tornado_chat.services.plugin_host.outbox import OutboxWorker
 from tornado_chat.services.plugin_host.page_urls import page_url
 from tornado_chat.services.plugin_host.scheduled_task import ScheduledTask
@@ -83,6 +85,7 @@ class ContextServices(NamedTuple):
     metrics: Metrics
     tokens: PluginTokens
     web: config.Web
+    actions: PluginActions
 
 
 class PluginContext(Context):
@@ -276,6 +279,33 @@ class PluginContext(Context):
 
     def url_for(self, page: str, **query: object) -> str:
         return page_url(self._services.web, page, query)
+
+    async def say(self, thread: Thread, text: str, as_: str | None = None) -> int | None:
+        if as_ is None:
+            await self._services.actions.announce(self._plugin, thread, text)
+            return None
+        return await self._services.actions.say(self._plugin, thread, text, as_)
+
+    async def end(self, thread: Thread, reason: str = "") -> None:
+        await self._services.actions.end(self._plugin, thread, reason)
+
+    async def open_session(
+        self,
+        user: Person,
+        consultant: Person,
+        *,
+        user_name: str | None = None,
+        consultant_name: str | None = None,
+        appointment_id: int | None = None,
+    ) -> Room:
+        return await self._services.actions.open_session(
+            self._plugin, user, consultant, user_name, consultant_name, appointment_id
+        )
+
+    async def open_conversation(
+        self, user: Person, group: str = DEFAULT_GROUP, *, name: str | None = None
+    ) -> Conversation:
+        return await self._services.actions.open_conversation(self._plugin, user, group, name)
 
     def problem(self, text: str | None) -> None:
         self._plugins.report_problem(self._plugin, text)

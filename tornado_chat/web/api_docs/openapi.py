@@ -10,7 +10,7 @@ from tornado_chat import config
 from tornado_chat.core.errors import ChatError, MethodNotAllowed, NotFound, Refused, TooFast, UnknownKey
 from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.texts import ERROR_TEXTS
-from tornado_chat.core.types import Role
+from tornado_chat.core.types import TOKEN_ROLES
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api.operations import ApiResponse, Operation, RouteOperation, Routes, find_operations
 from tornado_chat.web.api.schemas import Problem
@@ -107,7 +107,7 @@ def token_description(auth: config.Auth) -> str:
     parts = [
         f"A JWT (RFC 7519), signed by the host with {' or '.join(auth.algorithms)}.",
         f"Claims: `{auth.id_claim}` (the person's id, an integer or a string),",
-        f"`{auth.role_claim}` (the role: {', '.join(f'`{role.value}`' for role in Role)}),",
+        f"`{auth.role_claim}` (the role: {', '.join(f'`{role.value}`' for role in TOKEN_ROLES)}),",
         "`exp`," if auth.require_exp else "optionally `exp`,",
         f"optionally `{auth.name_claim}` (the name that other participants see).",
     ]
