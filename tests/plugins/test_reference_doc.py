@@ -26,7 +26,7 @@ def test_every_hook_has_a_kind_and_a_manual() -> None:
 
 
 def test_every_example_loads(tmp_path: Path) -> None:
-    assert len(EXAMPLES) == 13
+    assert len(EXAMPLES) == 14
     for number, code in enumerate(EXAMPLES):
         (tmp_path / f"example{number:02}.py").write_text(code)
     loaded = discovery.load_plugins(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
@@ -36,6 +36,7 @@ def test_every_example_loads(tmp_path: Path) -> None:
         ["startup", "register_commands", "conversation_ended"],
         ["startup"],
         ["startup", "message_posted"],
+        ["startup", "conversation_rated", "agent_changed", "token_refused"],
         ["startup", "session_started"],
         ["startup", "message_posted"],
         ["startup"],

@@ -322,6 +322,19 @@ class Conversation(msgspec.Struct, frozen=True):
         return self.state is not ConversationState.ENDED
 
 
+class AgentState(enum.StrEnum):
+    """The state of an agent of support."""
+
+    READY = "ready"
+    """It is connected and takes users."""
+    PAUSED = "paused"
+    """It is connected and takes no new users."""
+    AWAY = "away"
+    """Its last connection has ended, and its grace runs."""
+    GONE = "gone"
+    """It was never connected, or did not return in time."""
+
+
 class Part(enum.StrEnum):
     """The part that a participant has in a conversation. The texts are stored in the database."""
 

@@ -18,6 +18,7 @@ from tornado_chat.core.requests import Request
 from tornado_chat.core.types import (
     Action,
     Activity,
+    AgentState,
     Conversation,
     ConversationState,
     Draft,
@@ -170,6 +171,7 @@ ENUMS: Sequence[type[enum.Enum]] = (
     EndReason,
     ConversationState,
     Part,
+    AgentState,
 )
 
 PARTS: Mapping[str, Callable[[], str]] = {

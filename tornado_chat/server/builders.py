@@ -19,7 +19,7 @@ from tornado_chat.cluster.facts import CoordinatorClient
 from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.sections import Config
 from tornado_chat.core.events import DuplicateMessage, Event
-from tornado_chat.core.types import Message, Notification, Thread
+from tornado_chat.core.types import AgentState, Message, Notification, Person, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.history import MetricsHistory
@@ -36,6 +36,7 @@ from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
 from tornado_chat.services.auth.plugin_tokens import PluginTokens
+from tornado_chat.services.auth.refused_tokens import RefusedTokens
 from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.auth.socket_expiry import SocketExpiry
 from tornado_chat.services.container import Services
@@ -213,8 +214,11 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         report_action=base.plugins.report_action,
     )
     revocations = Revocations(storage.store, delivery.connections, report_action=base.plugins.report_action)
+    refused_tokens = RefusedTokens(
+        lambda code, count: base.plugins.emit("token_refused", code=code, count=count), base.loop
+    )
     access_control = AccessControl(
-        keys.authenticator, base.plugins, accounts.require_session, revocations.check
+        keys.authenticator, base.plugins, accounts.require_session, revocations.check, refused_tokens.add
     )
     socket_expiry = SocketExpiry(config.auth, delivery.connections, access_control, base.loop)
     return Auth(
@@ -276,6 +280,10 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
+
+    def report_agent(agent: Person, state: AgentState, previous: AgentState) -> None:
+        base.plugins.emit("agent_changed", agent=agent, state=state, previous=previous)
+
     dispatcher = Dispatcher(
         config.support,
         ConversationRepository(storage.store),
@@ -287,6 +295,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
         groups=base.groups.rules,
+        on_agent_changed=report_agent,
     )
     base.plugins.on_policy_switched = dispatcher.sort_again
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
@@ -360,6 +369,7 @@ def build_conversations(
         base.bus.publish,
         messaging.filtering,
         base.plugins.report_action,
+        base.plugins.emit,
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins)
     return Conversations(counselling, sessions, local_conversations, support, support_history)

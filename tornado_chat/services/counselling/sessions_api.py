@@ -289,6 +289,9 @@ class Sessions:
             raise Forbidden("not_your_session")
         rated = await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback), room.thread)
         self._report(identity.person, "rated", room.thread, f"{stars} of 5")
+        self._plugins.emit(
+            "conversation_rated", thread=room.thread, person=identity.person, stars=stars, feedback=feedback
+        )
         return rated
 
     def _report(self, actor: Person, action: str, thread: Thread, detail: str | None = None) -> None:
