@@ -6,9 +6,10 @@ starts and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``
 an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
-``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``ReceiptAdvanced`` (receipts are stored
-later), ``ReceiptsWanted``. (The notice of a start comes with the commit of the start.) A client that missed a
-transient event does not need it when it reconnects, or gets the present state then.
+``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``WaiterPaused``,
+``ReceiptAdvanced`` (receipts are stored later), ``ReceiptsWanted``. (The notice of a start comes with the
+commit of the start.) A client that missed a transient event does not need it when it reconnects, or gets the
+present state then.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ import msgspec
 
 from tornado_chat.core.types import (
     Conversation,
+    ExpectedWait,
     Message,
     Notification,
     Person,
@@ -46,6 +48,10 @@ class SystemNotice(msgspec.Struct, frozen=True):
     def of_plugin(cls, thread: Thread, time: int, text: str) -> "SystemNotice":
         """Return a system text that a plugin has written."""
         return cls(thread, PLUGIN_LINE, time, text)
+
+
+OBSERVING_NOTICES = {"observing": True, "observing_ended": False}
+"""The notices about observers, by code: whether one has come. They also go to support conversations."""
 
 
 class RoomStarted(msgspec.Struct, frozen=True):
@@ -93,6 +99,18 @@ class ConversationRequeued(msgspec.Struct, frozen=True):
 
     conversation: Conversation
     lost: Person
+
+
+class ConversationAccepted(msgspec.Struct, frozen=True):
+    """The waiter of a conversation has confirmed the assignment (``[support] accept_timeout``)."""
+
+    conversation: Conversation
+
+
+class ConversationPrioritised(msgspec.Struct, frozen=True):
+    """A conversation has another score, and so maybe another position in the queue."""
+
+    conversation: Conversation
 
 
 class TypingChanged(msgspec.Struct, frozen=True):
@@ -172,11 +190,13 @@ class QueuePositionChanged(msgspec.Struct, frozen=True):
     """The queue position of a user has changed, or the user has asked for it; ``place`` is 1 for the next.
 
     :ivar serving: the number of waiters that serve the queue; None from a process of version 0.1.0.
+    :ivar expected: the expected wait; None if there is too little data for an estimate.
     """
 
     conversation: Conversation
     place: int
     serving: int | None = None
+    expected: ExpectedWait | None = None
 
 
 class WaiterReplaced(msgspec.Struct, frozen=True):
@@ -189,6 +209,12 @@ class WaiterReplaced(msgspec.Struct, frozen=True):
     waiter: Person
     conn: str
     time: int = 0
+
+
+class WaiterPaused(msgspec.Struct, frozen=True):
+    """A waiter gets no new users until it is ready again: it has not confirmed its last assignments."""
+
+    waiter: Person
 
 
 class TokensRevoked(msgspec.Struct, frozen=True):
@@ -208,6 +234,8 @@ Event = (
     | ConversationAssigned
     | ConversationEnded
     | ConversationRequeued
+    | ConversationAccepted
+    | ConversationPrioritised
     | TypingChanged
     | ReadAdvanced
     | ReceiptAdvanced
@@ -217,6 +245,7 @@ Event = (
     | PresenceChanged
     | QueuePositionChanged
     | WaiterReplaced
+    | WaiterPaused
     | TokensRevoked
 )
 
@@ -240,17 +269,31 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             return (event.thread,)
         case QueuePositionChanged():
             return (event.conversation.user,)
-        case WaiterReplaced():
+        case WaiterReplaced() | WaiterPaused():
             return (event.waiter,)
         case TokensRevoked():
             return (event.revocation.person,)
-        case ConversationAssigned() | ConversationEnded() | ConversationRequeued():
+        case (
+            ConversationAssigned()
+            | ConversationEnded()
+            | ConversationRequeued()
+            | ConversationAccepted()
+            | ConversationPrioritised()
+        ):
             row = event.conversation
             lost = event.previous if isinstance(event, ConversationAssigned) else getattr(event, "lost", None)
-            return tuple(person for person in (row.user, row.waiter, lost) if person is not None)
+            people = tuple(person for person in (row.user, row.waiter, lost) if person is not None)
+            return (*people, row.thread)  # observers follow the thread only
         case _:
             return ()
 
 
-COORDINATOR_EVENTS = (ConversationAssigned, ConversationEnded, ConversationRequeued, RoomEnded)
+COORDINATOR_EVENTS = (
+    ConversationAssigned,
+    ConversationEnded,
+    ConversationRequeued,
+    ConversationAccepted,
+    ConversationPrioritised,
+    RoomEnded,
+)
 """Events that the coordinator receives too, from every process."""

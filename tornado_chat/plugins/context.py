@@ -121,8 +121,11 @@ class Context(ABC):
         """Return a support conversation; None if there is none."""
 
     @abstractmethod
-    async def supervision(self, session_id: int) -> Sequence[Room]:
-        """Return the supervision records of a session, oldest first; ``helper`` is the supervisor."""
+    async def supervision(self, about: Thread | int) -> Sequence[Room]:
+        """Return the supervision records of a conversation, oldest first; ``helper`` is the supervisor.
+
+        ``about`` is a session or support conversation; a number is that of a session.
+        """
 
     @abstractmethod
     async def participants(self, thread: Thread) -> Sequence[Participant]:
@@ -199,12 +202,29 @@ class Context(ABC):
         """Return the notifications of a person, newest first, each with ``read``: the person has read it."""
 
     @abstractmethod
-    async def supervise(self, session_id: int, supervisor: Person) -> Room:
-        """Add a supervisor to a session, who may then observe it, without a notification.
+    async def supervise(self, about: Thread | int, supervisor: Person) -> Room:
+        """Add a supervisor to a conversation, who may then observe it, without a notification.
 
-        If the session has a record with this supervisor already, that one is returned.
+        If there is a record of the conversation with this supervisor already, that one is returned.
+        ``about`` is as in ``supervision``.
 
-        :raises NotFound: there is no such session.
+        :raises NotFound: there is no such conversation.
+        :raises Conflict: the conversation has no agent yet.
+        """
+
+    @abstractmethod
+    async def prioritise(self, conversation_id: int, score: int, reason: str | None = None) -> Conversation:
+        """Set the score of an unfinished support conversation: its lane in the queue.
+
+        Users with a higher score come first, see ``QueuePolicy``; 0 is the score of every new conversation.
+        A waiting user moves at once; an active conversation keeps the score for the case that it returns to
+        the queue.
+
+        :arg score: 0 to 100.
+        :arg reason: a sentence for staff, of up to 200 characters, which is stored.
+        :raises Malformed: the score or the reason is not valid.
+        :raises NotFound: there is no such conversation.
+        :raises Conflict: it has ended.
         """
 
     @abstractmethod
@@ -293,9 +313,11 @@ class Context(ABC):
         user_name: str | None = None,
         consultant_name: str | None = None,
         appointment_id: int | None = None,
+        group: str | None = None,
     ) -> Room:
         """Open a session, as ``POST /api/v1/sessions`` of a host. Its consultant is notified.
 
+        :raises NotFound: there is no such group.
         :raises Forbidden: a plugin forbids it to ``Person(Role.SERVICE, NAME)`` with this plugin's name.
         :raises TooFast: the plugin opens and ends too many.
         """
@@ -306,8 +328,8 @@ class Context(ABC):
     ) -> Conversation:
         """Return the unfinished support conversation of a user; if there is none, a new one in the line.
 
-        So a user has a place before it comes: its client finds the conversation when it connects. One that
-        does not connect loses the place after ``[support] user_grace``.
+        So a user has a place before it comes: its client finds the conversation when it connects. A user that
+        does not connect within ``[support] rejoin_grace`` loses the place.
 
         :raises NotFound: there is no such group, or users cannot choose it.
         :raises Forbidden: a plugin does not let the user join the queue.

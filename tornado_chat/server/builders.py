@@ -49,6 +49,7 @@ from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
@@ -64,10 +65,14 @@ from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.actions import PluginActions
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
+from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage.database import SQLITE_SCHEME
@@ -286,7 +291,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
 
     dispatcher = Dispatcher(
         config.support,
-        ConversationRepository(storage.store),
+        ConversationRepository(storage.store, base.groups.early_words),
         base.loop,
         base.bus.publish,
         plugin_registration.guard_policy(base.plugins, base.registrations.policy)[0],
@@ -313,6 +318,11 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    priorities: Priorities
+    first_words: FirstWords
+    consents: Consents
+    observers: Observers
+    rights: SupervisionRights
 
 
 def build_conversations(
@@ -324,6 +334,10 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    consents = Consents(config.groups, store, base.plugins)
+    rights = SupervisionRights(
+        store, auth.access_control, base.plugins, config.counselling, lambda: base.groups.rules
+    )
     counselling = Counselling(
         config.counselling,
         store,
@@ -338,6 +352,7 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        consents=consents,
     )
     sessions = Sessions(
         store,
@@ -346,11 +361,25 @@ def build_conversations(
         messaging.room_lookup,
         auth.access_control,
         base.plugins,
+        rights,
+        base.groups.require_known,
+    )
+    observers = Observers(
+        store,
+        hub,
+        receipts,
+        base.bus.publish,
+        find_view=messaging.room_lookup.view,
+        rights=rights,
+        rules=lambda: base.groups.rules,
+        plugins=base.plugins,
+        coordinator_client=coordination.client,
+        participant_names=delivery.participant_names,
     )
     local_conversations = LocalConversations(
         config.support,
         store,
-        ConversationRepository(store),
+        ConversationRepository(store, base.groups.early_words),
         hub,
         receipts,
         base.loop,
@@ -360,8 +389,10 @@ def build_conversations(
         delivery.receipt_reports,
         delivery.participant_names,
         base.groups,
+        consents,
     )
-    base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers)
+    first_words = FirstWords(config.support, base.groups, store, base.plugins, rights)
     support = Support(
         local_conversations,
         coordination.client,
@@ -370,9 +401,21 @@ def build_conversations(
         messaging.filtering,
         base.plugins.report_action,
         base.plugins.emit,
+        first_words,
     )
-    support_history = SupportHistory(store, support, auth.access_control, base.plugins)
-    return Conversations(counselling, sessions, local_conversations, support, support_history)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words, rights)
+    return Conversations(
+        counselling,
+        sessions,
+        local_conversations,
+        support,
+        support_history,
+        Priorities(store, base.plugins.report_action),
+        first_words,
+        consents,
+        observers,
+        rights,
+    )
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -440,6 +483,7 @@ def build_plugin_host(
         delivery.presence,
         conversations.sessions,
         conversations.support_history,
+        conversations.priorities,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
         base.metrics,
         tokens,
@@ -514,6 +558,10 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        priorities=conversations.priorities,
+        first_words=conversations.first_words,
+        consents=conversations.consents,
+        observers=conversations.observers,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,
@@ -576,5 +624,6 @@ def connect_event_handlers(
     bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
+    bus.add_handler(conversations.observers.on_event, *conversations.observers.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
     storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

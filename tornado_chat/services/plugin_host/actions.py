@@ -85,7 +85,7 @@ class PluginActions:
         self._sessions = sessions
         self._access_control = access_control
         self._groups = groups
-        self._repository = ConversationRepository(store)
+        self._repository = ConversationRepository(store, groups.early_words)
         self._coordinator_client = coordinator_client
         self._publish = publish
         self._loop = loop
@@ -156,6 +156,7 @@ class PluginActions:
         user_name: str | None,
         consultant_name: str | None,
         appointment_id: int | None,
+        group: str | None,
     ) -> Room:
         """Open a session as a host does."""
         if user.role is not Role.USER or consultant.role is not Role.CONSULTANT:
@@ -169,6 +170,7 @@ class PluginActions:
             consultant_name=consultant_name,
             appointment_id=appointment_id,
             actor=_actor(plugin),
+            group=group,
         )
         return room
 
