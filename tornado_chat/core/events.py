@@ -30,14 +30,25 @@ from tornado_chat.core.types import (
     Thread,
 )
 
+PLUGIN_LINE = "line"
+"""The code of a system text that a plugin has written itself: ``SystemNotice.name`` is the text."""
+
 
 class SystemNotice(msgspec.Struct, frozen=True):
-    """A counselling system text for the participants in a room; ``code`` names it in ``texts.py``."""
+    """A counselling system text for the participants in a room.
+
+    ``code`` names it in ``texts.py``; that of ``PLUGIN_LINE`` is the text ``name``.
+    """
 
     thread: Thread
     code: str
     time: int
     name: str = ""
+
+    @classmethod
+    def of_plugin(cls, thread: Thread, time: int, text: str) -> "SystemNotice":
+        """Return a system text that a plugin has written."""
+        return cls(thread, PLUGIN_LINE, time, text)
 
 
 OBSERVING_NOTICES = {"observing": True, "observing_ended": False}

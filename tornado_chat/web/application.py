@@ -75,7 +75,7 @@ class ChatApplication(Application):
         status_routes = _with_handler_args(network_args, status.ROUTES)
         api_routes = [*API_ROUTES, *status_routes]
         self._api_documents = ApiDocuments(
-            [*api_routes, *api_docs.ROUTES, *ops.ROUTES], config.auth, config.web.base_path
+            [*api_routes, *api_docs.ROUTES, *ops.ROUTES], config.auth, config.web.base_path, plugin_routes
         )
         routes = [
             *_with_handler_args(common_args, SOCKET_ROUTES),

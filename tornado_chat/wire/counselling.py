@@ -14,6 +14,7 @@ from msgspec import UNSET
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
+    PLUGIN_LINE,
     AgentReplaced,
     ConversationEnded,
     Event,
@@ -62,7 +63,7 @@ from tornado_chat.wire.counselling_frames import (
     TypingShown,
 )
 from tornado_chat.wire.parsing import parse
-from tornado_chat.wire.people import NameOf, no_name, sender_of, with_speaker
+from tornado_chat.wire.people import NameOf, no_name, sender_of, text_with_name, with_speaker
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
@@ -247,7 +248,7 @@ def sender_type(message: Message) -> bool:
     In a supervision record, false is the supervisor; elsewhere a supervisor who takes part is true.
     """
     if message.thread.kind is Kind.RECORD:
-        return message.sender.role in AGENT_ROLES
+        return message.sender.role in (*AGENT_ROLES, Role.BOT)
     return message.sender.role is not Role.USER
 
 
@@ -325,7 +326,8 @@ class ChatEncoder:
         if isinstance(event, SystemNotice):
             if self._observing and event.code in OBSERVING_NOTICES:
                 return _encode(ObservingShown(OBSERVING_NOTICES[event.code]))
-            text = system_text(self._language, event.code, name=event.name)
+            is_text = event.code == PLUGIN_LINE
+            text = event.name if is_text else system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
         if isinstance(event, AgentReplaced):
             return self._replacement(event)
@@ -430,9 +432,8 @@ class ObserveEncoder:
         None: observers get no frame for this event.
         """
         if isinstance(event, Message):
-            frame = ObserveFrame(
-                msg=event.text, senderType=sender_type(event), time=self._times.format(event.time)
-            )
+            text = event.text if self._sender else text_with_name(event.sender, event.text)
+            frame = ObserveFrame(msg=text, senderType=sender_type(event), time=self._times.format(event.time))
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq

@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
 
-SUPERVISING_ROLES = frozenset({Role.SUPERVISOR, Role.ADMIN})
-"""The roles of people that may take part beside client and agent."""
+THIRD_ROLES = frozenset({Role.SUPERVISOR, Role.ADMIN, Role.BOT})
+"""The roles of those that may take part beside client and agent."""
 
 NameOf = Callable[[Thread, Person], str | None]
 """Returns the name of a participant of a conversation; None if it has none, or none is known."""
@@ -38,10 +38,10 @@ class Named(msgspec.Struct, frozen=True):
 def with_speaker(message: Message, name: str | None) -> str:
     """Return the text of a message for clients whose frames name no sender.
 
-    The text of a supervisor that takes part has its name in front: the client or agent would be taken for
-    the speaker.
+    The text of a supervisor or bot that takes part has its name in front: the client or agent would be taken
+    for the speaker.
     """
-    if message.sender.role not in SUPERVISING_ROLES or message.thread.kind is Kind.RECORD:
+    if message.sender.role not in THIRD_ROLES or message.thread.kind is Kind.RECORD:
         return message.text
     return f"{name or message.sender.id}: {message.text}"
 
@@ -52,4 +52,10 @@ def no_name(thread: Thread, person: Person) -> str | None:
 
 
 def sender_of(person: Person, name: str | None) -> Sender:
-    return Sender(person.role.value, person.id, name)
+    """Return the sender as frames show it. The name of a bot is its id."""
+    return Sender(person.role.value, person.id, person.id if person.role is Role.BOT else name)
+
+
+def text_with_name(person: Person, text: str) -> str:
+    """Return a text for clients that do not show the sender: that of a bot begins with its name."""
+    return f"{person.id}: {text}" if person.role is Role.BOT else text

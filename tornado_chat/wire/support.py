@@ -201,7 +201,8 @@ class SupportEncoder:
             name = self._name_of(event.thread, event.sender)
             type_, payload = self._content(event, name)
             frame = self._frame(type_, payload, id=message_id(event))
-            frame.from_ = self.address if ours else self._peers.get(event.thread, UNSET)
+            is_on_own_side = ours or self._is_colleague(event.sender)
+            frame.from_ = self.address if is_on_own_side else self._peers.get(event.thread, UNSET)
             if "seq" in self.features:
                 frame.seq = event.seq
                 frame.time = self._times.format(event.time)
@@ -421,6 +422,14 @@ class SupportEncoder:
             return "message_image", MessageImage(message.text)
         text = message.text if "sender" in self.features else with_speaker(message, name)
         return "message_text", MessageText(text)
+
+    def _is_colleague(self, person: Person) -> bool:
+        """Return True for a bot, at a socket of an agent that can tell its messages from its own."""
+        return (
+            person.role is Role.BOT
+            and self._own_roles is AGENT_ROLES
+            and self.features.issuperset(("sender", "echo"))
+        )
 
     def _frame(
         self,

@@ -184,5 +184,6 @@ def test_a_type_without_a_name_is_an_error() -> None:
     class Unnamed(msgspec.Struct):
         """In no document."""
 
+    Unnamed.__module__ = "tornado_chat.web.api"
     with pytest.raises(LookupError, match="add it to SCHEMA_NAMES of tornado_chat"):
         schemas.components_of([Unnamed])
