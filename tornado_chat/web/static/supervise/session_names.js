@@ -68,7 +68,7 @@ export class SessionNames {
 
   /** @param {Session} session */
   update(session) {
-    const names = namesOf(session);
+    const names = this.#namesForCalls(session);
     const number = session.session_id;
     const before = this.#names.get(number);
     const hasEnded = session.ended !== null && !this.#ends.has(number);
@@ -79,6 +79,18 @@ export class SessionNames {
       this.#names.set(number, names);
       this.#onChange();
     }
+  }
+
+  /**
+   * The names for calls and records: after a take-over the person that has called, and not the supervisor.
+   *
+   * @param {Session} session
+   * @returns {Names}
+   */
+  #namesForCalls(session) {
+    const names = namesOf(session);
+    const before = this.#names.get(session.session_id);
+    return before && isTakenOver(session) ? { ...names, consultant: before.consultant } : names;
   }
 
   /** @param {string} session */
@@ -92,6 +104,11 @@ export class SessionNames {
       // The number is shown instead of names; observing the session requests it again.
     }
   }
+}
+
+/** Whether a supervisor or administrator is the agent. @param {Session} session */
+export function isTakenOver(session) {
+  return ["supervisor", "admin"].includes(session.agent?.role ?? "");
 }
 
 /** @param {Session} session @returns {Names} */
