@@ -18,6 +18,7 @@ from tests.pages.conftest import (
     Room,
     overlap,
 )
+from tests.pages.consoles import Console
 from tests.pages.supervising import Pane, open_desk, start_session
 
 RESPONSE_REFUSED = r"Failed to load resource: .* status of 40[34]"  # the browser logs each such response
@@ -382,12 +383,17 @@ async def test_a_supervisor_joins_a_support_conversation_and_takes_it_over(
     process: Process, people: People, tmp_path: Path
 ) -> None:
     harness = (await process.start()).harness
-    waiter = await harness.waiter(7, name="Anne")
+    console = await Console.open(people, process.url, token("waiter", 7, "Anne"))
     user = await harness.user(1, name="Lin", features=["sender"])
-    await user.get("connect_success")
-    await waiter.get("new_connection")
-    path = "/api/v1/support/conversations/1/supervision"
-    await harness.api("POST", path, token("waiter", 7), {"supervisor_id": 3})
+    await user.until("connect_success")
+    await console.panel("Lin").get_by_role("button", name="Ask for help").click()
+    await console.page.get_by_label("The supervisor's ID").fill("3")
+    await console.page.screenshot(path=tmp_path / "asking.png")
+    await console.page.keyboard.press("Enter")
+    async with console.page.context.expect_page() as opened:
+        await console.page.get_by_role("link", name="Open the supervision").click()
+    agent = await Room(await opened.value).wait_ready()
+    await console.page.locator("#help-dialog").get_by_role("button", name="Close").click()
     await user.send_frame("message_text", {"message": "I cannot sleep."})
     supervisor = await open_desk(process, people)
     page = supervisor.page
@@ -398,6 +404,10 @@ async def test_a_supervisor_joins_a_support_conversation_and_takes_it_over(
     await pane.wait_live()
     await pane.expect_transcript("I cannot sleep.")
     await expect(pane.element.locator(".pane-details")).to_contain_text("Conversation 1")
+    await expect(pane.record).to_contain_text("Here now")
+    await agent.send("What shall I say?")
+    await expect(pane.record.locator(".message .text").last).to_have_text("What shall I say?")
+    await agent.page.screenshot(path=tmp_path / "record.png")
     await page.screenshot(path=tmp_path / "listening.png")
     await pane.element.get_by_role("button", name="Join").click()
     assert (await user.get("supervisor"))["payload"]["joined"]
@@ -412,7 +422,7 @@ async def test_a_supervisor_joins_a_support_conversation_and_takes_it_over(
     await pane.element.get_by_role("button", name="Take over, it leaves").click()
     await user.until("connect_success")
     await expect(pane.element.get_by_text("This is your conversation")).to_be_visible()
-    await waiter.until("disconnected")
+    await expect(console.page.get_by_text("has left").first).to_be_visible()
     await user.send_frame("message_text", {"message": "And you are?"})
     await expect(pane.record).to_contain_text("Supervision with Anne")
     own = pane.element.get_by_role("textbox", name="To Lin")

@@ -9,6 +9,7 @@ import { requestHeaders } from "../shared/api_client.js";
 import { addressOf } from "../shared/base.js";
 import { parseJson } from "../shared/numbers.js";
 import { text } from "../shared/strings.js";
+import { toJson } from "../shared/well_formed.js";
 
 /** @typedef {import("../shared/conversation.js").Handover} Handover */
 /** @typedef {import("../shared/conversation.js").Message} Message */
@@ -133,18 +134,37 @@ export class SupportApi {
     }
   }
 
+  /**
+   * Call a supervisor to a conversation. Return the number of the supervision record.
+   *
+   * @param {number | string} conversation
+   * @param {string} supervisor the supervisor's id
+   * @returns {Promise<string>}
+   */
+  async callSupervisor(conversation, supervisor) {
+    const path = `/conversations/${conversation}/supervision`;
+    return (await this.#request(path, { supervisor_id: supervisor })).record_id;
+  }
+
   /** Whether an agent of the status is this one. @param {Agent} agent */
   isMe({ id, role = "waiter" }) {
     return id === this.#me.id && role === this.#me.role;
   }
 
-  /** @param {string} path */
-  async #request(path) {
+  /**
+   * @param {string} path
+   * @param {object} [body] sent by POST
+   */
+  async #request(path, body) {
     /** @type {Response} */
     let response;
     try {
       response = await fetch(addressOf(`/api/v1/support${path}`), {
-        headers: requestHeaders(await this.#token()),
+        ...(body && { method: "POST", body: toJson(body) }),
+        headers: {
+          ...requestHeaders(await this.#token()),
+          ...(body && { "Content-Type": "application/json" }),
+        },
         signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });
     } catch {
