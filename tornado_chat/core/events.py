@@ -19,6 +19,8 @@ from tornado_chat.core.types import (
     Conversation,
     Message,
     Notification,
+    Offer,
+    OfferState,
     Person,
     Revocation,
     Role,
@@ -57,6 +59,43 @@ class AgentReplaced(msgspec.Struct, frozen=True):
     @property
     def thread(self) -> Thread:
         return self.room.thread
+
+
+class OfferChanged(msgspec.Struct, frozen=True):
+    """An offer of a hand-over was made, has gone to its next candidate, or has another state.
+
+    :ivar client: the client of the conversation.
+    :ivar names: the names of people that the offer names, by ``Person.key``; None if none is known.
+    :ivar former: the candidate before, to whom it is not offered any more; None: there is none.
+    :ivar answer: why it is not offered to ``former`` any more.
+    """
+
+    offer: Offer
+    client: Person
+    names: Mapping[str, str | None]
+    time: int
+    former: Person | None = None
+    answer: OfferState | None = None
+
+    @property
+    def readers(self) -> tuple[Person, ...]:
+        """The people that are told of it."""
+        offer = self.offer
+        people = (offer.target, self.former, offer.source, offer.offered_by)
+        return tuple(dict.fromkeys(person for person in people if person is not None))
+
+
+class OfferShown(msgspec.Struct, frozen=True):
+    """What one person is told of an offer; made for the sockets of a process, and not published.
+
+    :ivar is_yours: True if the person may accept it, or has accepted it.
+    :ivar note: None also for candidates to whom it is not offered any more.
+    """
+
+    change: OfferChanged
+    state: OfferState
+    is_yours: bool
+    note: str | None = None
 
 
 class RoomEnded(msgspec.Struct, frozen=True):
@@ -209,6 +248,8 @@ Event = (
     | SystemNotice
     | RoomStarted
     | AgentReplaced
+    | OfferChanged
+    | OfferShown
     | RoomEnded
     | ConversationQueued
     | ConversationAssigned
@@ -245,6 +286,8 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             | PresenceChanged()
         ):
             return (event.thread,)
+        case OfferChanged():
+            return event.readers
         case QueuePositionChanged():
             return (event.conversation.user,)
         case WaiterReplaced():
@@ -264,6 +307,7 @@ COORDINATOR_EVENTS = (
     ConversationEnded,
     ConversationRequeued,
     AgentReplaced,
+    OfferChanged,
     RoomEnded,
 )
 """Events that the coordinator receives too, from every process."""

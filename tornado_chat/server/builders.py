@@ -44,6 +44,10 @@ from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
+from tornado_chat.services.handover.notices import OfferNotices
+from tornado_chat.services.handover.offer_timers import OfferTimers
+from tornado_chat.services.handover.offers import Offers
+from tornado_chat.services.handover.steps import OfferSteps
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
@@ -261,9 +265,11 @@ class Coordination:
     room_lifecycle: RoomLifecycle
     snapshot: CoordinatorSnapshot
     client: CoordinatorClient
+    offer_steps: OfferSteps
+    offer_timers: OfferTimers
 
 
-def build_coordination(base: Foundation, storage: Storage) -> Coordination:
+def build_coordination(base: Foundation, storage: Storage, messaging: Messaging) -> Coordination:
     config, cluster_mode = base.config, base.cluster_mode
     room_lifecycle = RoomLifecycle(
         config.counselling,
@@ -289,9 +295,11 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
     )
     base.plugins.on_policy_switched = dispatcher.sort_again
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
-    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot)
+    offer_steps = OfferSteps(storage.store, messaging.notifications)
+    offer_timers = OfferTimers(storage.store, offer_steps, base.loop, now_microseconds)
+    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot, offer_timers)
     client = cluster_mode.connect_coordinator(coordinator, storage.store)
-    return Coordination(dispatcher, room_lifecycle, snapshot, client)
+    return Coordination(dispatcher, room_lifecycle, snapshot, client, offer_steps, offer_timers)
 
 
 @dataclass(frozen=True)
@@ -303,6 +311,8 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    offers: Offers
+    offer_notices: OfferNotices
 
 
 def build_conversations(
@@ -314,6 +324,15 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    offers = Offers(
+        store,
+        coordination.offer_steps,
+        coordination.client,
+        auth.access_control,
+        base.plugins,
+        timeout_seconds=config.server.offer_timeout,
+        is_group=lambda name: name in base.groups.rules.names,
+    )
     counselling = Counselling(
         config.counselling,
         store,
@@ -328,6 +347,7 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        accept_offer=offers.accept_on_entry,
     )
     sessions = Sessions(
         store,
@@ -351,7 +371,8 @@ def build_conversations(
         delivery.participant_names,
         base.groups,
     )
-    base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
+    offer_notices = OfferNotices(hub, store)
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, offer_notices)
     support = Support(
         local_conversations,
         coordination.client,
@@ -361,7 +382,11 @@ def build_conversations(
         base.plugins.report_action,
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins)
-    return Conversations(counselling, sessions, local_conversations, support, support_history)
+    return Conversations(
+        *(counselling, sessions, local_conversations, support, support_history),
+        offers=offers,
+        offer_notices=offer_notices,
+    )
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -482,6 +507,8 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        offers=conversations.offers,
+        offer_notices=conversations.offer_notices,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,
@@ -543,6 +570,8 @@ def connect_event_handlers(
     # request that the coordinator has to answer.
     bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
+    bus.add_handler(coordination.offer_timers.on_event, *coordination.offer_timers.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
+    bus.add_handler(conversations.offer_notices.on_event, *conversations.offer_notices.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
     storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

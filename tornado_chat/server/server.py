@@ -134,7 +134,7 @@ class Server:
         delivery = builders.build_delivery(base, storage)
         auth = builders.build_auth(base, storage, delivery, keys)
         messaging = builders.build_messaging(base, storage, delivery)
-        coordination = builders.build_coordination(base, storage)
+        coordination = builders.build_coordination(base, storage, messaging)
         conversations = builders.build_conversations(base, storage, delivery, auth, messaging, coordination)
         self._retention = builders.build_retention(base, storage)
         self._replaced_databases = builders.build_replaced_databases(base)
@@ -154,6 +154,7 @@ class Server:
         self._notifications = messaging.notifications
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._counselling = conversations.counselling
+        self._offers = conversations.offers
         self._local_conversations = conversations.local_conversations
         self._plugin_event_feed = plugin_host.event_feed
         self._readiness, self._history = monitoring.readiness, monitoring.history
@@ -351,6 +352,7 @@ class Server:
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
+        self._offers.reconfigure(new.server.offer_timeout)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
         self._services.reconfigure(new.limits, new.support)

@@ -19,7 +19,7 @@ from tornado_chat.core.events import (
     ConversationRequeued,
 )
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Part, Person
-from tornado_chat.storage import models, participants
+from tornado_chat.storage import handovers, models, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.writer import Transaction
 
@@ -219,13 +219,18 @@ def _give(
     if conversation.waiter is not None:
         participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
     participants.join(tx, conversation.thread, [NewParticipant(waiter, Part.AGENT, waiter_name)])
+    if conversation.waiter is not None:
+        handovers.settle(tx, conversation.thread)
+    elif conversation.returned:
+        handovers.note_assigned(tx, conversation.thread, waiter)
     tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
     return changed
 
 
-def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
-    """Put the user of an active conversation back into the queue, as its waiter is lost.
+def requeue(tx: Transaction, conversation: Conversation, group: str | None = None) -> Conversation:
+    """Put the user of an active conversation back into the queue, as its waiter is lost or returns it.
 
+    :arg group: the group in whose queue the user waits from now on; None: the same as before.
     :raises Conflict: it is not active, or has changed since ``conversation`` was read.
     """
     assert conversation.waiter is not None
@@ -239,6 +244,11 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
     )
     changed = _change(tx, conversation, ConversationState.ACTIVE, waiting)
     participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
+    handovers.settle(tx, conversation.thread)
+    if group is not None:
+        changed = replace(changed, group=group)
+        stored = None if group == DEFAULT_GROUP else group
+        _table.update(group_name=stored).where(_table.id == conversation.id).execute(tx.database)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
 
@@ -248,7 +258,7 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
 
     :arg gone: the participant who has left for good.
     """
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     return current if current.state is ConversationState.ENDED else _end(tx, current, gone)
 
 
@@ -257,7 +267,7 @@ def leave(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
 
     :raises Conflict: ``gone`` is not in the conversation any more, as after a transfer.
     """
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     if current.state is ConversationState.ENDED:
         return current
     if gone not in (current.user, current.waiter):
@@ -279,11 +289,12 @@ def _end(tx: Transaction, conversation: Conversation, gone: Person) -> Conversat
     ended = replace(conversation, state=ConversationState.ENDED, ended=tx.now)
     changed = _change(tx, conversation, conversation.state, ended)
     participants.leave(tx, conversation.thread)
+    handovers.settle(tx, conversation.thread)
     tx.emit(ConversationEnded(changed, gone))
     return changed
 
 
-def _lock(tx: Transaction, conversation_id: int) -> Conversation:
+def lock(tx: Transaction, conversation_id: int) -> Conversation:
     """Return a conversation that no other transaction can change before this one ends."""
     query = _table.select().where(_table.id == conversation_id)
     if tx.database.for_update:  # SQLite has one writer at a time

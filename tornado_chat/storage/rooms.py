@@ -13,7 +13,7 @@ from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.events import AgentReplaced, RoomEnded, RoomStarted, SystemNotice
 from tornado_chat.core.plain_text import clean_name
 from tornado_chat.core.types import EndReason, Kind, Part, Person, Role, Room, SessionState, Thread
-from tornado_chat.storage import models, numbers, participants
+from tornado_chat.storage import handovers, models, numbers, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.writer import Transaction
@@ -254,6 +254,7 @@ def finish(
     room = get(tx.database, thread)
     if changed:
         participants.leave(tx, thread)
+        handovers.settle(tx, thread)
         tx.emit(RoomEnded(thread, room.state, tx.now, room))
     return room
 
@@ -280,6 +281,7 @@ def replace_agent(
         table.id == session.id
     ).execute(tx.database)
     participants.leave(tx, session, expected, last_seq=room.last_seq)
+    handovers.settle(tx, session)
     participants.join(tx, session, [NewParticipant(person, part, clean_name(name))])
     changed = get(tx.database, session)
     tx.emit(AgentReplaced(changed, expected, _stored_name(tx, session, expected), tx.now))

@@ -15,6 +15,7 @@ from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
     AgentReplaced,
     Event,
+    OfferShown,
     PresenceChanged,
     ReadAdvanced,
     ReceiptAdvanced,
@@ -38,18 +39,20 @@ from tornado_chat.wire.counselling_frames import (
     ListenerFrame,
     NotifyFrame,
     ObserveFrame,
+    Offered,
     PresenceShown,
     ReadShown,
     ReceiptShown,
     TokenAccepted,
     TypingShown,
 )
+from tornado_chat.wire.offers import offer_details
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.people import NameOf, no_name, sender_of
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
-    {"ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"}
+    {"ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender", "offer"}
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
 OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender"})
@@ -105,7 +108,14 @@ class WaitLonger(msgspec.Struct, frozen=True):
     seconds: int
 
 
-Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger
+class AnswerOffer(msgspec.Struct, frozen=True):
+    """``{"accept": 7}`` or ``{"decline": 7}``: answer the offer of a conversation (feature offer)."""
+
+    offer_id: int
+    accepts: bool
+
+
+Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerOffer
 
 HEARTBEATS = frozenset({"ping", "heartbeat"})
 """Plain texts that deployed front ends send on ``/chat`` to keep their connection open."""
@@ -139,10 +149,18 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command | None:
             return RenewToken(frame.token)
         if frame.wait is not UNSET and "presence" in features:
             return WaitLonger(frame.wait)
+        if "offer" in features and (frame.accept is not UNSET or frame.decline is not UNSET):
+            return _answer(frame)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
     return PostMessage(frame.msg, frame.id)
+
+
+def _answer(frame: ClientFrame) -> AnswerOffer:
+    accepts = frame.accept is not UNSET
+    number = frame.accept if accepts else frame.decline
+    return AnswerOffer(int(number), accepts)  # type: ignore[arg-type]  # one of them is set
 
 
 def _is_heartbeat(data: str | bytes) -> bool:
@@ -254,6 +272,7 @@ class ChatEncoder:
         self._presence = "presence" in features
         self._receipt = "receipt" in features
         self._sender = "sender" in features
+        self._offer = "offer" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._legacy = legacy_system_key
@@ -294,6 +313,8 @@ class ChatEncoder:
             return _encode(ReceiptShown(event.seq, event.reader.role.value))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
+        if isinstance(event, OfferShown) and self._offer:
+            return _encode(Offered(offer_details(event, event.change.time, self._times)))
         return None
 
     def _replacement(self, event: AgentReplaced) -> bytes:
@@ -322,7 +343,7 @@ class ChatEncoder:
         now: int,
         client_id: str | None = None,
         *,
-        refused: Literal["token", "wait"] | None = None,
+        refused: Literal["token", "wait", "offer"] | None = None,
     ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
@@ -337,6 +358,8 @@ class ChatEncoder:
             frame.token = False
         elif refused == "wait":
             frame.wait = False
+        elif refused == "offer":
+            frame.offer = False
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:

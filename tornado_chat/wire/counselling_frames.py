@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.numbers import MAX_NUMBER, Number, NumberText
+from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Sender
 from tornado_chat.wire.times import Time
 
@@ -143,6 +144,12 @@ class ClientFrame(msgspec.Struct, frozen=True):
         ]
         | UnsetType
     ) = UNSET
+    accept: (
+        Annotated[Number, Meta(description="Accept the offer with this id.", examples=[7])] | UnsetType
+    ) = UNSET
+    decline: (
+        Annotated[Number, Meta(description="Decline the offer with this id.", examples=[7])] | UnsetType
+    ) = UNSET
 
 
 class ListenerFrame(msgspec.Struct, frozen=True):
@@ -190,6 +197,12 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
     ) = UNSET
     wait: (
         Annotated[bool, Meta(description="Feature `presence`: false in the error for a refused `wait`.")]
+        | UnsetType
+    ) = UNSET
+    offer: (
+        Annotated[
+            bool, Meta(description="Feature `offer`: false in the error for a refused `accept` or `decline`.")
+        ]
         | UnsetType
     ) = UNSET
     reason: (
@@ -247,6 +260,12 @@ class HandedOver(msgspec.Struct):
     """Another agent has the session from now on."""
 
     handover: Handover
+
+
+class Offered(msgspec.Struct):
+    """An offer of a conversation to or of the person of the socket, on each change."""
+
+    offer: OfferDetails
 
 
 class PresenceShown(msgspec.Struct):

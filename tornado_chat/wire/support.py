@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
-from tornado_chat.core.events import Event, ReadAdvanced, ReceiptAdvanced, TypingChanged
+from tornado_chat.core.events import Event, OfferShown, ReadAdvanced, ReceiptAdvanced, TypingChanged
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import (
     AGENT_ROLES,
@@ -27,6 +27,7 @@ from tornado_chat.core.types import (
     Role,
     Thread,
 )
+from tornado_chat.wire.offers import offer_details
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.people import Named, NameOf, no_name, sender_of
 from tornado_chat.wire.support_frames import (
@@ -64,6 +65,7 @@ FEATURES = frozenset(
         "receipt",
         "sender",
         "group",
+        "offer",
     }
 )
 
@@ -194,6 +196,9 @@ class SupportEncoder:
             frame = self._frame("receipt", ReceiptShown(event.seq, event.thread.id))
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
+        if isinstance(event, OfferShown) and "offer" in self.features:
+            details = offer_details(event, event.change.time, self._times)
+            return _encode(self._frame("offer", details))
         return None
 
     def initialize(self) -> bytes:

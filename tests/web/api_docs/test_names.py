@@ -19,7 +19,7 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 HTTP_SCHEMAS = """
     Account AccountToken Agent AppointmentChanged ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
-    GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
+    GroupPage GroupStatus GuestToken Handover HandoverCreate HandoverOffer HandoverTarget Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
     QueueOverview QueueStatus QueuedUserStatus Rating Revocation RevocationCreate RevocationPage Sender
@@ -31,11 +31,13 @@ HTTP_SCHEMAS = """
 """
 
 OPERATIONS = """
-    admit_guest call_supervisor end_session export_session export_supervision get_account get_asyncapi
+    accept_conversation_offer accept_session_offer admit_guest call_supervisor decline_conversation_offer
+    decline_session_offer end_session export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
     get_support_status list_conversation_messages list_conversations list_groups list_notifications
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
-    open_session
+    get_conversation_offer get_session_offer offer_conversation offer_session open_session
+    withdraw_conversation_offer withdraw_session_offer
     rate_session read_notification revoke sign_in sign_out undo_revocation
 """
 
@@ -54,8 +56,8 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
-    ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
+    AcceptOfferPayload AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
+    ConnectionPayload DeclineOfferPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover HandoverOffer MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload SessionHandover
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
@@ -64,9 +66,9 @@ SOCKET_SCHEMAS = """
 """Without the schemas of whole frames, which are named after channel and kind."""
 
 FRAMES = {
-    "chat.in": "say typing read history token wait",
+    "chat.in": "say typing read history token wait accept decline",
     "chat.out": """
-        message system end handover wait_refused ack typing read receipt presence history token
+        message system end handover offer offer_refused wait_refused ack typing read receipt presence history token
         token_refused
     """,
     "notify.in": "alive token",

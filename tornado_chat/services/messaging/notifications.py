@@ -101,6 +101,10 @@ class Notifications:
             data["observeSessionId"] = room.session_id
         notifications.create(tx, recipient, CONVERSATION, msg, data)
 
+    def announce_offer(self, tx: Transaction, recipient: Person, msg: str, session: Thread) -> None:
+        """Notify ``recipient`` of a session that is offered to it, in the transaction that offers it."""
+        notifications.create(tx, recipient, CONVERSATION, msg, {"sessionId": session.id})
+
     async def attach(self, socket_stream: SocketStream, *, is_plain: bool = False) -> Thread:
         """Deliver the notifications that the person has not received to a socket, then all new ones.
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from tornado_chat.core import status
 from tornado_chat.core.types import EndReason, SessionState
-from tornado_chat.web.api import groups, ops, revocations, schemas, session_lists, staff
-from tornado_chat.wire import counselling_frames, people, support_frames
+from tornado_chat.web.api import groups, handovers, ops, revocations, schemas, session_lists, staff
+from tornado_chat.wire import counselling_frames, offers, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
     # bodies of requests to the HTTP API
@@ -22,6 +22,9 @@ SCHEMA_NAMES: Mapping[type, str] = {
     staff.Credentials: "Credentials",
     # bodies of its answers
     schemas.Problem: "Problem",
+    handovers.OfferTarget: "HandoverTarget",
+    handovers.OfferCreate: "HandoverCreate",
+    offers.OfferDetails: "HandoverOffer",
     schemas.Agent: "Agent",
     schemas.Session: "Session",
     schemas.SessionDetails: "SessionDetails",
@@ -89,6 +92,8 @@ SCHEMA_NAMES: Mapping[type, str] = {
     support_frames.TypingNow: "TypingPayload",
     support_frames.MarkRead: "MarkReadPayload",
     support_frames.Transfer: "TransferPayload",
+    support_frames.AcceptOffer: "AcceptOfferPayload",
+    support_frames.DeclineOffer: "DeclineOfferPayload",
     support_frames.Rate: "RatePayload",
     support_frames.Failed: "ErrorPayload",
     support_frames.SignedIn: "AuthSuccessPayload",

@@ -108,6 +108,8 @@ class ChatHandler(CounsellingHandler):
             frame = encoder.encode(event, own=False)
             if frame is not None:
                 self.send(frame)
+        if "offer" in self.features:
+            await self.services.offer_notices.catch_up(socket_stream)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         assert self.connection is not None, "frames are read only after the socket is admitted"
@@ -130,6 +132,8 @@ class ChatHandler(CounsellingHandler):
             counselling.mark_read(self.connection, command.seq)
         elif isinstance(command, wire.RenewToken):
             return self.accept_token(command.token)
+        elif isinstance(command, wire.AnswerOffer):
+            return self._answer_offer(self.connection, command)
         elif isinstance(command, wire.WaitLonger):
             return self._wait_longer(self.connection, command.seconds)
         else:
@@ -147,6 +151,16 @@ class ChatHandler(CounsellingHandler):
         except ChatError as error:
             self.services.metrics.frames_refused.add(self.endpoint, error.code)
             self.send(self.chat_encoder.error(error, now_microseconds(), refused="wait"))
+
+    async def _answer_offer(self, connection: RoomConnection, answer: wire.AnswerOffer) -> None:
+        """Accept or decline an offer. The answer is a frame ``offer``, or the error."""
+        offers = self.services.offers
+        act = offers.accept if answer.accepts else offers.decline
+        try:
+            await act(connection.identity, await offers.find(answer.offer_id))
+        except ChatError as error:
+            self.services.metrics.frames_refused.add(self.endpoint, error.code)
+            self.send(self.chat_encoder.error(error, now_microseconds(), refused="offer"))
 
     async def _send_history(self, connection: RoomConnection, request: wire.GetHistory) -> None:
         page = await self.services.counselling.history(
