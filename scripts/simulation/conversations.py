@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tornado_chat.cluster.facts import ReturnRequest
 from tornado_chat.core.errors import ChatError, Conflict, Unavailable
 from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person
@@ -138,6 +139,11 @@ class InMemoryConversations:
             return changed, ConversationRequeued(changed, lost=row.waiter)
 
         return self._write(change, may_store)
+
+    def return_to_line(
+        self, row: Conversation, request: ReturnRequest, may_store: MayStore
+    ) -> asyncio.Future[Conversation]:
+        raise NotImplementedError("no simulated waiter hands a user to a group")
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._write(lambda: self._end(row, row.user), may_store)

@@ -47,6 +47,9 @@ def write(
         revocations = person_data.revocations()
         document.members({"revocations": revocations})
         page.table("revocations", revocations)
+        handovers = person_data.handovers()
+        document.members({"handovers": handovers})
+        page.table("handovers", handovers)
         with document.array("notifications") as items:
             page.notifications(items.each(person_data.notifications()))
         plugins = person_data.plugins()

@@ -25,6 +25,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "listened": ("旁听过的对话", "Conversations listened in to"),
     "accounts": ("账号", "Accounts"),
     "revocations": ("令牌撤销", "Refused tokens"),
+    "handovers": ("会话交接", "Hand-overs"),
     "notifications": ("通知", "Notifications"),
     "operations": ("对这些数据的操作", "What was done with these data"),
     "plugin": ("扩展 {plugin}: {table}", "Plugin {plugin}: {table}"),

@@ -4,7 +4,7 @@ A conversation has at most one open offer. Changes are made on the row of the of
 at the same candidate; each change is published.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ import peewee as pw
 
 from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.events import OfferChanged
-from tornado_chat.core.types import Candidate, Kind, Offer, OfferState, Part, Person, Thread
+from tornado_chat.core.types import Candidate, Kind, Offer, OfferState, Part, Person, Role, Thread
 from tornado_chat.storage import models, participants
 from tornado_chat.storage.writer import Transaction
 
@@ -209,6 +209,40 @@ def shown(
         if person is not None
     }
     return OfferChanged(offer, client, found, time, former, answer)
+
+
+# --- data of a person ---
+
+
+def naming(database: pw.Database, person: Person) -> list[Offer]:
+    """Return all offers that name a person as an agent or candidate, oldest first."""
+    key = msgspec.json.encode(person.key).decode()
+    names = (_table.source == person.key) | (_table.offered_by == person.key) | _table.targets.contains(key)
+    return [_offer(row) for row in _table.select().where(names).order_by(_table.id).dicts().execute(database)]
+
+
+def erase(tx: Transaction, person: Person, anonymous_key: Callable[[Role], str]) -> int:
+    """Replace a person in all offers, and remove their notes. Returns the number of offers.
+
+    :arg anonymous_key: makes the key that takes the place of the person's, another one for each offer.
+    """
+    found = naming(tx.database, person)
+    for offer in found:
+        other = anonymous_key(person.role)
+        keys = {person.key: other}
+        targets = [
+            [other, None] if candidate.person == person else [candidate.person.key, candidate.name]
+            for candidate in offer.candidates
+        ]
+        target = None if offer.target is None else offer.target.key
+        _table.update(
+            source=keys.get(offer.source.key, offer.source.key),
+            offered_by=keys.get(offer.offered_by.key, offer.offered_by.key),
+            target=None if target is None else keys.get(target, target),
+            targets=msgspec.json.encode(targets).decode(),
+            note=None,
+        ).where(_table.id == offer.id).execute(tx.database)
+    return len(found)
 
 
 # --- inside ---

@@ -19,8 +19,8 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 HTTP_SCHEMAS = """
     Account AccountToken Agent AppointmentChanged ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
-    GroupPage GroupStatus GuestToken Handover HandoverCreate HandoverOffer HandoverTarget Health HistoryStatus Message
-    MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
+    GroupPage GroupStatus GuestToken Handover HandoverCreate HandoverOffer HandoverTarget Health
+    HistoryStatus Message MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
     QueueOverview QueueStatus QueuedUserStatus Rating Revocation RevocationCreate RevocationPage Sender
     ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary SignedInAccount
@@ -57,9 +57,9 @@ TAGS = {
 
 SOCKET_SCHEMAS = """
     AcceptOfferPayload AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
-    ConnectionPayload DeclineOfferPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover HandoverOffer MarkReadPayload
-    Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
-    NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload SessionHandover
+    ConnectionPayload DeclineOfferPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover
+    HandoverOffer MarkReadPayload Message MessageHistoryPayload MessageImagePayload MessageStoredPayload
+    MessageTextPayload NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload SessionHandover
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
@@ -68,8 +68,8 @@ SOCKET_SCHEMAS = """
 FRAMES = {
     "chat.in": "say typing read history token wait accept decline",
     "chat.out": """
-        message system end handover offer offer_refused wait_refused ack typing read receipt presence history token
-        token_refused
+        message system end handover offer offer_refused wait_refused ack typing read receipt presence
+        history token token_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
@@ -81,11 +81,12 @@ FRAMES = {
         message_image message_text_success message_history typing read receipt disconnected error
         rate_success
     """,
-    "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
+    "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer "
+    "accept_offer decline_offer",
     "waiter.out": """
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
-        kickout
+        kickout offer
     """,
 }
 """The kinds of frame by channel and direction."""

@@ -30,6 +30,12 @@ LIMITED = (
     *("get_session", "list_sessions", "list_session_messages", "export_session", "list_notifications"),
     *("get_supervision", "list_supervision_messages", "export_supervision"),
     *("list_conversations", "list_conversation_messages", "get_support_status", "list_groups"),
+    *("offer_session", "offer_conversation"),
+    *(
+        f"{verb}_{what}_offer"
+        for verb in ("get", "accept", "decline", "withdraw")
+        for what in ("session", "conversation")
+    ),
 )
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
@@ -281,12 +287,39 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     transcript = await call("export_session", VISITOR, query="?format=json", **ids)
     assert transcript["messages"][0]["msg"] == "hello"
 
+    to_next = {"to": [{"role": "consultant", "id": 5}]}
+    for name, body, everyone in (
+        ("offer_session", {"to": []}, HOST),
+        ("offer_session", {"to": 5}, HOST),
+        ("get_session_offer", None, HOST),
+        ("accept_session_offer", None, HOST),
+        ("decline_session_offer", None, HOST),
+        ("withdraw_session_offer", None, HOST),
+        ("offer_session", to_next, STRANGER),
+        ("offer_session", to_next, COUNSELLOR),
+        ("offer_session", to_next, HOST),
+        ("get_session_offer", None, STRANGER),
+        ("get_session_offer", None, COUNSELLOR),
+        ("withdraw_session_offer", None, STRANGER),
+        ("accept_session_offer", None, STRANGER),
+        ("decline_session_offer", None, token("consultant", 5)),
+        ("decline_session_offer", None, token("consultant", 5)),
+        ("offer_session", to_next, COUNSELLOR),
+        ("withdraw_session_offer", None, COUNSELLOR),
+        ("withdraw_session_offer", None, COUNSELLOR),
+        ("offer_session", to_next, COUNSELLOR),
+        ("accept_session_offer", None, token("consultant", 5)),
+    ):
+        await call(name, everyone, body, **ids)
+    await call("offer_session", HOST, to_next, session_id=99)
+    next_counsellor = token("consultant", 5)
     await call("rate_session", VISITOR, {"rate": 5, "feedback": "It helped."}, **ids)
     await call("rate_session", COUNSELLOR, {"rate": 5}, **ids)
     await call("rate_session", VISITOR, {"rate": 5}, session_id=99)
     await call("end_session", STRANGER, **ids)
     await call("end_session", HOST, session_id=99)
-    assert (await call("end_session", COUNSELLOR, **ids))["state"] == "completed"
+    assert (await call("end_session", next_counsellor, **ids))["state"] == "completed"
+    await call("offer_session", HOST, to_next, **ids)
 
     for type, data in ((0, None), (1, {"apointmentId": 3}), (2, {"sessionId": 7, "more": True})):
         made = await call("notify", HOST, {"role": "user", "id": 1, "type": type, "msg": "m", "data": data})
@@ -294,8 +327,9 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("read_notification", VISITOR, **made)
     await call("read_notification", STRANGER, **made)
 
-    await (await harness.user(1, name="Ada")).get("connect_queue")
-    await harness.waiter(8, ready=False)
+    ada = await harness.user(1, name="Ada")
+    await ada.get("connect_queue")
+    at_work = await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
     await call("get_support_status", COUNSELLOR)  # serves no group
     assert len((await call("list_groups", HOST))["items"]) == 1
@@ -305,6 +339,42 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("list_conversation_messages", HOST, conversation_id=1)
     await call("list_conversation_messages", token("waiter", 8), conversation_id=1)
     await call("list_conversation_messages", HOST, conversation_id=99)
+    to_next = {"to": [{"role": "waiter", "id": 9}]}
+    waiter, other = token("waiter", 8), token("waiter", 9)
+    await call("offer_conversation", HOST, to_next, conversation_id=1)
+    await at_work.send_frame("ready")
+    await at_work.until("new_connection")
+    for name, who, body in (
+        ("offer_conversation", HOST, {"to": []}),
+        ("offer_conversation", HOST, {"to": 5}),
+        ("offer_conversation", HOST, {"group": "nowhere"}),
+        ("get_conversation_offer", HOST, None),
+        ("accept_conversation_offer", HOST, None),
+        ("decline_conversation_offer", HOST, None),
+        ("withdraw_conversation_offer", HOST, None),
+        ("offer_conversation", STRANGER, to_next),
+        ("offer_conversation", waiter, to_next),
+        ("offer_conversation", waiter, to_next),
+        ("get_conversation_offer", STRANGER, None),
+        ("get_conversation_offer", waiter, None),
+        ("withdraw_conversation_offer", STRANGER, None),
+        ("accept_conversation_offer", other, None),
+        ("decline_conversation_offer", other, None),
+        ("decline_conversation_offer", other, None),
+        ("accept_conversation_offer", other, None),
+        ("offer_conversation", waiter, to_next),
+        ("withdraw_conversation_offer", waiter, None),
+        ("withdraw_conversation_offer", waiter, None),
+        ("offer_conversation", waiter, to_next),
+    ):
+        await call(name, who, body, conversation_id=1)
+    await call("offer_conversation", HOST, to_next, conversation_id=99)
+    next_waiter = await harness.waiter(9, features=["ready"])
+    await next_waiter.until("ready_success")
+    await call("accept_conversation_offer", other, conversation_id=1)
+    await ada.send_frame("disconnect")
+    await ada.until("disconnected")
+    await call("offer_conversation", HOST, to_next, conversation_id=1)
     guest = await call("admit_guest", None)
     assert (await call("admit_guest", guest["token"]))["id"] == guest["id"]
     await call("admit_guest", HOST)

@@ -23,6 +23,7 @@ OFFERERS = "The agent, supervisors that have joined, and the roles `service` and
 READERS = "The agent, the people that the offer names, and the roles `service` and `admin`."
 TARGETS = "The person to whom it is offered now."
 NO_HANDOVER, NO_OFFER = NotFound("no_handover"), Conflict("no_offer")
+NO_AGENT = NotFound("no_such_waiter", id="8")
 NOT_YOURS = Forbidden("not_your_session")
 ENDED, OPEN = Conflict("session_finished"), Conflict("handover_open")
 
@@ -128,7 +129,6 @@ class SessionHandoverHandler(HandoverHandler):
         errors=[
             NOT_YOURS,
             NotFound("no_such_session", id=4),
-            NotFound("no_such_group", group="crisis"),
             ENDED,
             OPEN,
             Malformed("no_target"),
@@ -209,6 +209,7 @@ class ConversationHandoverHandler(HandoverHandler):
             NOT_YOURS,
             NotFound("no_such_conversation", id=4),
             NotFound("no_such_group", group="crisis"),
+            Conflict("no_conversation"),
             ENDED,
             OPEN,
             Malformed("no_target"),
@@ -240,7 +241,7 @@ class ConversationAcceptHandler(HandoverHandler):
         "Accept the offer of a support conversation",
         access=TARGETS,
         responses=_SHOWN,
-        errors=[NO_HANDOVER, NO_OFFER],
+        errors=[NO_HANDOVER, NO_OFFER, NO_AGENT],
     )
     async def post(self, conversation_id: str) -> None:
         """The caller is the agent from then on. Accepting again has no effect."""
