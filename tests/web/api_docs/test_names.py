@@ -59,7 +59,8 @@ SOCKET_SCHEMAS = """
     AcceptOfferPayload AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
     ConnectionPayload DeclineOfferPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover
     HandoverOffer MarkReadPayload Message MessageHistoryPayload MessageImagePayload MessageStoredPayload
-    MessageTextPayload NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload SessionHandover
+    MessageTextPayload NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload
+    SessionHandover
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
