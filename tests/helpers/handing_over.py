@@ -1,6 +1,6 @@
 """Many hand-overs of one conversation, while its connections are cut; who got which message is checked.
 
-Each agent serves once, so all that it may ever get are the messages up to the number at which it was replaced.
+Each agent serves once, so all that it may ever get are the messages up to the one at which it was replaced.
 """
 
 import asyncio
@@ -168,7 +168,7 @@ class SessionHandovers(ManyHandovers):
                 await self.api(f"{path}/accept", token("consultant", following.id))
         await self.connect(following, "consultant")
         read = self.harness.server._store.look_up
-        while (await read(rooms.get, self.thread)).helper.id != str(following.id):
+        while (await read(rooms.get, self.thread)).helper.id != str(following.id):  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # entering accepts
 
     async def connect(self, person: Participant, role: str) -> None:
@@ -206,7 +206,7 @@ class SessionHandovers(ManyHandovers):
             with suppress(ConnectionClosed):
                 assert client is not None
                 await client.send_json({"msg": text, "id": text})
-            while text in person.unanswered and client is not None and client.close_code is None:
+            while text in person.unanswered and client is not None and client.close_code is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
     async def say_once(self, person: Participant, text: str) -> None:
@@ -226,7 +226,7 @@ class SupportHandovers(ManyHandovers):
         user = Participant(1)
         sent: list[str] = []
         await self.connect_user(user)
-        while not self.peer_of(agents[0]):
+        while not self.peer_of(agents[0]):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         for turn in range(turns):
             agent, offers = agents[-1], turn % 2 == 1
@@ -281,10 +281,8 @@ class SupportHandovers(ManyHandovers):
             if frame["type"] == "new_connection":
                 person.unanswered["peer"] = frame["from"]
                 self.thread = Thread(Kind.SUPPORT, frame["payload"]["conversation"])
-            elif frame["type"] == "offer" and frame["payload"]["yours"]:
-                if frame["payload"]["state"] == "offered":
-                    answer = {"offer": int(frame["payload"]["id"])}
-                    await peer.send_frame("accept_offer", answer)
+            elif frame["type"] == "offer" and frame["payload"]["state"] == "offered":
+                await peer.send_frame("accept_offer", {"offer": int(frame["payload"]["id"])})
 
         person.reader = asyncio.ensure_future(self.read(person, peer.client, on_frame))
         return person
