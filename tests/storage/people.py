@@ -60,7 +60,9 @@ def build_sample(
             appointment_id=77,
         )
     )
-    record, _ = run(lambda tx: rooms.create_record(tx, session, supervisor_id=WU.id, supervisor_name="Wu"))
+    record, _ = run(
+        lambda tx: rooms.create_record(tx, session.view, supervisor_id=WU.id, supervisor_name="Wu")
+    )
     support = run(
         lambda tx: conversations.join(tx, waits, f"Lin {SECRET}", "uuid-1", {"skills": SECRET, "priority": 1})
     )
@@ -103,6 +105,14 @@ def texts(database: pw.Database, thread: Thread) -> list[tuple[int, str]]:
 def rows(database: pw.Database, table: str) -> int:
     count: int = database.execute_sql(f"SELECT count(*) FROM {table}").fetchone()[0]
     return count
+
+
+def leave_message(database: pw.Database, person: Person, text: str) -> int:
+    """Let a user write before its first waiter comes, and give up. Return the number of the conversation."""
+    row = transact(database, lambda tx: conversations.join(tx, person, None, f"uuid of {person.id}"))[0]
+    post(database, row.thread, person, text)
+    transact(database, lambda tx: conversations.leave(tx, row.id, person))
+    return row.id
 
 
 def everything(database: pw.Database) -> str:

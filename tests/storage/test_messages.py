@@ -88,7 +88,9 @@ def test_a_session_and_a_record_with_the_same_number_are_two_threads(database: p
     session = rooms.get(database, SESSION)
     record, _ = transact(
         database,
-        lambda tx: rooms.create_record(tx, session, supervisor_id="3", supervisor_name=None, record_id=7),
+        lambda tx: rooms.create_record(
+            tx, session.view, supervisor_id="3", supervisor_name=None, record_id=7
+        ),
     )
     append(database, new_message("session"), AppendRequest(record[0].thread, COUNSELLOR, "record"))
     assert (texts(database), texts(database, record[0].thread)) == (["session"], ["record"])
@@ -200,14 +202,14 @@ def test_a_finished_session_refuses_messages_but_recognises_resends(
 @pytest.mark.parametrize(
     ("state", "returned", "takes"),
     [
-        (ConversationState.WAITING, False, False),
+        (ConversationState.WAITING, False, True),
         (ConversationState.WAITING, True, True),
         (ConversationState.ACTIVE, False, True),
         (ConversationState.ENDED, False, False),
         (ConversationState.ENDED, True, False),
     ],
 )
-def test_a_support_conversation_accepts_messages_from_its_first_waiter_to_its_end(
+def test_a_support_conversation_accepts_messages_until_its_end(
     database: pw.Database, state: ConversationState, returned: bool, takes: bool
 ) -> None:
     thread = conversation(database, state, returned)

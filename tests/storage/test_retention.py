@@ -6,7 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.storage.conftest import NOW, new_session, open_at, transact
-from tests.storage.people import CHEN, DAY, LIN, SECRET, WU, build_sample, everything, post, rows, texts
+from tests.storage.people import (
+    CHEN,
+    DAY,
+    LIN,
+    SECRET,
+    WU,
+    build_sample,
+    everything,
+    leave_message,
+    post,
+    rows,
+    texts,
+)
 from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
 from tornado_chat.data_management.pruning import prune
 from tornado_chat.plugins.data_keepers import DataKeepers
@@ -58,6 +70,13 @@ def test_expired_conversations_are_removed_with_their_rows(database: pw.Database
     assert remove_all(database) == {}
 
 
+def test_an_expired_left_message_is_removed(database: pw.Database) -> None:
+    leave_message(database, LIN, "words")
+    counts = remove_all(database)
+    assert (counts["message"], counts["support_conversation"], counts["left_message"]) == (1, 1, 1)
+    assert "words" not in everything(database)
+
+
 def test_young_open_and_undelivered_items_stay(database: pw.Database) -> None:
     build_sample(database)
     young = build_sample(database, LATER + 1)
@@ -78,7 +97,7 @@ def test_a_session_is_removed_after_its_records(database: pw.Database) -> None:
     transact(
         database,
         lambda tx: rooms.create_record(
-            tx, rooms.get(tx.database, sample.session), supervisor_id="9", supervisor_name=None
+            tx, rooms.get(tx.database, sample.session).view, supervisor_id="9", supervisor_name=None
         ),
         LATER,
     )
@@ -94,7 +113,7 @@ def test_an_active_record_keeps_its_session(database: pw.Database) -> None:
     record, _ = transact(
         database,
         lambda tx: rooms.create_record(
-            tx, rooms.get(tx.database, sample.session), supervisor_id="9", supervisor_name=None
+            tx, rooms.get(tx.database, sample.session).view, supervisor_id="9", supervisor_name=None
         ),
     )[0]
     transact(database, lambda tx: rooms.start(tx, record.thread))
@@ -139,7 +158,7 @@ def test_an_emptied_row_has_no_personal_data(database: pw.Database) -> None:
         None,
         None,
     )
-    assert not rooms.is_supervisor_of(database, sample.session.id, WU)
+    assert not rooms.is_supervisor_of(database, sample.session, WU)
     conversation = conversations.get(database, sample.support.id)
     assert conversation is not None
     assert (conversation.claims, conversation.waiter, conversation.reason) == ({}, None, None)

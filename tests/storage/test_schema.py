@@ -10,10 +10,10 @@ import peewee as pw
 import pytest
 
 from tests.helpers.mariadb import MariaDB
-from tests.storage.conftest import on_mariadb, on_sqlite, open_url, upgrade_before
+from tests.storage.conftest import on_mariadb, on_sqlite, open_url, transact, upgrade_before
 from tornado_chat.core.deliveries import Delivery
-from tornado_chat.core.types import DEFAULT_GROUP, Kind, Thread
-from tornado_chat.storage import conversations, deliveries, models, rooms, schema, staff
+from tornado_chat.core.types import DEFAULT_GROUP, ConsentForm, Kind, Thread
+from tornado_chat.storage import consents, conversations, deliveries, models, rooms, schema, staff
 from tornado_chat.storage.mysql import MysqlDatabase
 
 FILES = sorted(path.stem for path in schema.MIGRATIONS.glob("[0-9]*.py"))
@@ -55,6 +55,8 @@ def shape(database: pw.Database) -> dict[tuple[str, str], object]:
             continue
         if kind == "table":
             columns = rows(f"PRAGMA table_info('{name}')")
+            # A table that the migrator has copied has a space where "NOT NULL" was.
+            sql = str(sql).replace(" ,", ",")
             found[str(kind), str(name)] = (sql, columns, rows(f"PRAGMA foreign_key_list('{name}')"))
         else:
             found[str(kind), str(name)] = (sql, rows(f"PRAGMA index_info('{name}')"))
@@ -165,6 +167,39 @@ def test_conversations_of_before_migration_0018_are_in_the_default_group(
     (row,) = conversations.unfinished(empty)
     assert (row.user.id, row.group) == ("1", DEFAULT_GROUP)
     assert staff.accounts(empty)[0].groups == ()
+
+
+def test_conversations_of_before_migration_0023_have_no_consent(empty: pw.Database, tmp_path: Path) -> None:
+    upgrade_before(empty, "0023_consent", tmp_path / "earlier")
+    empty.execute_sql(
+        "INSERT INTO support_conversation (user, user_uuid, state, returned, last_seq, created, open_user) "
+        "VALUES ('user:1', 'u', 'waiting', 0, 0, 1, 'user:1')"
+    )
+    assert schema.upgrade(empty)[0] == "0023_consent"
+    (row,) = conversations.unfinished(empty)
+    assert consents.of_thread(empty, row.thread) == []
+    form = ConsentForm(DEFAULT_GROUP, "1", "en", "text")
+    transact(empty, lambda tx: consents.accept(tx, row.thread, row.user, form))
+    assert [each.version for each in consents.of_thread(empty, row.thread)] == ["1"]
+
+
+def test_sessions_and_records_of_before_migration_0019_keep_their_meaning(
+    empty: pw.Database, tmp_path: Path
+) -> None:
+    upgrade_before(empty, "0019_supervision", tmp_path / "earlier")
+    empty.execute_sql(
+        "INSERT INTO consultation_session (id, asker, helper, state, last_seq, created) "
+        "VALUES (7, 'user:1', 'consultant:2', 'active', 0, 1)"
+    )
+    empty.execute_sql(
+        "INSERT INTO supervisor_consultation (id, session_id, asker, helper, state, last_seq, created) "
+        "VALUES (5, 7, 'consultant:2', 'supervisor:3', 'ready', 0, 2)"
+    )
+    assert schema.upgrade(empty)[0] == "0019_supervision"
+    session = rooms.get(empty, Thread(Kind.SESSION, 7))
+    assert (session.group, session.about) == (DEFAULT_GROUP, session.thread)
+    (record,) = rooms.supervision_records(empty, session.thread)
+    assert (record.thread.id, record.about, record.conversation_id) == (5, session.thread, None)
 
 
 def test_sessions_of_before_migration_0020_have_their_first_agent(empty: pw.Database, tmp_path: Path) -> None:

@@ -25,11 +25,13 @@ class RoomPresence(msgspec.Struct, frozen=True, tag="InRoom"):
     """A participant has a socket in a room. ``name`` is the name that the other participants see.
 
     :ivar room: the room as it was when the socket was opened.
+    :ivar is_announced: the other participant knows of the arrival: the socket was taken over from a process.
     """
 
     room: Room
     person: Person
     name: str
+    is_announced: bool = False
 
     @property
     def key(self) -> str:
@@ -131,6 +133,8 @@ class ReturnRequest(msgspec.Struct, frozen=True, tag="HandToGroup"):
 
 class RoomPresenceRequest(msgspec.Struct, frozen=True, tag="WhoIsThere"):
     """Request the participants that are present in a room. The result is a list of their ``Person.key``.
+
+    With ``with_graces`` also those of a support conversation.
 
     :ivar with_graces: request the JSON values of ``events.PresenceChanged`` instead, or None if there is
         nothing to say about the room. A coordinator of version 0.1.0 ignores that, and its result is a list.

@@ -25,6 +25,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "listened": ("旁听过的对话", "Conversations listened in to"),
     "accounts": ("账号", "Accounts"),
     "revocations": ("令牌撤销", "Refused tokens"),
+    "handled_messages": ("已处理的留言", "Left messages handled"),
+    "left_message": ("留言", "Left as a message"),
     "handovers": ("会话交接", "Hand-overs"),
     "notifications": ("通知", "Notifications"),
     "operations": ("对这些数据的操作", "What was done with these data"),
@@ -45,6 +47,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "service": ("系统", "System"),
     "with": ("对方", "With"),
     "stays": ("参与时间", "Took part"),
+    "consents": ("已同意的说明", "Consents given"),
     "until_now": ("至今", "now"),
     "state": ("状态", "State"),
     "created": ("创建", "Opened"),
@@ -52,6 +55,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "assigned": ("接入", "Answered"),
     "ended": ("结束", "Ended"),
     "about_session": ("所属会话", "About session"),
+    "about_conversation": ("所属对话", "About conversation"),
     "appointment": ("预约", "Appointment"),
     "rate": ("评分", "Stars"),
     "feedback": ("评价", "Feedback"),
@@ -73,11 +77,13 @@ CONVERSATION_FIELDS = (
     "assigned",
     "ended",
     "session",
+    "conversation",
     "appointment",
     "rate",
     "feedback",
     "claims",
     "group",
+    "left_message",
 )
 """The facts of a conversation that the page shows, in this order, as far as they have values."""
 
@@ -169,7 +175,7 @@ class PersonPage:
         facts = [(self._text("with"), ", ".join(self._label(role) for role in entry["others"]))]
         for fact in CONVERSATION_FIELDS:
             if entry.get(fact) is not None:
-                label = self._text("about_session" if fact == "session" else fact)
+                label = self._text(f"about_{fact}" if fact in ("session", "conversation") else fact)
                 facts.append((label, self._value(fact, entry[fact])))
         stays = [
             f"{_format_time(stay['joined'])} – "
@@ -177,6 +183,11 @@ class PersonPage:
             for stay in entry["stays"]
         ]
         facts.append((self._text("stays"), "\n".join(stays)))
+        given = [
+            f"{_format_time(each['accepted'])}: {each['group']} {each['version']} ({each['language']})"
+            for each in entry.get("consents", ())
+        ]
+        facts.append((self._text("consents"), "\n".join(given)))
         self._facts([(label, text) for label, text in facts if text])
         if entry["messages"]:
             self._write('<ol class="said">')

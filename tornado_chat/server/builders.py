@@ -51,6 +51,7 @@ from tornado_chat.services.handover.steps import OfferSteps
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
@@ -65,10 +66,14 @@ from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
+from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage.database import SQLITE_SCHEME
@@ -283,7 +288,7 @@ def build_coordination(base: Foundation, storage: Storage, messaging: Messaging)
     )
     dispatcher = Dispatcher(
         config.support,
-        ConversationRepository(storage.store),
+        ConversationRepository(storage.store, base.groups.early_words),
         base.loop,
         base.bus.publish,
         plugin_registration.guard_policy(base.plugins, base.registrations.policy)[0],
@@ -311,6 +316,11 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    priorities: Priorities
+    first_words: FirstWords
+    consents: Consents
+    observers: Observers
+    rights: SupervisionRights
     offers: Offers
     offer_notices: OfferNotices
 
@@ -324,6 +334,10 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    consents = Consents(config.groups, store, base.plugins)
+    rights = SupervisionRights(
+        store, auth.access_control, base.plugins, config.counselling, lambda: base.groups.rules
+    )
     offers = Offers(
         store,
         coordination.offer_steps,
@@ -347,6 +361,7 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        consents=consents,
         accept_offer=offers.accept_on_entry,
     )
     sessions = Sessions(
@@ -356,11 +371,25 @@ def build_conversations(
         messaging.room_lookup,
         auth.access_control,
         base.plugins,
+        rights,
+        base.groups.require_known,
+    )
+    observers = Observers(
+        store,
+        hub,
+        receipts,
+        base.bus.publish,
+        find_view=messaging.room_lookup.view,
+        rights=rights,
+        rules=lambda: base.groups.rules,
+        plugins=base.plugins,
+        coordinator_client=coordination.client,
+        participant_names=delivery.participant_names,
     )
     local_conversations = LocalConversations(
         config.support,
         store,
-        ConversationRepository(store),
+        ConversationRepository(store, base.groups.early_words),
         hub,
         receipts,
         base.loop,
@@ -370,9 +399,11 @@ def build_conversations(
         delivery.receipt_reports,
         delivery.participant_names,
         base.groups,
+        consents,
     )
     offer_notices = OfferNotices(hub, store)
-    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, offer_notices)
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers, offer_notices)
+    first_words = FirstWords(config.support, base.groups, store, base.plugins, rights)
     support = Support(
         local_conversations,
         coordination.client,
@@ -380,12 +411,22 @@ def build_conversations(
         base.bus.publish,
         messaging.filtering,
         base.plugins.report_action,
+        first_words,
     )
-    support_history = SupportHistory(store, support, auth.access_control, base.plugins)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words, rights)
     return Conversations(
-        *(counselling, sessions, local_conversations, support, support_history),
-        offers=offers,
-        offer_notices=offer_notices,
+        counselling,
+        sessions,
+        local_conversations,
+        support,
+        support_history,
+        Priorities(store, base.plugins.report_action),
+        first_words,
+        consents,
+        observers,
+        rights,
+        offers,
+        offer_notices,
     )
 
 
@@ -437,6 +478,7 @@ def build_plugin_host(
         delivery.presence,
         conversations.sessions,
         conversations.support_history,
+        conversations.priorities,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
     )
     for context in base.contexts.values():
@@ -507,6 +549,10 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        priorities=conversations.priorities,
+        first_words=conversations.first_words,
+        consents=conversations.consents,
+        observers=conversations.observers,
         offers=conversations.offers,
         offer_notices=conversations.offer_notices,
         guests=auth.guests,
@@ -572,6 +618,7 @@ def connect_event_handlers(
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
     bus.add_handler(coordination.offer_timers.on_event, *coordination.offer_timers.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
+    bus.add_handler(conversations.observers.on_event, *conversations.observers.events)
     bus.add_handler(conversations.offer_notices.on_event, *conversations.offer_notices.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
     storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

@@ -30,6 +30,7 @@ from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.handover.notices import OfferNotices
 from tornado_chat.services.leadership.partition_flag import PartitionFlag
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.support.local_conversations import LocalConversations
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Standalone:
         hub: Hub,
         counselling: Counselling,
         local_conversations: LocalConversations,
+        observers: Observers,
         offer_notices: OfferNotices,
     ) -> None:
         """Do nothing: within one process no event is missed."""
@@ -163,6 +165,7 @@ class Clustered:
         hub: Hub,
         counselling: Counselling,
         local_conversations: LocalConversations,
+        observers: Observers,
         offer_notices: OfferNotices,
     ) -> None:
         """Make these parts read from the database what the bus does not deliver, from ``join`` on."""
@@ -171,6 +174,7 @@ class Clustered:
             self._store,
             counselling,
             local_conversations,
+            observers,
             offer_notices,
             self._coordinator,
             self._coordinator_client,

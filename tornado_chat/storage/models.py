@@ -26,6 +26,7 @@ class ConsultationSession(Table):
         0016.
     :ivar awaited_until: the time until which an absent participant is awaited, if another has extended that.
     :ivar arrived: the time at which the visitor came for the first time.
+    :ivar group_name: the group that the host has chosen; NULL: the default group.
     :ivar agent_changes: how many times ``helper`` was replaced; NULL: never.
     """
 
@@ -45,6 +46,7 @@ class ConsultationSession(Table):
     end_reason = pw.CharField(12, null=True)
     awaited_until = pw.BigIntegerField(null=True)
     arrived = pw.BigIntegerField(null=True)
+    group_name = pw.CharField(32, null=True)
     agent_changes = pw.IntegerField(null=True)
 
     class Meta:
@@ -59,13 +61,16 @@ class ConsultationSession(Table):
 
 
 class SupervisorConsultation(Table):
-    """A supervision record: a consultant and a supervisor talk about a session.
+    """A supervision record: an agent and a supervisor talk about a session or a support conversation.
 
     Seed: the id that ``/chat?type=1`` names. ``end_reason`` and ``awaited_until`` are those of a session.
+
+    :ivar session: NULL if the record is about a support conversation.
+    :ivar conversation_id: the support conversation; NULL if the record is about a session.
     """
 
     id = pw.BigAutoField()
-    session = pw.ForeignKeyField(ConsultationSession, backref="records")
+    session = pw.ForeignKeyField(ConsultationSession, backref="records", null=True)
     asker = pw.CharField(PERSON_KEY_CHARS)
     asker_name = pw.CharField(NAME_CHARS, null=True)
     helper = pw.CharField(PERSON_KEY_CHARS)
@@ -77,9 +82,10 @@ class SupervisorConsultation(Table):
     ended = pw.BigIntegerField(null=True)
     end_reason = pw.CharField(12, null=True)
     awaited_until = pw.BigIntegerField(null=True)
+    conversation_id = pw.BigIntegerField(null=True)
 
     class Meta:
-        indexes = ((("helper",), False), (("state",), False))
+        indexes = ((("helper",), False), (("state",), False), (("conversation_id",), False))
 
 
 class SupportConversation(Table):
@@ -93,6 +99,10 @@ class SupportConversation(Table):
     :ivar open_user: the user until the conversation ends, then NULL. The column is unique: a user has at most
         one unfinished conversation.
     :ivar group_name: the group that the user has chosen; NULL: the default group.
+    :ivar score: the user's lane in the queue, see ``Conversation``; NULL counts as 0.
+    :ivar accepted: the time at which the present waiter has confirmed the assignment; NULL: not yet.
+    :ivar missed_by: the waiters that lost the assignment unconfirmed, as a JSON list of their keys, until one
+        confirms it.
     """
 
     id = pw.BigAutoField()
@@ -116,6 +126,10 @@ class SupportConversation(Table):
     changes = pw.IntegerField(null=True)
     open_user = pw.CharField(PERSON_KEY_CHARS, null=True)
     group_name = pw.CharField(32, null=True)
+    score = pw.IntegerField(null=True)
+    score_reason = pw.TextField(null=True)
+    accepted = pw.BigIntegerField(null=True)
+    missed_by = pw.TextField(null=True)
 
     class Meta:
         indexes = (
@@ -124,6 +138,25 @@ class SupportConversation(Table):
             (("state",), False),
             (("open_user",), True),
         )
+
+
+class LeftMessage(Table):
+    """The words of a user who gave up before an agent had it: a conversation that waits for an answer.
+
+    :ivar conversation: the conversation with the words.
+    :ivar group_name: as ``SupportConversation.group_name``.
+    :ivar time: the time of the user's leaving.
+    :ivar handled: the time at which ``handled_by`` has marked it as handled; NULL before that.
+    """
+
+    conversation = pw.BigIntegerField(primary_key=True)
+    group_name = pw.CharField(32, null=True)
+    time = pw.BigIntegerField()
+    handled = pw.BigIntegerField(null=True)
+    handled_by = pw.CharField(PERSON_KEY_CHARS, null=True)
+
+    class Meta:
+        indexes = ((("handled", "conversation"), False), (("handled_by",), False))
 
 
 class Message(Table):
@@ -188,6 +221,28 @@ class Participant(Table):
 
     class Meta:
         indexes = ((("kind", "number"), False), (("person",), False))
+
+
+class Consent(Table):
+    """The acceptance of a group's consent text; see ``core.types.Consent``.
+
+    ``kind`` and ``number`` name the session or conversation.
+    """
+
+    id = pw.BigAutoField()
+    kind = pw.SmallIntegerField()
+    number = pw.BigIntegerField()
+    person = pw.CharField(PERSON_KEY_CHARS)
+    group_name = pw.CharField(32)
+    version = pw.CharField(32)
+    language = pw.CharField(8)
+    accepted = pw.BigIntegerField()
+
+    class Meta:
+        indexes = (
+            (("kind", "number", "person", "group_name", "version"), True),
+            (("person",), False),
+        )
 
 
 class Handover(Table):
@@ -435,7 +490,9 @@ TABLES = (
     ConsultationSession,
     SupervisorConsultation,
     SupportConversation,
+    LeftMessage,
     Participant,
+    Consent,
     Handover,
     Message,
     Inbox,

@@ -53,6 +53,7 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "rate": None,
         "feedback": None,
         "arrived": None,
+        "group_name": None,
         "agent_changes": None,
     },
     models.SupervisorConsultation: {
@@ -77,6 +78,10 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "changes": None,
         "open_user": None,
         "group_name": None,
+        "score": None,
+        "score_reason": None,
+        "accepted": None,
+        "missed_by": None,
     },
     models.Message: {
         "kind": 0,
@@ -149,9 +154,9 @@ def count_expired(database: pw.Database, before: int) -> ExpiredCounts:
         )
         count, total_seq = query.tuples().first(database)
         conversations[kind] = count
-        messages += int(
-            total_seq or 0
-        )  # sequence numbers have no gaps, so last_seq is the number of messages
+        # Sequence numbers have no gaps, so last_seq is the number of messages, with those that their user has
+        # taken back.
+        messages += int(total_seq or 0)
     table = models.Notification
     notifications = table.select().where(_is_expired_notification(before) & (table.type >= 0)).count(database)
     return ExpiredCounts(conversations, messages, notifications)
@@ -160,38 +165,41 @@ def count_expired(database: pw.Database, before: int) -> ExpiredCounts:
 def _is_expired(kind: Kind, before: int) -> Any:
     """Return the condition for conversations to be removed: finished before ``before`` and not emptied yet.
 
-    A session is kept as long as one of its records is.
+    A session or support conversation is kept as long as one of its records is.
     """
-    if kind is Kind.SUPPORT:
-        support = models.SupportConversation
-        return (
-            (support.state == ConversationState.ENDED.value) & (support.ended < before) & ~_IS_EMPTY[support]
-        )
-    session, record = models.ConsultationSession, models.SupervisorConsultation
-    finished = (session.state << _FINISHED_STATES) & (session.ended < before) & ~_IS_EMPTY[session]
-    if kind is Kind.SESSION:
-        kept_records = record.select(record.id).where(
-            (record.session == session.id) & ~_IS_EMPTY[record] & ~_is_expired_record(before)
-        )
-        return finished & ~pw.fn.EXISTS(kept_records)
-    return _is_expired_record(before) & ~_IS_EMPTY[record]
+    record = models.SupervisorConsultation
+    if kind is Kind.RECORD:
+        return _is_expired_record(before) & ~_IS_EMPTY[record]
+    table = CONVERSATION_TABLES[kind]
+    about = record.session if kind is Kind.SESSION else record.conversation_id
+    kept_records = record.select(record.id).where(
+        (about == table.id) & ~_IS_EMPTY[record] & ~_is_expired_record(before)
+    )
+    return _is_finished(kind, before) & ~_IS_EMPTY[table] & ~pw.fn.EXISTS(kept_records)
+
+
+def _is_finished(kind: Kind, before: int) -> Any:
+    """Return the condition for conversations that ended before ``before``."""
+    table = CONVERSATION_TABLES[kind]
+    finished = (ConversationState.ENDED.value,) if kind is Kind.SUPPORT else _FINISHED_STATES
+    return (table.state << finished) & (table.ended < before)
 
 
 def _is_expired_record(before: int) -> Any:
     """Return the condition for records that ended before ``before``, or were never used.
 
-    An unused record belongs to an alert that no supervisor answered; it expires when its session does.
+    An unused record belongs to an alert that no supervisor answered; it expires when its conversation does.
     """
-    session, record = models.ConsultationSession, models.SupervisorConsultation
-    sessions = session.select(session.id).where(
-        (session.state << _FINISHED_STATES) & (session.ended < before)
-    )
-    ended = (record.state << _FINISHED_STATES) & (record.ended < before)
+    session, support = models.ConsultationSession, models.SupportConversation
+    record = models.SupervisorConsultation
+    sessions = session.select(session.id).where(_is_finished(Kind.SESSION, before))
+    conversations = support.select(support.id).where(_is_finished(Kind.SUPPORT, before))
+    ended = _is_finished(Kind.RECORD, before)
     unused = (
         (record.state == SessionState.READY.value)
         & (record.last_seq == 0)
         & (record.created < before)
-        & record.session.in_(sessions)
+        & (record.session.in_(sessions) | record.conversation_id.in_(conversations))
     )
     return ended | unused
 
@@ -258,7 +266,7 @@ def delete_emptied_rows(tx: Transaction) -> None:
     for table in (record, session, models.SupportConversation, models.Message):
         empty = _IS_EMPTY[table]
         if table is session:
-            empty &= session.id.not_in(record.select(record.session))
+            empty &= session.id.not_in(record.select(record.session).where(record.session.is_null(False)))
         kept = table.id.between(*_kept_ids(tx.database, table))
         table.delete().where(empty & ~kept).execute(tx.database)
 
@@ -287,7 +295,7 @@ def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> N
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
-    """Remove a conversation's row with its receipts, read marks, participants and hand-overs."""
+    """Remove a conversation's row with its receipts, read marks, participants, hand-overs and consents."""
     counts: RowCounts = Counter()
     for marks in (models.Receipt, models.ReadMark):
         counts[marks._meta.table_name] = (
@@ -295,12 +303,15 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
             .where((marks.kind == thread.kind.value) & (marks.thread_id == thread.id))
             .execute(tx.database)
         )
-    for stays in (models.Participant, models.Handover):
+    for stays in (models.Participant, models.Handover, models.Consent):
         counts[stays._meta.table_name] = (
             stays.delete()
             .where((stays.kind == thread.kind.value) & (stays.number == thread.id))
             .execute(tx.database)
         )
+    if thread.kind is Kind.SUPPORT:
+        left = models.LeftMessage
+        counts["left_message"] = left.delete().where(left.conversation == thread.id).execute(tx.database)
     table = CONVERSATION_TABLES[thread.kind]
     record = models.SupervisorConsultation
     if thread.kind is Kind.SESSION and record.select().where(record.session == thread.id).exists(tx.database):

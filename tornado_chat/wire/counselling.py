@@ -13,7 +13,9 @@ from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
+    OBSERVING_NOTICES,
     AgentReplaced,
+    ConversationEnded,
     Event,
     OfferShown,
     PresenceChanged,
@@ -24,7 +26,7 @@ from tornado_chat.core.events import (
     TypingChanged,
 )
 from tornado_chat.core.texts import Language, error_text, system_text
-from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Role
+from tornado_chat.core.types import AGENT_ROLES, AppendResult, ConsentForm, Kind, Message, Notification, Role
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
     HISTORY_PAGE,
@@ -32,6 +34,10 @@ from tornado_chat.wire.counselling_frames import (
     Alive,
     ChatFrame,
     ClientFrame,
+    ConsentAsked,
+    ConsentDecision,
+    ConsentNoted,
+    ConsentText,
     HandedOver,
     Handover,
     History,
@@ -39,6 +45,7 @@ from tornado_chat.wire.counselling_frames import (
     ListenerFrame,
     NotifyFrame,
     ObserveFrame,
+    ObservingShown,
     Offered,
     PresenceShown,
     ReadShown,
@@ -52,7 +59,10 @@ from tornado_chat.wire.people import NameOf, no_name, sender_of
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
-    {"ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender", "offer"}
+    {
+        *("ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"),
+        *("consent", "observing", "offer"),
+    }
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
 OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender"})
@@ -115,7 +125,16 @@ class AnswerOffer(msgspec.Struct, frozen=True):
     accepts: bool
 
 
-Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerOffer
+class AnswerConsent(msgspec.Struct, frozen=True):
+    """``{"consent": {"version": "2", "accept": true}}``: accept or decline a text (feature consent)."""
+
+    version: str
+    accept: bool
+
+
+Command = (
+    PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerConsent | AnswerOffer
+)
 
 HEARTBEATS = frozenset({"ping", "heartbeat"})
 """Plain texts that deployed front ends send on ``/chat`` to keep their connection open."""
@@ -149,6 +168,8 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command | None:
             return RenewToken(frame.token)
         if frame.wait is not UNSET and "presence" in features:
             return WaitLonger(frame.wait)
+        if frame.consent is not UNSET and "consent" in features:
+            return AnswerConsent(frame.consent.version, frame.consent.accept)
         if "offer" in features and (frame.accept is not UNSET or frame.decline is not UNSET):
             return _answer(frame)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
@@ -205,6 +226,16 @@ TOKEN_ACCEPTED = _encode(TokenAccepted(True))
 """The encoded answer to a newer token."""
 
 
+def consent_asked(form: ConsentForm) -> bytes:
+    """Return the frame with the text that the visitor has to accept (feature ``consent``)."""
+    return _encode(ConsentAsked(ConsentText(form.group, form.version, form.language, form.text)))
+
+
+def consent_noted(form: ConsentForm, *, is_accepted: bool) -> bytes:
+    """Return the answer to the visitor's ``consent``."""
+    return _encode(ConsentNoted(ConsentDecision(form.group, form.version, is_accepted)))
+
+
 def _presence(event: PresenceChanged, times: LocalTimes) -> bytes:
     shown = PresenceShown({role.value: is_present for role, is_present in event.present.items()})
     if event.until:
@@ -215,20 +246,22 @@ def _presence(event: PresenceChanged, times: LocalTimes) -> bytes:
     return _encode(shown)
 
 
-def sender_type(message: Message) -> bool:
-    """Return the seed's ``senderType``: true for the agent, false for the visitor.
+_ID_LETTERS = {Kind.SESSION: "s", Kind.RECORD: "r", Kind.SUPPORT: "c"}
 
-    In a supervision record, true is the consultant and false the supervisor.
+
+def sender_type(message: Message) -> bool:
+    """Return the seed's ``senderType``: true for the agent, false for the client.
+
+    In a supervision record, false is the supervisor; elsewhere a supervisor who takes part is true.
     """
     if message.thread.kind is Kind.RECORD:
-        return message.sender.role is not Role.SUPERVISOR
+        return message.sender.role in AGENT_ROLES
     return message.sender.role is not Role.USER
 
 
 def message_id(message: Message) -> str:
     """Return the id of a message for the feature seq: the same on every delivery, unique in the server."""
-    kind = "s" if message.thread.kind is Kind.SESSION else "r"
-    return f"{kind}{message.thread.id}-{message.seq}"
+    return f"{_ID_LETTERS[message.thread.kind]}{message.thread.id}-{message.seq}"
 
 
 def ids_as_texts(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,6 +305,7 @@ class ChatEncoder:
         self._presence = "presence" in features
         self._receipt = "receipt" in features
         self._sender = "sender" in features
+        self._observing = "observing" in features
         self._offer = "offer" in features
         self._language = language
         self._times = times if features else times.without_offset()
@@ -296,6 +330,8 @@ class ChatEncoder:
                 frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
             return _encode(frame)
         if isinstance(event, SystemNotice):
+            if self._observing and event.code in OBSERVING_NOTICES:
+                return _encode(ObservingShown(OBSERVING_NOTICES[event.code]))
             text = system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
         if isinstance(event, AgentReplaced):
@@ -343,7 +379,7 @@ class ChatEncoder:
         now: int,
         client_id: str | None = None,
         *,
-        refused: Literal["token", "wait", "offer"] | None = None,
+        refused: Literal["token", "wait", "consent", "offer"] | None = None,
     ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
@@ -358,6 +394,8 @@ class ChatEncoder:
             frame.token = False
         elif refused == "wait":
             frame.wait = False
+        elif refused == "consent":
+            frame.consent = False
         elif refused == "offer":
             frame.offer = False
         return _encode(frame)
@@ -410,9 +448,10 @@ class ObserveEncoder:
             if self._sender:
                 frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
             return _encode(frame)
-        if isinstance(event, RoomEnded):
+        if isinstance(event, RoomEnded | ConversationEnded):
+            time = event.time if isinstance(event, RoomEnded) else event.conversation.ended or 0
             text = system_text(self._language, "session_ended")
-            return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(event.time)))
+            return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(time)))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
         return None

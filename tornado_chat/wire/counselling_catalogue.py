@@ -10,6 +10,8 @@ from tornado_chat.wire.counselling_frames import (
     ChatFrame,
     ChatQuery,
     ClientFrame,
+    ConsentAsked,
+    ConsentNoted,
     HandedOver,
     History,
     ListenerFrame,
@@ -18,6 +20,7 @@ from tornado_chat.wire.counselling_frames import (
     NotifyQuery,
     ObserveFrame,
     ObserveQuery,
+    ObservingShown,
     Offered,
     PlainAlert,
     PresenceShown,
@@ -191,6 +194,15 @@ CHAT = Endpoint(
             required=("wait",),
             feature="presence",
         ),
+        FrameKind(
+            "consent",
+            "Accept or decline the text of the frame `consent`. A visitor that declines gets 4403.",
+            ClientFrame,
+            [{"consent": {"version": "2026-01", "accept": True}}],
+            keys=("consent",),
+            required=("consent",),
+            feature="consent",
+        ),
         *(
             FrameKind(
                 answer,
@@ -307,6 +319,14 @@ CHAT = Endpoint(
             [{"receipt": 17, "role": "consultant"}],
             feature="receipt",
         ),
+        FrameKind(
+            "observing",
+            "A supervisor has begun or stopped to listen in, if `[group] tell_observing` says so. Clients "
+            "without the feature get a system text.",
+            ObservingShown,
+            [{"observing": True}],
+            feature="observing",
+        ),
         _PRESENCE,
         FrameKind(
             "handover",
@@ -338,6 +358,38 @@ CHAT = Endpoint(
             ],
             feature="history",
         ),
+        FrameKind(
+            "consent",
+            "What the visitor has to accept before its first message; on joining.",
+            ConsentAsked,
+            [
+                {
+                    "consent": {
+                        "group": "default",
+                        "version": "2026-01",
+                        "language": "en",
+                        "text": "What you write here is stored for six months.",
+                    }
+                }
+            ],
+            feature="consent",
+        ),
+        FrameKind(
+            "consented",
+            "The acceptance is stored, or the visitor has declined, of which nothing is stored.",
+            ConsentNoted,
+            [{"consented": {"group": "default", "version": "2026-01", "accepted": True}}],
+            feature="consent",
+        ),
+        FrameKind(
+            "consent_refused",
+            "The answer to the question is not noted: it was about another version, or could not be stored.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 目前没有需要同意的说明", "time": _OFFSET_TIME, "consent": False}],
+            keys=("isSystem", "system", "msg", "time", "consent"),
+            constant_keys={"isSystem": True, "consent": False},
+            feature="consent",
+        ),
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
     ),
@@ -355,9 +407,14 @@ CHAT = Endpoint(
             "Shows which roles are connected, until when an absent participant is awaited, and why the "
             "session has ended; the client may extend the wait."
         ),
+        "observing": "Shows that a supervisor listens in by a frame, and not by a system text.",
         "receipt": "Shows which messages have arrived at the other participant.",
         "sender": f"{_SENDER_FEATURE} A change of the agent is a frame `handover`.",
         "offer": "Hand-overs that are offered to you, or by you, are frames `offer`, which you may answer.",
+        "consent": (
+            "The visitor is asked to accept the text of its group (`[group:NAME] consent`) before its first "
+            "message; until then its messages are refused."
+        ),
         "token": _RENEWAL_FEATURE,
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
@@ -439,6 +496,12 @@ NOTIFY = Endpoint(
                     "time": _TIME,
                     "data": {"sessionId": 4, "observeSessionId": 5},
                 },
+                {
+                    "type": 2,
+                    "msg": "您有新的对话",
+                    "time": _TIME,
+                    "data": {"sessionId": 4, "observeConversationId": 7},
+                },
             ],
             constant_keys={"type": 2},
             types={"data": NewConversation},
@@ -461,15 +524,16 @@ NOTIFY = Endpoint(
 OBSERVE = Endpoint(
     name="observe",
     path="/observe",
-    summary="A supervisor or an admin observes a session",
+    summary="A supervisor or an admin observes a session or a support conversation",
     description=(
-        "Delivers the messages from now on; after a break, delivery resumes where it stopped. The "
-        "participants are not informed. The last frame has `senderType` null; then the server closes the "
-        "socket with 1000. All other frames of the client are ignored."
+        "The query has exactly one of `sessionId` and `conversationId`. Delivers the messages from now on; "
+        "after a break, delivery resumes where it stopped. The participants are not informed, unless "
+        "`[group:NAME] tell_observing` says so. The last frame has `senderType` null; then the server "
+        "closes the socket with 1000. All other frames of the client are ignored."
     ),
     access=(
-        "Admins, and supervisors with a record on the session; with `[counselling] observe = any` all "
-        "supervisors."
+        "Admins, supervisors of the group (`[group:NAME] supervisors`, or the claim `groups`), and "
+        "supervisors with a record on the conversation; with `[counselling] observe = any` all supervisors."
     ),
     query=ObserveQuery,
     from_client=_LISTENER_REQUESTS,

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tornado_chat.core.errors import Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Number, NumberText
+from tornado_chat.core.types import Kind, Thread
 from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Sender
 from tornado_chat.wire.times import Time
@@ -69,10 +71,25 @@ class NotifyQuery(msgspec.Struct, frozen=True):
 
 
 class ObserveQuery(msgspec.Struct, frozen=True):
-    sessionId: Annotated[SessionNumber, Meta(description="The session to observe.")]  # noqa: N815 - the seed
+    sessionId: (  # noqa: N815 - the seed
+        Annotated[SessionNumber, Meta(description="The session to observe; or give `conversationId`.")] | None
+    ) = None
+    conversationId: (  # noqa: N815 - as sessionId
+        Annotated[SessionNumber, Meta(description="The support conversation to observe.")] | None
+    ) = None
     token: Token = ""
     features: Features = ""
     language: AskedLanguage = ""
+
+    @property
+    def thread(self) -> Thread:
+        """The conversation. :raises Malformed: the query has none, or both numbers."""
+        if self.conversationId is None and self.sessionId is not None:
+            return Thread(Kind.SESSION, self.sessionId)
+        if self.sessionId is None and self.conversationId is not None:
+            return Thread(Kind.SUPPORT, self.conversationId)
+        reason = "give exactly one of sessionId and conversationId"
+        raise Malformed("bad_parameter", name="sessionId", reason=reason)
 
 
 class ChatQuery(msgspec.Struct, frozen=True):
@@ -92,6 +109,11 @@ class ChatQuery(msgspec.Struct, frozen=True):
 NewerToken = Annotated[
     str, Meta(description="A newer JWT of the same person and role.", examples=["eyJhbGciOi…"])
 ]
+
+
+class ConsentAnswer(msgspec.Struct, frozen=True):
+    version: Annotated[str, Meta(description="The version of the text.", examples=["2026-01"])]
+    accept: Annotated[bool, Meta(description="True: accepts. False: declines.", examples=[True])]
 
 
 class ClientFrame(msgspec.Struct, frozen=True):
@@ -141,6 +163,13 @@ class ClientFrame(msgspec.Struct, frozen=True):
                 description="Wait so many seconds more for the absent participant.",
                 examples=[60],
             ),
+        ]
+        | UnsetType
+    ) = UNSET
+    consent: (
+        Annotated[
+            ConsentAnswer,
+            Meta(description="The visitor accepts or declines the text of the frame `consent`."),
         ]
         | UnsetType
     ) = UNSET
@@ -199,6 +228,10 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
         Annotated[bool, Meta(description="Feature `presence`: false in the error for a refused `wait`.")]
         | UnsetType
     ) = UNSET
+    consent: (
+        Annotated[bool, Meta(description="Feature `consent`: false in the error for a refused `consent`.")]
+        | UnsetType
+    ) = UNSET
     offer: (
         Annotated[
             bool, Meta(description="Feature `offer`: false in the error for a refused `accept` or `decline`.")
@@ -232,6 +265,12 @@ class Ack(msgspec.Struct):
 class TypingShown(msgspec.Struct):
     typing: Annotated[bool, Meta(description="True while the participant is typing.")]
     role: ParticipantRole
+
+
+class ObservingShown(msgspec.Struct):
+    observing: Annotated[
+        bool, Meta(description="True: a supervisor has begun to listen in. False: it has stopped.")
+    ]
 
 
 class ReadShown(msgspec.Struct):
@@ -309,6 +348,35 @@ class PresenceShown(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+
+
+class ConsentText(msgspec.Struct):
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="For the answer.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    text: Annotated[
+        str, Meta(description="Plain text with line breaks.", examples=["What you write here is stored."])
+    ]
+
+
+class ConsentAsked(msgspec.Struct):
+    """What the visitor has to accept before its first message."""
+
+    consent: ConsentText
+
+
+class ConsentDecision(msgspec.Struct):
+    group: Annotated[str, Meta(examples=["default"])]
+    version: Annotated[str, Meta(examples=["2026-01"])]
+    accepted: Annotated[
+        bool, Meta(description="True: the acceptance is stored. False: the visitor has declined.")
+    ]
+
+
+class ConsentNoted(msgspec.Struct):
+    """The answer to `consent`."""
+
+    consented: ConsentDecision
 
 
 class Line(msgspec.Struct):
@@ -437,6 +505,16 @@ class NewConversation(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+    observeConversationId: (  # noqa: N815 - as observeSessionId
+        Annotated[
+            Number | NumberText,
+            Meta(
+                description="For a supervisor only: the support conversation to observe at `/observe`.",
+                examples=[7],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     alert: AlertMark | UnsetType = UNSET
 
 
@@ -447,5 +525,5 @@ NOTIFICATION_DATA: Mapping[int, type[msgspec.Struct] | None] = {
 }
 """The struct of ``data`` by the ``type`` of a notification; None: null."""
 
-DATA_IDS = ("sessionId", "observeSessionId", "apointmentId", "consultantId")
+DATA_IDS = ("sessionId", "observeSessionId", "observeConversationId", "apointmentId", "consultantId")
 """The keys of ``data`` that hold an id."""

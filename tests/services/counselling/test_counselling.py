@@ -28,6 +28,7 @@ from tornado_chat.services.counselling.service import (
     Counselling,
 )
 from tornado_chat.services.leadership.retries import FAULT_RETRY_SECONDS
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
@@ -37,6 +38,10 @@ from tornado_chat.storage import rooms
 from tornado_chat.storage.messages import AppendRequest
 
 STRANGER = Person(Role.USER, "99")
+
+
+async def no_offer(identity: Identity, thread: Thread) -> bool:
+    return False
 
 
 class Facts:
@@ -90,6 +95,7 @@ class Process:
             access_control=AccessControl(None, plugins),  # type: ignore[arg-type]
             filtering=MessageFilter(plugins, store.append, loop, share=0.1),
             plugins=plugins,
+            consents=Consents({}, store, plugins),
             coordinator_client=self.facts,
             receipt_reports=ReceiptReports(
                 receipts,
@@ -100,6 +106,7 @@ class Process:
                 is_clustered=False,
             ),
             participant_names=ParticipantNames(store, self.hub),
+            accept_offer=no_offer,
         )
 
     def open(self, person: Person) -> tuple[Socket, SocketStream]:
@@ -332,23 +339,3 @@ async def test_a_resync_finds_rooms_that_have_ended_elsewhere(store: Store) -> N
     await process.service.resync()
     await turns()
     assert [socket.closed is not None for socket in sockets] == [True, False]
-
-
-@pytest.mark.gen_test
-async def test_admins_and_the_supervisors_of_a_session_observe_it(store: Store) -> None:
-    process, room = Process(store), await active_room(store, "before")
-    supervisor = Person(Role.SUPERVISOR, "3")
-    opened_at = 2**62  # in microseconds: every message is older than the socket
-    for person in (supervisor, COUNSELLOR, VISITOR):
-        with pytest.raises(Forbidden):
-            await process.service.observe(
-                Identity(person), room.thread.id, process.open(person)[1], opened_at
-            )
-    await store.write(
-        lambda tx: rooms.create_record(tx, room, supervisor_id=supervisor.id, supervisor_name=None)
-    )
-    for person in (supervisor, Person(Role.ADMIN, "1")):
-        socket, stream = process.open(person)
-        await process.service.observe(Identity(person), room.thread.id, stream, opened_at)
-        assert socket.frames == [], "an observer receives the messages from then on"
-    assert process.facts.facts == {}, "observers are no participants"

@@ -5,6 +5,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.conftest import Harness, Peer, token
 from tests.web.api_docs.document_checks import problems
+from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.core import errors
@@ -26,6 +28,11 @@ VISITOR = token("user", 1, "Lin")
 COUNSELLOR = token("consultant", 2, "Chen")
 SUPERVISOR = token("supervisor", 3, "Wu")
 HOST = token("service", "host")
+
+
+@pytest.fixture
+def settings(settings: config.Config) -> config.Config:
+    return replace(settings, groups={"default": config.Group(tell_observing=True)})
 
 
 async def described(harness: Harness) -> dict[str, Any]:
@@ -82,6 +89,7 @@ async def test_every_time_has_an_offset_but_those_of_the_published_frames(harnes
     }
     assert without_format == {
         *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
+        "ChatOutConsentRefused",
         "ChatOutOfferRefused",
         *("NotifyOutPlain", "NotifyOutAlert", "NotifyOutAppointment", "NotifyOutConversation"),
         *("NotifyOutTokenRefused", "ObserveOutMessage", "ObserveOutTokenRefused"),
@@ -97,8 +105,8 @@ def test_the_document_has_all_features_and_frames() -> None:
         assert {kind.name for kind in endpoint.from_client} == set(CLIENT_PAYLOADS[role])
     heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
     assert {kind.name for kind in heard} == set(SERVER_PAYLOADS)
-    assert set(support_catalogue.WAITER.features) == support.FEATURES
-    assert set(support_catalogue.USER.features) == support.FEATURES - {"kickout", "ready", "offer"}
+    assert set(support_catalogue.WAITER.features) == support.FEATURES - {"consent", "eta"}
+    assert set(support_catalogue.USER.features) == support.FEATURES - {"accept", "kickout", "ready", "offer"}
     assert set(counselling_catalogue.CHAT.features) == counselling.CHAT_FEATURES
     assert set(counselling_catalogue.NOTIFY.features) == counselling.NOTIFY_FEATURES
     assert set(counselling_catalogue.OBSERVE.features) == counselling.OBSERVE_FEATURES
@@ -155,6 +163,13 @@ class Listener:
         return every - self.seen
 
 
+async def ask_for_consent(harness: Harness) -> None:
+    """Let the default group ask its users for their consent."""
+    own = config.Group(tell_observing=True, consent="Your words are stored.", consent_version="1")
+    groups = {"default": own}
+    await harness.server.reload(replace(harness.config, groups=groups))
+
+
 @pytest.mark.gen_test
 async def test_a_counselling_conversation(harness: Harness) -> None:
     """With all features and with none; at the end every kind of frame was received."""
@@ -164,6 +179,7 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     watching = sorted(counselling.OBSERVE_FEATURES)
     at_work = await harness.connect(f"/notify?token={COUNSELLOR}")
     asked = await harness.connect(f"/notify?token={SUPERVISOR}&features=seq,alive,token")
+    await ask_for_consent(harness)
     session = await harness.session(user_name="Lin", consultant_name="Chen")
     await listen.until(at_work, "notify", plain, "conversation")
     await harness.record(session)
@@ -178,6 +194,8 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     )
     await listen.until(visitor, "chat", plain, "system", msg="会话已开始")
     await listen.until(counsellor, "chat", every, "system", msg="会话已开始")
+    for _ in range(2):
+        await listen.until(counsellor, "chat", every, "observing")
     await visitor.send_json({"msg": "hello"})
     await listen.until(counsellor, "chat", every, "message", msg="hello")
     await counsellor.send_json({"msg": " ", "id": "a2"})
@@ -188,6 +206,12 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
         await counsellor.send_json(frame)
     await listen.all_of(counsellor, "chat", every, {"ack", "history", "message"})
     await listen.until(visitor, "chat", plain, "message", msg="hi")
+    asking = await harness.chat(VISITOR, session, features="consent")
+    await listen.until(asking, "chat", ["consent"], "consent")
+    await asking.send_json({"consent": {"version": "2", "accept": True}})
+    await listen.until(asking, "chat", ["consent"], "consent_refused")
+    await asking.send_json({"consent": {"version": "1", "accept": True}})
+    await listen.until(asking, "chat", ["consent"], "consented")
     typing = await harness.chat(VISITOR, session, features="typing,read,presence")
     await listen.until(typing, "chat", ["typing", "read", "presence"], "read")
     await counsellor.send_json({"typing": False})
@@ -251,12 +275,18 @@ async def test_a_support_conversation(harness: Harness) -> None:
 
     ada = await sign_in("user", token("user", 1, "Ada"), every)
     await until(ada, "user", every, "auth_success")
+    await ask_for_consent(harness)
     await ada.send_frame("connect")
-    await until(ada, "user", every, "connect_queue")
+    await until(ada, "user", every, "consent")
+    await ada.send_frame("consent", {"version": "1", "accept": True})
+    await listen.all_of(ada.client, "user", every, {"consent_success", "connect_queue"})
     bob = await sign_in("waiter", token("waiter", 7, "Bob"), plain)
     await bob.send_frame("ready")
     uuid = (await until(bob, "waiter", plain, "new_connection"))["payload"]["uuid"]
-    assert (await until(ada, "user", every, "connect_success"))["payload"]["conversation"]
+    number = (await until(ada, "user", every, "connect_success"))["payload"]["conversation"]
+    admin = token("admin", 9)
+    observer = await harness.connect(f"/observe?token={admin}&conversationId={number}&features=seq")
+    await until(ada, "user", every, "observing", payload={"observing": True, "conversation": number})
 
     await ada.send_frame("message_text", {"message": "hello"})
     await until(ada, "user", every, "message_text_success")
@@ -290,6 +320,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
     await eve.send_frame("accept_offer", {"offer": int(offered["payload"]["id"])})
     await until(eve, "waiter", every, "new_connection")
     await until(ada, "user", every, "connect_success")
+    await harness.connect(f"/observe?token={admin}&conversationId={number}")
+    await until(eve, "waiter", every, "observing")
     for type, payload in (
         ("message_text", {"message": "hi"}),
         ("message_image", {"url": "https://example.org/map.png"}),
@@ -298,6 +330,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
     ):
         await ada.send_frame(type, payload)
     await listen.all_of(eve.client, "waiter", every, {"message_text", "message_image", "typing", "read"})
+    await eve.send_frame("accept", to=uuid)
+    await until(eve, "waiter", every, "accept_success")
     await eve.send_frame("message_text", {"message": "hi"}, to=uuid)
     await until(eve, "waiter", every, "message_text_success")
     await eve.send_frame("get_history", to=uuid)
@@ -311,6 +345,7 @@ async def test_a_support_conversation(harness: Harness) -> None:
     await ada.send_frame("disconnect")
     await until(again, "waiter", every, "disconnected")
     await until(ada, "user", every, "disconnected")
+    assert await listen.rest(observer, "observe", ["seq"]) == 1000
     assert listen.unseen("user", "waiter") == set()
 
 

@@ -17,28 +17,35 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    Account AccountToken Agent AppointmentChanged ConversationStatus
-    ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
-    GroupPage GroupStatus GuestToken Handover HandoverCreate HandoverOffer HandoverTarget Health
-    HistoryStatus Message MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
+    Agent HandoverCreate HandoverOffer HandoverTarget
+    LeftMessage LeftMessageHandling LeftMessagePage
+    Account AccountToken AppointmentChanged Consent ConversationStatus
+    ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
+    GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
+    MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
     QueueOverview QueueStatus QueuedUserStatus Rating Revocation RevocationCreate RevocationPage Sender
     ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary SignedInAccount
     SupervisionCreate SupervisionCreated SupervisionDetails
     SupervisionRecord SupervisionTranscript SupportConversation
-    SupportConversationPage SupportMessage
+    SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
+    SupportParticipant SupportTranscript ParticipantPart
+    SupportPriority SupportPriorityChange
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
 OPERATIONS = """
-    accept_conversation_offer accept_session_offer admit_guest call_supervisor decline_conversation_offer
-    decline_session_offer end_session export_session export_supervision get_account get_asyncapi
+    accept_conversation_offer accept_session_offer decline_conversation_offer decline_session_offer
+    admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
+    get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
-    get_support_status list_conversation_messages list_conversations list_groups list_notifications
+    get_support_status list_conversation_messages list_conversations list_groups list_left_messages
+    list_notifications mark_left_message_handled
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
-    get_conversation_offer get_session_offer offer_conversation offer_session open_session
+    get_conversation_offer get_session_offer offer_conversation offer_session
     withdraw_conversation_offer withdraw_session_offer
-    rate_session read_notification revoke sign_in sign_out undo_revocation
+    open_session
+    prioritise_conversation rate_session read_notification revoke sign_in sign_out undo_revocation
 """
 
 TAGS = {
@@ -56,38 +63,46 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    AcceptOfferPayload AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
-    ConnectionPayload DeclineOfferPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover
-    HandoverOffer MarkReadPayload Message MessageHistoryPayload MessageImagePayload MessageStoredPayload
-    MessageTextPayload NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload
-    SessionHandover
+    AcceptOfferPayload DeclineOfferPayload HandoverOffer SessionHandover
+    AcceptSuccessPayload DisconnectPayload
+    AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
+    ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
+    ConnectionPayload DisconnectUserPayload ErrorPayload ExpectedWait
+    GetHistoryPayload Handover MarkReadPayload
+    Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
+    NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
 """Without the schemas of whole frames, which are named after channel and kind."""
 
 FRAMES = {
-    "chat.in": "say typing read history token wait accept decline",
+    "chat.in": "say typing read history token wait consent accept decline",
     "chat.out": """
-        message system end handover offer offer_refused wait_refused ack typing read receipt presence
-        history token token_refused
+        observing handover offer offer_refused
+        message system end wait_refused ack typing read receipt presence history token
+        token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
     "observe.in": "alive token",
     "observe.out": "message presence alive token token_refused",
-    "user.in": "auth connect message_text message_image typing read get_history disconnect rate",
+    "user.in": "auth connect message_text message_image typing read get_history disconnect rate consent",
     "user.out": """
+        observing
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
-        rate_success
+        rate_success consent consent_success
     """,
-    "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer "
-    "accept_offer decline_offer",
+    "waiter.in": """
+        auth ready unready message_text message_image typing read get_history disconnect transfer accept
+        accept_offer decline_offer
+    """,
     "waiter.out": """
+        observing
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
-        kickout offer
+        accept_success kickout offer
     """,
 }
 """The kinds of frame by channel and direction."""

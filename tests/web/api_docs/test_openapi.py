@@ -30,6 +30,8 @@ LIMITED = (
     *("get_session", "list_sessions", "list_session_messages", "export_session", "list_notifications"),
     *("get_supervision", "list_supervision_messages", "export_supervision"),
     *("list_conversations", "list_conversation_messages", "get_support_status", "list_groups"),
+    *("list_left_messages", "mark_left_message_handled"),
+    *("get_conversation", "export_conversation", "call_supervisor_to_conversation"),
     *("offer_session", "offer_conversation"),
     *(
         f"{verb}_{what}_offer"
@@ -47,7 +49,7 @@ LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 OFFSET_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
 TIME_KEYS = {
     *("time", "created", "started", "ended", "assigned", "read_at", "since", "until", "waiting_since"),
-    *("last_commit", "opened_from", "opened_before"),
+    *("last_commit", "opened_from", "opened_before", "accepted", "joined", "left"),
 }
 
 
@@ -253,6 +255,7 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("open_session", HOST, {**opening, "user_id": 5})
     await call("open_session", STRANGER, opening)
     await call("open_session", token("waiter", 1), opening)
+    await call("open_session", HOST, {**opening, "session_id": 8, "group": "nowhere"})
     await call("open_session", VISITOR, opening)
 
     assert len((await call("list_sessions", COUNSELLOR))["items"]) == 1
@@ -329,21 +332,53 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
 
     ada = await harness.user(1, name="Ada")
     await ada.get("connect_queue")
-    at_work = await harness.waiter(8, ready=False)
+    await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
     await call("get_support_status", COUNSELLOR)  # serves no group
+    gone = await harness.user(2, features=["early", "ack", "seq"])
+    await gone.until("connect_queue")
+    await gone.send_frame("message_text", {"message": "hello"})
+    left = {"conversation_id": (await gone.until("message_text_success"))["payload"]["id"][1:].split("-")[0]}
+    await gone.send_frame("disconnect")
+    await gone.until("disconnected")
+    assert len((await call("list_left_messages", HOST))["items"]) == 1
+    await call("list_left_messages", COUNSELLOR)
+    await call("list_left_messages", COUNSELLOR, query="?group=default")
+    await call("list_left_messages", HOST, query="?group=nowhere")
+    await call("mark_left_message_handled", COUNSELLOR, **left)
+    await call("mark_left_message_handled", HOST, conversation_id=99)
+    assert (await call("mark_left_message_handled", token("waiter", 8), **left))["handled"]["id"] == "8"
     assert len((await call("list_groups", HOST))["items"]) == 1
     assert len((await call("list_groups", VISITOR))["items"]) == 1
     await call("list_conversations", HOST, query="?user=1")
     await call("list_conversations", token("waiter", 8), query="?user=1")
-    await call("list_conversation_messages", HOST, conversation_id=1)
-    await call("list_conversation_messages", token("waiter", 8), conversation_id=1)
-    await call("list_conversation_messages", HOST, conversation_id=99)
+    scored = await call("prioritise_conversation", HOST, {"score": 50, "reason": "form"}, conversation_id=1)
+    assert (scored["state"], scored["score"], scored["reason"]) == ("waiting", 50, "form")
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=99)
+    await call("prioritise_conversation", STRANGER, {"score": 50}, conversation_id=1)
+    await call("call_supervisor_to_conversation", HOST, {"supervisor_id": 4}, conversation_id=1)
+    await call("offer_conversation", HOST, {"to": [{"role": "waiter", "id": 9}]}, conversation_id=1)
+    await harness.waiter(7)
+    await ada.until("connect_success")
+    for format in ("txt", "html"):
+        await call("export_conversation", HOST, query=f"?format={format}", conversation_id=1)
+    await call("export_conversation", HOST, query="?format=json", conversation_id=1)
+    for name in ("list_conversation_messages", "get_conversation", "export_conversation"):
+        await call(name, HOST, conversation_id=1)
+        await call(name, token("waiter", 8), conversation_id=1)
+        await call(name, HOST, conversation_id=99)
+    name, one = "call_supervisor_to_conversation", {"conversation_id": 1}
+    record = {"supervisor_id": "s-3", "record_id": 5}
+    await call(name, HOST, record, **one)
+    await call(name, HOST, record, **one)
+    await call(name, HOST, {**record, "supervisor_id": 4}, **one)
+    await call(name, token("waiter", 7), record, **one)
+    await call(name, token("waiter", 8), {"supervisor_id": 4}, **one)
+    await call(name, HOST, {"supervisor_id": 4}, conversation_id=99)
+    await call("list_conversations", token("waiter", 8), query="?state=open&user=1")
+    await call("list_conversations", VISITOR, query="?state=open")
     to_next = {"to": [{"role": "waiter", "id": 9}]}
-    waiter, other = token("waiter", 8), token("waiter", 9)
-    await call("offer_conversation", HOST, to_next, conversation_id=1)
-    await at_work.send_frame("ready")
-    await at_work.until("new_connection")
+    waiter, other = token("waiter", 7), token("waiter", 9)
     for name, who, body in (
         ("offer_conversation", HOST, {"to": []}),
         ("offer_conversation", HOST, {"to": 5}),
@@ -374,6 +409,7 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("accept_conversation_offer", other, conversation_id=1)
     await ada.send_frame("disconnect")
     await ada.until("disconnected")
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=1)
     await call("offer_conversation", HOST, to_next, conversation_id=1)
     guest = await call("admit_guest", None)
     assert (await call("admit_guest", guest["token"]))["id"] == guest["id"]

@@ -20,6 +20,7 @@ from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.handover.notices import OfferNotices
 from tornado_chat.services.leadership.partition_flag import PartitionFlag
 from tornado_chat.services.messaging.store import Store, read_in_chunks
+from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.storage import threads
 
@@ -39,6 +40,7 @@ class Resynchronizer:
         store: Store,
         counselling: Counselling,
         local_conversations: LocalConversations,
+        observers: Observers,
         offer_notices: OfferNotices,
         coordinator: Coordinator,
         coordinator_client: ClusterMember,
@@ -48,6 +50,7 @@ class Resynchronizer:
         self._store = store
         self._counselling = counselling
         self._local_conversations = local_conversations
+        self._observers = observers
         self._offer_notices = offer_notices
         self._coordinator = coordinator
         self._coordinator_client = coordinator_client
@@ -108,6 +111,7 @@ class Resynchronizer:
                 await self._resync_messages()
                 await self._counselling.resync()
                 await self._local_conversations.resync()
+                await self._observers.resync()
                 await self._offer_notices.resync()
             if self._coordinator_client.is_coordinator:
                 await self._coordinator.resync()

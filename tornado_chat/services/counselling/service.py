@@ -1,4 +1,4 @@
-"""Counselling: entering and leaving rooms, messages, observers, and ending rooms.
+"""Counselling: entering and leaving rooms, messages, and ending rooms.
 
 Strategy: this module handles the sockets of this process and their actions. It reports the participants who
 are present here to the coordinator (``cluster/facts.py``), whose ``room_lifecycle.py`` decides on starts and
@@ -35,10 +35,12 @@ from tornado_chat.core.events import (
     TypingChanged,
 )
 from tornado_chat.core.events import Event as Published
+from tornado_chat.core.texts import Language
 from tornado_chat.core.types import (
     Action,
     Activity,
     AppendResult,
+    ConsentForm,
     Identity,
     Kind,
     Message,
@@ -57,6 +59,7 @@ from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.leadership.retries import retry_seconds
+from tornado_chat.services.messaging.consents import Consents, group_of_room
 from tornado_chat.services.messaging.event_log import log_fields
 from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
 from tornado_chat.services.messaging.participant_names import ParticipantNames, stored_names
@@ -64,7 +67,7 @@ from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
 from tornado_chat.services.messaging.store import Store, read_in_chunks
-from tornado_chat.storage import agents, messages, participants, read_marks, rooms
+from tornado_chat.storage import agents, participants, read_marks, rooms
 from tornado_chat.storage.join_queries import MissedItems
 from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.writer import Transaction
@@ -91,11 +94,22 @@ class Progress(NamedTuple):
 
 
 class RoomConnection:
-    """A socket of a participant in a room."""
+    """A socket of a participant in a room.
 
-    __slots__ = ("filter_queue", "identity", "room", "socket_stream")
+    :ivar consent_form: what the visitor has to accept before its first message; None: nothing, or the visitor
+        has accepted it.
+    """
 
-    def __init__(self, identity: Identity, room: Room, socket_stream: SocketStream) -> None:
+    __slots__ = ("consent_form", "filter_queue", "identity", "room", "socket_stream")
+
+    def __init__(
+        self,
+        identity: Identity,
+        room: Room,
+        socket_stream: SocketStream,
+        consent_form: ConsentForm | None = None,
+    ) -> None:
+        self.consent_form = consent_form
         self.identity = identity
         self.room = room
         self.socket_stream = socket_stream
@@ -172,11 +186,13 @@ class Counselling:
         coordinator_client: CoordinatorClient,
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
+        consents: Consents,
         accept_offer: Callable[[Identity, Thread], Awaitable[bool]],
     ) -> None:
         self._accept_offer = accept_offer
         self._receipt_reports = receipt_reports
         self._participant_names = participant_names
+        self._consents = consents
         self._settings = settings
         self._store = store
         self._hub = hub
@@ -206,27 +222,49 @@ class Counselling:
     # --- the room ---
 
     async def enter(
-        self, identity: Identity, thread: Thread, socket_stream: SocketStream, *, needs_names: bool = False
+        self,
+        identity: Identity,
+        thread: Thread,
+        socket_stream: SocketStream,
+        *,
+        needs_names: bool = False,
+        position: int | None = None,
+        can_ask_consent: bool = False,
+        language: Language = "zh_CN",
     ) -> RoomConnection:
         """Let a socket enter its room: it receives the missed messages first, then the room's events.
 
         The caller calls ``leave`` once for the connection, also if the socket has closed during this call.
 
         :arg needs_names: whether the client shows the names of the senders of messages.
+        :arg position: of a socket that another process has had in the room: the last ``seq`` that was written
+            to it. None: a new socket.
+        :arg can_ask_consent: whether the client shows the text that a visitor has to accept.
+        :arg language: the language of that text.
         :raises NotFound: there is no such room.
-        :raises Forbidden: the person is no participant of the room.
+        :raises Forbidden: the person is no participant of the room; or the client cannot show the text that
+            the visitor has to accept.
         :raises Conflict: the room has ended (the missed messages and the end were delivered before).
         """
         await self._access_control.is_allowed_by_plugin(identity, Action.CHAT, thread)
         async with self._locked_room(thread) as local:
             room, missed = await self._look_up(identity, thread, socket_stream)
+            try:
+                form = None
+                if position is None:
+                    form = await self._missing_consent(
+                        identity.person, room, language, can_ask=can_ask_consent
+                    )
+            except ChatError:
+                self._hub.unfollow(socket_stream, thread)
+                raise
             if local.room is None or not local.connections:
                 local.take_newer(room)
             elif local.room.agent_changes > room.agent_changes:  # replaced while the room was read
                 room = local.room
-            connection = RoomConnection(identity, room, socket_stream)
+            connection = RoomConnection(identity, room, socket_stream, form)
             if room.open:
-                self._join(connection, local)
+                self._join(connection, local, is_announced=position is not None)
         # Without the lock, as a client that reads slowly must not delay the others in its room.
         known = self._receipts.latest(thread, connection.person, missed.receipt)
         try:
@@ -234,7 +272,10 @@ class Counselling:
                 await self._store_name(connection)
             if needs_names:
                 await self._participant_names.load(socket_stream, thread)
-            resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
+            if position is None:
+                resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
+            else:
+                resent = await self._hub.follow(socket_stream, thread, position)
         except ChatError:
             self.leave(connection, None)
             raise
@@ -254,7 +295,10 @@ class Counselling:
 
         :raises Unavailable: the server is overloaded, and the message is not stored.
         :raises Refused: a filter refuses the message.
+        :raises Conflict: the visitor has to accept a text first.
         """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         message = AppendRequest(
             *(connection.thread, connection.person, text, client_id),
             as_agent=connection.is_agent_of_session,
@@ -264,7 +308,12 @@ class Counselling:
         )
 
     def typing(self, connection: RoomConnection, typing: bool) -> None:
-        """Publish that a participant is typing, or has stopped; this is not stored."""
+        """Publish that a participant is typing, or has stopped; this is not stored.
+
+        :raises Conflict: the visitor has to accept a text first.
+        """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         self._typing.set(connection.thread, connection.person, typing)
 
     def mark_read(self, connection: RoomConnection, seq: int) -> None:
@@ -281,6 +330,24 @@ class Counselling:
         :raises Unavailable: the coordinator cannot be asked.
         """
         await self._coordinator_client.call(WaitRequest(connection.thread, connection.person, seconds))
+
+    async def has_consented(self, connection: RoomConnection) -> bool:
+        """Return True if nothing remains to be accepted: the visitor may have accepted it on another socket.
+
+        :raises Unavailable: the database is away.
+        """
+        form = connection.consent_form
+        if form is not None and await self._consents.is_accepted(connection.person, connection.thread, form):
+            connection.consent_form = None
+        return connection.consent_form is None
+
+    async def accept_consent(self, connection: RoomConnection, form: ConsentForm) -> None:
+        """Store that a visitor has accepted the form of its socket.
+
+        :raises Unavailable: it could not be stored.
+        """
+        await self._consents.accept(connection.person, connection.thread, form)
+        connection.consent_form = None
 
     async def initial_events(self, connection: RoomConnection) -> list[Published]:
         """Return the events for a new connection: the read marks and the presence of the participants."""
@@ -316,64 +383,7 @@ class Counselling:
         log.info("ending", extra=log_fields(thread, by, why="requested by the API"))
         return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED), thread)
 
-    # --- observers ---
-
-    async def observe(
-        self,
-        identity: Identity,
-        session_id: int,
-        socket_stream: SocketStream,
-        since: int,
-        *,
-        needs_names: bool = False,
-    ) -> Room:
-        """Let a supervisor or an admin observe a session live, from the last message that they have received.
-
-        The participants are not informed.
-
-        :arg since: the time at which the socket was opened; an observer without a receipt receives the
-            messages from then on.
-        :arg needs_names: whether the client shows the names of the senders of messages.
-        :raises NotFound: there is no such session.
-        :raises Forbidden: the person may not observe the session.
-        :raises Conflict: the session has ended.
-        """
-        thread = Thread(Kind.SESSION, session_id)
-        await self._room_lookup.get(thread)
-        allowed = await self._access_control.is_allowed_by_plugin(identity, Action.OBSERVE, thread)
-        if not allowed and not await self._may_observe(identity, session_id):
-            self._plugins.report_action(Activity(identity.person.key, "refused to observe", thread))
-            raise Forbidden("not_your_session")
-        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
-        received = await self._receipts.get(thread, identity.person)
-        if received is None:
-            received = await self._store.read(messages.last_before, thread, since)
-            await self._receipts.begin(thread, identity.person, received)
-        if needs_names:
-            await self._participant_names.load(socket_stream, thread)
-        resent = await self._hub.follow(socket_stream, thread, received)
-        # Read after following: an end in between is either in this result, or arrives as an event.
-        room = await self._store.look_up(rooms.get, thread)
-        if not room.open:
-            _refuse_finished(room, socket_stream)
-        log.info(
-            "observing", extra=log_fields(thread, identity.person, conn=socket_stream.conn, resent=resent)
-        )
-        self._plugins.emit("observer_joined", thread=thread, identity=identity)
-        return room
-
-    def stop_observing(self, identity: Identity, session_id: int) -> None:
-        """The socket of an observer, for whom ``observe`` has returned, has closed."""
-        self._plugins.emit("observer_left", thread=Thread(Kind.SESSION, session_id), identity=identity)
-
-    async def _may_observe(self, identity: Identity, session_id: int) -> bool:
-        if identity.person.role is Role.ADMIN:
-            return True
-        if identity.person.role is not Role.SUPERVISOR:
-            return False
-        if self._settings.observe == "any":
-            return True
-        return await self._store.look_up(rooms.is_supervisor_of, session_id, identity.person)
+    # --- presence ---
 
     async def presence(self, room: Room) -> PresenceChanged:
         """Return the presence of a room's participants; all absent while the coordinator cannot be asked."""
@@ -511,15 +521,28 @@ class Counselling:
             raise
         return room, missed
 
-    def _join(self, connection: RoomConnection, local: _LocalRoom) -> None:
-        """Add a connection to its room, and report its participant after the first."""
+    async def _missing_consent(
+        self, person: Person, room: Room, language: Language, *, can_ask: bool
+    ) -> ConsentForm | None:
+        """Return what a participant has to accept first; only the visitors of sessions have to."""
+        if not room.open or room.thread.kind is not Kind.SESSION or person != room.asker:
+            return None
+        return await self._consents.missing(
+            person, room.thread, group_of_room(room), language, can_ask=can_ask
+        )
+
+    def _join(self, connection: RoomConnection, local: _LocalRoom, *, is_announced: bool) -> None:
+        """Add a connection to its room, and report its participant after the first.
+
+        :arg is_announced: the others know that the participant is there.
+        """
         connections = local.connections.setdefault(connection.person, set())
         connections.add(connection)
         if len(connections) == 1:
             identity, room = connection.identity, connection.room
             self._plugins.emit("participant_joined", thread=room.thread, identity=identity)
             name = identity.name or _display_name(room, connection.person)
-            self._coordinator_client.report(RoomPresence(room, connection.person, name))
+            self._coordinator_client.report(RoomPresence(room, connection.person, name, is_announced))
 
     async def _store_name(self, connection: RoomConnection) -> None:
         """Store the name in the participant's token, if the host has opened the room without a name.

@@ -14,7 +14,7 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import Event
 from tornado_chat.core.lists import MAX_PAGE_BYTES
 from tornado_chat.core.texts import Language, system_text
-from tornado_chat.core.types import Notification, NotificationDraft, Page, Person, Room, Thread
+from tornado_chat.core.types import Kind, Notification, NotificationDraft, Page, Person, Room, Thread
 from tornado_chat.delivery.hub import PAGE_BYTES, PAGE_ITEMS, Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.plugins.manager import PluginManager
@@ -94,21 +94,25 @@ class Notifications:
     ) -> None:
         """Notify ``recipient`` of a new session or record, in the transaction that creates it.
 
-        :arg observe: let the notification name the session that a supervisor may observe.
+        :arg observe: let the notification name the conversation that a supervisor may observe.
         """
         data: dict[str, Any] = {"sessionId": room.thread.id}
         if observe:
-            data["observeSessionId"] = room.session_id
+            key = "observeSessionId" if room.about.kind is Kind.SESSION else "observeConversationId"
+            data[key] = room.about.id
         notifications.create(tx, recipient, CONVERSATION, msg, data)
 
     def announce_offer(self, tx: Transaction, recipient: Person, msg: str, session: Thread) -> None:
         """Notify ``recipient`` of a session that is offered to it, in the transaction that offers it."""
         notifications.create(tx, recipient, CONVERSATION, msg, {"sessionId": session.id})
 
-    async def attach(self, socket_stream: SocketStream, *, is_plain: bool = False) -> Thread:
+    async def attach(
+        self, socket_stream: SocketStream, *, is_plain: bool = False, position: int | None = None
+    ) -> Thread:
         """Deliver the notifications that the person has not received to a socket, then all new ones.
 
         :arg is_plain: the client asked for no feature, so it gets the last unread ones again first.
+        :arg position: of a socket that another process has had: the last ``seq`` that was written to it.
         """
         owner = socket_stream.person
         notified_count = self._notified_count
@@ -119,6 +123,9 @@ class Notifications:
             await self._hub.follow(socket_stream, inbox, 0)
             return inbox
         inbox, missed, unread = found
+        if position is not None:
+            await self._hub.follow(socket_stream, inbox, position)
+            return inbox
         received = self._receipts.latest(inbox, owner, missed.receipt) or 0
         if max_repeats and received > (missed.receipt or 0):  # receipts are stored with a delay
             unread = await self._store.look_up(

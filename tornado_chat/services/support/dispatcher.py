@@ -28,13 +28,17 @@ from tornado_chat.aio.clock import now_seconds
 from tornado_chat.cluster.facts import ReturnRequest, TransferRequest, WaiterPresence
 from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unavailable
 from tornado_chat.core.events import (
+    ConversationAccepted,
     ConversationAssigned,
     ConversationEnded,
+    ConversationPrioritised,
     ConversationRequeued,
     Event,
+    PresenceChanged,
     QueuePositionChanged,
 )
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person
+from tornado_chat.domain.expected_wait import Pace
 from tornado_chat.domain.group_queue import GroupQueue
 from tornado_chat.domain.groups import Groups
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
@@ -42,6 +46,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.leadership.term import Term
 from tornado_chat.services.support.absences import Absences
+from tornado_chat.services.support.acceptances import Acceptances
 from tornado_chat.services.support.decisions import Decisions
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
 from tornado_chat.services.support.fallbacks import FallbackTimes
@@ -116,6 +121,19 @@ class Dispatcher:
             reread=self._reread,
             on_serving_changed=self._on_serving_changed,
         )
+        self._acceptances = Acceptances(
+            loop,
+            settings,
+            self._state,
+            self._term,
+            repository,
+            is_certain,
+            may_store=self._decisions.make_fence,
+            reread=self._reread,
+            publish=publish,
+            on_serving_changed=self._on_serving_changed,
+            clock=clock,
+        )
         self._tasks = BackgroundTasks(loop)
         self._rematch_timer: asyncio.TimerHandle | None = None
         # The users whose positions are published when the term has settled.
@@ -132,8 +150,10 @@ class Dispatcher:
         """
         self.end()
         with self._term.starting() as buffered:
+            service_times = await self._repository.service_times()
             rows = await self._repository.unfinished()
             self._clear()
+            self._state.service_times.replace(service_times)
             for chunk in chunks(rows, CHUNK_ROWS):
                 for row in chunk:
                     if row.id not in self._state.cases:  # else its user was reported meanwhile
@@ -186,6 +206,7 @@ class Dispatcher:
         self._state.reconfigure(groups or Groups.single(settings.capacity), policy, self._loop.time())
         self._settings = settings
         self._absences.reconfigure(settings)
+        self._acceptances.reconfigure(settings)
         self._positions.stop()
         self._positions = self._make_positions()
         self._on_serving_changed()
@@ -226,7 +247,10 @@ class Dispatcher:
                 if row.state is ConversationState.ENDED:
                     return
             self._absences.stop_awaiting_user(case)
+        was_present = bool(case.processes)
         case.processes.add(process)
+        if not was_present:
+            self._publish_presence(case)
         if case.row.state is ConversationState.WAITING:
             self._wait(case)
 
@@ -243,6 +267,7 @@ class Dispatcher:
             if self._state.queue.leave(conversation_id):
                 self._positions.changed()
             self._absences.await_user(case, has_left=has_left)
+            self._publish_presence(case)
 
     def on_waiter_present(self, process: str, fact: WaiterPresence) -> None:
         """Handle the report that a process has sockets of a waiter, which is ready or paused."""
@@ -253,7 +278,10 @@ class Dispatcher:
         waiter.claims = fact.claims
         waiter.takes_offers = fact.takes_offers
         waiter.name = fact.name or waiter.name
+        was_present = bool(waiter.processes)
         waiter.processes.add(process)
+        if not was_present:
+            self._publish_presences(waiter)
         (waiter.silent_processes.discard if fact.answers else waiter.silent_processes.add)(process)
         self._state.update_waiter(waiter, now)
         if self._state.set_serving(waiter, fact.ready):
@@ -272,6 +300,7 @@ class Dispatcher:
         if not waiter.processes:
             self._state.update_waiter(waiter, self._loop.time())
             self._absences.await_waiter(waiter, has_left=has_left)
+            self._publish_presences(waiter)
 
     # --- requests ---
 
@@ -326,14 +355,29 @@ class Dispatcher:
 
     # --- committed changes, of this process or others ---
 
-    events = (ConversationAssigned, ConversationEnded, ConversationRequeued)
+    events = (
+        ConversationAssigned,
+        ConversationEnded,
+        ConversationRequeued,
+        ConversationAccepted,
+        ConversationPrioritised,
+    )
 
     def on_event(self, event: Event) -> None:
         """Apply a committed change; called for the types in ``events``."""
-        if not isinstance(event, ConversationAssigned | ConversationEnded | ConversationRequeued):
+        if not isinstance(
+            event,
+            ConversationAssigned
+            | ConversationEnded
+            | ConversationRequeued
+            | ConversationAccepted
+            | ConversationPrioritised,
+        ):
             return
         if self._term.is_running:
             self._take_published(event.conversation)
+            if isinstance(event, ConversationAccepted):
+                self._acceptances.on_accepted(event.conversation)
         else:
             self._term.buffer(event.conversation)
 
@@ -395,6 +439,31 @@ class Dispatcher:
     def serving_in(self, group: str) -> int:
         """Return the number of waiters that serve a group."""
         return self._state.serving_in(group)
+
+    def presence(self, conversation_id: int) -> PresenceChanged | None:
+        """Return which participants of a conversation are present; None if it is not known here."""
+        case = self._state.cases.get(conversation_id)
+        return None if case is None else self._presence(case)
+
+    def _presence(self, case: Case) -> PresenceChanged:
+        row = case.row
+        present = {row.user.role: bool(case.processes)}
+        if row.waiter is not None:
+            present[row.waiter.role] = bool(self._state.waiters[row.waiter].processes)
+        return PresenceChanged(row.thread, present, time=round(self._clock() * 1e6))
+
+    def _publish_presence(self, case: Case) -> None:
+        """Publish the presence for observers. Before the first agent, they ask for it when they come."""
+        if case.row.assigned is not None:
+            self._publish(self._presence(case))
+
+    def _publish_presences(self, waiter: WaiterState) -> None:
+        for case in waiter.cases.values():
+            self._publish_presence(case)
+
+    def pace(self, group: str) -> Pace | None:
+        """Return how fast the queue of a group moves; None: there is no estimate."""
+        return self._state.pace(group)
 
     # --- the queue ---
 
@@ -464,6 +533,7 @@ class Dispatcher:
         case = self._state.add(row, self._loop.time(), max(0.0, self._clock() - row.created / 1e6))
         if row.waiter is not None:
             self._absences.await_waiter(self._state.waiters[row.waiter])
+            self._acceptances.watch(case)
             self._on_serving_changed()  # the waiter may have been unknown here
         return case
 
@@ -474,13 +544,20 @@ class Dispatcher:
         before = self._state.apply_version(row, now)
         if case is None or before is None:
             return
+        if row.waiter != before.waiter or row.state is ConversationState.ENDED:
+            self._acceptances.watch(case)
         if row.state is ConversationState.ENDED:
             self._absences.stop_awaiting_user(case)
+            self._state.service_times.add(row.group, row.service_seconds)
         elif row.waiter is None:
+            if before.waiter is not None and len(row.missed_by) > len(before.missed_by):
+                self._acceptances.on_missed(row, before.waiter)
             if case.processes:
                 self._wait(case)
         elif row.waiter != before.waiter:
             self._on_assigned(case, before, now)
+        if row.open and row.waiter != before.waiter:
+            self._publish_presence(case)
         if was_queued:
             self._positions.changed()
         for person in held:
@@ -532,9 +609,10 @@ class Dispatcher:
                     partial(state.queued_cases, group),
                     partial(state.queue_length, group),
                     partial(state.serving_in, group),
-                    lambda case, position, serving: self._publish(
-                        QueuePositionChanged(case.row, position, serving)
+                    lambda case, position, serving, expected: self._publish(
+                        QueuePositionChanged(case.row, position, serving, expected)
                     ),
+                    partial(state.pace, group),
                 )
                 for group in state.groups.names
             }
@@ -568,6 +646,7 @@ class Dispatcher:
     def _clear(self) -> None:
         """Discard all users, waiters, timers and pending position updates."""
         self._absences.clear()
+        self._acceptances.clear()
         self._fallback_times.clear()
         self._positions.stop()
         self._position_requests = {}

@@ -5,13 +5,14 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number, NumberText, is_number
 from tornado_chat.core.plain_text import MAX_NAME_CHARS, is_person_id
 from tornado_chat.core.texts import Language, error_text
-from tornado_chat.core.types import EndReason, Person, Role, SessionState
+from tornado_chat.core.types import ConversationState, EndReason, Part, Person, Role, SessionState
+from tornado_chat.services.support.priorities import MAX_REASON_CHARACTERS, MAX_SCORE
 from tornado_chat.web.api.bodies import find_misspelt_key
 from tornado_chat.web.api.ids import Id
 from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, PersonId
@@ -81,7 +82,7 @@ def to_number(value: int | str | msgspec.UnsetType | None) -> int | None:
     return number
 
 
-SESSION_KEYS = ("sessionId", "observeSessionId")
+SESSION_KEYS = ("sessionId", "observeSessionId", "observeConversationId")
 """The keys of a notification's ``data`` that are numbers of sessions and records."""
 
 
@@ -117,6 +118,15 @@ class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="The consultant's name, as the visitor sees it; ignored if the caller is a `user`.",
             examples=["陈老师"],
+        ),
+    ] = None
+    group: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=32)] | None,
+        Meta(
+            description=(
+                "The group whose supervisors may follow the session; only `service` and `admin` choose it; "
+                "null: the default group."
+            ),
         ),
     ] = None
 
@@ -218,7 +228,22 @@ class PageQuery(msgspec.Struct, frozen=True):
 
 
 class ConversationQuery(msgspec.Struct, frozen=True):
-    user: Annotated[str, Meta(min_length=1, max_length=64, description="The user's id.", examples=["1"])]
+    user: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description=(
+                "The user's id. With it and neither `state` nor `group`: the finished conversations of the "
+                "user, also for the waiter that serves it now."
+            ),
+            examples=["1"],
+        ),
+    ] = ""
+    state: Annotated[
+        Literal["", "open", "waiting", "active", "ended"],
+        Meta(description="`open`: `waiting` or `active`; leave it out for all."),
+    ] = ""
+    group: Annotated[str, Meta(max_length=32, description="Leave it out for all groups.")] = ""
     before: Annotated[
         Number, Meta(description="The `next` of the previous page; leave out for the newest page.")
     ] = MAX_NUMBER
@@ -304,23 +329,41 @@ class Session(msgspec.Struct, frozen=True):
     rate: Annotated[int | None, Meta(description="The visitor's rating, 1 to 5.", examples=[None])]
     feedback: Annotated[str | None, Meta(examples=[None])]
     end_reason: WhyEnded
+    group: Annotated[str, Meta(description="The group of the session.", examples=["default"])]
     agent: Agent
 
 
+AboutSession = Annotated[
+    Id | None,
+    Meta(
+        description="The session that the record is about; null for a support conversation.", examples=["4"]
+    ),
+]
+AboutConversation = Annotated[
+    Id | None,
+    Meta(
+        description="The support conversation that the record is about; null for a session.", examples=[None]
+    ),
+]
+
+
 class Supervision(msgspec.Struct, frozen=True):
-    """A supervision record: the conversation between a session's consultant and a supervisor."""
+    """A supervision record: the conversation between an agent and a supervisor."""
 
     record_id: RecordNumber
-    session_id: Annotated[Id, Meta(description="The session that the record is about.", examples=["4"])]
+    session_id: AboutSession
     state: State
+    conversation: AboutConversation
 
 
 class SupervisionRecord(msgspec.Struct, frozen=True):
-    """A supervision record with its participants: a session's consultant and a supervisor."""
+    """A supervision record with its participants: an agent and a supervisor."""
 
     record_id: RecordNumber
-    session_id: Annotated[Id, Meta(description="The session that the record is about.", examples=["4"])]
-    consultant_id: Annotated[AnyId, Meta(examples=["2"])]
+    session_id: AboutSession
+    consultant_id: Annotated[
+        AnyId, Meta(description="The agent: of a session its consultant.", examples=["2"])
+    ]
     supervisor_id: Annotated[AnyId, Meta(examples=["3"])]
     consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
     supervisor_name: Annotated[str | None, Meta(examples=["吴督导"])]
@@ -335,6 +378,7 @@ class SupervisionRecord(msgspec.Struct, frozen=True):
     ]
     ended: Annotated[Time | None, Meta(examples=[None])]
     end_reason: WhyEnded
+    conversation: AboutConversation
 
 
 Received = Annotated[
@@ -356,11 +400,30 @@ Seen = Annotated[
 ]
 
 
+class ConsentGiven(msgspec.Struct, frozen=True):
+    """The acceptance of a group's consent text by the client of a conversation."""
+
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="`[group:NAME] consent_version`.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    accepted: Annotated[Time, Meta(description="The time of the acceptance.")]
+
+
+GivenConsents = (
+    Annotated[
+        list[ConsentGiven],
+        Meta(description="What the client has accepted, oldest first; missing if it has accepted nothing."),
+    ]
+    | UnsetType
+)
+
+
 class SessionDetails(Session, frozen=True):
-    """A session, and how far its participants have got."""
+    """A session, how far its participants have got, and what the visitor has accepted."""
 
     received: Received
     read: Seen
+    consents: GivenConsents = UNSET
 
 
 class SupervisionDetails(SupervisionRecord, frozen=True):
@@ -396,10 +459,11 @@ class SupportMessagePage(msgspec.Struct, frozen=True):
     handovers: Annotated[
         list[HandedOver], Meta(description="All changes of the waiter of the conversation, oldest first.")
     ]
+    consents: GivenConsents = UNSET
 
 
 class EndedConversation(msgspec.Struct, frozen=True):
-    """A finished support conversation."""
+    """A support conversation."""
 
     conversation: Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])]
     user_id: AnyId
@@ -413,6 +477,40 @@ class EndedConversation(msgspec.Struct, frozen=True):
     rate: Stars | None
     feedback: str | None
     group: Annotated[str, Meta(description="The group of the conversation.", examples=["default"])]
+    state: Annotated[
+        ConversationState,
+        Meta(description="`waiting` for a waiter, `active` with one, or `ended`.", examples=["ended"]),
+    ]
+    waiter_role: Annotated[
+        str | None,
+        Meta(description="`waiter`, `consultant` of a group, or `supervisor`.", examples=["waiter"]),
+    ]
+
+
+class ConversationParticipant(msgspec.Struct, frozen=True):
+    """A person in a support conversation, from `joined` until `left`."""
+
+    role: Annotated[str, Meta(examples=["user"])]
+    id: AnyId
+    name: Annotated[str | None, Meta(examples=["小林"])]
+    part: Annotated[
+        Part, Meta(description="`client`, `agent`, `supervisor` or `observer`.", examples=["client"])
+    ]
+    joined: Time
+    left: Annotated[Time | None, Meta(description="Null while the person takes part.", examples=[None])]
+
+
+class ConversationDetails(EndedConversation, frozen=True):
+    """A support conversation with all people that take or took part, in the order of their joining."""
+
+    participants: list[ConversationParticipant]
+
+
+class ConversationTranscript(msgspec.Struct, frozen=True):
+    """The transcript of a support conversation as JSON."""
+
+    conversation: EndedConversation
+    messages: list[SupportMessage]
 
 
 class ConversationPage(msgspec.Struct, frozen=True):
@@ -420,6 +518,33 @@ class ConversationPage(msgspec.Struct, frozen=True):
     next: Annotated[
         int | None, Meta(description="The value of `before` for the following page; null on the last page.")
     ]
+
+
+class Prioritise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    score: Annotated[
+        int,
+        Meta(ge=0, le=MAX_SCORE, description="Users with a higher score come first.", examples=[50]),
+    ]
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                max_length=MAX_REASON_CHARACTERS,
+                description="A sentence for staff, stored with the conversation.",
+                examples=["The form mentions self-harm"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Priority(msgspec.Struct, frozen=True):
+    """The priority of a support conversation."""
+
+    conversation: Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])]
+    state: Annotated[str, Meta(description="`waiting` or `active`.", examples=["waiting"])]
+    score: Annotated[int, Meta(description="The score, 0 to 100.", examples=[50])]
+    reason: Annotated[str | None, Meta(examples=["The form mentions self-harm"])]
 
 
 class Transcript(msgspec.Struct, frozen=True):
@@ -490,6 +615,22 @@ class Waiting(msgspec.Struct, frozen=True):
     name: Annotated[str | None, Meta(examples=["Ada"])]
     since: Time
     group: Annotated[str, Meta(description="The group that the user waits for.", examples=["default"])]
+    conversation: (
+        Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])] | UnsetType
+    ) = UNSET
+    first_words: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "The beginning of what the user has written while waiting, in one line, at most 80 "
+                    "characters. Only for agents and supervisors of the group, and admins."
+                ),
+                examples=["我睡不着已经一周了"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class QueueStatus(msgspec.Struct, frozen=True):

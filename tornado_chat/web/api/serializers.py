@@ -1,28 +1,45 @@
 """Conversion of the services' values to the structs of ``web.api.schemas``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from tornado_chat.core.status import ConversationSummary, Status
-from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Notification, Person, Role, Room
+from tornado_chat.core.types import (
+    DEFAULT_GROUP,
+    Consent,
+    Conversation,
+    Message,
+    Notification,
+    Participant,
+    Person,
+    Role,
+    Room,
+)
 from tornado_chat.services.counselling.service import Progress
 from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.schemas import (
     Agent,
+    ConsentGiven,
+    ConversationDetails,
+    ConversationParticipant,
     EndedConversation,
+    GivenConsents,
     InboxItem,
     QueueStatus,
     Session,
     SessionDetails,
     SupervisionDetails,
     SupervisionRecord,
+    SupportMessage,
     SupportStatus,
     WaiterStatus,
     Waiting,
 )
 from tornado_chat.wire.counselling_frames import DATA_IDS
+from tornado_chat.wire.support import message_id
 from tornado_chat.wire.times import LocalTimes
 
 
@@ -43,6 +60,7 @@ def session(room: Room, times: LocalTimes) -> Session:
         rate=room.rate,
         feedback=room.feedback,
         end_reason=room.end_reason,
+        group=room.group,
         agent=Agent(room.helper.role.value, Id.of(room.helper), room.helper_name),
     )
 
@@ -51,7 +69,7 @@ def record(room: Room, times: LocalTimes) -> SupervisionRecord:
     """Convert the room of a supervision record."""
     return SupervisionRecord(
         record_id=Id(room.thread.id),
-        session_id=Id(room.session_id),
+        session_id=Id.of_optional(room.session_id),
         consultant_id=Id.of(room.asker),
         supervisor_id=Id.of(room.helper),
         consultant_name=room.asker_name,
@@ -61,6 +79,7 @@ def record(room: Room, times: LocalTimes) -> SupervisionRecord:
         started=_format_optional(room.started, times),
         ended=_format_optional(room.ended, times),
         end_reason=room.end_reason,
+        conversation=Id.of_optional(room.conversation_id),
     )
 
 
@@ -68,10 +87,25 @@ def _by_role(seqs: Mapping[Role, int]) -> dict[str, int]:
     return {role.value: seq for role, seq in seqs.items()}
 
 
-def session_details(room: Room, progress: Progress, times: LocalTimes) -> SessionDetails:
-    """Convert the room of a session, and how far its participants have got."""
+def session_details(
+    room: Room, progress: Progress, given: Sequence[Consent], times: LocalTimes
+) -> SessionDetails:
+    """Convert the room of a session, how far its participants have got, and what the visitor has accepted."""
     shown = msgspec.structs.asdict(session(room, times))
-    return SessionDetails(**shown, received=_by_role(progress.received), read=_by_role(progress.read))
+    return SessionDetails(
+        **shown,
+        received=_by_role(progress.received),
+        read=_by_role(progress.read),
+        consents=given_consents(given, times),
+    )
+
+
+def given_consents(given: Sequence[Consent], times: LocalTimes) -> GivenConsents:
+    """Convert the consents of a conversation; unset if there are none."""
+    shown = [
+        ConsentGiven(each.group, each.version, each.language, times.format(each.accepted)) for each in given
+    ]
+    return shown or UNSET
 
 
 def record_details(room: Room, progress: Progress, times: LocalTimes) -> SupervisionDetails:
@@ -93,11 +127,14 @@ def notification(item: Notification, times: LocalTimes) -> InboxItem:
     )
 
 
-def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> SupportStatus:
+def support_status(
+    status: Mapping[str, Any], now: int, times: LocalTimes, first_words: Mapping[int, str]
+) -> SupportStatus:
     """Convert the status of the support service.
 
     :arg status: the result of ``Support.status``.
     :arg now: microseconds since 1970 UTC.
+    :arg first_words: the beginnings of first words that the caller may read, by conversation.
     """
     queue = status["queue"]
     return SupportStatus(
@@ -124,6 +161,8 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
                     name=each["name"],
                     since=times.format(each["since"]),
                     group=each.get("group", DEFAULT_GROUP),
+                    conversation=Id(each["conversation"]) if "conversation" in each else UNSET,
+                    first_words=first_words.get(each.get("conversation", 0), UNSET),
                 )
                 for each in queue["first"]
             ],
@@ -133,7 +172,7 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
 
 
 def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
-    """Convert a finished support conversation."""
+    """Convert a support conversation."""
     return EndedConversation(
         conversation=Id(item.id),
         user_id=Id.of(item.user),
@@ -147,6 +186,40 @@ def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
         rate=item.rate,
         feedback=item.feedback,
         group=item.group,
+        state=item.state,
+        waiter_role=None if item.waiter is None else item.waiter.role.value,
+    )
+
+
+def conversation_details(
+    item: Conversation, people: Sequence[Participant], times: LocalTimes
+) -> ConversationDetails:
+    """Convert a support conversation with its participants."""
+    participants = [
+        ConversationParticipant(
+            each.person.role.value,
+            Id.of(each.person),
+            each.name,
+            each.part,
+            times.format(each.joined),
+            _format_optional(each.left, times),
+        )
+        for each in people
+    ]
+    return ConversationDetails(**msgspec.structs.asdict(conversation(item, times)), participants=participants)
+
+
+def support_message(message: Message, times: LocalTimes, name: str | None) -> SupportMessage:
+    """Convert a message of a support conversation. :arg name: the name of its sender."""
+    return SupportMessage(
+        id=message_id(message),
+        seq=message.seq,
+        sender=message.sender.role.value,
+        sender_id=message.sender.id,
+        sender_name=name,
+        type=f"message_{message.media}",
+        message=message.text,
+        time=times.format(message.time),
     )
 
 

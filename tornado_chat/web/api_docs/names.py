@@ -8,8 +8,17 @@ the module of a class. A published name stays; ``tests/web/api_docs/test_names.p
 from collections.abc import Mapping
 
 from tornado_chat.core import status
-from tornado_chat.core.types import EndReason, SessionState
-from tornado_chat.web.api import groups, handovers, ops, revocations, schemas, session_lists, staff
+from tornado_chat.core.types import ConversationState, EndReason, Part, SessionState
+from tornado_chat.web.api import (
+    groups,
+    handovers,
+    left_messages,
+    ops,
+    revocations,
+    schemas,
+    session_lists,
+    staff,
+)
 from tornado_chat.wire import counselling_frames, offers, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
@@ -18,6 +27,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.CallSupervisor: "SupervisionCreate",
     schemas.Rating: "Rating",
     schemas.Notify: "NotificationCreate",
+    schemas.Prioritise: "SupportPriorityChange",
     revocations.Revoke: "RevocationCreate",
     staff.Credentials: "Credentials",
     # bodies of its answers
@@ -35,6 +45,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.Transcript: "Transcript",
     schemas.Supervision: "SupervisionCreated",
     schemas.SupervisionRecord: "SupervisionRecord",
+    schemas.ConsentGiven: "Consent",
     schemas.SupervisionDetails: "SupervisionDetails",
     schemas.SupervisionTranscript: "SupervisionTranscript",
     schemas.MessagePage: "MessagePage",
@@ -42,6 +53,12 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.SupportMessagePage: "SupportMessagePage",
     schemas.EndedConversation: "SupportConversation",
     schemas.ConversationPage: "SupportConversationPage",
+    schemas.ConversationDetails: "SupportConversationDetails",
+    schemas.ConversationParticipant: "SupportParticipant",
+    schemas.ConversationTranscript: "SupportTranscript",
+    ConversationState: "SupportConversationState",
+    Part: "ParticipantPart",
+    schemas.Priority: "SupportPriority",
     schemas.Notified: "NotificationCreated",
     schemas.InboxItem: "Notification",
     schemas.Inbox: "NotificationPage",
@@ -50,8 +67,12 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.QueueStatus: "QueueStatus",
     schemas.SupportStatus: "SupportStatus",
     groups.GroupItem: "Group",
+    groups.ConsentText: "GroupConsent",
     groups.GroupNumbers: "GroupNumbers",
     groups.GroupPage: "GroupPage",
+    left_messages.LeftMessageHandling: "LeftMessageHandling",
+    left_messages.LeftMessageItem: "LeftMessage",
+    left_messages.LeftMessagePage: "LeftMessagePage",
     schemas.GuestToken: "GuestToken",
     staff.Account: "Account",
     staff.SignedIn: "SignedInAccount",
@@ -80,11 +101,13 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.AppointmentChanged: "AppointmentChanged",
     counselling_frames.NewConversation: "NewConversation",
     support_frames.HandedOver: "Handover",
+    support_frames.Observing: "ObservingPayload",
     counselling_frames.Handover: "SessionHandover",
     # parts of the frames
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
     support_frames.Connect: "ConnectPayload",
+    support_frames.Disconnect: "DisconnectPayload",
     support_frames.DisconnectUser: "DisconnectUserPayload",
     support_frames.MessageText: "MessageTextPayload",
     support_frames.MessageImage: "MessageImagePayload",
@@ -95,10 +118,18 @@ SCHEMA_NAMES: Mapping[type, str] = {
     support_frames.AcceptOffer: "AcceptOfferPayload",
     support_frames.DeclineOffer: "DeclineOfferPayload",
     support_frames.Rate: "RatePayload",
+    support_frames.AnswerConsent: "ConsentAnswerPayload",
+    support_frames.ConsentAsked: "ConsentPayload",
+    support_frames.ConsentNoted: "ConsentSuccessPayload",
+    counselling_frames.ConsentAnswer: "ConsentAnswer",
+    counselling_frames.ConsentText: "ConsentText",
+    counselling_frames.ConsentDecision: "ConsentDecision",
     support_frames.Failed: "ErrorPayload",
     support_frames.SignedIn: "AuthSuccessPayload",
     support_frames.MessageStored: "MessageStoredPayload",
     support_frames.Queued: "ConnectQueuePayload",
+    support_frames.Eta: "ExpectedWait",
+    support_frames.Accepted: "AcceptSuccessPayload",
     support_frames.Matched: "ConnectionPayload",
     support_frames.ReadShown: "ReadPayload",
     support_frames.ReceiptShown: "ReceiptPayload",
