@@ -45,7 +45,7 @@ class Part:
 
 @asynccontextmanager
 async def running(part: Part) -> AsyncIterator[Resynchronizer]:
-    resynchronizer = Resynchronizer(part, part, part, part, part, part, part, part)  # type: ignore[arg-type]
+    resynchronizer = Resynchronizer(part, part, part, part, part, part, part, part, part)  # type: ignore[arg-type]
     resynchronizer.start(asyncio.get_running_loop())
     yield resynchronizer
     await resynchronizer.stop()

@@ -16,7 +16,7 @@ from tornado_chat import config
 from tornado_chat.cluster.facts import PresenceFact, RoomPresence, room_key
 from tornado_chat.core.errors import Conflict, Forbidden, InternalError, Unavailable
 from tornado_chat.core.events import Event, ParticipantNamed, PresenceChanged, RoomEnded
-from tornado_chat.core.types import Identity, Message, Person, Role, Room, SessionState
+from tornado_chat.core.types import Identity, Message, Person, Role, Room, SessionState, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.services.auth.access import AccessControl
