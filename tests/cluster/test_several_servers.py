@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +16,7 @@ from tornado.ioloop import IOLoop
 from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import Harness, Peer, changed, token
 from tests.helpers.faults import FaultyProxy
+from tests.helpers.handing_over import SessionHandovers, SupportHandovers
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
@@ -33,13 +36,15 @@ VISITOR, COUNSELLOR, SUPERVISOR = (
     token("supervisor", 3),
 )
 HOST = token("service", "host")
+HANDOVERS = int(os.environ.get("HANDOVERS", "12"))
 
 pytestmark = pytest.mark.parametrize("database_kind", ["mariadb"], indirect=True)
 
 
 @pytest.fixture
 def settings(settings: config.Config, redis: RedisServer) -> config.Config:
-    return replace(settings, cluster=cluster_settings(redis))
+    limits = replace(settings.limits, requests_per_minute=10**6, sockets_per_minute=10**6)
+    return replace(settings, cluster=cluster_settings(redis), limits=limits)
 
 
 @pytest.fixture
@@ -575,6 +580,38 @@ class TestLeaving:
         await self.until_awaited_for(counsellor, 3600)
 
 
+class TestAccept:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", capacity=1, accept_timeout=1.0, queue_interval=0.05)
+
+    @pytest.mark.gen_test
+    async def test_confirmations_and_scores_cross_servers(self, harnesses: list[Harness]) -> None:
+        one, two, three = harnesses  # the first coordinates
+        silent = await two.waiter(7, features=["accept"])
+        user = await three.user(1)
+        await silent.until("new_connection")
+        other = await three.waiter(8, features=["accept"])
+        assert (await silent.until("disconnected"))["reason"] == "not_accepted"
+        await other.until("new_connection")
+        await other.send_frame("typing", {"typing": True}, to=user.uuid)
+        await silent.send_frame("unready")
+        line = [await two.user(id, features=["seq"]) for id in (2, 3)]
+        numbers = [(await peer.get("connect_queue"))["payload"]["conversation"] for peer in line]
+        path = f"/api/v1/support/conversations/{numbers[1]}/priority"
+        assert (await three.api("POST", path, HOST, {"score": 9})).code == 200
+        while (await line[1].until("connect_queue"))["payload"]["location"] != 1:
+            pass
+        await one.server.stop()  # another one coordinates, which has not heard of the confirmation
+        await other.send_frame("message_text", {"message": "still here"}, to=user.uuid)
+        while (await user.until("message_text"))["payload"]["message"] != "still here":
+            pass
+        await asyncio.sleep(1.5)  # longer than the time to confirm
+        await other.send_frame("disconnect", to=user.uuid)
+        assert (await other.until("new_connection"))["payload"]["uuid"] == line[1].uuid
+        del harnesses[0]
+
+
 @pytest.mark.gen_test
 async def test_another_agent_takes_a_session_of_participants_at_different_servers(
     harnesses: list[Harness],
@@ -667,3 +704,13 @@ async def test_a_supervisor_joins_and_takes_over_by_requests_at_another_server(
         while (await frame_with(client, "senderType"))["senderType"] is not None:
             pass
         assert (await client.wait_closed()).code == 1000
+
+
+@pytest.mark.gen_test(timeout=WAIT_TIMEOUT_SECONDS + HANDOVERS)
+async def test_many_handovers_between_people_at_different_servers(harnesses: list[Harness]) -> None:
+    """``HANDOVERS=1000`` makes so many of each kind."""
+    for kind in (SessionHandovers, SupportHandovers):
+        figures = await kind(harnesses, random.Random(3)).run(HANDOVERS)
+        print(kind.__name__, figures)
+        assert figures.is_clean, figures
+        assert figures.handovers == HANDOVERS

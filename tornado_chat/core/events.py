@@ -6,9 +6,10 @@ starts, agents and ends of rooms, the changes of conversations, ``ParticipationC
 ``DuplicateMessage`` refers to a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
-``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``ReceiptAdvanced`` (receipts are stored
-later), ``ReceiptsWanted``. (The notice of a start comes with the commit of the start.) A client that missed a
-transient event does not need it when it reconnects, or gets the present state then.
+``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``WaiterPaused``,
+``ReceiptAdvanced`` (receipts are stored later), ``ReceiptsWanted``. (The notice of a start comes with the
+commit of the start.) A client that missed a transient event does not need it when it reconnects, or gets the
+present state then.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,11 @@ import msgspec
 
 from tornado_chat.core.types import (
     Conversation,
+    ExpectedWait,
     Message,
     Notification,
+    Offer,
+    OfferState,
     Part,
     Person,
     Revocation,
@@ -77,6 +81,43 @@ class ParticipationChanged(msgspec.Struct, frozen=True):
     part: Part | None
 
 
+class OfferChanged(msgspec.Struct, frozen=True):
+    """An offer of a hand-over was made, has gone to its next candidate, or has another state.
+
+    :ivar client: the client of the conversation.
+    :ivar names: the names of people that the offer names, by ``Person.key``; None if none is known.
+    :ivar former: the candidate before, to whom it is not offered any more; None: there is none.
+    :ivar answer: why it is not offered to ``former`` any more.
+    """
+
+    offer: Offer
+    client: Person
+    names: Mapping[str, str | None]
+    time: int
+    former: Person | None = None
+    answer: OfferState | None = None
+
+    @property
+    def readers(self) -> tuple[Person, ...]:
+        """The people that are told of it."""
+        offer = self.offer
+        people = (offer.target, self.former, offer.source, offer.offered_by)
+        return tuple(dict.fromkeys(person for person in people if person is not None))
+
+
+class OfferShown(msgspec.Struct, frozen=True):
+    """What one person is told of an offer; made for the sockets of a process, and not published.
+
+    :ivar is_yours: True if the person may accept it, or has accepted it.
+    :ivar note: None also for candidates to whom it is not offered any more.
+    """
+
+    change: OfferChanged
+    state: OfferState
+    is_yours: bool
+    note: str | None = None
+
+
 class RoomEnded(msgspec.Struct, frozen=True):
     """A session or record was completed or cancelled: its sockets are notified, then closed."""
 
@@ -116,6 +157,18 @@ class ConversationRequeued(msgspec.Struct, frozen=True):
 
     conversation: Conversation
     lost: Person
+
+
+class ConversationAccepted(msgspec.Struct, frozen=True):
+    """The waiter of a conversation has confirmed the assignment (``[support] accept_timeout``)."""
+
+    conversation: Conversation
+
+
+class ConversationPrioritised(msgspec.Struct, frozen=True):
+    """A conversation has another score, and so maybe another position in the queue."""
+
+    conversation: Conversation
 
 
 class TypingChanged(msgspec.Struct, frozen=True):
@@ -195,11 +248,13 @@ class QueuePositionChanged(msgspec.Struct, frozen=True):
     """The queue position of a user has changed, or the user has asked for it; ``place`` is 1 for the next.
 
     :ivar serving: the number of waiters that serve the queue; None from a process of version 0.1.0.
+    :ivar expected: the expected wait; None if there is too little data for an estimate.
     """
 
     conversation: Conversation
     place: int
     serving: int | None = None
+    expected: ExpectedWait | None = None
 
 
 class WaiterReplaced(msgspec.Struct, frozen=True):
@@ -212,6 +267,12 @@ class WaiterReplaced(msgspec.Struct, frozen=True):
     waiter: Person
     conn: str
     time: int = 0
+
+
+class WaiterPaused(msgspec.Struct, frozen=True):
+    """A waiter gets no new users until it is ready again: it has not confirmed its last assignments."""
+
+    waiter: Person
 
 
 class TokensRevoked(msgspec.Struct, frozen=True):
@@ -227,12 +288,16 @@ Event = (
     | SystemNotice
     | RoomStarted
     | AgentReplaced
+    | OfferChanged
+    | OfferShown
     | ParticipationChanged
     | RoomEnded
     | ConversationQueued
     | ConversationAssigned
     | ConversationEnded
     | ConversationRequeued
+    | ConversationAccepted
+    | ConversationPrioritised
     | TypingChanged
     | ReadAdvanced
     | ReceiptAdvanced
@@ -242,6 +307,7 @@ Event = (
     | PresenceChanged
     | QueuePositionChanged
     | WaiterReplaced
+    | WaiterPaused
     | TokensRevoked
 )
 
@@ -265,13 +331,21 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             | PresenceChanged()
         ):
             return (event.thread,)
+        case OfferChanged():
+            return event.readers
         case QueuePositionChanged():
             return (event.conversation.user,)
-        case WaiterReplaced():
+        case WaiterReplaced() | WaiterPaused():
             return (event.waiter,)
         case TokensRevoked():
             return (event.revocation.person,)
-        case ConversationAssigned() | ConversationEnded() | ConversationRequeued():
+        case (
+            ConversationAssigned()
+            | ConversationEnded()
+            | ConversationRequeued()
+            | ConversationAccepted()
+            | ConversationPrioritised()
+        ):
             row = event.conversation
             lost = event.previous if isinstance(event, ConversationAssigned) else getattr(event, "lost", None)
             people = tuple(person for person in (row.user, row.waiter, lost) if person is not None)
@@ -284,7 +358,10 @@ COORDINATOR_EVENTS = (
     ConversationAssigned,
     ConversationEnded,
     ConversationRequeued,
+    ConversationAccepted,
+    ConversationPrioritised,
     AgentReplaced,
+    OfferChanged,
     RoomEnded,
 )
 """Events that the coordinator receives too, from every process."""

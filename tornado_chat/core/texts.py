@@ -111,12 +111,16 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),
     "not_your_session": ("您不是此会话的参与者", "You take no part in this session"),
     "conversation_finished": ("对话已结束", "The conversation has ended"),
-    "not_agent": ("此会话现由他人接待", "Another person has this conversation now"),
     "join_first": (
         "请先加入或接管此对话",
         "Join the conversation or take it over before you write in it",
     ),
     "takes_part": ("您已在此对话中", "You take part in this conversation already"),
+    "handover_open": ("此会话正在等待交接", "A hand-over of this conversation is offered already"),
+    "no_offer": ("没有可回应的交接邀请", "There is no offer that you can answer"),
+    "no_handover": ("此会话没有交接记录", "This conversation was never offered to another agent"),
+    "no_target": ("请指定接手人或咨询组", "Name the people to take over, or a group"),
+    "not_agent": ("此会话现由他人接待", "Another person has this conversation now"),
     "session_finished": ("会话已结束", "The session has ended"),
     "only_your_sessions": ("只能列出自己的会话", "You can list your own sessions only"),
     "only_your_conversations": ("只能列出自己的对话", "You can list your own conversations only"),
@@ -132,17 +136,47 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
         "没有可用的编号, 请联系管理员",
         "No number is left for it, ask your administrator",
     ),
+    # consent
+    "consent_first": (
+        "请先阅读并同意使用说明, 再发送消息",
+        "Read and accept the text that was shown first, then send your message",
+    ),
+    "consent_required": (
+        "此处需要先同意使用说明, 但您的客户端无法显示; 请使用本站页面",
+        "You have to accept a text first, which your client cannot show: use the page of this service",
+    ),
+    "consent_declined": (
+        "您没有同意使用说明, 对话未开始",
+        "You have not accepted the text, so the conversation has not begun",
+    ),
+    "no_consent_asked": ("目前没有需要同意的说明", "There is no text to accept now"),
+    "other_consent_version": (
+        "说明的版本不同, 当前版本为 {version}",
+        "The text has another version, {version}: read it again",
+    ),
     # support
     "auth_first": ("请先进行身份认证 (auth)", "Authenticate first (auth)"),
     "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),
     "not_connected": ("尚未连接客服, 请先发送 connect", "Not connected to a waiter, send connect first"),
     "still_waiting": ("正在排队, 请稍候", "Still waiting for a waiter"),
+    "early_words_full": (
+        "排队时最多可发送 {messages} 条消息、共 {bytes} 字节, 有人接入后可继续发送",
+        "While you wait, at most {messages} messages with {bytes} bytes can be sent; send it again when an "
+        "agent has joined",
+    ),
+    "no_such_left_message": ("没有留言 {id}", "There is no left message {id}"),
+    "not_your_group": ("您不接待咨询组 {group}", "You do not serve the group {group}"),
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
     "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
     "no_such_group": ("没有可选的咨询组 {group}", "There is no group {group} that you can choose"),
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
     "no_such_conversation": ("客服会话 {id} 不存在", "There is no support conversation {id}"),
     "not_your_conversation": ("您不是此对话的参与者", "You take no part in this conversation"),
+    "paused_unaccepted": (
+        "您连续没有回应新用户, 已暂停接待; 准备好后请重新上线",
+        "You have not answered your last new users, and are paused: go on duty again when you are ready",
+    ),
+    "conversation_ended": ("会话已结束", "The conversation has ended"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
     # plugins
     "refused": ("未发送: {reason}", "Not sent: {reason}"),

@@ -44,9 +44,14 @@ from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
+from tornado_chat.services.handover.notices import OfferNotices
+from tornado_chat.services.handover.offer_timers import OfferTimers
+from tornado_chat.services.handover.offers import Offers
+from tornado_chat.services.handover.steps import OfferSteps
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
@@ -65,9 +70,11 @@ from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.supervision.participation import Participation
 from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage.database import SQLITE_SCHEME
@@ -264,9 +271,11 @@ class Coordination:
     room_lifecycle: RoomLifecycle
     snapshot: CoordinatorSnapshot
     client: CoordinatorClient
+    offer_steps: OfferSteps
+    offer_timers: OfferTimers
 
 
-def build_coordination(base: Foundation, storage: Storage) -> Coordination:
+def build_coordination(base: Foundation, storage: Storage, messaging: Messaging) -> Coordination:
     config, cluster_mode = base.config, base.cluster_mode
     room_lifecycle = RoomLifecycle(
         config.counselling,
@@ -280,7 +289,7 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
     )
     dispatcher = Dispatcher(
         config.support,
-        ConversationRepository(storage.store),
+        ConversationRepository(storage.store, base.groups.early_words),
         base.loop,
         base.bus.publish,
         plugin_registration.guard_policy(base.plugins, base.registrations.policy)[0],
@@ -292,9 +301,11 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
     )
     base.plugins.on_policy_switched = dispatcher.sort_again
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
-    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot)
+    offer_steps = OfferSteps(storage.store, messaging.notifications)
+    offer_timers = OfferTimers(storage.store, offer_steps, base.loop, now_microseconds)
+    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot, offer_timers)
     client = cluster_mode.connect_coordinator(coordinator, storage.store)
-    return Coordination(dispatcher, room_lifecycle, snapshot, client)
+    return Coordination(dispatcher, room_lifecycle, snapshot, client, offer_steps, offer_timers)
 
 
 @dataclass(frozen=True)
@@ -306,9 +317,14 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    priorities: Priorities
+    first_words: FirstWords
+    consents: Consents
     observers: Observers
     rights: SupervisionRights
     participation: Participation
+    offers: Offers
+    offer_notices: OfferNotices
 
 
 def build_conversations(
@@ -320,8 +336,18 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    consents = Consents(config.groups, store, base.plugins)
     rights = SupervisionRights(
         store, auth.access_control, base.plugins, config.counselling, lambda: base.groups.rules
+    )
+    offers = Offers(
+        store,
+        coordination.offer_steps,
+        coordination.client,
+        auth.access_control,
+        base.plugins,
+        timeout_seconds=config.server.offer_timeout,
+        is_group=lambda name: name in base.groups.rules.names,
     )
     counselling = Counselling(
         config.counselling,
@@ -337,6 +363,8 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        consents=consents,
+        accept_offer=offers.accept_on_entry,
     )
     sessions = Sessions(
         store,
@@ -365,7 +393,7 @@ def build_conversations(
     local_conversations = LocalConversations(
         config.support,
         store,
-        ConversationRepository(store),
+        ConversationRepository(store, base.groups.early_words),
         hub,
         receipts,
         base.loop,
@@ -375,8 +403,11 @@ def build_conversations(
         delivery.receipt_reports,
         delivery.participant_names,
         base.groups,
+        consents,
     )
-    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers)
+    offer_notices = OfferNotices(hub, store)
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers, offer_notices)
+    first_words = FirstWords(config.support, base.groups, store, base.plugins, rights)
     support = Support(
         local_conversations,
         coordination.client,
@@ -384,17 +415,23 @@ def build_conversations(
         base.bus.publish,
         messaging.filtering,
         base.plugins.report_action,
+        first_words,
     )
-    support_history = SupportHistory(store, support, auth.access_control, base.plugins, rights)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words, rights)
     return Conversations(
         counselling,
         sessions,
         local_conversations,
         support,
         support_history,
+        Priorities(store, base.plugins.report_action),
+        first_words,
+        consents,
         observers,
         rights,
         participation,
+        offers,
+        offer_notices,
     )
 
 
@@ -446,6 +483,7 @@ def build_plugin_host(
         delivery.presence,
         conversations.sessions,
         conversations.support_history,
+        conversations.priorities,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
     )
     for context in base.contexts.values():
@@ -516,8 +554,13 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        priorities=conversations.priorities,
+        first_words=conversations.first_words,
+        consents=conversations.consents,
         observers=conversations.observers,
         participation=conversations.participation,
+        offers=conversations.offers,
+        offer_notices=conversations.offer_notices,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,
@@ -579,7 +622,9 @@ def connect_event_handlers(
     # request that the coordinator has to answer.
     bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
+    bus.add_handler(coordination.offer_timers.on_event, *coordination.offer_timers.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
     bus.add_handler(conversations.observers.on_event, *conversations.observers.events)
+    bus.add_handler(conversations.offer_notices.on_event, *conversations.offer_notices.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
     storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

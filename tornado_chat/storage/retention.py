@@ -78,6 +78,10 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "changes": None,
         "open_user": None,
         "group_name": None,
+        "score": None,
+        "score_reason": None,
+        "accepted": None,
+        "missed_by": None,
     },
     models.Message: {
         "kind": 0,
@@ -150,9 +154,9 @@ def count_expired(database: pw.Database, before: int) -> ExpiredCounts:
         )
         count, total_seq = query.tuples().first(database)
         conversations[kind] = count
-        messages += int(
-            total_seq or 0
-        )  # sequence numbers have no gaps, so last_seq is the number of messages
+        # Sequence numbers have no gaps, so last_seq is the number of messages, with those that their user has
+        # taken back.
+        messages += int(total_seq or 0)
     table = models.Notification
     notifications = table.select().where(_is_expired_notification(before) & (table.type >= 0)).count(database)
     return ExpiredCounts(conversations, messages, notifications)
@@ -291,7 +295,7 @@ def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> N
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
-    """Remove a conversation's row with its receipts, read marks and participants."""
+    """Remove a conversation's row with its receipts, read marks, participants, hand-overs and consents."""
     counts: RowCounts = Counter()
     for marks in (models.Receipt, models.ReadMark):
         counts[marks._meta.table_name] = (
@@ -299,12 +303,15 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
             .where((marks.kind == thread.kind.value) & (marks.thread_id == thread.id))
             .execute(tx.database)
         )
-    participant = models.Participant
-    counts["participant"] = (
-        participant.delete()
-        .where((participant.kind == thread.kind.value) & (participant.number == thread.id))
-        .execute(tx.database)
-    )
+    for stays in (models.Participant, models.Handover, models.Consent):
+        counts[stays._meta.table_name] = (
+            stays.delete()
+            .where((stays.kind == thread.kind.value) & (stays.number == thread.id))
+            .execute(tx.database)
+        )
+    if thread.kind is Kind.SUPPORT:
+        left = models.LeftMessage
+        counts["left_message"] = left.delete().where(left.conversation == thread.id).execute(tx.database)
     table = CONVERSATION_TABLES[thread.kind]
     record = models.SupervisorConsultation
     if thread.kind is Kind.SESSION and record.select().where(record.session == thread.id).exists(tx.database):

@@ -17,6 +17,7 @@ from tornado_chat.core.events import (
     AgentReplaced,
     ConversationEnded,
     Event,
+    OfferShown,
     PresenceChanged,
     ReadAdvanced,
     ReceiptAdvanced,
@@ -25,7 +26,16 @@ from tornado_chat.core.events import (
     TypingChanged,
 )
 from tornado_chat.core.texts import Language, error_text, system_text
-from tornado_chat.core.types import AGENT_ROLES, AppendResult, Kind, Message, Notification, Part, Role
+from tornado_chat.core.types import (
+    AGENT_ROLES,
+    AppendResult,
+    ConsentForm,
+    Kind,
+    Message,
+    Notification,
+    Part,
+    Role,
+)
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
     HISTORY_PAGE,
@@ -33,6 +43,10 @@ from tornado_chat.wire.counselling_frames import (
     Alive,
     ChatFrame,
     ClientFrame,
+    ConsentAsked,
+    ConsentDecision,
+    ConsentNoted,
+    ConsentText,
     HandedOver,
     Handover,
     History,
@@ -41,6 +55,7 @@ from tornado_chat.wire.counselling_frames import (
     NotifyFrame,
     ObserveFrame,
     ObservingShown,
+    Offered,
     PartShown,
     PresenceShown,
     ReadShown,
@@ -48,6 +63,7 @@ from tornado_chat.wire.counselling_frames import (
     TokenAccepted,
     TypingShown,
 )
+from tornado_chat.wire.offers import offer_details
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.people import NameOf, no_name, sender_of, with_speaker
 from tornado_chat.wire.times import LocalTimes
@@ -55,7 +71,7 @@ from tornado_chat.wire.times import LocalTimes
 CHAT_FEATURES = frozenset(
     {
         *("ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"),
-        "observing",
+        *("consent", "observing", "offer"),
     }
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
@@ -114,7 +130,23 @@ class WaitLonger(msgspec.Struct, frozen=True):
     seconds: int
 
 
-Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger
+class AnswerOffer(msgspec.Struct, frozen=True):
+    """``{"accept": 7}`` or ``{"decline": 7}``: answer the offer of a conversation (feature offer)."""
+
+    offer_id: int
+    accepts: bool
+
+
+class AnswerConsent(msgspec.Struct, frozen=True):
+    """``{"consent": {"version": "2", "accept": true}}``: accept or decline a text (feature consent)."""
+
+    version: str
+    accept: bool
+
+
+Command = (
+    PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerConsent | AnswerOffer
+)
 
 HEARTBEATS = frozenset({"ping", "heartbeat"})
 """Plain texts that deployed front ends send on ``/chat`` to keep their connection open."""
@@ -148,10 +180,20 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command | None:
             return RenewToken(frame.token)
         if frame.wait is not UNSET and "presence" in features:
             return WaitLonger(frame.wait)
+        if frame.consent is not UNSET and "consent" in features:
+            return AnswerConsent(frame.consent.version, frame.consent.accept)
+        if "offer" in features and (frame.accept is not UNSET or frame.decline is not UNSET):
+            return _answer(frame)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
     return PostMessage(frame.msg, frame.id)
+
+
+def _answer(frame: ClientFrame) -> AnswerOffer:
+    accepts = frame.accept is not UNSET
+    number = frame.accept if accepts else frame.decline
+    return AnswerOffer(int(number), accepts)  # type: ignore[arg-type]  # one of them is set
 
 
 def _is_heartbeat(data: str | bytes) -> bool:
@@ -194,6 +236,16 @@ ALIVE = _encode(Alive(True))
 
 TOKEN_ACCEPTED = _encode(TokenAccepted(True))
 """The encoded answer to a newer token."""
+
+
+def consent_asked(form: ConsentForm) -> bytes:
+    """Return the frame with the text that the visitor has to accept (feature ``consent``)."""
+    return _encode(ConsentAsked(ConsentText(form.group, form.version, form.language, form.text)))
+
+
+def consent_noted(form: ConsentForm, *, is_accepted: bool) -> bytes:
+    """Return the answer to the visitor's ``consent``."""
+    return _encode(ConsentNoted(ConsentDecision(form.group, form.version, is_accepted)))
 
 
 def _presence(event: PresenceChanged, times: LocalTimes) -> bytes:
@@ -266,6 +318,7 @@ class ChatEncoder:
         self._receipt = "receipt" in features
         self._sender = "sender" in features
         self._observing = "observing" in features
+        self._offer = "offer" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._legacy = legacy_system_key
@@ -310,6 +363,8 @@ class ChatEncoder:
             return _encode(ReceiptShown(event.seq, event.reader.role.value))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
+        if isinstance(event, OfferShown) and self._offer:
+            return _encode(Offered(offer_details(event, event.change.time, self._times)))
         return None
 
     def _replacement(self, event: AgentReplaced) -> bytes:
@@ -338,7 +393,7 @@ class ChatEncoder:
         now: int,
         client_id: str | None = None,
         *,
-        refused: Literal["token", "wait"] | None = None,
+        refused: Literal["token", "wait", "consent", "offer"] | None = None,
     ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
@@ -353,6 +408,10 @@ class ChatEncoder:
             frame.token = False
         elif refused == "wait":
             frame.wait = False
+        elif refused == "consent":
+            frame.consent = False
+        elif refused == "offer":
+            frame.offer = False
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:

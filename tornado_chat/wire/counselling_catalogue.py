@@ -10,6 +10,8 @@ from tornado_chat.wire.counselling_frames import (
     ChatFrame,
     ChatQuery,
     ClientFrame,
+    ConsentAsked,
+    ConsentNoted,
     HandedOver,
     History,
     ListenerFrame,
@@ -19,6 +21,7 @@ from tornado_chat.wire.counselling_frames import (
     ObserveFrame,
     ObserveQuery,
     ObservingShown,
+    Offered,
     PartShown,
     PlainAlert,
     PresenceShown,
@@ -33,6 +36,21 @@ _TIME = "2025-03-20T08:26:45.391706"
 _OFFSET_TIME = f"{_TIME}+08:00"  # for sockets that asked for a feature
 _SYSTEM = {"isSystem": True, "system": True}
 _SENDER = {"role": "consultant", "id": "2", "name": "陈老师"}
+_OFFER = {
+    "id": "7",
+    "kind": "session",
+    "number": "4",
+    "state": "offered",
+    "yours": True,
+    "from": _SENDER,
+    "to": {"role": "consultant", "id": "5", "name": "吴老师"},
+    "by": _SENDER,
+    "group": None,
+    "client": {"role": "user", "id": "1", "name": "小林"},
+    "note": "speaks Hakka",
+    "until": "2025-03-20T08:27:45.391706+08:00",
+    "time": "2025-03-20T08:26:45.391706+08:00",
+}
 _ALIVE_REQUESTS = (
     FrameKind(
         "alive",
@@ -177,6 +195,30 @@ CHAT = Endpoint(
             required=("wait",),
             feature="presence",
         ),
+        FrameKind(
+            "consent",
+            "Accept or decline the text of the frame `consent`. A visitor that declines gets 4403.",
+            ClientFrame,
+            [{"consent": {"version": "2026-01", "accept": True}}],
+            keys=("consent",),
+            required=("consent",),
+            feature="consent",
+        ),
+        *(
+            FrameKind(
+                answer,
+                summary,
+                ClientFrame,
+                [{answer: 7}],
+                keys=(answer,),
+                required=(answer,),
+                feature="offer",
+            )
+            for answer, summary in (
+                ("accept", "Take over a conversation that is offered to you; the answer is a frame `offer`."),
+                ("decline", "Decline a conversation that is offered to you; the answer is a frame `offer`."),
+            )
+        ),
     ),
     to_client=(
         FrameKind(
@@ -222,6 +264,22 @@ CHAT = Endpoint(
             required=("reason",),
             constant_keys={"isSystem": True},
             feature="presence",
+        ),
+        FrameKind(
+            "offer",
+            "A conversation is offered to you, or one that you have offered: on joining and on each change.",
+            Offered,
+            [{"offer": _OFFER}],
+            feature="offer",
+        ),
+        FrameKind(
+            "offer_refused",
+            "The offer cannot be accepted or declined: it is not offered to you any more.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 没有可回应的交接邀请", "time": _TIME, "offer": False}],
+            keys=("isSystem", "system", "msg", "time", "offer"),
+            constant_keys={"isSystem": True, "offer": False},
+            feature="offer",
         ),
         FrameKind(
             "wait_refused",
@@ -301,6 +359,38 @@ CHAT = Endpoint(
             ],
             feature="history",
         ),
+        FrameKind(
+            "consent",
+            "What the visitor has to accept before its first message; on joining.",
+            ConsentAsked,
+            [
+                {
+                    "consent": {
+                        "group": "default",
+                        "version": "2026-01",
+                        "language": "en",
+                        "text": "What you write here is stored for six months.",
+                    }
+                }
+            ],
+            feature="consent",
+        ),
+        FrameKind(
+            "consented",
+            "The acceptance is stored, or the visitor has declined, of which nothing is stored.",
+            ConsentNoted,
+            [{"consented": {"group": "default", "version": "2026-01", "accepted": True}}],
+            feature="consent",
+        ),
+        FrameKind(
+            "consent_refused",
+            "The answer to the question is not noted: it was about another version, or could not be stored.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 目前没有需要同意的说明", "time": _OFFSET_TIME, "consent": False}],
+            keys=("isSystem", "system", "msg", "time", "consent"),
+            constant_keys={"isSystem": True, "consent": False},
+            feature="consent",
+        ),
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
     ),
@@ -321,6 +411,11 @@ CHAT = Endpoint(
         "observing": "Shows that a supervisor listens in by a frame, and not by a system text.",
         "receipt": "Shows which messages have arrived at the other participant.",
         "sender": f"{_SENDER_FEATURE} A change of the agent is a frame `handover`.",
+        "offer": "Hand-overs that are offered to you, or by you, are frames `offer`, which you may answer.",
+        "consent": (
+            "The visitor is asked to accept the text of its group (`[group:NAME] consent`) before its first "
+            "message; until then its messages are refused."
+        ),
         "token": _RENEWAL_FEATURE,
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tornado_chat.core.errors import Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Number, NumberText
 from tornado_chat.core.types import Kind, Thread
+from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Sender
 from tornado_chat.wire.times import Time
 
@@ -110,6 +111,11 @@ NewerToken = Annotated[
 ]
 
 
+class ConsentAnswer(msgspec.Struct, frozen=True):
+    version: Annotated[str, Meta(description="The version of the text.", examples=["2026-01"])]
+    accept: Annotated[bool, Meta(description="True: accepts. False: declines.", examples=[True])]
+
+
 class ClientFrame(msgspec.Struct, frozen=True):
     """Any frame that a participant sends to `/chat`."""
 
@@ -160,6 +166,19 @@ class ClientFrame(msgspec.Struct, frozen=True):
         ]
         | UnsetType
     ) = UNSET
+    consent: (
+        Annotated[
+            ConsentAnswer,
+            Meta(description="The visitor accepts or declines the text of the frame `consent`."),
+        ]
+        | UnsetType
+    ) = UNSET
+    accept: (
+        Annotated[Number, Meta(description="Accept the offer with this id.", examples=[7])] | UnsetType
+    ) = UNSET
+    decline: (
+        Annotated[Number, Meta(description="Decline the offer with this id.", examples=[7])] | UnsetType
+    ) = UNSET
 
 
 class ListenerFrame(msgspec.Struct, frozen=True):
@@ -207,6 +226,16 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
     ) = UNSET
     wait: (
         Annotated[bool, Meta(description="Feature `presence`: false in the error for a refused `wait`.")]
+        | UnsetType
+    ) = UNSET
+    consent: (
+        Annotated[bool, Meta(description="Feature `consent`: false in the error for a refused `consent`.")]
+        | UnsetType
+    ) = UNSET
+    offer: (
+        Annotated[
+            bool, Meta(description="Feature `offer`: false in the error for a refused `accept` or `decline`.")
+        ]
         | UnsetType
     ) = UNSET
     reason: (
@@ -286,6 +315,12 @@ class HandedOver(msgspec.Struct):
     handover: Handover
 
 
+class Offered(msgspec.Struct):
+    """An offer of a conversation to or of the person of the socket, on each change."""
+
+    offer: OfferDetails
+
+
 class PresenceShown(msgspec.Struct):
     presence: Annotated[
         dict[str, bool],
@@ -327,6 +362,35 @@ class PresenceShown(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+
+
+class ConsentText(msgspec.Struct):
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="For the answer.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    text: Annotated[
+        str, Meta(description="Plain text with line breaks.", examples=["What you write here is stored."])
+    ]
+
+
+class ConsentAsked(msgspec.Struct):
+    """What the visitor has to accept before its first message."""
+
+    consent: ConsentText
+
+
+class ConsentDecision(msgspec.Struct):
+    group: Annotated[str, Meta(examples=["default"])]
+    version: Annotated[str, Meta(examples=["2026-01"])]
+    accepted: Annotated[
+        bool, Meta(description="True: the acceptance is stored. False: the visitor has declined.")
+    ]
+
+
+class ConsentNoted(msgspec.Struct):
+    """The answer to `consent`."""
+
+    consented: ConsentDecision
 
 
 class Line(msgspec.Struct):

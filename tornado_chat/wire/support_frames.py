@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.numbers import Number
 from tornado_chat.core.types import Role
+from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Named, Sender
 from tornado_chat.wire.times import Time
 
@@ -20,6 +21,7 @@ GroupName = (
     Annotated[str, Meta(description="Feature `group`: the group of the conversation.", examples=["crisis"])]
     | UnsetType
 )
+OfferNumber = Annotated[Number, Meta(description="The id of the offer.", examples=[7])]
 Stars = Annotated[int, Meta(ge=1, le=5, description="1 to 5.", examples=[5])]
 
 
@@ -125,7 +127,18 @@ class Unready(msgspec.Struct, frozen=True):
 
 
 class Disconnect(msgspec.Struct, frozen=True):
-    """``disconnect`` of a user: end the own conversation. No payload."""
+    """``disconnect`` of a user: end the own conversation. The payload is optional."""
+
+    withdraw: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Feature `early`: take back what was written while waiting for the first waiter: it is "
+                "deleted, whatever the group says. Once a waiter has come it has no effect."
+            ),
+            examples=[True],
+        ),
+    ] = False
 
 
 class DisconnectUser(msgspec.Struct, frozen=True):
@@ -186,13 +199,47 @@ class MarkRead(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """Transfer the user ``to`` to the waiter, or consultant, with the id ``waiter``."""
+    """Transfer the user ``to`` to the waiter, or consultant, with the id ``waiter``, or to a group."""
 
-    waiter: Annotated[str | int, Meta(description="The waiter's id, as in its token.", examples=[8])]
+    waiter: Annotated[
+        str | int | None,
+        Meta(description="The waiter's id, as in its token; left out with `group`.", examples=[8]),
+    ] = None
     role: Annotated[
         Literal["waiter", "consultant"],
         Meta(description="The role of that person; consultants serve the groups that let them."),
     ] = "waiter"
+    group: Annotated[
+        str | None,
+        Meta(description="Return the user to the head of the line of this group.", examples=["crisis"]),
+    ] = None
+    note: (
+        Annotated[
+            str,
+            Meta(
+                max_length=4000,
+                description="For the next waiter; users never get it.",
+                examples=["speaks Hakka"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class AcceptOffer(msgspec.Struct, frozen=True):
+    """Accept the offer of a user (feature ``offer``)."""
+
+    offer: OfferNumber
+
+
+class DeclineOffer(msgspec.Struct, frozen=True):
+    """Decline the offer of a user (feature ``offer``)."""
+
+    offer: OfferNumber
+
+
+class Accept(msgspec.Struct, frozen=True):
+    """``accept`` of a waiter: confirm the user ``to``. No payload."""
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -201,6 +248,13 @@ class Rate(msgspec.Struct, frozen=True):
         Annotated[str, Meta(max_length=2000, description="The user's comment.", examples=["Quick and kind"])]
         | None
     ) = None
+
+
+class AnswerConsent(msgspec.Struct, frozen=True):
+    """The user accepts or declines the text of the frame ``consent``."""
+
+    version: Annotated[str, Meta(description="The version of the text.", examples=["2026-01"])]
+    accept: Annotated[bool, Meta(description="True: accepts. False: declines.", examples=[True])]
 
 
 Payload = (
@@ -216,7 +270,11 @@ Payload = (
     | TypingNow
     | MarkRead
     | Transfer
+    | Accept
+    | AcceptOffer
+    | DeclineOffer
     | Rate
+    | AnswerConsent
 )
 
 _COMMON_PAYLOADS: dict[str, type[Payload]] = {
@@ -228,12 +286,21 @@ _COMMON_PAYLOADS: dict[str, type[Payload]] = {
     "read": MarkRead,
 }
 CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
-    Role.USER: {**_COMMON_PAYLOADS, "connect": Connect, "disconnect": Disconnect, "rate": Rate},
+    Role.USER: {
+        **_COMMON_PAYLOADS,
+        "connect": Connect,
+        "disconnect": Disconnect,
+        "rate": Rate,
+        "consent": AnswerConsent,
+    },
     Role.WAITER: {
         **_COMMON_PAYLOADS,
         "ready": Ready,
         "unready": Unready,
         "transfer": Transfer,
+        "accept": Accept,
+        "accept_offer": AcceptOffer,
+        "decline_offer": DeclineOffer,
         "disconnect": DisconnectUser,
     },
 }
@@ -296,6 +363,19 @@ class ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
         Annotated[Sender, Meta(description="Feature `sender`: the person that has sent the message.")]
         | UnsetType
     ) = UNSET
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "Feature `accept`: `not_accepted`, if the waiter has lost the user as it has not "
+                    "confirmed the user in time."
+                ),
+                examples=["not_accepted"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Failed(msgspec.Struct):
@@ -319,6 +399,25 @@ class MessageStored(msgspec.Struct):
     id: MessageId
     seq: Seq
     time: Time
+
+
+class Eta(msgspec.Struct):
+    """How long a user is expected to wait."""
+
+    seconds: Annotated[
+        float,
+        Meta(
+            description="Rounded up: to minutes below ten minutes, to five minutes below an hour.",
+            examples=[300.0],
+        ),
+    ]
+    based_on: Annotated[int, Meta(description="The number of conversations that it rests on.", examples=[23])]
+    places: Annotated[
+        int,
+        Meta(
+            description="The number of users that the agents on duty serve at the same time.", examples=[10]
+        ),
+    ]
 
 
 class Queued(msgspec.Struct):
@@ -358,6 +457,32 @@ class Queued(msgspec.Struct):
         | UnsetType
     ) = UNSET
     group: GroupName = UNSET
+    eta: (
+        Annotated[
+            Eta,
+            Meta(
+                description=(
+                    "Feature `eta`: the expected wait. It is left out while there is too little data, or no "
+                    "agent on duty. The frame is sent again when it changes noticeably."
+                )
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    early: (
+        Annotated[
+            Literal["keep", "discard"],
+            Meta(
+                description=(
+                    "Feature `early`: messages are stored while the user waits, and become a left message "
+                    "(`keep`) or are deleted (`discard`) if the user gives up. Absent while the user may not "
+                    "write, and after it had a waiter."
+                ),
+                examples=["keep"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Matched(msgspec.Struct):
@@ -392,6 +517,19 @@ class Matched(msgspec.Struct):
         | UnsetType
     ) = UNSET
     group: GroupName = UNSET
+    accept_within: (
+        Annotated[
+            float,
+            Meta(
+                description=(
+                    "Feature `accept`, for waiters: the seconds of `[support] accept_timeout`, unless the "
+                    "waiter has confirmed the user already. 0: no confirmation is needed."
+                ),
+                examples=[30.0],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ReadShown(msgspec.Struct):
@@ -478,6 +616,25 @@ class History(msgspec.Struct):
     ) = UNSET
 
 
+class ConsentAsked(msgspec.Struct):
+    """What the user has to accept before its first message."""
+
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="For the answer.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    text: Annotated[
+        str, Meta(description="Plain text with line breaks.", examples=["What you write here is stored."])
+    ]
+
+
+class ConsentNoted(msgspec.Struct):
+    group: Annotated[str, Meta(examples=["default"])]
+    version: Annotated[str, Meta(examples=["2026-01"])]
+    accepted: Annotated[
+        bool, Meta(description="True: the acceptance is stored. False: the user has declined.")
+    ]
+
+
 class Rated(msgspec.Struct):
     rate: Stars
 
@@ -486,6 +643,10 @@ class ReadyNoted(msgspec.Struct):
     """The answer to `ready` or `unready`. All open conversations were sent before; all others have ended."""
 
     ready: Annotated[bool, Meta(description="True if new users are assigned.", examples=[True])]
+
+
+class Accepted(msgspec.Struct):
+    """The answer to `accept`: an empty object."""
 
 
 class Transferred(msgspec.Struct):
@@ -508,9 +669,13 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "handed_over": HandedOver,
     "observing": Observing,
     "supervisor": Supervising,
+    "offer": OfferDetails,
     "ready_success": ReadyNoted,
     "transfer_success": Transferred,
+    "accept_success": Accepted,
     "rate_success": Rated,
+    "consent": ConsentAsked,
+    "consent_success": ConsentNoted,
     "disconnected": None,
     "kickout": None,
     "error": Failed,

@@ -16,7 +16,7 @@ from tornado_chat import config
 from tornado_chat.cluster.facts import PresenceFact, RoomPresence, room_key
 from tornado_chat.core.errors import Conflict, Forbidden, InternalError, Unavailable
 from tornado_chat.core.events import Event, ParticipantNamed, PresenceChanged, RoomEnded
-from tornado_chat.core.types import Identity, Message, Person, Role, Room, SessionState
+from tornado_chat.core.types import Identity, Message, Person, Role, Room, SessionState, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.services.auth.access import AccessControl
@@ -28,6 +28,7 @@ from tornado_chat.services.counselling.service import (
     Counselling,
 )
 from tornado_chat.services.leadership.retries import FAULT_RETRY_SECONDS
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
@@ -37,6 +38,10 @@ from tornado_chat.storage import rooms
 from tornado_chat.storage.messages import AppendRequest
 
 STRANGER = Person(Role.USER, "99")
+
+
+async def no_offer(identity: Identity, thread: Thread) -> bool:
+    return False
 
 
 class Facts:
@@ -90,6 +95,7 @@ class Process:
             access_control=AccessControl(None, plugins),  # type: ignore[arg-type]
             filtering=MessageFilter(plugins, store.append, loop, share=0.1),
             plugins=plugins,
+            consents=Consents({}, store, plugins),
             coordinator_client=self.facts,
             receipt_reports=ReceiptReports(
                 receipts,
@@ -100,6 +106,7 @@ class Process:
                 is_clustered=False,
             ),
             participant_names=ParticipantNames(store, self.hub),
+            accept_offer=no_offer,
         )
 
     def open(self, person: Person) -> tuple[Socket, SocketStream]:

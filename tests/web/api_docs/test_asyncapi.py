@@ -17,8 +17,7 @@ from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.core import errors
-from tornado_chat.core.types import Kind, Person, Role, Thread
-from tornado_chat.storage import rooms
+from tornado_chat.core.types import Person, Role
 from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
 from tornado_chat.wire.kinds import CLOSE_CODES
 from tornado_chat.wire.support_frames import CLIENT_PAYLOADS, SERVER_PAYLOADS
@@ -91,6 +90,8 @@ async def test_every_time_has_an_offset_but_those_of_the_published_frames(harnes
     assert without_format == {
         "ObserveOutError",
         *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
+        "ChatOutConsentRefused",
+        "ChatOutOfferRefused",
         *("NotifyOutPlain", "NotifyOutAlert", "NotifyOutAppointment", "NotifyOutConversation"),
         *("NotifyOutTokenRefused", "ObserveOutMessage", "ObserveOutTokenRefused"),
     }
@@ -105,8 +106,8 @@ def test_the_document_has_all_features_and_frames() -> None:
         assert {kind.name for kind in endpoint.from_client} == set(CLIENT_PAYLOADS[role])
     heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
     assert {kind.name for kind in heard} == set(SERVER_PAYLOADS)
-    assert set(support_catalogue.WAITER.features) == support.FEATURES
-    assert set(support_catalogue.USER.features) == support.FEATURES - {"kickout", "ready"}
+    assert set(support_catalogue.WAITER.features) == support.FEATURES - {"consent", "eta"}
+    assert set(support_catalogue.USER.features) == support.FEATURES - {"accept", "kickout", "ready", "offer"}
     assert set(counselling_catalogue.CHAT.features) == counselling.CHAT_FEATURES
     assert set(counselling_catalogue.NOTIFY.features) == counselling.NOTIFY_FEATURES
     assert set(counselling_catalogue.OBSERVE.features) == counselling.OBSERVE_FEATURES
@@ -163,6 +164,13 @@ class Listener:
         return every - self.seen
 
 
+async def ask_for_consent(harness: Harness) -> None:
+    """Let the default group ask its users for their consent."""
+    own = config.Group(tell_observing=True, consent="Your words are stored.", consent_version="1")
+    groups = {"default": own}
+    await harness.server.reload(replace(harness.config, groups=groups))
+
+
 @pytest.mark.gen_test
 async def test_a_counselling_conversation(harness: Harness) -> None:
     """With all features and with none; at the end every kind of frame was received."""
@@ -172,6 +180,7 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     watching = sorted(counselling.OBSERVE_FEATURES)
     at_work = await harness.connect(f"/notify?token={COUNSELLOR}")
     asked = await harness.connect(f"/notify?token={SUPERVISOR}&features=seq,alive,token")
+    await ask_for_consent(harness)
     session = await harness.session(user_name="Lin", consultant_name="Chen")
     await listen.until(at_work, "notify", plain, "conversation")
     await harness.record(session)
@@ -198,6 +207,12 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
         await counsellor.send_json(frame)
     await listen.all_of(counsellor, "chat", every, {"ack", "history", "message"})
     await listen.until(visitor, "chat", plain, "message", msg="hi")
+    asking = await harness.chat(VISITOR, session, features="consent")
+    await listen.until(asking, "chat", ["consent"], "consent")
+    await asking.send_json({"consent": {"version": "2", "accept": True}})
+    await listen.until(asking, "chat", ["consent"], "consent_refused")
+    await asking.send_json({"consent": {"version": "1", "accept": True}})
+    await listen.until(asking, "chat", ["consent"], "consented")
     typing = await harness.chat(VISITOR, session, features="typing,read,presence")
     await listen.until(typing, "chat", ["typing", "read", "presence"], "read")
     await counsellor.send_json({"typing": False})
@@ -241,13 +256,15 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await counsellor.send_json({"read": 3})
     await listen.all_of(speaker, "observe", speaking, {"typing", "read"})
 
-    thread, chen = Thread(Kind.SESSION, session), Person(Role.CONSULTANT, "2")
-    await harness.server._store.write(
-        lambda tx: rooms.replace_agent(tx, thread, chen, Person(Role.CONSULTANT, "5"), None)
-    )
+    path = f"/api/v1/sessions/{session}/handover"
+    await harness.api("POST", path, HOST, {"to": [{"role": "consultant", "id": 5}]})
+    offered = await listen.until(counsellor, "chat", every, "offer")
+    await counsellor.send_json({"accept": int(offered["offer"]["id"])})  # it is another's
+    await listen.until(counsellor, "chat", every, "offer_refused")
+    following = await harness.chat(token("consultant", 5), session)
     await listen.until(counsellor, "chat", every, "handover")
     assert await listen.rest(counsellor, "chat", every) == 4409
-    await (await harness.chat(token("consultant", 5), session)).close(4000)
+    await following.close(4000)
     assert await listen.rest(visitor, "chat", plain) == 1000
     assert await listen.rest(typing, "chat", ["typing", "read", "presence"]) == 1000
     assert await listen.rest(observer, "observe", plain) == 1000
@@ -272,8 +289,11 @@ async def test_a_support_conversation(harness: Harness) -> None:
 
     ada = await sign_in("user", token("user", 1, "Ada"), every)
     await until(ada, "user", every, "auth_success")
+    await ask_for_consent(harness)
     await ada.send_frame("connect")
-    await until(ada, "user", every, "connect_queue")
+    await until(ada, "user", every, "consent")
+    await ada.send_frame("consent", {"version": "1", "accept": True})
+    await listen.all_of(ada.client, "user", every, {"consent_success", "connect_queue"})
     bob = await sign_in("waiter", token("waiter", 7, "Bob"), plain)
     await bob.send_frame("ready")
     uuid = (await until(bob, "waiter", plain, "new_connection"))["payload"]["uuid"]
@@ -310,6 +330,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
         pass
     await bob.send_frame("transfer", {"waiter": 8}, to=uuid)
     await until(bob, "waiter", plain, "transfer_success")
+    offered = await until(eve, "waiter", every, "offer")
+    await eve.send_frame("accept_offer", {"offer": int(offered["payload"]["id"])})
     await until(eve, "waiter", every, "new_connection")
     await until(ada, "user", every, "connect_success")
     await harness.connect(f"/observe?token={admin}&conversationId={number}")
@@ -325,6 +347,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
     ):
         await ada.send_frame(type, payload)
     await listen.all_of(eve.client, "waiter", every, {"message_text", "message_image", "typing", "read"})
+    await eve.send_frame("accept", to=uuid)
+    await until(eve, "waiter", every, "accept_success")
     await eve.send_frame("message_text", {"message": "hi"}, to=uuid)
     await until(eve, "waiter", every, "message_text_success")
     await eve.send_frame("get_history", to=uuid)

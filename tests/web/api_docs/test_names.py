@@ -17,8 +17,10 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    Account AccountToken Agent AppointmentChanged ConversationStatus
-    ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
+    Agent HandoverCreate HandoverOffer HandoverTarget
+    LeftMessage LeftMessageHandling LeftMessagePage
+    Account AccountToken AppointmentChanged Consent ConversationStatus
+    ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
     GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
@@ -28,18 +30,23 @@ HTTP_SCHEMAS = """
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
     SupportParticipant SupportTranscript ParticipantPart TakeOver
+    SupportPriority SupportPriorityChange
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
 OPERATIONS = """
+    accept_conversation_offer accept_session_offer decline_conversation_offer decline_session_offer
     admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
     join_conversation join_session leave_conversation leave_session take_over_conversation take_over_session
     get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
-    get_support_status list_conversation_messages list_conversations list_groups list_notifications
+    get_support_status list_conversation_messages list_conversations list_groups list_left_messages
+    list_notifications mark_left_message_handled
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
+    get_conversation_offer get_session_offer offer_conversation offer_session
+    withdraw_conversation_offer withdraw_session_offer
     open_session
-    rate_session read_notification revoke sign_in sign_out undo_revocation
+    prioritise_conversation rate_session read_notification revoke sign_in sign_out undo_revocation
 """
 
 TAGS = {
@@ -57,40 +64,47 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
-    ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
+    AcceptOfferPayload DeclineOfferPayload HandoverOffer SessionHandover
+    AcceptSuccessPayload DisconnectPayload
+    AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
+    ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
+    ConnectionPayload DisconnectUserPayload ErrorPayload ExpectedWait
+    GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
-    SessionHandover SupervisorPayload
+    SupervisorPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
 """Without the schemas of whole frames, which are named after channel and kind."""
 
 FRAMES = {
-    "chat.in": "say typing read history token wait",
+    "chat.in": "say typing read history token wait consent accept decline",
     "chat.out": """
-        observing
-        message system end handover wait_refused ack typing read receipt presence history token
-        token_refused
+        observing handover offer offer_refused
+        message system end wait_refused ack typing read receipt presence history token
+        token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
     "observe.in": "alive token say typing read",
     "observe.out": "message part error ack typing read presence alive token token_refused",
-    "user.in": "auth connect message_text message_image typing read get_history disconnect rate",
+    "user.in": "auth connect message_text message_image typing read get_history disconnect rate consent",
     "user.out": """
         observing supervisor
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
-        rate_success
+        rate_success consent consent_success
     """,
-    "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
+    "waiter.in": """
+        auth ready unready message_text message_image typing read get_history disconnect transfer accept
+        accept_offer decline_offer
+    """,
     "waiter.out": """
         observing supervisor
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
-        kickout
+        accept_success kickout offer
     """,
 }
 """The kinds of frame by channel and direction."""

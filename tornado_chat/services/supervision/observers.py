@@ -168,6 +168,7 @@ class Observers:
         since: int,
         *,
         needs_names: bool = False,
+        position: int | None = None,
         on_part: Callable[[Part | None], None] | None = None,
     ) -> Observation:
         """Let a supervisor or an admin observe a conversation, from the last message that they have received.
@@ -178,6 +179,7 @@ class Observers:
         :arg since: the time at which the socket was opened; an observer without a receipt receives the
             messages from then on.
         :arg needs_names: whether the client shows the names of the senders of messages.
+        :arg position: of a socket that another process has had: the last ``seq`` that was written to it.
         :arg on_part: as in ``Observation``; called at once for a person that takes part already.
         :raises NotFound: there is no such conversation.
         :raises Forbidden: the person may not observe it.
@@ -185,8 +187,10 @@ class Observers:
         """
         view = await self._find_view(thread)
         await self._rights.require_observer(identity, view)
-        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
-        received = await self._receipts.get(thread, identity.person)
+        received = position
+        if received is None:
+            await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
+            received = await self._receipts.get(thread, identity.person)
         if received is None:
             received = await self._store.read(messages.last_before, thread, since)
             await self._receipts.begin(thread, identity.person, received)
@@ -206,7 +210,8 @@ class Observers:
             "observing", extra=log_fields(thread, identity.person, conn=socket_stream.conn, resent=resent)
         )
         self._plugins.emit("observer_joined", thread=thread, identity=identity)
-        self._tell(observation, "observing")
+        if position is None:
+            self._tell(observation, has_come=True)
         return observation
 
     def stop(self, observation: Observation, *, has_left: bool = False) -> None:
@@ -216,7 +221,7 @@ class Observers:
         """
         self._forget(observation, has_left=has_left)
         self._plugins.emit("observer_left", thread=observation.thread, identity=observation.identity)
-        self._tell(observation, "observing_ended")
+        self._tell(observation, has_come=False)
 
     # --- taking part ---
 
@@ -424,7 +429,8 @@ class Observers:
     def _of(self, thread: Thread) -> tuple[Observation, ...]:
         return tuple(self._observations.get(thread, ()))
 
-    def _tell(self, observation: Observation, code: str) -> None:
+    def _tell(self, observation: Observation, *, has_come: bool) -> None:
+        code = "observing" if has_come else "observing_ended"
         if self._rules()[observation.view.group].tells_observing:
             self._publish(SystemNotice(observation.thread, code, now_microseconds()))
 

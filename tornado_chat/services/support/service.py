@@ -30,12 +30,14 @@ from tornado_chat.core.types import (
     Participant,
     Person,
     Role,
+    Thread,
 )
 from tornado_chat.domain.participants import handovers
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.connections import SupportConnection
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.storage import agents, conversations, participants
 from tornado_chat.storage.messages import AppendRequest
@@ -72,6 +74,7 @@ class Support:
         publish: Callable[[Event], None],
         filtering: MessageFilter,
         report_action: Callable[[Activity], None],
+        first_words: FirstWords,
     ) -> None:
         self._local_conversations = local_conversations
         self._coordinator_client = coordinator_client
@@ -80,28 +83,54 @@ class Support:
         self._read_marks = ReadMarks(store)
         self._filtering = filtering
         self._report_action = report_action
+        self._first_words = first_words
 
     # --- leaving ---
 
-    async def disconnect(self, connection: SupportConnection, address: str | None) -> None:
+    async def disconnect(
+        self, connection: SupportConnection, address: str | None, *, withdraws: bool = False
+    ) -> None:
         """Leave a conversation, or the queue, for good.
 
+        :arg withdraws: the user takes its first words back, if no waiter has come.
         :raises Conflict: the person is in no conversation and not in the queue.
         """
         await connection.filter_queue.wait_empty()  # earlier messages are delivered before the end
-        await self._local_conversations.end(
-            self._local_conversations.conversation_of(connection, address), connection.person
-        )
+        conversation = self._local_conversations.conversation_of(connection, address)
+        ended = await self._local_conversations.end(conversation, connection.person, withdraws=withdraws)
+        if withdraws and ended.last_seq and not ended.has_had_waiter:
+            self._report_action(Activity(connection.person.key, "took first words back", ended.thread))
 
-    async def transfer(self, connection: SupportConnection, address: str | None, target: Person) -> None:
-        """Transfer a user to another waiter, or to a consultant who serves a group.
+    async def prepare_handover(self, connection: SupportConnection, address: str | None) -> Thread:
+        """Return the conversation that a waiter hands over, after all messages that the waiter has sent.
 
-        :raises NotFound: the other waiter is unknown, is not ready or has no free place.
         :raises Conflict: the calling waiter does not serve the user.
         """
         await connection.filter_queue.wait_empty()
+        return self._local_conversations.conversation_of(connection, address).thread
+
+    async def transfer(
+        self, connection: SupportConnection, thread: Thread, target: Person, note: str | None = None
+    ) -> bool:
+        """Transfer a user to another waiter, or to a consultant who serves a group.
+
+        Returns True, and changes nothing, if a client of the other waiter wants to be asked first.
+
+        :arg note: for the other waiter.
+        :raises NotFound: the other waiter is unknown, is not ready or has no free place.
+        :raises Conflict: the calling waiter does not serve the user any more.
+        """
+        request = TransferRequest(thread.id, connection.person, target, note=note, may_offer=True)
+        return bool(await self._coordinator_client.call(request))
+
+    async def accept(self, connection: SupportConnection, address: str | None) -> None:
+        """Confirm a user that was assigned to the calling waiter. A second confirmation has no effect.
+
+        :raises Conflict: the calling waiter does not serve the user.
+        :raises Unavailable: the confirmation could not be stored.
+        """
         conversation = self._local_conversations.conversation_of(connection, address)
-        await self._coordinator_client.call(TransferRequest(conversation.id, connection.person, target))
+        await self._local_conversations.accept(connection, conversation)
 
     # --- messages ---
 
@@ -110,19 +139,25 @@ class Support:
     ) -> tuple[Conversation, Deferred[AppendResult]]:
         """Filter and store a message; its commit delivers it to the other side.
 
-        Returns the conversation and the result, whose error may also be ``Unavailable`` or ``Refused``.
+        Returns the conversation and the result, whose error may also be ``Unavailable`` or ``Refused``, or
+        ``Conflict`` if the user has written as much as is allowed before its first waiter.
 
         :arg address: the address of the user, if the sender is a waiter; ignored if the sender is a user.
-        :raises Conflict: the sender has no conversation, or is waiting for the first waiter.
+        :raises Conflict: the sender has no conversation, is waiting for the first waiter without the feature
+            ``early``, or has to accept a text first.
         :raises Unavailable: the server is overloaded; nothing was stored.
         :raises Refused: a filter refuses the message.
         """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
+        early_limit = None
         if conversation.state is ConversationState.WAITING and not conversation.returned:
-            raise Conflict("still_waiting")
+            early_limit = self._first_words.require_limit(connection)
+        self._confirm(connection, conversation)
         same_text_only = "ack" not in connection.features
         message = AppendRequest(
-            *(conversation.thread, connection.person, text, client_id, media, same_text_only),
+            *(conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit),
             as_agent=connection.is_agent,
         )
         return conversation, self._filtering.submit(
@@ -130,8 +165,14 @@ class Support:
         )
 
     def typing(self, connection: SupportConnection, address: str | None, typing: bool) -> None:
-        """Publish that a person is typing, or has stopped; this is not stored."""
+        """Publish that a person is typing, or has stopped; this is not stored.
+
+        :raises Conflict: the person has no conversation, or has to accept a text first.
+        """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
+        self._confirm(connection, conversation)
         self._typing.set(conversation.thread, connection.person, typing)
 
     def mark_read(self, connection: SupportConnection, address: str | None, seq: int) -> None:
@@ -205,6 +246,11 @@ class Support:
         return await self._store.read(conversations.serves, waiter, user)
 
     # --- inside ---
+
+    def _confirm(self, connection: SupportConnection, conversation: Conversation) -> None:
+        """A waiter that writes or types has confirmed the user."""
+        if connection.person == conversation.waiter:
+            self._local_conversations.accept_later(connection, conversation)
 
     async def _conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         if connection.person.role is Role.USER and connection.user_conversation is None:

@@ -9,8 +9,18 @@ from collections.abc import Mapping
 
 from tornado_chat.core import status
 from tornado_chat.core.types import ConversationState, EndReason, Part, SessionState
-from tornado_chat.web.api import groups, ops, participation, revocations, schemas, session_lists, staff
-from tornado_chat.wire import counselling_frames, people, support_frames
+from tornado_chat.web.api import (
+    groups,
+    handovers,
+    left_messages,
+    ops,
+    participation,
+    revocations,
+    schemas,
+    session_lists,
+    staff,
+)
+from tornado_chat.wire import counselling_frames, offers, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
     # bodies of requests to the HTTP API
@@ -19,10 +29,14 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.Rating: "Rating",
     participation.TakeOver: "TakeOver",
     schemas.Notify: "NotificationCreate",
+    schemas.Prioritise: "SupportPriorityChange",
     revocations.Revoke: "RevocationCreate",
     staff.Credentials: "Credentials",
     # bodies of its answers
     schemas.Problem: "Problem",
+    handovers.OfferTarget: "HandoverTarget",
+    handovers.OfferCreate: "HandoverCreate",
+    offers.OfferDetails: "HandoverOffer",
     schemas.Agent: "Agent",
     schemas.Session: "Session",
     schemas.SessionDetails: "SessionDetails",
@@ -33,6 +47,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.Transcript: "Transcript",
     schemas.Supervision: "SupervisionCreated",
     schemas.SupervisionRecord: "SupervisionRecord",
+    schemas.ConsentGiven: "Consent",
     schemas.SupervisionDetails: "SupervisionDetails",
     schemas.SupervisionTranscript: "SupervisionTranscript",
     schemas.MessagePage: "MessagePage",
@@ -45,6 +60,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.ConversationTranscript: "SupportTranscript",
     ConversationState: "SupportConversationState",
     Part: "ParticipantPart",
+    schemas.Priority: "SupportPriority",
     schemas.Notified: "NotificationCreated",
     schemas.InboxItem: "Notification",
     schemas.Inbox: "NotificationPage",
@@ -53,8 +69,12 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.QueueStatus: "QueueStatus",
     schemas.SupportStatus: "SupportStatus",
     groups.GroupItem: "Group",
+    groups.ConsentText: "GroupConsent",
     groups.GroupNumbers: "GroupNumbers",
     groups.GroupPage: "GroupPage",
+    left_messages.LeftMessageHandling: "LeftMessageHandling",
+    left_messages.LeftMessageItem: "LeftMessage",
+    left_messages.LeftMessagePage: "LeftMessagePage",
     schemas.GuestToken: "GuestToken",
     staff.Account: "Account",
     staff.SignedIn: "SignedInAccount",
@@ -90,6 +110,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
     support_frames.Connect: "ConnectPayload",
+    support_frames.Disconnect: "DisconnectPayload",
     support_frames.DisconnectUser: "DisconnectUserPayload",
     support_frames.MessageText: "MessageTextPayload",
     support_frames.MessageImage: "MessageImagePayload",
@@ -97,11 +118,21 @@ SCHEMA_NAMES: Mapping[type, str] = {
     support_frames.TypingNow: "TypingPayload",
     support_frames.MarkRead: "MarkReadPayload",
     support_frames.Transfer: "TransferPayload",
+    support_frames.AcceptOffer: "AcceptOfferPayload",
+    support_frames.DeclineOffer: "DeclineOfferPayload",
     support_frames.Rate: "RatePayload",
+    support_frames.AnswerConsent: "ConsentAnswerPayload",
+    support_frames.ConsentAsked: "ConsentPayload",
+    support_frames.ConsentNoted: "ConsentSuccessPayload",
+    counselling_frames.ConsentAnswer: "ConsentAnswer",
+    counselling_frames.ConsentText: "ConsentText",
+    counselling_frames.ConsentDecision: "ConsentDecision",
     support_frames.Failed: "ErrorPayload",
     support_frames.SignedIn: "AuthSuccessPayload",
     support_frames.MessageStored: "MessageStoredPayload",
     support_frames.Queued: "ConnectQueuePayload",
+    support_frames.Eta: "ExpectedWait",
+    support_frames.Accepted: "AcceptSuccessPayload",
     support_frames.Matched: "ConnectionPayload",
     support_frames.ReadShown: "ReadPayload",
     support_frames.ReceiptShown: "ReceiptPayload",

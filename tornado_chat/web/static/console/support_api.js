@@ -22,7 +22,25 @@ import { toJson } from "../shared/well_formed.js";
  * @property {{ length: number, first: WaitingClient[] }} queue
  */
 
-/** @typedef {{ id: string, name: string | null, since: string, group?: string }} WaitingClient */
+/**
+ * `first_words`: the beginning of what the client has written while waiting; undefined: nothing, or the agent may
+ * not read it.
+ *
+ * @typedef {{ id: string, name: string | null, since: string, group?: string, first_words?: string }}
+ *   WaitingClient
+ */
+
+/**
+ * What a client wrote who gave up before an agent came.
+ *
+ * @typedef {object} LeftMessage
+ * @property {string} conversation its number
+ * @property {string} user_id
+ * @property {string | null} user_name
+ * @property {string} group
+ * @property {string} time
+ * @property {string} beginning
+ */
 
 /**
  * @typedef {object} Agent
@@ -54,6 +72,7 @@ import { toJson } from "../shared/well_formed.js";
 
 const FETCH_TIMEOUT_MS = 15_000;
 const PAGE_CONVERSATIONS = 10;
+const PAGE_LEFT_MESSAGES = 50;
 const PAGE_MESSAGES = 500; // the server's maximum
 
 /** A request failed; the message is shown to the agent. */
@@ -143,7 +162,22 @@ export class SupportApi {
    */
   async callSupervisor(conversation, supervisor) {
     const path = `/conversations/${conversation}/supervision`;
-    return (await this.#request(path, { supervisor_id: supervisor })).record_id;
+    return (await this.#request(path, "POST", { supervisor_id: supervisor })).record_id;
+  }
+
+  /**
+   * Return left messages that wait for an answer, oldest first.
+   *
+   * @param {number} after the `next` of the previous page; 0: the first page
+   * @returns {Promise<Page<LeftMessage>>}
+   */
+  getLeftMessages(after) {
+    return this.#request(`/left-messages?after=${after}&limit=${PAGE_LEFT_MESSAGES}`);
+  }
+
+  /** Mark a left message as handled. @param {string} conversation */
+  async markHandled(conversation) {
+    await this.#request(`/left-messages/${conversation}/handled`, "POST");
   }
 
   /** Whether an agent of the status is this one. @param {Agent} agent */
@@ -153,14 +187,16 @@ export class SupportApi {
 
   /**
    * @param {string} path
-   * @param {object} [body] sent by POST
+   * @param {string} [method]
+   * @param {object} [body]
    */
-  async #request(path, body) {
+  async #request(path, method = "GET", body) {
     /** @type {Response} */
     let response;
     try {
       response = await fetch(addressOf(`/api/v1/support${path}`), {
-        ...(body && { method: "POST", body: toJson(body) }),
+        method,
+        ...(body && { body: toJson(body) }),
         headers: {
           ...requestHeaders(await this.#token()),
           ...(body && { "Content-Type": "application/json" }),

@@ -17,14 +17,14 @@ export { ApiError } from "../shared/api_client.js";
  * @typedef {object} Session
  * @property {string} session_id
  * @property {string} user_id
- * @property {string} consultant_id
+ * @property {string | null} consultant_id null if a supervisor is the agent
  * @property {string | null} user_name
  * @property {string | null} consultant_name
  * @property {"ready" | "active" | "completed" | "cancelled"} state
  * @property {string} created
  * @property {string | null} started
  * @property {string | null} ended
- * @property {{ role: string }} [agent] undefined while a user waits, and from a server of the version before
+ * @property {{ role: string, id: string, name: string | null }} [agent] undefined while a user waits, and from a server of the version before
  */
 
 /**
@@ -170,7 +170,9 @@ function toSession(key, found) {
     created: found.created,
     started: found.assigned,
     ended: found.ended,
-    ...(found.waiter_role ? { agent: { role: found.waiter_role } } : {}),
+    ...(found.waiter_role
+      ? { agent: { role: found.waiter_role, id: found.waiter_id ?? "", name: found.waiter_name } }
+      : {}),
   };
 }
 

@@ -113,8 +113,9 @@ export function isTakenOver(session) {
 
 /** @param {Session} session @returns {Names} */
 export function namesOf(session) {
+  const id = session.consultant_id ?? session.agent?.id ?? "";
   return {
     visitor: session.user_name || guestName(session.user_id) || text("visitor_id", { id: session.user_id }),
-    consultant: session.consultant_name || text("consultant_id", { id: session.consultant_id }),
+    consultant: session.consultant_name || session.agent?.name || (id && text("consultant_id", { id })),
   };
 }
