@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tornado_chat.cluster.facts import ReturnRequest
 from tornado_chat.core.errors import ChatError, Conflict, Unavailable
 from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person
@@ -145,6 +146,11 @@ class InMemoryConversations:
     async def service_times(self) -> Sequence[tuple[str, float | None]]:
         await asyncio.sleep(COMMIT_SECONDS)
         return [(row.group, row.service_seconds) for row in list(self._ended.values())[-MAX_MEASURED:]]
+
+    def return_to_line(
+        self, row: Conversation, request: ReturnRequest, may_store: MayStore
+    ) -> asyncio.Future[Conversation]:
+        raise NotImplementedError("no simulated waiter hands a user to a group")
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._write(lambda: self._end(row, row.user), may_store)

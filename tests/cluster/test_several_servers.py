@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +16,7 @@ from tornado.ioloop import IOLoop
 from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import Harness, Peer, changed, token
 from tests.helpers.faults import FaultyProxy
+from tests.helpers.handing_over import SessionHandovers, SupportHandovers
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
@@ -33,13 +36,15 @@ VISITOR, COUNSELLOR, SUPERVISOR = (
     token("supervisor", 3),
 )
 HOST = token("service", "host")
+HANDOVERS = int(os.environ.get("HANDOVERS", "12"))
 
 pytestmark = pytest.mark.parametrize("database_kind", ["mariadb"], indirect=True)
 
 
 @pytest.fixture
 def settings(settings: config.Config, redis: RedisServer) -> config.Config:
-    return replace(settings, cluster=cluster_settings(redis))
+    limits = replace(settings.limits, requests_per_minute=10**6, sockets_per_minute=10**6)
+    return replace(settings, cluster=cluster_settings(redis), limits=limits)
 
 
 @pytest.fixture
@@ -699,3 +704,13 @@ async def test_a_supervisor_joins_and_takes_over_by_requests_at_another_server(
         while (await frame_with(client, "senderType"))["senderType"] is not None:
             pass
         assert (await client.wait_closed()).code == 1000
+
+
+@pytest.mark.gen_test(timeout=WAIT_TIMEOUT_SECONDS + HANDOVERS)
+async def test_many_handovers_between_people_at_different_servers(harnesses: list[Harness]) -> None:
+    """``HANDOVERS=1000`` makes so many of each kind."""
+    for kind in (SessionHandovers, SupportHandovers):
+        figures = await kind(harnesses, random.Random(3)).run(HANDOVERS)
+        print(kind.__name__, figures)
+        assert figures.is_clean, figures
+        assert figures.handovers == HANDOVERS

@@ -79,6 +79,11 @@ class Server:
         "Let a restart by SIGUSR2 keep the open sockets: the new program takes them over, and clients notice "
         "a pause only.",
     )
+    offer_timeout: PositiveSeconds = reloadable(
+        60.0,
+        "Time in which an agent to whom a conversation is offered may accept it. Then it is offered to the "
+        "next one that the offer names, or stays with its agent.",
+    )
     processes: Annotated[int, Meta(ge=0, le=256)] = option(
         1,
         "Number of equal processes that share the work of this machine; 0 is one for each core. More than "

@@ -21,6 +21,8 @@ from tornado_chat.core.types import (
     ExpectedWait,
     Message,
     Notification,
+    Offer,
+    OfferState,
     Part,
     Person,
     Revocation,
@@ -88,6 +90,43 @@ class ParticipationChanged(msgspec.Struct, frozen=True):
     person: Person
     name: str | None
     part: Part | None
+
+
+class OfferChanged(msgspec.Struct, frozen=True):
+    """An offer of a hand-over was made, has gone to its next candidate, or has another state.
+
+    :ivar client: the client of the conversation.
+    :ivar names: the names of people that the offer names, by ``Person.key``; None if none is known.
+    :ivar former: the candidate before, to whom it is not offered any more; None: there is none.
+    :ivar answer: why it is not offered to ``former`` any more.
+    """
+
+    offer: Offer
+    client: Person
+    names: Mapping[str, str | None]
+    time: int
+    former: Person | None = None
+    answer: OfferState | None = None
+
+    @property
+    def readers(self) -> tuple[Person, ...]:
+        """The people that are told of it."""
+        offer = self.offer
+        people = (offer.target, self.former, offer.source, offer.offered_by)
+        return tuple(dict.fromkeys(person for person in people if person is not None))
+
+
+class OfferShown(msgspec.Struct, frozen=True):
+    """What one person is told of an offer; made for the sockets of a process, and not published.
+
+    :ivar is_yours: True if the person may accept it, or has accepted it.
+    :ivar note: None also for candidates to whom it is not offered any more.
+    """
+
+    change: OfferChanged
+    state: OfferState
+    is_yours: bool
+    note: str | None = None
 
 
 class RoomEnded(msgspec.Struct, frozen=True):
@@ -260,6 +299,8 @@ Event = (
     | SystemNotice
     | RoomStarted
     | AgentReplaced
+    | OfferChanged
+    | OfferShown
     | ParticipationChanged
     | RoomEnded
     | ConversationQueued
@@ -301,6 +342,8 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             | PresenceChanged()
         ):
             return (event.thread,)
+        case OfferChanged():
+            return event.readers
         case QueuePositionChanged():
             return (event.conversation.user,)
         case WaiterReplaced() | WaiterPaused():
@@ -329,6 +372,7 @@ COORDINATOR_EVENTS = (
     ConversationAccepted,
     ConversationPrioritised,
     AgentReplaced,
+    OfferChanged,
     RoomEnded,
 )
 """Events that the coordinator receives too, from every process."""

@@ -299,9 +299,9 @@ class Room(msgspec.Struct, frozen=True):
     end_reason: EndReason | None = None
     awaited_until: int | None = None
     arrived: int | None = None
-    agent_changes: int = 0
     conversation_id: int | None = None
     group: str = DEFAULT_GROUP
+    agent_changes: int = 0
 
     @property
     def open(self) -> bool:
@@ -510,6 +510,57 @@ class Handover(NamedTuple):
     def was_lost(self) -> bool:
         """True if the conversation was without an agent in between, as the one before was lost."""
         return self.previous.left is not None and self.previous.left < self.next.joined
+
+
+class OfferState(enum.StrEnum):
+    """The states of an offer of a hand-over. The texts are stored in the database, and shown."""
+
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    """The last of the people to whom it was offered has declined."""
+    EXPIRED = "expired"
+    """The last of them has not answered in time."""
+    WITHDRAWN = "withdrawn"
+    ENDED = "ended"
+    """The conversation has ended, or has another agent, for another reason."""
+
+
+class Candidate(NamedTuple):
+    """A person to whom a conversation is offered; the name is None if the offer does not say it."""
+
+    person: Person
+    name: str | None = None
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """An offer to take over a session or support conversation; also one that was taken over at once.
+
+    It is offered to one candidate after the other; with ``group``, to the agent that is assigned next from
+    the line of that group. ``source`` is the agent that has the conversation, ``offered_by`` the person that
+    has made the offer; ``note`` is for the next agent only. ``place`` is the index of ``target`` in
+    ``candidates``: the person to whom it is offered now until ``deadline``, or that has accepted it.
+    ``timeout`` is the time for each candidate in microseconds; ``settled`` is the time of the last state.
+    """
+
+    id: int
+    thread: Thread
+    source: Person
+    offered_by: Person
+    candidates: tuple[Candidate, ...]
+    group: str | None
+    note: str | None
+    state: OfferState
+    place: int
+    target: Person | None
+    deadline: int | None
+    timeout: int
+    created: int
+    settled: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is OfferState.OFFERED
 
 
 class Operation(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ import peewee as pw
 
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.data_keepers import DataKeepers
-from tornado_chat.storage import left_messages, messages, operations, person_data
+from tornado_chat.storage import handovers, left_messages, messages, operations, person_data
 
 FORMAT_NAME = "tornado-chat-person"
 FORMAT_VERSION = 1
@@ -98,6 +98,21 @@ class PersonData:
         return [
             {**row, "since": self.time(row["since"]), "until": self.time(row["until"])}
             for row in person_data.revocations(self._database, self.person)
+        ]
+
+    def handovers(self) -> list[dict[str, Any]]:
+        """Return the offers of conversations by and to the person, with its own notes and those for it."""
+        return [
+            {
+                "kind": SECTIONS[offer.thread.kind],
+                "id": offer.thread.id,
+                "state": offer.state.value,
+                "created": self.time(offer.created),
+                "settled": self.time(offer.settled),
+                "by_you": self.person in (offer.source, offer.offered_by),
+                "note": offer.note if self.person in (offer.source, offer.offered_by, offer.target) else None,
+            }
+            for offer in handovers.naming(self._database, self.person)
         ]
 
     def notifications(self) -> Iterator[dict[str, Any]]:

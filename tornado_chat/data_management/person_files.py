@@ -50,6 +50,9 @@ def write(
         handled = person_data.handled_messages()
         document.members({"handled_messages": handled})
         page.table("handled_messages", handled)
+        handovers = person_data.handovers()
+        document.members({"handovers": handovers})
+        page.table("handovers", handovers)
         with document.array("notifications") as items:
             page.notifications(items.each(person_data.notifications()))
         plugins = person_data.plugins()

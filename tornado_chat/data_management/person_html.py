@@ -27,6 +27,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "revocations": ("令牌撤销", "Refused tokens"),
     "handled_messages": ("已处理的留言", "Left messages handled"),
     "left_message": ("留言", "Left as a message"),
+    "handovers": ("会话交接", "Hand-overs"),
     "notifications": ("通知", "Notifications"),
     "operations": ("对这些数据的操作", "What was done with these data"),
     "plugin": ("扩展 {plugin}: {table}", "Plugin {plugin}: {table}"),

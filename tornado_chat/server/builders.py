@@ -46,6 +46,10 @@ from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
+from tornado_chat.services.handover.notices import OfferNotices
+from tornado_chat.services.handover.offer_timers import OfferTimers
+from tornado_chat.services.handover.offers import Offers
+from tornado_chat.services.handover.steps import OfferSteps
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
@@ -273,9 +277,11 @@ class Coordination:
     room_lifecycle: RoomLifecycle
     snapshot: CoordinatorSnapshot
     client: CoordinatorClient
+    offer_steps: OfferSteps
+    offer_timers: OfferTimers
 
 
-def build_coordination(base: Foundation, storage: Storage) -> Coordination:
+def build_coordination(base: Foundation, storage: Storage, messaging: Messaging) -> Coordination:
     config, cluster_mode = base.config, base.cluster_mode
     room_lifecycle = RoomLifecycle(
         config.counselling,
@@ -306,9 +312,11 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
     )
     base.plugins.on_policy_switched = dispatcher.sort_again
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
-    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot)
+    offer_steps = OfferSteps(storage.store, messaging.notifications)
+    offer_timers = OfferTimers(storage.store, offer_steps, base.loop, now_microseconds)
+    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot, offer_timers)
     client = cluster_mode.connect_coordinator(coordinator, storage.store)
-    return Coordination(dispatcher, room_lifecycle, snapshot, client)
+    return Coordination(dispatcher, room_lifecycle, snapshot, client, offer_steps, offer_timers)
 
 
 @dataclass(frozen=True)
@@ -326,6 +334,8 @@ class Conversations:
     observers: Observers
     rights: SupervisionRights
     participation: Participation
+    offers: Offers
+    offer_notices: OfferNotices
 
 
 def build_conversations(
@@ -340,6 +350,15 @@ def build_conversations(
     consents = Consents(config.groups, store, base.plugins)
     rights = SupervisionRights(
         store, auth.access_control, base.plugins, config.counselling, lambda: base.groups.rules
+    )
+    offers = Offers(
+        store,
+        coordination.offer_steps,
+        coordination.client,
+        auth.access_control,
+        base.plugins,
+        timeout_seconds=config.server.offer_timeout,
+        is_group=lambda name: name in base.groups.rules.names,
     )
     counselling = Counselling(
         config.counselling,
@@ -356,6 +375,7 @@ def build_conversations(
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
         consents=consents,
+        accept_offer=offers.accept_on_entry,
     )
     sessions = Sessions(
         store,
@@ -396,7 +416,8 @@ def build_conversations(
         base.groups,
         consents,
     )
-    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers)
+    offer_notices = OfferNotices(hub, store)
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers, offer_notices)
     first_words = FirstWords(config.support, base.groups, store, base.plugins, rights)
     support = Support(
         local_conversations,
@@ -421,6 +442,8 @@ def build_conversations(
         observers,
         rights,
         participation,
+        offers,
+        offer_notices,
     )
 
 
@@ -569,6 +592,8 @@ def build_services(
         consents=conversations.consents,
         observers=conversations.observers,
         participation=conversations.participation,
+        offers=conversations.offers,
+        offer_notices=conversations.offer_notices,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,
@@ -630,7 +655,9 @@ def connect_event_handlers(
     # request that the coordinator has to answer.
     bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
+    bus.add_handler(coordination.offer_timers.on_event, *coordination.offer_timers.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
     bus.add_handler(conversations.observers.on_event, *conversations.observers.events)
+    bus.add_handler(conversations.offer_notices.on_event, *conversations.offer_notices.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
     storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

@@ -139,7 +139,7 @@ class Server:
         delivery = builders.build_delivery(base, storage)
         auth = builders.build_auth(base, storage, delivery, keys)
         messaging = builders.build_messaging(base, storage, delivery)
-        coordination = builders.build_coordination(base, storage)
+        coordination = builders.build_coordination(base, storage, messaging)
         conversations = builders.build_conversations(base, storage, delivery, auth, messaging, coordination)
         self._retention = builders.build_retention(base, storage)
         self._replaced_databases = builders.build_replaced_databases(base)
@@ -164,6 +164,7 @@ class Server:
         self._counselling = conversations.counselling
         self._rights = conversations.rights
         self._observers = conversations.observers
+        self._offers = conversations.offers
         self._local_conversations = conversations.local_conversations
         self._first_words = conversations.first_words
         self._plugin_event_feed, self._plugin_tokens = plugin_host.event_feed, plugin_host.tokens
@@ -395,6 +396,7 @@ class Server:
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
         self._rights.reconfigure(new.counselling)
+        self._offers.reconfigure(new.server.offer_timeout)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
         self._first_words.reconfigure(new.support)

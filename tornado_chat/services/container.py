@@ -13,6 +13,8 @@ from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
+from tornado_chat.services.handover.notices import OfferNotices
+from tornado_chat.services.handover.offers import Offers
 from tornado_chat.services.messaging.connections import Connections
 from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.notifications import Notifications
@@ -49,6 +51,8 @@ class Services:
     first_words: FirstWords
     observers: Observers
     participation: Participation
+    offers: Offers
+    offer_notices: OfferNotices
     guests: Guests
     client_limits: ClientLimits
     accounts: Accounts

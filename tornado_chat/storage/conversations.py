@@ -28,7 +28,7 @@ from tornado_chat.core.types import (
     Part,
     Person,
 )
-from tornado_chat.storage import first_words, models, participants
+from tornado_chat.storage import first_words, handovers, models, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.writer import Transaction
 
@@ -246,13 +246,18 @@ def _give(
     if conversation.waiter is not None:
         participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
     participants.join(tx, conversation.thread, [NewParticipant(waiter, Part.AGENT, waiter_name)])
+    if conversation.waiter is not None:
+        handovers.settle(tx, conversation.thread)
+    elif conversation.returned:
+        handovers.note_assigned(tx, conversation.thread, waiter)
     tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
     return changed
 
 
-def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
-    """Put the user of an active conversation back into the queue, as its waiter is lost.
+def requeue(tx: Transaction, conversation: Conversation, group: str | None = None) -> Conversation:
+    """Put the user of an active conversation back into the queue, as its waiter is lost or returns it.
 
+    :arg group: the group in whose queue the user waits from now on; None: the same as before.
     :raises Conflict: it is not active, or has changed since ``conversation`` was read.
     """
     assert conversation.waiter is not None
@@ -266,6 +271,11 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
     )
     changed = _change(tx, conversation, ConversationState.ACTIVE, waiting)
     participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
+    handovers.settle(tx, conversation.thread)
+    if group is not None:
+        changed = replace(changed, group=group)
+        stored = None if group == DEFAULT_GROUP else group
+        _table.update(group_name=stored).where(_table.id == conversation.id).execute(tx.database)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
 
@@ -381,6 +391,7 @@ def _end(
             first_words.keep(tx, changed)
         elif early_words is EarlyWords.DISCARD and not changed.has_had_waiter:
             first_words.remove(tx, changed.thread)
+    handovers.settle(tx, conversation.thread)
     tx.emit(ConversationEnded(changed, gone))
     return changed
 

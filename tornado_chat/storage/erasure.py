@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from tornado_chat.core.types import AGENT_ROLES, Kind, Person, Role, Thread
-from tornado_chat.storage import models, retention
+from tornado_chat.storage import handovers, models, retention
 from tornado_chat.storage.conversations import transfer_reason
 from tornado_chat.storage.person_data import ERASED_NAME_PREFIX, PARTICIPANT_COLUMNS
 from tornado_chat.storage.writer import Transaction
@@ -66,6 +66,16 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
         )
         .execute(tx.database)
     )
+    handover = models.Handover
+    counts[ErasureEffect("handover", EMPTIED)] = (
+        handover.update(note=None)  # about the client, and in the words of an agent
+        .where(
+            (handover.kind == thread.kind.value)
+            & (handover.number == thread.id)
+            & handover.note.is_null(False)
+        )
+        .execute(tx.database)
+    )
     table = retention.CONVERSATION_TABLES[thread.kind]
     row = table.select().where(table.id == thread.id).dicts().first(tx.database)
     changes = _anonymizing_changes(thread.kind, row, person, anonymous) if row else {}
@@ -113,6 +123,7 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
         found = {Thread(Kind(kind), id) for kind, id in mine.tuples().execute(tx.database)}
         marks.delete().where(marks.reader == person.key).execute(tx.database)
         counts[ErasureEffect(marks._meta.table_name, DELETED)] = len(found.difference(counted))
+    counts[ErasureEffect("handover", ANONYMIZED)] = handovers.erase(tx, person, _anonymous_key)
     counts += _erase_account(tx, person)
     # The revocation of the person's own tokens stays until it ends: they would be accepted again.
     revocation = models.Revocation

@@ -295,7 +295,7 @@ def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> N
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
-    """Remove a conversation's row with its receipts, read marks, participants and consents."""
+    """Remove a conversation's row with its receipts, read marks, participants, hand-overs and consents."""
     counts: RowCounts = Counter()
     for marks in (models.Receipt, models.ReadMark):
         counts[marks._meta.table_name] = (
@@ -303,21 +303,15 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
             .where((marks.kind == thread.kind.value) & (marks.thread_id == thread.id))
             .execute(tx.database)
         )
-    participant = models.Participant
-    counts["participant"] = (
-        participant.delete()
-        .where((participant.kind == thread.kind.value) & (participant.number == thread.id))
-        .execute(tx.database)
-    )
+    for stays in (models.Participant, models.Handover, models.Consent):
+        counts[stays._meta.table_name] = (
+            stays.delete()
+            .where((stays.kind == thread.kind.value) & (stays.number == thread.id))
+            .execute(tx.database)
+        )
     if thread.kind is Kind.SUPPORT:
         left = models.LeftMessage
         counts["left_message"] = left.delete().where(left.conversation == thread.id).execute(tx.database)
-    consent = models.Consent
-    counts["consent"] = (
-        consent.delete()
-        .where((consent.kind == thread.kind.value) & (consent.number == thread.id))
-        .execute(tx.database)
-    )
     table = CONVERSATION_TABLES[thread.kind]
     record = models.SupervisorConsultation
     if thread.kind is Kind.SESSION and record.select().where(record.session == thread.id).exists(tx.database):

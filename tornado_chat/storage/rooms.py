@@ -24,7 +24,7 @@ from tornado_chat.core.types import (
     SessionState,
     Thread,
 )
-from tornado_chat.storage import models, numbers, participants
+from tornado_chat.storage import handovers, models, numbers, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.writer import Transaction
@@ -41,13 +41,12 @@ _OPEN = (SessionState.READY.value, SessionState.ACTIVE.value)
 _SELECT = {
     Kind.SESSION: (
         "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, id, created,"
-        " started, ended, appointment_id, rate, feedback, awaited_until, arrived, agent_changes,"
-        " NULL, group_name"
-        " FROM consultation_session"
+        " started, ended, appointment_id, rate, feedback, awaited_until, arrived, NULL, group_name,"
+        " agent_changes FROM consultation_session"
     ),
     Kind.RECORD: (
         "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, session_id, created,"
-        " started, ended, NULL, NULL, NULL, awaited_until, NULL, NULL, conversation_id, NULL"
+        " started, ended, NULL, NULL, NULL, awaited_until, NULL, conversation_id, NULL, NULL"
         " FROM supervisor_consultation"
     ),
 }
@@ -274,6 +273,7 @@ def finish(
     room = get(tx.database, thread)
     if changed:
         participants.leave(tx, thread)
+        handovers.settle(tx, thread)
         tx.emit(RoomEnded(thread, room.state, tx.now, room))
     return room
 
@@ -300,6 +300,7 @@ def replace_agent(
         table.id == session.id
     ).execute(tx.database)
     participants.leave(tx, session, expected, last_seq=room.last_seq)
+    handovers.settle(tx, session)
     participants.join(tx, session, [NewParticipant(person, part, clean_name(name))])
     changed = get(tx.database, session)
     tx.emit(AgentReplaced(changed, expected, _stored_name(tx, session, expected), tx.now))
@@ -336,10 +337,12 @@ def rate(tx: Transaction, session_id: int, stars: int, feedback: str | None) -> 
 
 def _room(kind: Kind, row: tuple[Any, ...]) -> Room:
     id, asker, helper, asker_name, helper_name, state, end_reason, *more = row
-    *more, awaited_until, arrived, agent_changes, conversation_id, group = more
+    *more, awaited_until, arrived, conversation_id, group, agent_changes = more
     reason = EndReason(end_reason) if end_reason else None
-    rest: list[Any] = [*more, reason, awaited_until, arrived, agent_changes or 0]
-    rest += [conversation_id, group or DEFAULT_GROUP]
+    rest: list[Any] = [
+        *(*more, reason, awaited_until, arrived),
+        *(conversation_id, group or DEFAULT_GROUP, agent_changes or 0),
+    ]
     return Room(
         Thread(kind, id),
         Person.from_key(asker),

@@ -14,6 +14,7 @@ from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web import entrance, pages, widget
 from tornado_chat.web.api import (
     groups,
+    handovers,
     left_messages,
     notifications,
     ops,
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 SOCKET_ROUTES: Routes = (*counselling.ROUTES, *support.ROUTES)
 API_ROUTES: Routes = (
     *(*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *left_messages.ROUTES, *groups.ROUTES),
+    *handovers.ROUTES,
     *(*participation.ROUTES, *staff.ROUTES, *revocations.ROUTES),
 )
 """The routes of the HTTP API whose handlers take the services and the origins only."""

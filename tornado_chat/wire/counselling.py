@@ -18,6 +18,7 @@ from tornado_chat.core.events import (
     AgentReplaced,
     ConversationEnded,
     Event,
+    OfferShown,
     PresenceChanged,
     ReadAdvanced,
     ReceiptAdvanced,
@@ -55,6 +56,7 @@ from tornado_chat.wire.counselling_frames import (
     NotifyFrame,
     ObserveFrame,
     ObservingShown,
+    Offered,
     PartShown,
     PresenceShown,
     ReadShown,
@@ -62,6 +64,7 @@ from tornado_chat.wire.counselling_frames import (
     TokenAccepted,
     TypingShown,
 )
+from tornado_chat.wire.offers import offer_details
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.people import NameOf, no_name, sender_of, text_with_name, with_speaker
 from tornado_chat.wire.times import LocalTimes
@@ -69,7 +72,7 @@ from tornado_chat.wire.times import LocalTimes
 CHAT_FEATURES = frozenset(
     {
         *("ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"),
-        *("consent", "observing"),
+        *("consent", "observing", "offer"),
     }
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
@@ -128,6 +131,13 @@ class WaitLonger(msgspec.Struct, frozen=True):
     seconds: int
 
 
+class AnswerOffer(msgspec.Struct, frozen=True):
+    """``{"accept": 7}`` or ``{"decline": 7}``: answer the offer of a conversation (feature offer)."""
+
+    offer_id: int
+    accepts: bool
+
+
 class AnswerConsent(msgspec.Struct, frozen=True):
     """``{"consent": {"version": "2", "accept": true}}``: accept or decline a text (feature consent)."""
 
@@ -135,7 +145,9 @@ class AnswerConsent(msgspec.Struct, frozen=True):
     accept: bool
 
 
-Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerConsent
+Command = (
+    PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerConsent | AnswerOffer
+)
 
 HEARTBEATS = frozenset({"ping", "heartbeat"})
 """Plain texts that deployed front ends send on ``/chat`` to keep their connection open."""
@@ -171,10 +183,18 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command | None:
             return WaitLonger(frame.wait)
         if frame.consent is not UNSET and "consent" in features:
             return AnswerConsent(frame.consent.version, frame.consent.accept)
+        if "offer" in features and (frame.accept is not UNSET or frame.decline is not UNSET):
+            return _answer(frame)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
     return PostMessage(frame.msg, frame.id)
+
+
+def _answer(frame: ClientFrame) -> AnswerOffer:
+    accepts = frame.accept is not UNSET
+    number = frame.accept if accepts else frame.decline
+    return AnswerOffer(int(number), accepts)  # type: ignore[arg-type]  # one of them is set
 
 
 def _is_heartbeat(data: str | bytes) -> bool:
@@ -299,6 +319,7 @@ class ChatEncoder:
         self._receipt = "receipt" in features
         self._sender = "sender" in features
         self._observing = "observing" in features
+        self._offer = "offer" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._legacy = legacy_system_key
@@ -344,6 +365,8 @@ class ChatEncoder:
             return _encode(ReceiptShown(event.seq, event.reader.role.value))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
+        if isinstance(event, OfferShown) and self._offer:
+            return _encode(Offered(offer_details(event, event.change.time, self._times)))
         return None
 
     def _replacement(self, event: AgentReplaced) -> bytes:
@@ -372,7 +395,7 @@ class ChatEncoder:
         now: int,
         client_id: str | None = None,
         *,
-        refused: Literal["token", "wait", "consent"] | None = None,
+        refused: Literal["token", "wait", "consent", "offer"] | None = None,
     ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
@@ -389,6 +412,8 @@ class ChatEncoder:
             frame.wait = False
         elif refused == "consent":
             frame.consent = False
+        elif refused == "offer":
+            frame.offer = False
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:

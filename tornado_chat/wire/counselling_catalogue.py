@@ -21,6 +21,7 @@ from tornado_chat.wire.counselling_frames import (
     ObserveFrame,
     ObserveQuery,
     ObservingShown,
+    Offered,
     PartShown,
     PlainAlert,
     PresenceShown,
@@ -35,6 +36,21 @@ _TIME = "2025-03-20T08:26:45.391706"
 _OFFSET_TIME = f"{_TIME}+08:00"  # for sockets that asked for a feature
 _SYSTEM = {"isSystem": True, "system": True}
 _SENDER = {"role": "consultant", "id": "2", "name": "陈老师"}
+_OFFER = {
+    "id": "7",
+    "kind": "session",
+    "number": "4",
+    "state": "offered",
+    "yours": True,
+    "from": _SENDER,
+    "to": {"role": "consultant", "id": "5", "name": "吴老师"},
+    "by": _SENDER,
+    "group": None,
+    "client": {"role": "user", "id": "1", "name": "小林"},
+    "note": "speaks Hakka",
+    "until": "2025-03-20T08:27:45.391706+08:00",
+    "time": "2025-03-20T08:26:45.391706+08:00",
+}
 _ALIVE_REQUESTS = (
     FrameKind(
         "alive",
@@ -188,6 +204,21 @@ CHAT = Endpoint(
             required=("consent",),
             feature="consent",
         ),
+        *(
+            FrameKind(
+                answer,
+                summary,
+                ClientFrame,
+                [{answer: 7}],
+                keys=(answer,),
+                required=(answer,),
+                feature="offer",
+            )
+            for answer, summary in (
+                ("accept", "Take over a conversation that is offered to you; the answer is a frame `offer`."),
+                ("decline", "Decline a conversation that is offered to you; the answer is a frame `offer`."),
+            )
+        ),
     ),
     to_client=(
         FrameKind(
@@ -233,6 +264,22 @@ CHAT = Endpoint(
             required=("reason",),
             constant_keys={"isSystem": True},
             feature="presence",
+        ),
+        FrameKind(
+            "offer",
+            "A conversation is offered to you, or one that you have offered: on joining and on each change.",
+            Offered,
+            [{"offer": _OFFER}],
+            feature="offer",
+        ),
+        FrameKind(
+            "offer_refused",
+            "The offer cannot be accepted or declined: it is not offered to you any more.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 没有可回应的交接邀请", "time": _TIME, "offer": False}],
+            keys=("isSystem", "system", "msg", "time", "offer"),
+            constant_keys={"isSystem": True, "offer": False},
+            feature="offer",
         ),
         FrameKind(
             "wait_refused",
@@ -363,11 +410,12 @@ CHAT = Endpoint(
         ),
         "observing": "Shows that a supervisor listens in by a frame, and not by a system text.",
         "receipt": "Shows which messages have arrived at the other participant.",
+        "sender": f"{_SENDER_FEATURE} A change of the agent is a frame `handover`.",
+        "offer": "Hand-overs that are offered to you, or by you, are frames `offer`, which you may answer.",
         "consent": (
             "The visitor is asked to accept the text of its group (`[group:NAME] consent`) before its first "
             "message; until then its messages are refused."
         ),
-        "sender": f"{_SENDER_FEATURE} A change of the agent is a frame `handover`.",
         "token": _RENEWAL_FEATURE,
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tornado_chat.core.errors import Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Number, NumberText
 from tornado_chat.core.types import Kind, Thread
+from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Sender
 from tornado_chat.wire.times import Time
 
@@ -172,6 +173,12 @@ class ClientFrame(msgspec.Struct, frozen=True):
         ]
         | UnsetType
     ) = UNSET
+    accept: (
+        Annotated[Number, Meta(description="Accept the offer with this id.", examples=[7])] | UnsetType
+    ) = UNSET
+    decline: (
+        Annotated[Number, Meta(description="Decline the offer with this id.", examples=[7])] | UnsetType
+    ) = UNSET
 
 
 class ListenerFrame(msgspec.Struct, frozen=True):
@@ -223,6 +230,12 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
     ) = UNSET
     consent: (
         Annotated[bool, Meta(description="Feature `consent`: false in the error for a refused `consent`.")]
+        | UnsetType
+    ) = UNSET
+    offer: (
+        Annotated[
+            bool, Meta(description="Feature `offer`: false in the error for a refused `accept` or `decline`.")
+        ]
         | UnsetType
     ) = UNSET
     reason: (
@@ -300,6 +313,12 @@ class HandedOver(msgspec.Struct):
     """Another agent has the session from now on."""
 
     handover: Handover
+
+
+class Offered(msgspec.Struct):
+    """An offer of a conversation to or of the person of the socket, on each change."""
+
+    offer: OfferDetails
 
 
 class PresenceShown(msgspec.Struct):

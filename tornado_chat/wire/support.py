@@ -17,6 +17,7 @@ from tornado_chat.core.errors import ChatError, Conflict, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
     Event,
+    OfferShown,
     ReadAdvanced,
     ReceiptAdvanced,
     SystemNotice,
@@ -37,6 +38,7 @@ from tornado_chat.core.types import (
     Role,
     Thread,
 )
+from tornado_chat.wire.offers import offer_details
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.people import Named, NameOf, no_name, sender_of, with_speaker
 from tornado_chat.wire.support_frames import (
@@ -86,6 +88,7 @@ FEATURES = frozenset(
         "early",
         "consent",
         "observing",
+        "offer",
     }
 )
 
@@ -243,6 +246,9 @@ class SupportEncoder:
         if isinstance(event, SystemNotice) and event.code in SUPERVISOR_NOTICES and "sender" in self.features:
             joined = SUPERVISOR_NOTICES[event.code]
             return _encode(self._frame("supervisor", Supervising(joined, event.name, event.thread.id)))
+        if isinstance(event, OfferShown) and "offer" in self.features:
+            details = offer_details(event, event.change.time, self._times)
+            return _encode(self._frame("offer", details))
         return None
 
     def initialize(self) -> bytes:

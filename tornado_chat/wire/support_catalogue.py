@@ -23,6 +23,21 @@ FEATURE_KEYS = ("seq", "time", "conversation", "sender", "reason")
 _YOU, _PEER = "你的 UUID", "对方的 UUID"
 _TIME = "2025-03-20T08:26:45.391706+08:00"
 _SENDER = {"role": "waiter", "id": "7", "name": "小王"}
+_OFFER = {
+    "id": "7",
+    "kind": "conversation",
+    "number": "4",
+    "state": "offered",
+    "yours": True,
+    "from": _SENDER,
+    "to": {"role": "waiter", "id": "8", "name": "小李"},
+    "by": _SENDER,
+    "group": None,
+    "client": {"role": "user", "id": "1", "name": "小林"},
+    "note": "speaks Hakka",
+    "until": "2025-03-20T08:27:45.391706+08:00",
+    "time": "2025-03-20T08:26:45.391706+08:00",
+}
 
 
 def _from_client(role: Role, type: str, summary: str, payload: Any = None, **more: str) -> FrameKind:
@@ -375,7 +390,8 @@ WAITER = Endpoint(
         _from_client(
             Role.WAITER,
             "transfer",
-            "Transfer a user to another waiter, or with `role` to a consultant.",
+            "Transfer a user to another waiter, or with `role` to a consultant; or with `group` back to the "
+            "head of the line of a group. A waiter with the feature `offer` is asked first.",
             {"waiter": 8},
             to=_PEER,
         ),
@@ -385,6 +401,18 @@ WAITER = Endpoint(
             "Confirm a new user, where the server requires it (`[support] accept_timeout`). Writing or "
             "typing to the user does the same.",
             to=_PEER,
+        ),
+        _from_client(
+            Role.WAITER,
+            "accept_offer",
+            "Take over a user that is offered to you; the answers are `offer` and `new_connection`.",
+            {"offer": 7},
+        ),
+        _from_client(
+            Role.WAITER,
+            "decline_offer",
+            "Decline a user that is offered to you; the answer is `offer`.",
+            {"offer": 7},
         ),
     ),
     to_client=(
@@ -410,6 +438,12 @@ WAITER = Endpoint(
             feature="accept",
             reply_id="f1",
         ),
+        _to_client(
+            "offer",
+            "A user is offered to you, or one that you have offered: after `ready`, and on each change.",
+            _OFFER,
+            feature="offer",
+        ),
         _to_client("transfer_success", "The user is assigned to the other waiter.", {}, reply_id="f1"),
         _to_client(
             "kickout",
@@ -425,6 +459,7 @@ WAITER = Endpoint(
             "by `accept_success`. `disconnected` says if the user was lost for want of it, and "
             "`ready_success` that the server has paused the waiter."
         ),
+        "offer": "You are asked before another waiter's user is transferred to you, and get its note.",
         "kickout": "One socket at a time: signing in closes the waiter's other sockets with this feature.",
     },
     close_codes=(*_CODES[:-1], 4409, 4429),

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.numbers import Number
 from tornado_chat.core.types import Role
+from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Named, Sender
 from tornado_chat.wire.times import Time
 
@@ -20,6 +21,7 @@ GroupName = (
     Annotated[str, Meta(description="Feature `group`: the group of the conversation.", examples=["crisis"])]
     | UnsetType
 )
+OfferNumber = Annotated[Number, Meta(description="The id of the offer.", examples=[7])]
 Stars = Annotated[int, Meta(ge=1, le=5, description="1 to 5.", examples=[5])]
 
 
@@ -197,13 +199,43 @@ class MarkRead(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """Transfer the user ``to`` to the waiter, or consultant, with the id ``waiter``."""
+    """Transfer the user ``to`` to the waiter, or consultant, with the id ``waiter``, or to a group."""
 
-    waiter: Annotated[str | int, Meta(description="The waiter's id, as in its token.", examples=[8])]
+    waiter: Annotated[
+        str | int | None,
+        Meta(description="The waiter's id, as in its token; left out with `group`.", examples=[8]),
+    ] = None
     role: Annotated[
         Literal["waiter", "consultant"],
         Meta(description="The role of that person; consultants serve the groups that let them."),
     ] = "waiter"
+    group: Annotated[
+        str | None,
+        Meta(description="Return the user to the head of the line of this group.", examples=["crisis"]),
+    ] = None
+    note: (
+        Annotated[
+            str,
+            Meta(
+                max_length=4000,
+                description="For the next waiter; users never get it.",
+                examples=["speaks Hakka"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class AcceptOffer(msgspec.Struct, frozen=True):
+    """Accept the offer of a user (feature ``offer``)."""
+
+    offer: OfferNumber
+
+
+class DeclineOffer(msgspec.Struct, frozen=True):
+    """Decline the offer of a user (feature ``offer``)."""
+
+    offer: OfferNumber
 
 
 class Accept(msgspec.Struct, frozen=True):
@@ -239,6 +271,8 @@ Payload = (
     | MarkRead
     | Transfer
     | Accept
+    | AcceptOffer
+    | DeclineOffer
     | Rate
     | AnswerConsent
 )
@@ -265,6 +299,8 @@ CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
         "unready": Unready,
         "transfer": Transfer,
         "accept": Accept,
+        "accept_offer": AcceptOffer,
+        "decline_offer": DeclineOffer,
         "disconnect": DisconnectUser,
     },
 }
@@ -633,6 +669,7 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "handed_over": HandedOver,
     "observing": Observing,
     "supervisor": Supervising,
+    "offer": OfferDetails,
     "ready_success": ReadyNoted,
     "transfer_success": Transferred,
     "accept_success": Accepted,

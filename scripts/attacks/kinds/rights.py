@@ -62,6 +62,16 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     # For callers that take no part in it, leaving has no effect.
     "leave_session": SIGNED_IN,
     "leave_conversation": SIGNED_IN,
+    "offer_session": HOSTS | {"the consultant"},
+    "get_session_offer": HOSTS | {"the consultant"},
+    "withdraw_session_offer": HOSTS | {"the consultant"},
+    "accept_session_offer": frozenset(),  # only the person to whom it is offered
+    "decline_session_offer": frozenset(),
+    "offer_conversation": HOSTS | {"the waiter"},
+    "get_conversation_offer": HOSTS | {"the waiter"},
+    "withdraw_conversation_offer": HOSTS | {"the waiter"},
+    "accept_conversation_offer": frozenset(),
+    "decline_conversation_offer": frozenset(),
     "admit_guest": frozenset({"no token", "a guest"}),
     "get_status": HOSTS,
     # From an address that is not an operator's, as all attackers'.

@@ -17,8 +17,7 @@ from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.core import errors
-from tornado_chat.core.types import Kind, Person, Role, Thread
-from tornado_chat.storage import rooms
+from tornado_chat.core.types import Person, Role
 from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
 from tornado_chat.wire.kinds import CLOSE_CODES
 from tornado_chat.wire.support_frames import CLIENT_PAYLOADS, SERVER_PAYLOADS
@@ -92,6 +91,7 @@ async def test_every_time_has_an_offset_but_those_of_the_published_frames(harnes
         "ObserveOutError",
         *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
         "ChatOutConsentRefused",
+        "ChatOutOfferRefused",
         *("NotifyOutPlain", "NotifyOutAlert", "NotifyOutAppointment", "NotifyOutConversation"),
         *("NotifyOutTokenRefused", "ObserveOutMessage", "ObserveOutTokenRefused"),
     }
@@ -107,7 +107,7 @@ def test_the_document_has_all_features_and_frames() -> None:
     heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
     assert {kind.name for kind in heard} == set(SERVER_PAYLOADS)
     assert set(support_catalogue.WAITER.features) == support.FEATURES - {"consent", "eta"}
-    assert set(support_catalogue.USER.features) == support.FEATURES - {"accept", "kickout", "ready"}
+    assert set(support_catalogue.USER.features) == support.FEATURES - {"accept", "kickout", "ready", "offer"}
     assert set(counselling_catalogue.CHAT.features) == counselling.CHAT_FEATURES
     assert set(counselling_catalogue.NOTIFY.features) == counselling.NOTIFY_FEATURES
     assert set(counselling_catalogue.OBSERVE.features) == counselling.OBSERVE_FEATURES
@@ -256,13 +256,15 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await counsellor.send_json({"read": 3})
     await listen.all_of(speaker, "observe", speaking, {"typing", "read"})
 
-    thread, chen = Thread(Kind.SESSION, session), Person(Role.CONSULTANT, "2")
-    await harness.server._store.write(
-        lambda tx: rooms.replace_agent(tx, thread, chen, Person(Role.CONSULTANT, "5"), None)
-    )
+    path = f"/api/v1/sessions/{session}/handover"
+    await harness.api("POST", path, HOST, {"to": [{"role": "consultant", "id": 5}]})
+    offered = await listen.until(counsellor, "chat", every, "offer")
+    await counsellor.send_json({"accept": int(offered["offer"]["id"])})  # it is another's
+    await listen.until(counsellor, "chat", every, "offer_refused")
+    following = await harness.chat(token("consultant", 5), session)
     await listen.until(counsellor, "chat", every, "handover")
     assert await listen.rest(counsellor, "chat", every) == 4409
-    await (await harness.chat(token("consultant", 5), session)).close(4000)
+    await following.close(4000)
     assert await listen.rest(visitor, "chat", plain) == 1000
     assert await listen.rest(typing, "chat", ["typing", "read", "presence"]) == 1000
     assert await listen.rest(observer, "observe", plain) == 1000
@@ -328,6 +330,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
         pass
     await bob.send_frame("transfer", {"waiter": 8}, to=uuid)
     await until(bob, "waiter", plain, "transfer_success")
+    offered = await until(eve, "waiter", every, "offer")
+    await eve.send_frame("accept_offer", {"offer": int(offered["payload"]["id"])})
     await until(eve, "waiter", every, "new_connection")
     await until(ada, "user", every, "connect_success")
     await harness.connect(f"/observe?token={admin}&conversationId={number}")

@@ -17,6 +17,7 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
+    Agent HandoverCreate HandoverOffer HandoverTarget
     LeftMessage LeftMessageHandling LeftMessagePage
     Account AccountToken Agent AppointmentChanged Consent ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
@@ -28,12 +29,13 @@ HTTP_SCHEMAS = """
     SupervisionCreate SupervisionCreated SupervisionDetails
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
-    SupportParticipant SupportTranscript ParticipantPart
-    SupportPriority SupportPriorityChange TakeOver
+    SupportParticipant SupportTranscript ParticipantPart TakeOver
+    SupportPriority SupportPriorityChange
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
 OPERATIONS = """
+    accept_conversation_offer accept_session_offer decline_conversation_offer decline_session_offer
     admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
     join_conversation join_session leave_conversation leave_session take_over_conversation take_over_session
     get_conversation export_session export_supervision get_account get_asyncapi
@@ -41,6 +43,8 @@ OPERATIONS = """
     get_support_status list_conversation_messages list_conversations list_groups list_left_messages
     list_notifications mark_left_message_handled
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
+    get_conversation_offer get_session_offer offer_conversation offer_session
+    withdraw_conversation_offer withdraw_session_offer
     open_session
     prioritise_conversation rate_session read_notification revoke sign_in sign_out undo_revocation
 """
@@ -60,6 +64,7 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
+    AcceptOfferPayload DeclineOfferPayload HandoverOffer SessionHandover
     AcceptSuccessPayload DisconnectPayload
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
     ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
@@ -67,17 +72,17 @@ SOCKET_SCHEMAS = """
     GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
-    SessionHandover SupervisorPayload
+    SupervisorPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
 """Without the schemas of whole frames, which are named after channel and kind."""
 
 FRAMES = {
-    "chat.in": "say typing read history token wait consent",
+    "chat.in": "say typing read history token wait consent accept decline",
     "chat.out": """
-        observing
-        message system end handover wait_refused ack typing read receipt presence history token
+        observing handover offer offer_refused
+        message system end wait_refused ack typing read receipt presence history token
         token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
@@ -93,12 +98,13 @@ FRAMES = {
     """,
     "waiter.in": """
         auth ready unready message_text message_image typing read get_history disconnect transfer accept
+        accept_offer decline_offer
     """,
     "waiter.out": """
         observing supervisor
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
-        accept_success kickout
+        accept_success kickout offer
     """,
 }
 """The kinds of frame by channel and direction."""

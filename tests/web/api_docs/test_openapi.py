@@ -34,6 +34,12 @@ LIMITED = (
     *("get_conversation", "export_conversation", "call_supervisor_to_conversation"),
     *("join_session", "leave_session", "take_over_session"),
     *("join_conversation", "leave_conversation", "take_over_conversation"),
+    *("offer_session", "offer_conversation"),
+    *(
+        f"{verb}_{what}_offer"
+        for verb in ("get", "accept", "decline", "withdraw")
+        for what in ("session", "conversation")
+    ),
 )
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
@@ -287,20 +293,47 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     assert transcript["messages"][0]["msg"] == "hello"
 
     admin, taken = token("admin", 9), {"former": "leave"}
-    for name, body in (("join_session", None), ("take_over_session", taken), ("leave_session", None)):
-        await call(name, admin, body, **ids)
-        await call(name, admin, body, session_id=99)
-        if name != "leave_session":
-            await call(name, STRANGER, body, **ids)
-    await call("join_session", admin, **ids)
+    for name in ("join_session", "leave_session"):
+        await call(name, admin, **ids)
+        await call(name, admin, session_id=99)
+    await call("join_session", STRANGER, **ids)
+    await call("take_over_session", admin, taken, session_id=99)
+    await call("take_over_session", STRANGER, taken, **ids)
     await call("take_over_session", admin, {"former": 1}, **ids)
 
+    to_next = {"to": [{"role": "consultant", "id": 5}]}
+    for name, body, everyone in (
+        ("offer_session", {"to": []}, HOST),
+        ("offer_session", {"to": 5}, HOST),
+        ("get_session_offer", None, HOST),
+        ("accept_session_offer", None, HOST),
+        ("decline_session_offer", None, HOST),
+        ("withdraw_session_offer", None, HOST),
+        ("offer_session", to_next, STRANGER),
+        ("offer_session", to_next, COUNSELLOR),
+        ("offer_session", to_next, HOST),
+        ("get_session_offer", None, STRANGER),
+        ("get_session_offer", None, COUNSELLOR),
+        ("withdraw_session_offer", None, STRANGER),
+        ("accept_session_offer", None, STRANGER),
+        ("decline_session_offer", None, token("consultant", 5)),
+        ("decline_session_offer", None, token("consultant", 5)),
+        ("offer_session", to_next, COUNSELLOR),
+        ("withdraw_session_offer", None, COUNSELLOR),
+        ("withdraw_session_offer", None, COUNSELLOR),
+        ("offer_session", to_next, COUNSELLOR),
+        ("accept_session_offer", None, token("consultant", 5)),
+    ):
+        await call(name, everyone, body, **ids)
+    await call("offer_session", HOST, to_next, session_id=99)
+    next_counsellor = token("consultant", 5)
     await call("rate_session", VISITOR, {"rate": 5, "feedback": "It helped."}, **ids)
     await call("rate_session", COUNSELLOR, {"rate": 5}, **ids)
     await call("rate_session", VISITOR, {"rate": 5}, session_id=99)
     await call("end_session", STRANGER, **ids)
     await call("end_session", HOST, session_id=99)
-    assert (await call("end_session", HOST, **ids))["state"] == "completed"
+    assert (await call("end_session", next_counsellor, **ids))["state"] == "completed"
+    await call("offer_session", HOST, to_next, **ids)
 
     for type, data in ((0, None), (1, {"apointmentId": 3}), (2, {"sessionId": 7, "more": True})):
         made = await call("notify", HOST, {"role": "user", "id": 1, "type": type, "msg": "m", "data": data})
@@ -335,6 +368,7 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=99)
     await call("prioritise_conversation", STRANGER, {"score": 50}, conversation_id=1)
     await call("call_supervisor_to_conversation", HOST, {"supervisor_id": 4}, conversation_id=1)
+    await call("offer_conversation", HOST, {"to": [{"role": "waiter", "id": 9}]}, conversation_id=1)
     await harness.waiter(7)
     await ada.until("connect_success")
     for format in ("txt", "html"):
@@ -354,6 +388,36 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call(name, HOST, {"supervisor_id": 4}, conversation_id=99)
     await call("list_conversations", token("waiter", 8), query="?state=open&user=1")
     await call("list_conversations", VISITOR, query="?state=open")
+    to_next = {"to": [{"role": "waiter", "id": 9}]}
+    waiter, other = token("waiter", 7), token("waiter", 9)
+    for name, who, body in (
+        ("offer_conversation", HOST, {"to": []}),
+        ("offer_conversation", HOST, {"to": 5}),
+        ("offer_conversation", HOST, {"group": "nowhere"}),
+        ("get_conversation_offer", HOST, None),
+        ("accept_conversation_offer", HOST, None),
+        ("decline_conversation_offer", HOST, None),
+        ("withdraw_conversation_offer", HOST, None),
+        ("offer_conversation", STRANGER, to_next),
+        ("offer_conversation", waiter, to_next),
+        ("offer_conversation", waiter, to_next),
+        ("get_conversation_offer", STRANGER, None),
+        ("get_conversation_offer", waiter, None),
+        ("withdraw_conversation_offer", STRANGER, None),
+        ("accept_conversation_offer", other, None),
+        ("decline_conversation_offer", other, None),
+        ("decline_conversation_offer", other, None),
+        ("accept_conversation_offer", other, None),
+        ("offer_conversation", waiter, to_next),
+        ("withdraw_conversation_offer", waiter, None),
+        ("withdraw_conversation_offer", waiter, None),
+        ("offer_conversation", waiter, to_next),
+    ):
+        await call(name, who, body, conversation_id=1)
+    await call("offer_conversation", HOST, to_next, conversation_id=99)
+    next_waiter = await harness.waiter(9, features=["ready"])
+    await next_waiter.until("ready_success")
+    await call("accept_conversation_offer", other, conversation_id=1)
     for name, body in (
         ("join_conversation", None),
         ("leave_conversation", None),
@@ -365,13 +429,19 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
             await call(name, STRANGER, body, **one)
     await call("join_conversation", admin, **one)
     await call("take_over_conversation", admin, {"former": 1}, **one)
+    other_session = {
+        "session_id": (await call("open_session", HOST, {"user_id": 1, "consultant_id": 2}))["session_id"]
+    }
+    await call("take_over_session", admin, taken, **other_session)
+    await call("join_session", admin, **other_session)
     await ada.send_frame("disconnect")
     await ada.until("disconnected")
-    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=1)
     for name, body in (("join_conversation", None), ("take_over_conversation", taken)):
         await call(name, admin, body, **one)
     for name, body in (("join_session", None), ("take_over_session", taken)):
         await call(name, admin, body, **ids)
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=1)
+    await call("offer_conversation", HOST, to_next, conversation_id=1)
     guest = await call("admit_guest", None)
     assert (await call("admit_guest", guest["token"]))["id"] == guest["id"]
     await call("admit_guest", HOST)

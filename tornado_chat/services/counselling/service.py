@@ -8,7 +8,7 @@ publishes the events for the participants.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple, NoReturn
 
@@ -167,6 +167,7 @@ class Counselling:
     """The actions of sockets in rooms.
 
     :arg publish: publishes events that are not stored.
+    :arg accept_offer: accepts the offer of a session to a person that enters it; False: there is none.
     """
 
     def __init__(
@@ -186,7 +187,9 @@ class Counselling:
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
         consents: Consents,
+        accept_offer: Callable[[Identity, Thread], Awaitable[bool]],
     ) -> None:
+        self._accept_offer = accept_offer
         self._receipt_reports = receipt_reports
         self._participant_names = participant_names
         self._consents = consents
@@ -245,7 +248,7 @@ class Counselling:
         """
         await self._access_control.is_allowed_by_plugin(identity, Action.CHAT, thread)
         async with self._locked_room(thread) as local:
-            room, missed = await self._look_up(identity.person, thread, socket_stream)
+            room, missed = await self._look_up(identity, thread, socket_stream)
             try:
                 form = None
                 if position is None:
@@ -495,14 +498,22 @@ class Counselling:
                 del self._local_rooms[thread]
 
     async def _look_up(
-        self, person: Person, thread: Thread, socket_stream: SocketStream
+        self, identity: Identity, thread: Thread, socket_stream: SocketStream
     ) -> tuple[Room, MissedItems[Message]]:
-        """Return the room and what the participant has missed; its events are held back from now on."""
+        """Return the room and what the participant has missed; its events are held back from now on.
+
+        A person to whom the session is offered accepts that by entering.
+        """
+        person = identity.person
         # Subscribe first: an end during the query is either in its result, or arrives as an event.
         as_agent = _is_agent_of_session(thread, person)
         await self._hub.subscribe_and_prepare(socket_stream, thread, as_agent=as_agent)
         try:
             room, missed = await self._room_lookup.get_with_missed(thread, person)
+            is_offered = room.open and _is_agent_of_session(thread, person)
+            is_stranger = person not in (room.asker, room.helper)
+            if is_stranger and is_offered and await self._accept_offer(identity, thread):
+                room, missed = await self._room_lookup.get_with_missed(thread, person)
             if person not in (room.asker, room.helper):
                 self._plugins.report_action(Activity(person.key, "refused to enter", thread))
                 raise Forbidden("not_your_session")

@@ -179,8 +179,8 @@ class Observers:
         :arg since: the time at which the socket was opened; an observer without a receipt receives the
             messages from then on.
         :arg needs_names: whether the client shows the names of the senders of messages.
-        :arg on_part: as in ``Observation``; called at once for a person that takes part already.
         :arg position: of a socket that another process has had: the last ``seq`` that was written to it.
+        :arg on_part: as in ``Observation``; called at once for a person that takes part already.
         :raises NotFound: there is no such conversation.
         :raises Forbidden: the person may not observe it.
         :raises Conflict: it has ended.

@@ -79,6 +79,7 @@ class WaiterState:
     :ivar silent_processes: those of them in which no socket of the waiter answers its pings.
     :ivar cases: the waiter's conversations, by number.
     :ivar ready_and_connected: both states as the pool knows them; None before the first update.
+    :ivar takes_offers: True if the waiter is asked before it gets another waiter's user.
     :ivar since: the time of the last change of ``ready_and_connected``, by the loop's clock.
     :ivar missed_in_row: the assignments that the waiter has lost unconfirmed since it confirmed the last one.
     """
@@ -95,6 +96,7 @@ class WaiterState:
         "ready_and_connected",
         "silent_processes",
         "since",
+        "takes_offers",
     )
 
     def __init__(self, person: Person, address: str, name: str | None) -> None:
@@ -109,6 +111,7 @@ class WaiterState:
         self.ready_and_connected: tuple[bool, bool] | None = None
         self.since = 0.0
         self.missed_in_row = 0
+        self.takes_offers = False
 
     @property
     def is_silent(self) -> bool:
@@ -117,15 +120,28 @@ class WaiterState:
 
 
 class Decision:
-    """The decision that a waiter gets a conversation, not stored yet; ``row`` is the version it rests on."""
+    """The decision that a waiter gets a conversation, not stored yet; ``row`` is the version it rests on.
 
-    __slots__ = ("case", "reason", "row", "waiter")
+    :ivar offer: the number of the offer that the waiter has accepted; None: there was none.
+    :ivar note: of the waiter before, for this one.
+    """
 
-    def __init__(self, case: Case, waiter: WaiterState, reason: str) -> None:
+    __slots__ = ("case", "note", "offer", "reason", "row", "waiter")
+
+    def __init__(
+        self,
+        case: Case,
+        waiter: WaiterState,
+        reason: str,
+        offer: int | None = None,
+        note: str | None = None,
+    ) -> None:
         self.case = case
         self.row = case.row
         self.waiter = waiter
         self.reason = reason
+        self.offer = offer
+        self.note = note
 
 
 def _ticket(row: Conversation) -> Ticket:
@@ -284,9 +300,16 @@ class DispatchState:
             decisions.append(decision)
         return decisions
 
-    def decide_transfer(self, case: Case, target: WaiterState, reason: str) -> Decision:
-        """Decide on another waiter for an active conversation."""
-        case.decision = decision = Decision(case, target, reason)
+    def decide_transfer(
+        self,
+        case: Case,
+        target: WaiterState,
+        reason: str,
+        offer: int | None = None,
+        note: str | None = None,
+    ) -> Decision:
+        """Decide on another waiter for an active conversation; see ``Decision``."""
+        case.decision = decision = Decision(case, target, reason, offer, note)
         self._update_places(case)
         return decision
 

@@ -25,7 +25,7 @@ from tornado_chat import config
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.aio.clock import now_seconds
-from tornado_chat.cluster.facts import TransferRequest, WaiterPresence
+from tornado_chat.cluster.facts import ReturnRequest, TransferRequest, WaiterPresence
 from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unavailable
 from tornado_chat.core.events import (
     ConversationAccepted,
@@ -281,6 +281,7 @@ class Dispatcher:
         self._absences.stop_awaiting_waiter(waiter)
         waiter.ready = fact.ready
         waiter.claims = fact.claims
+        waiter.takes_offers = fact.takes_offers
         waiter.name = fact.name or waiter.name
         was_present = bool(waiter.processes)
         waiter.processes.add(process)
@@ -310,8 +311,8 @@ class Dispatcher:
 
     # --- requests ---
 
-    async def transfer(self, request: TransferRequest) -> None:
-        """Transfer a user to another waiter.
+    async def transfer(self, request: TransferRequest) -> bool:
+        """Transfer a user to another waiter. Returns True if the waiter is to be asked first.
 
         :raises NotFound: the target is unknown, is not ready or has no free place.
         :raises Conflict: the user is not served by the source any more.
@@ -319,18 +320,45 @@ class Dispatcher:
         """
         case = self._state.cases.get(request.conversation_id)
         if case is not None and case.row.waiter == request.target != request.source:
-            return  # a repeated request: the previous coordinator did the transfer, but could not answer
+            return (
+                False  # a repeated request: the previous coordinator did the transfer, but could not answer
+            )
         target = self._state.waiters.get(request.target)
         group = DEFAULT_GROUP if case is None else case.row.group
-        is_free = self._state.queue.pool.is_free_for(request.target, group)
+        if request.offer is None:
+            is_free = self._state.queue.pool.is_free_for(request.target, group)
+        else:
+            is_free = target is not None and bool(target.processes)
         if target is None or not is_free or request.target == request.source:
             raise NotFound("no_such_waiter", id=request.target.id)
         if case is None or case.row.waiter != request.source or case.decision is not None:
             raise Conflict("no_conversation")
+        if request.may_offer and target.takes_offers:
+            return True
         if not self._holds_lease():
             raise Unavailable("no_coordinator")
-        decision = self._state.decide_transfer(case, target, transfer_reason(request.source))
+        decision = self._state.decide_transfer(
+            case, target, transfer_reason(request.source), request.offer, request.note
+        )
         await self._decisions.transfer(decision)
+        return False
+
+    async def return_to_line(self, request: ReturnRequest) -> None:
+        """Return a user to the head of the line of a group.
+
+        :raises Conflict: the user is not served by the source any more.
+        :raises Unavailable: this process does not coordinate any more, or the change was not stored.
+        """
+        case = self._state.cases.get(request.conversation_id)
+        if case is None or case.row.waiter != request.source or case.decision is not None:
+            raise Conflict("no_conversation")
+        if not self._holds_lease():
+            raise Unavailable("no_coordinator")
+        try:
+            await self._repository.return_to_line(case.row, request, self._decisions.make_fence())
+        except Conflict:
+            await self._reread(case)
+            raise
 
     # --- committed changes, of this process or others ---
 

@@ -104,7 +104,8 @@ class LocalWaiter:
     @property
     def presence(self) -> WaiterPresence:
         return WaiterPresence(
-            self.person, self.ready, self.name, self.address, self.claims, self.is_answering
+            *(self.person, self.ready, self.name, self.address, self.claims, self.is_answering),
+            takes_offers=any("offer" in connection.features for connection in self.connections),
         )
 
 

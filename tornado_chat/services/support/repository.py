@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from tornado_chat.cluster.facts import ReturnRequest
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.types import ConsentForm, Conversation, EarlyWords, Kind, Person, Thread
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.dispatch_state import Decision
-from tornado_chat.storage import consents, conversations
+from tornado_chat.storage import consents, conversations, handovers
 from tornado_chat.storage.writer import Transaction
 
 MAX_MEASURED = 2000
@@ -75,6 +76,12 @@ class ConversationStore(Protocol):
 
     async def service_times(self) -> Sequence[tuple[str, float | None]]:
         """Return how long the last conversations took, as ``conversations.service_times``."""
+        ...
+
+    def return_to_line(
+        self, row: Conversation, request: ReturnRequest, may_store: MayStore
+    ) -> asyncio.Future[Conversation]:
+        """Return the user of an active conversation to the head of the line of a group, with the note."""
         ...
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
@@ -168,7 +175,16 @@ class ConversationRepository:
         return self._give(conversations.assign, decision, may_store)
 
     def transfer(self, decision: Decision, may_store: MayStore) -> asyncio.Future[Conversation]:
-        return self._give(conversations.transfer, decision, may_store)
+        def transfer(tx: Transaction, **values: Any) -> Conversation:
+            source, target = decision.row.waiter, decision.waiter.person
+            if decision.offer is not None:
+                handovers.accept(tx, decision.offer, target)
+            row = conversations.transfer(tx, **values)
+            if decision.note is not None and source is not None:
+                handovers.record(tx, row.thread, source, target, decision.note)
+            return row
+
+        return self._give(transfer, decision, may_store)
 
     def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._change(row, partial(conversations.requeue, conversation=row), may_store)
@@ -178,6 +194,21 @@ class ConversationRepository:
 
     async def service_times(self) -> Sequence[tuple[str, float | None]]:
         return await self._store.read(conversations.service_times, MAX_MEASURED)
+
+    def return_to_line(
+        self, row: Conversation, request: ReturnRequest, may_store: MayStore
+    ) -> asyncio.Future[Conversation]:
+        def change(tx: Transaction) -> Conversation:
+            changed = conversations.requeue(tx, row, request.group)
+            handovers.create(
+                *(tx, row.thread, request.source, request.returned_by, ()),
+                timeout=0,
+                group=request.group,
+                note=request.note,
+            )
+            return changed
+
+        return self._change(row, change, may_store)
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         words = self._early_words(row.group)

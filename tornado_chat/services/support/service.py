@@ -30,6 +30,7 @@ from tornado_chat.core.types import (
     Participant,
     Person,
     Role,
+    Thread,
 )
 from tornado_chat.domain.participants import handovers
 from tornado_chat.services.messaging.filtering import MessageFilter
@@ -103,15 +104,27 @@ class Support:
         if withdraws and ended.last_seq and not ended.has_had_waiter:
             self._report_action(Activity(connection.person.key, "took first words back", ended.thread))
 
-    async def transfer(self, connection: SupportConnection, address: str | None, target: Person) -> None:
-        """Transfer a user to another waiter, or to a consultant who serves a group.
+    async def prepare_handover(self, connection: SupportConnection, address: str | None) -> Thread:
+        """Return the conversation that a waiter hands over, after all messages that the waiter has sent.
 
-        :raises NotFound: the other waiter is unknown, is not ready or has no free place.
         :raises Conflict: the calling waiter does not serve the user.
         """
         await connection.filter_queue.wait_empty()
-        conversation = self._local_conversations.conversation_of(connection, address)
-        await self._coordinator_client.call(TransferRequest(conversation.id, connection.person, target))
+        return self._local_conversations.conversation_of(connection, address).thread
+
+    async def transfer(
+        self, connection: SupportConnection, thread: Thread, target: Person, note: str | None = None
+    ) -> bool:
+        """Transfer a user to another waiter, or to a consultant who serves a group.
+
+        Returns True, and changes nothing, if a client of the other waiter wants to be asked first.
+
+        :arg note: for the other waiter.
+        :raises NotFound: the other waiter is unknown, is not ready or has no free place.
+        :raises Conflict: the calling waiter does not serve the user any more.
+        """
+        request = TransferRequest(thread.id, connection.person, target, note=note, may_offer=True)
+        return bool(await self._coordinator_client.call(request))
 
     async def accept(self, connection: SupportConnection, address: str | None) -> None:
         """Confirm a user that was assigned to the calling waiter. A second confirmation has no effect.

@@ -14,6 +14,7 @@ from tornado_chat.core.types import ConversationState, EndReason, Part, SessionS
 from tornado_chat.plugins.origins import SHARED_PACKAGES
 from tornado_chat.web.api import (
     groups,
+    handovers,
     left_messages,
     ops,
     participation,
@@ -22,7 +23,7 @@ from tornado_chat.web.api import (
     session_lists,
     staff,
 )
-from tornado_chat.wire import counselling_frames, people, support_frames
+from tornado_chat.wire import counselling_frames, offers, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
     # bodies of requests to the HTTP API
@@ -36,6 +37,9 @@ SCHEMA_NAMES: Mapping[type, str] = {
     staff.Credentials: "Credentials",
     # bodies of its answers
     schemas.Problem: "Problem",
+    handovers.OfferTarget: "HandoverTarget",
+    handovers.OfferCreate: "HandoverCreate",
+    offers.OfferDetails: "HandoverOffer",
     schemas.Agent: "Agent",
     schemas.Session: "Session",
     schemas.SessionDetails: "SessionDetails",
@@ -117,6 +121,8 @@ SCHEMA_NAMES: Mapping[type, str] = {
     support_frames.TypingNow: "TypingPayload",
     support_frames.MarkRead: "MarkReadPayload",
     support_frames.Transfer: "TransferPayload",
+    support_frames.AcceptOffer: "AcceptOfferPayload",
+    support_frames.DeclineOffer: "DeclineOfferPayload",
     support_frames.Rate: "RatePayload",
     support_frames.AnswerConsent: "ConsentAnswerPayload",
     support_frames.ConsentAsked: "ConsentPayload",

@@ -164,6 +164,8 @@ class ChatHandler(CounsellingHandler):
             frame = encoder.encode(event, own=False)
             if frame is not None:
                 self.send(frame)
+        if "offer" in self.features:
+            await self.services.offer_notices.catch_up(socket_stream)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         assert self.connection is not None, "frames are read only after the socket is admitted"
@@ -193,6 +195,8 @@ class ChatHandler(CounsellingHandler):
             counselling.mark_read(connection, command.seq)
         elif isinstance(command, wire.RenewToken):
             return self.accept_token(command.token)
+        elif isinstance(command, wire.AnswerOffer):
+            return self._answer_offer(connection, command)
         elif isinstance(command, wire.WaitLonger):
             return self._wait_longer(connection, command.seconds)
         elif isinstance(command, wire.AnswerConsent):
@@ -237,6 +241,16 @@ class ChatHandler(CounsellingHandler):
         except ChatError as error:
             self.services.metrics.frames_refused.add(self.endpoint, error.code)
             self.send(self.chat_encoder.error(error, now_microseconds(), refused="wait"))
+
+    async def _answer_offer(self, connection: RoomConnection, answer: wire.AnswerOffer) -> None:
+        """Accept or decline an offer. The answer is a frame ``offer``, or the error."""
+        offers = self.services.offers
+        act = offers.accept if answer.accepts else offers.decline
+        try:
+            await act(connection.identity, await offers.find(answer.offer_id))
+        except ChatError as error:
+            self.services.metrics.frames_refused.add(self.endpoint, error.code)
+            self.send(self.chat_encoder.error(error, now_microseconds(), refused="offer"))
 
     async def _send_history(self, connection: RoomConnection, request: wire.GetHistory) -> None:
         page = await self.services.counselling.history(
@@ -304,7 +318,7 @@ class ObserveHandler(CounsellingHandler):
             self.opened_at,
             needs_names="sender" in self.features,
             position=position,
-            on_part=self._on_part(self.services.frames.observe(self.features, self.language)),
+            on_part=self._on_part,
         )
 
     async def admit(self) -> None:
@@ -319,7 +333,7 @@ class ObserveHandler(CounsellingHandler):
             socket_stream,
             self.opened_at,
             needs_names="sender" in self.features,
-            on_part=self._on_part(encoder),
+            on_part=self._on_part,
         )
         self.admitted = True
         if "presence" in self.features:
@@ -358,11 +372,14 @@ class ObserveHandler(CounsellingHandler):
             self.ignore(data)
         return None
 
-    def _on_part(self, encoder: wire.ObserveEncoder) -> Callable[[Part | None], None] | None:
-        return partial(self._show_part, encoder) if "speak" in self.features else None
+    @property
+    def _on_part(self) -> Callable[[Part | None], None] | None:
+        """What shows the client its part; None: it does not speak."""
+        return self._show_part if "speak" in self.features else None
 
-    def _show_part(self, encoder: wire.ObserveEncoder, part: Part | None) -> None:
+    def _show_part(self, part: Part | None) -> None:
         if self.socket_stream is not None:
+            encoder = self.services.frames.observe(self.features, self.language)
             self.socket_stream.send(encoder.part(part))
 
     def on_disconnected(self, close_code: int | None) -> None:

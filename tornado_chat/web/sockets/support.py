@@ -13,6 +13,7 @@ from msgspec import UNSET
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed, Unauthenticated
 from tornado_chat.core.handed_over import SocketState, SupportDetails
 from tornado_chat.core.types import (
+    Candidate,
     ConsentForm,
     Conversation,
     ExpectedWait,
@@ -138,6 +139,8 @@ class SupportHandler(SocketHandler):
                 await self._answer_consent(connection, command, payload)
             case frames.Ready():
                 await self.services.local_conversations.attach_waiter(connection, ready=True)
+                if "offer" in connection.features:
+                    await self.services.offer_notices.catch_up(connection.socket_stream)
                 self._acknowledge_ready(command, ready=True)
             case frames.Unready():
                 await self.services.local_conversations.attach_waiter(connection, ready=False)
@@ -167,13 +170,18 @@ class SupportHandler(SocketHandler):
                     )
                 )
             case frames.Transfer():
-                target = Person(Role(payload.role), str(payload.waiter))
-                await support.transfer(connection, command.to, target)
+                await self._transfer(connection, command.to, payload)
                 self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
             case frames.Accept():
                 await support.accept(connection, command.to)
                 if "accept" in connection.features:
                     self.send(self.frames.success("accept_success", frames.Accepted(), command.id))
+            case frames.AcceptOffer():
+                offers = self.services.offers
+                await offers.accept(connection.identity, await offers.find(payload.offer))
+            case frames.DeclineOffer():
+                offers = self.services.offers
+                await offers.decline(connection.identity, await offers.find(payload.offer))
             case frames.Rate():
                 await support.rate(connection, payload.rate, payload.feedback)
                 self.send(self.frames.success("rate_success", frames.Rated(payload.rate), command.id))
@@ -343,6 +351,22 @@ class SupportHandler(SocketHandler):
         )
         if success is not None:
             self.send(success)
+
+    async def _transfer(
+        self, connection: SupportConnection, address: str | None, payload: frames.Transfer
+    ) -> None:
+        """Transfer a user, or offer it to a waiter that is to be asked first."""
+        support, offers = self.services.support, self.services.offers
+        if payload.group is not None:
+            thread = await support.prepare_handover(connection, address)
+            await offers.offer(connection.identity, thread, group=payload.group, note=payload.note)
+            return
+        if payload.waiter is None:
+            raise Malformed("bad_shape", reason="Object missing required field `waiter`")
+        target = Person(Role(payload.role), str(payload.waiter))
+        thread = await support.prepare_handover(connection, address)
+        if await support.transfer(connection, thread, target, payload.note):
+            await offers.offer(connection.identity, thread, [Candidate(target)], note=payload.note)
 
     def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
         """Send ``ready_success``, if requested: all open conversations were sent before this frame.

@@ -30,6 +30,7 @@ import { suggestReplies } from "./reply_suggestions.js";
  * @property {() => void} pin
  * @property {() => void} details
  * @property {() => void} handOver
+ * @property {() => void} askHelp
  * @property {() => void} end
  * @property {() => void} remove
  * @property {() => Promise<void>} loadTranscript
@@ -75,6 +76,7 @@ export class CasePanel {
       make("div", "panel-title", this.#name, this.#statusText),
       this.#makeButton("pin", "pin", "pin", actions.pin, "pin"),
       this.#makeButton("details", "person", "details", actions.details, "details"),
+      this.#makeButton("help", "call", "ask_help", actions.askHelp),
       this.#makeButton("hand", "hand_over", "hand_over", actions.handOver, "hand"),
       this.#makeButton("end", "end", "end_talk", actions.end, "end"),
     );

@@ -15,6 +15,7 @@ import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { GroupTitles } from "../shared/groups.js";
 import { metaContent } from "../shared/identity.js";
 import { fillTexts, language, text } from "../shared/strings.js";
+import { prepareAskHelp } from "./ask_help.js";
 import { Columns } from "./columns.js";
 import { CaseStore } from "./case_store.js";
 import { Details } from "./details.js";
@@ -72,12 +73,14 @@ class ConsolePage {
       await this.#store.transfer(item, agent);
       this.#showNotice(text("hand_done", { name: item.name, waiter: agentName(agent) }));
     });
+    this.#askHelp = prepareAskHelp(api, me);
     this.#panelArea = new PanelArea(this.#store, this.#columns, this.#replies, {
       back: () => this.#backToList(),
       onEdit: onChange,
       pin: (item) => this.#togglePin(item),
       details: (item) => this.#showDetails(item),
       handOver: (item) => this.#askHandOver(item),
+      askHelp: (item) => this.#askHelp(item),
       end: (item) => this.#askEnd(item),
     });
   }
@@ -92,6 +95,7 @@ class ConsolePage {
   #replies;
   #details;
   #askHandOver;
+  #askHelp;
   #panelArea;
   #settings = new Settings();
   #signals = new Signals(this.#settings, (number) => this.#open(number));

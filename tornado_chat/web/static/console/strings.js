@@ -96,6 +96,12 @@ addTexts({
   back_to_list: ["返回列表", "Back to the list"],
   pin: ["并排保留", "Keep beside others"],
   details: ["访客信息", "About this visitor"],
+  ask_help: ["请求督导", "Ask for help"],
+  help_title: ["请督导协助您与{name}的对话", "Ask for help with {name}"],
+  help_text: [
+    "督导会收到通知，并可以查看此对话。用户不会看到。",
+    "The supervisor is notified and can follow this conversation. The user is not told.",
+  ],
   hand_over: ["转接", "Hand over"],
   end_talk: ["结束会话", "End conversation"],
   end_talk_title: ["结束与{name}的会话？", "End the conversation with {name}?"],

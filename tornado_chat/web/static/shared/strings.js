@@ -255,7 +255,7 @@ const PLACEHOLDER = /\{(\w+)(?::([^{}|]*)\|([^{}|]*))?\}/g;
 const STARTED_MESSAGE = /^(?:会话已开始|The session has started)$/;
 const ENDED_MESSAGE = /^(?:会话已结束|The session has ended)$/;
 const JOINED_MESSAGE =
-  /^(?:来访者|咨询师|督导|Visitor|Counsellor|Supervisor) (.*?)(?:已进入会话| has joined the session)$/;
+  /^(?:来访者|咨询师|客服|督导|Visitor|Counsellor|Agent|Supervisor) (.*?)(?:已进入会话| has joined the session)$/;
 
 /**
  * Add the texts of a page; to be called before anything is shown.
@@ -308,7 +308,7 @@ export function joinedParticipant(msg) {
   }
   const role = /^(?:来访者|Visitor)/.test(msg)
     ? "user"
-    : /^(?:咨询师|Counsellor)/.test(msg)
+    : /^(?:咨询师|客服|Counsellor|Agent)/.test(msg)
       ? "consultant"
       : "supervisor";
   return { role, name };

@@ -17,6 +17,8 @@ import { prepareSettings } from "../shared/signal_settings.js";
 import { fillTexts, language, text } from "../shared/strings.js";
 import { SupervisionApi, ApiError } from "./api.js";
 import { PaneLayout } from "./pane_layout.js";
+import { keyText, parseKey } from "./conversation_key.js";
+import { OpenConversations } from "./open_conversations.js";
 import { askToClose, prepareOpenByNumber } from "./dialogs.js";
 import { Inbox } from "./inbox.js";
 import { endOfCall, NoticeList, noticeTitle } from "./notice_list.js";
@@ -101,10 +103,10 @@ class SupervisePage {
     prepareSettings(this.#me, this.#signals, {
       notifications: (key) => text(`set_notifications_${key}`),
       id: (id) => text("my_id", { id }),
-      unsent: () =>
-        this.#layout.panes.some((pane) => pane.record?.hasUnsent) ? text("sign_out_unsent") : "",
+      unsent: () => (this.#layout.panes.some((pane) => pane.hasUnsent) ? text("sign_out_unsent") : ""),
     });
     prepareOpenByNumber((session) => this.#openSession(session, ""));
+    new OpenConversations(this.#api, (key) => this.#openSession(key, ""));
     this.#signals.onBlocked = (blocked) => (find("#sound-blocked").hidden = !blocked);
     this.#statusBar.addEventListener("retry", () => {
       this.#socket.retry();
@@ -160,7 +162,7 @@ class SupervisePage {
       this.#signals.signal(notice.kind, {
         title: text(`notify_${notice.kind}`),
         tag: notice.id,
-        body: notice.session ? text("session_number", { number: notice.session }) : "",
+        body: notice.session ? keyText(notice.session) : "",
         open: () => this.#open(notice),
       });
       if (notice.kind === "call") {
@@ -248,7 +250,7 @@ class SupervisePage {
   /** Follow a link of the host: `#session=12&record=5`. */
   #followLink() {
     const link = new URLSearchParams(location.hash.slice(1));
-    const session = parseNumber(link.get("session"));
+    const session = parseKey(link.get("session"));
     const record = ["0", ""].includes(link.get("record") ?? "") ? "" : parseNumber(link.get("record"));
     if (session !== undefined && record !== undefined) {
       history.replaceState(history.state, "", location.pathname + location.search);
