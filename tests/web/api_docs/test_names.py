@@ -17,7 +17,7 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    Agent HandoverCreate HandoverOffer HandoverTarget
+    HandoverCreate HandoverOffer HandoverTarget
     LeftMessage LeftMessageHandling LeftMessagePage
     Account AccountToken Agent AppointmentChanged Consent ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
