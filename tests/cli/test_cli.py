@@ -533,3 +533,10 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
         assert "eyJ" not in errors
         assert not (state / demo.POINTER_FILE).exists()
     assert sessions[0] == sessions[1]
+
+
+@pytest.mark.parametrize("group", ["deliveries", "staff", "db"])
+def test_common_options_before_the_command_of_a_group(run: Run, group: str) -> None:
+    result = run(group, "--set", "server.port=1", "list")
+    assert result.exit_code == 2
+    assert f" {group} COMMAND --set …" in result.output

@@ -52,6 +52,18 @@ def test_positions_count_within_the_group() -> None:
         queue.position(1)
 
 
+def test_the_order_of_all_users_is_that_in_which_they_are_served() -> None:
+    queue = queue_of(
+        *((1, "legal"), (2, DEFAULT_GROUP), (3, "crisis"), (4, "legal"), (5, DEFAULT_GROUP), (6, "urgent")),
+        priorities={DEFAULT_GROUP: 0, "crisis": 0, "legal": 0, "urgent": 1},
+    )
+    queue.share(urgent := next(queue.in_order()), "legal")
+    assert urgent.number == 6
+    assert [each.number for each in queue.in_order()] == [6, 1, 2, 3, 4, 5]
+    serve(queue, ANN, default=9, crisis=9, legal=9, urgent=9)
+    assert [number for number, _ in served(queue)] == [6, 1, 2, 3, 4, 5]
+
+
 def test_the_capacity_of_a_group_counts_the_users_of_all_groups() -> None:
     queue = queue_of((1, DEFAULT_GROUP), (2, DEFAULT_GROUP), (3, "crisis"))
     serve(queue, ANN, default=3, crisis=1)

@@ -123,7 +123,7 @@ async def test_a_policy_that_blocks_is_warned_about(process: Process, folder: Pa
     user = await join(harness, 1, "zh")
     assert await served_by(await harness.waiter(7), [user]) == [0]
     await process.wait_for_log(
-        r"WARNING .*plugin languages blocked the server for 1\.\d+ s in queue policy choose"
+        r"WARNING .*plugin languages blocked the server for 1\.\d+ s in queue policy choose: .*must not wait"
     )
     assert (await problem(harness)).startswith("queue policy choose blocked the server once (last: for 1.")
 

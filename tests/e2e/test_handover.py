@@ -175,6 +175,38 @@ async def test_bytes_on_their_way_arrive(process: Process) -> None:
 
 
 @pytest.mark.gen_test
+async def test_plugins_that_fail_meanwhile_cut_nobody_off(process: Process, tmp_path: Path) -> None:
+    folder = tmp_path / "plugins.d"
+    folder.mkdir()
+    plugin = folder / "stays.py"
+    plugin.write_text(
+        "import asyncio\n"
+        "from tornado_chat.plugin_api import Plugin, hookimpl\n"
+        "class Stays(Plugin):\n"
+        "    @hookimpl\n"
+        "    async def shutdown(self):\n"
+        "        await asyncio.sleep(3600)\n"
+    )
+    process.options += [f"plugins.paths={folder}", "plugin:stays.timeout=0.3"]
+    process.expected += ["plugin stays did not answer in time in shutdown", "not restarted"]
+    harness = (await process.start()).harness
+    client = await harness.connect(f"/notify?token={COUNSELLOR}")
+    await restart(process)
+    await silence(client)
+    works = plugin.read_text()
+    for broken in ("class (", works.replace("shutdown", "shutdwon"), "raise SystemExit"):
+        plugin.write_text(broken)
+        lines = len(process.log)
+        os.kill(process.pid, signal.SIGUSR2)
+        await process.wait_for_log("would not start: .*stays.py: ", after=lines)
+        await silence(client)
+    plugin.write_text(works)
+    await restart(process)
+    await silence(client)
+    assert await process.stop() == 0
+
+
+@pytest.mark.gen_test
 async def test_it_can_be_switched_off_and_mistakes_stop_it(process: Process, tmp_path: Path) -> None:
     config = tmp_path / "chat.ini"
     config.write_text("[server]\nhandover = off\n")

@@ -176,6 +176,7 @@ WRONG_RANKS = {
     "awaitable": wait,
 }
 WRONG_CHOICES = {
+    "long reason": lambda ticket: Choice(ANN, "x" * 501),
     "raises": raise_error,
     "refuses": refuse,
     "text": lambda ticket: "ann",

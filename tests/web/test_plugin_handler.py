@@ -76,6 +76,7 @@ def settings(settings: config.Config, tmp_path: Path) -> config.Config:
     folder.mkdir()
     (folder / "kiosk.py").write_text(KIOSK)
     (folder / "edges.py").write_text(f"import msgspec\n{MORE}")
+    settings = changed(settings, "web", origins=("https://shop.example",))
     settings = changed(settings, "limits", requests_per_minute=5, network_factor=4)
     return changed(settings, "plugins", paths=(str(folder),))
 
@@ -103,6 +104,30 @@ async def test_the_example_of_the_manual(harness: Harness) -> None:
     assert problem(chinese) == (409, "sold_out", "茶已售完。")
     default = await harness.api("POST", ORDERS, LIN, TEA)  # as the server's own API
     assert problem(default)[2] == "The tea is sold out."
+
+
+@pytest.mark.gen_test
+async def test_pages_of_allowed_origins_may_read_the_answers(
+    harness: Harness, expected_logs: list[str]
+) -> None:
+    expected_logs += ["plugin edges failed in an HTTP handler: ValueError"]
+    shop = {"Origin": "https://shop.example"}
+    answers = [
+        await harness.api("GET", ORDERS, LIN, **shop),
+        await harness.api("GET", ORDERS, **shop),
+        await harness.api("GET", "/edges?how=own", LIN, **shop),
+        await harness.api("GET", "/edges?how=bug", LIN, **shop),
+    ]
+    assert [each.code for each in answers] == [404, 401, 409, 500]
+    for each in answers:
+        assert each.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+        assert "Access-Control-Allow-Credentials" not in each.headers
+    preflight = {**shop, "Access-Control-Request-Method": "POST"}
+    allowed = [await harness.api("OPTIONS", ORDERS, **preflight) for _ in range(30)]
+    answer = allowed[-1]  # preflight requests have no token, and are not limited
+    assert (answer.code, answer.headers["Access-Control-Allow-Methods"]) == (204, "GET, POST")
+    other = await harness.api("GET", ORDERS, LIN, Origin="https://other.example")
+    assert "Access-Control-Allow-Origin" not in other.headers
 
 
 @pytest.mark.gen_test

@@ -7,6 +7,7 @@ from tornado_chat.cli.options import (
     database_error,
     database_session,
     missing_database_text,
+    refuse_common_options,
     with_config,
 )
 from tornado_chat.config.mysql_url import is_mysql
@@ -29,6 +30,7 @@ def check_mysql_server(config: Config) -> list[str]:
     return warnings
 
 
+@refuse_common_options
 @click.group()
 def db() -> None:
     """Manage the database: schema, contents, retention."""

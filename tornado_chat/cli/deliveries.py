@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import click
 
-from tornado_chat.cli.options import ConfigArguments, current_database, with_config
+from tornado_chat.cli.options import ConfigArguments, current_database, refuse_common_options, with_config
 from tornado_chat.plugins import delivery_commands
 from tornado_chat.plugins.delivery_commands import dead_option, ids_argument, last_option
 
 plugin_option = click.option("--plugin", metavar="NAME", help="Only deliveries of this plugin.")
 
 
+@refuse_common_options
 @click.group()
 def deliveries() -> None:
     """Show and retry deliveries of plugins, for example of notifications."""

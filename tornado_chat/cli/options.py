@@ -111,6 +111,24 @@ def with_config(command: Callable[Concatenate[ConfigArguments, P], None]) -> Cal
     return with_arguments
 
 
+def refuse_common_options(group: click.Group) -> click.Group:
+    """Let a group of commands say where ``--config`` and ``--set`` belong: after the command."""
+    group.params = [
+        *group.params,
+        *(
+            click.Option([name], multiple=True, expose_value=False, hidden=True, callback=_refuse_option)
+            for name in ("--config", "--set")
+        ),
+    ]
+    return group
+
+
+def _refuse_option(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> None:
+    if values and isinstance(context.command, click.Group):
+        [option], path = parameter.opts, context.command_path
+        raise click.UsageError(f"{option} belongs after the command: {path} COMMAND {option} …")
+
+
 def parse_duration_option(context: click.Context, parameter: click.Parameter, text: str) -> float:
     """Return the seconds of an option such as ``12h``, as its callback."""
     try:

@@ -18,6 +18,7 @@ from tornado_chat.cli.options import (
     load_plugins,
     missing_database_text,
     plugin_faults,
+    refuse_common_options,
     with_config,
 )
 
@@ -171,7 +172,7 @@ def _with_common_options(
         command.commands = {
             name: _with_common_options(below, loaded, config) for name, below in command.commands.items()
         }
-        return command
+        return refuse_common_options(command)
     # Their values were read by _config_from_arguments; here the parser only has to accept them.
     command.params = [
         *command.params,

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.cli.options import ConfigArguments, current_database, with_config
+from tornado_chat.cli.options import ConfigArguments, current_database, refuse_common_options, with_config
 from tornado_chat.cli.person_data import confirm
 from tornado_chat.cli.recording import run_recorded
 from tornado_chat.core.types import DEFAULT_GROUP, Person, Role, StaffAccount
@@ -61,6 +61,7 @@ password_stdin_option = click.option(
 generate_option = click.option("--generate", is_flag=True, help="Generate a strong password, and print it.")
 
 
+@refuse_common_options
 @click.group()
 def staff() -> None:
     """Manage the accounts of people that sign in here.

@@ -7,7 +7,7 @@ texts that clients receive.
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
@@ -71,8 +71,28 @@ class Person(NamedTuple):
         return cls(Role(role), id)
 
 
+class Claims(dict[str, Any]):
+    """The claims of a token, which cannot be changed: all sockets with the token share them.
+
+    Strategy: a subclass of ``dict``, so that every JSON encoder takes it. Copies are ordinary dictionaries.
+    """
+
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+        raise TypeError("claims cannot be changed; change a copy: dict(identity.claims)")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+
 class Identity(msgspec.Struct, frozen=True):
-    """The content of a verified token. ``claims`` holds all its claims, for plugins that use more of them."""
+    """The content of a verified token. ``claims`` holds all its claims, for plugins that use more of them.
+
+    Each claim may be missing, null or of another type, as the host has made the token. The claims of the
+    identities that the server passes on are read-only.
+    """
 
     person: Person
     name: str | None = None

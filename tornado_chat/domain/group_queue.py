@@ -10,6 +10,7 @@ no group gets all agents that become free. With k groups a match costs O(k) more
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
 from itertools import groupby
 from typing import Any
 
@@ -320,11 +321,13 @@ class GroupQueue:
         return self._lanes[self._lanes_of[number][0]].position(number)
 
     def in_order(self) -> Iterator[Ticket]:
-        """Iterate over all tickets, group by group. The queue must not change meanwhile."""
+        """Iterate over all tickets in the order in which free agents of all groups would be assigned.
+
+        Groups of equal priority are merged by rank, as ``match`` does. The queue must not change meanwhile.
+        """
         for tier in self._tiers:
-            for name in tier:
-                for _, ticket in self.in_group(name):
-                    yield ticket
+            for _, _, ticket in merge(*(self._own_ranked(name) for name in tier)):
+                yield ticket
 
     def in_group(self, group: str, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Ticket]]:
         """Iterate over the positions and tickets of a group's own users, in order, between two indices."""
@@ -339,6 +342,12 @@ class GroupQueue:
         return number in self._lanes_of
 
     # --- inside ---
+
+    def _own_ranked(self, group: str) -> Iterator[tuple[tuple[Any, ...], int, Ticket]]:
+        """Iterate over rank, number and ticket of a group's own users, in order."""
+        for entry in self._lanes[group].ranked():
+            if self._lanes_of[entry[1]][0] == group:
+                yield entry
 
     def _make_lanes(self, priorities: Mapping[str, int]) -> None:
         self._lanes = {name: self._make_lane(self._policy) for name in priorities}

@@ -410,6 +410,10 @@ class MatchingQueue:
         """Iterate over the tickets, or a slice, in order. The queue must not change meanwhile."""
         return (ticket for _, _, ticket in self._queue.islice(start, stop))
 
+    def ranked(self) -> Iterator[tuple[tuple[Any, ...], int, Ticket]]:
+        """Iterate over rank, number and ticket, in order. The queue must not change meanwhile."""
+        return iter(self._queue)
+
     def __len__(self) -> int:
         return len(self._entries)
 

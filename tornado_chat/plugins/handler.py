@@ -133,7 +133,7 @@ class PluginHandler(RequestHandler):
             answer_error(self, missing, self.language)
         elif isinstance(error, HTTPError):
             if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-                self.set_header("Allow", ", ".join(_supported_verbs(type(self))))
+                self.set_header("Allow", ", ".join(supported_verbs(type(self))))
             answer_problem(self, status_code, detail=phrase_of(status_code))
         else:
             answer_problem(
@@ -147,6 +147,7 @@ class PluginHandler(RequestHandler):
             )
 
 
-def _supported_verbs(handler: type[RequestHandler]) -> list[str]:
+def supported_verbs(handler: type[RequestHandler]) -> list[str]:
+    """Return the HTTP methods that a handler class implements."""
     inherited: Callable[[str], Any] = lambda verb: getattr(RequestHandler, verb)  # noqa: E731
     return [verb.upper() for verb in VERBS if getattr(handler, verb) is not inherited(verb)]

@@ -20,6 +20,9 @@ FIRST_SUSPENSION_SECONDS = 60.0
 MAX_SUSPENSION_SECONDS = 900.0
 
 ASYNC_ADVICE = "a hook that waits must be `async def`"
+POLICY_ADVICE = (
+    "it is asked for each user, so it must not wait: get what it needs in a task of `context.spawn`"
+)
 BLOCKING_ADVICE = "an `async def` must await what takes long, for example by `asyncio.to_thread`"
 
 
@@ -90,7 +93,7 @@ class PluginHealth:
     def record_skip(self, hook: str) -> None:
         self._metrics.plugin_skipped.add(self._plugin, hook)
 
-    def record_slow_call(self, hook: str, seconds: float, advice: str = ASYNC_ADVICE) -> None:
+    def record_slow_call(self, hook: str, seconds: float, advice: str) -> None:
         """Count and log a call that blocked the server's loop."""
         self._metrics.plugin_failures.add(self._plugin, hook, "slow")
         self._faults.record_slow_call(hook, seconds)

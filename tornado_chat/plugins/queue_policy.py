@@ -33,6 +33,9 @@ from tornado_chat.plugins.runner import HookCall, HookCallFailed, PluginRunner
 MAX_UNRANKED = 10_000
 """The number of tickets that are remembered as without a rank of the plugin."""
 
+MAX_REASON_CHARS = 500
+"""The length of a reason, which is logged, stored and shown."""
+
 
 def check_methods(policy: Any) -> None:
     """Check that an object has the methods of a ``QueuePolicy``.
@@ -193,4 +196,8 @@ def _checked_choice(choice: Any, pool: WaiterPool) -> Choice | None:
         raise WrongAnswer("choose returned a waiter that is not free")
     if not isinstance(reason, str) or not is_well_formed(reason):
         raise WrongAnswer("choose returned a reason that is no text")
+    if len(reason) > MAX_REASON_CHARS:
+        raise WrongAnswer(
+            f"choose returned a reason of {len(reason)} characters: use at most {MAX_REASON_CHARS}"
+        )
     return choice

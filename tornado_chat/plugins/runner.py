@@ -25,7 +25,8 @@ from tornado_chat.observability.logs import described, safe_repr
 from tornado_chat.plugins.answers import WrongAnswer, is_presentable, require_no_awaitable
 from tornado_chat.plugins.containment import UncaughtExit, contain, step_by_step
 from tornado_chat.plugins.discovery import LoadedPlugin
-from tornado_chat.plugins.health import BLOCKING_ADVICE, PluginHealth
+from tornado_chat.plugins.faults import CHOOSE, RANK
+from tornado_chat.plugins.health import ASYNC_ADVICE, BLOCKING_ADVICE, POLICY_ADVICE, PluginHealth
 from tornado_chat.plugins.hookspecs import HOOK_KINDS, HookKind
 
 log = logging.getLogger(__name__)
@@ -197,7 +198,8 @@ class PluginRunner:
             taken = time.perf_counter() - started
             self.health.record_call(taken)
             if taken > SLOW_CALL_SECONDS:
-                self.health.record_slow_call(call.hook, taken)
+                advice = POLICY_ADVICE if call.hook in (RANK, CHOOSE) else ASYNC_ADVICE
+                self.health.record_slow_call(call.hook, taken, advice)
 
     async def _wait_for_result(self, call: HookCall, awaitable: Awaitable[Any], timeout: float) -> Any:
         def measure(seconds: float) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import jwt
+import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import AllowedPublicKeys
 
-from tornado_chat.core.types import Grant, Identity
+from tornado_chat.core.types import Claims, Grant, Identity
 
 VerificationKey = bytes | AllowedPublicKeys | jwt.PyJWK
 
@@ -21,6 +22,7 @@ def make_grant(identity: Identity, key: bytes | None = None) -> Grant:
     """
     expires = read_number(identity.claims, "exp")
     issued = read_number(identity.claims, "iat")
+    identity = msgspec.structs.replace(identity, claims=Claims(identity.claims))
     return Grant(identity, math.inf if expires is None else expires, issued, key)
 
 

@@ -201,16 +201,10 @@ class ApiHandler(RequestHandler):
 
     def set_cors_headers(self) -> None:
         """Let pages of the allowed origins read the answer (Fetch standard)."""
+        takes_cookies = self.services.access_control.asks_for_requests
         origin = self.request.headers.get("Origin")
-        if origin is not None and self._origins.is_allowed(origin):
-            self.set_header("Access-Control-Allow-Origin", origin)
-            self.set_header("Vary", "Origin")
-            self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type")
-            self.set_header("Access-Control-Allow-Methods", "GET, POST")
-            self.set_header("Access-Control-Expose-Headers", "Retry-After")
-            self.set_header("Access-Control-Max-Age", "86400")
-            if self.services.access_control.asks_for_requests and self._origins.is_listed(origin):
-                self.set_header("Access-Control-Allow-Credentials", "true")  # a cookie of the host signs in
+        for name, value in self._origins.cors_headers(origin, "GET, POST", takes_cookies):
+            self.set_header(name, value)
 
     def options(self, *args: str, **kwargs: str) -> None:
         """Answer the CORS preflight request of a browser (Fetch standard)."""

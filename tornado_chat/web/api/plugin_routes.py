@@ -8,6 +8,7 @@ answer of the API for it, and a WebSocket is closed with the error's code.
 import asyncio
 import inspect
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
@@ -19,7 +20,7 @@ from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import Identity
 from tornado_chat.plugins.answers import is_presentable
 from tornado_chat.plugins.faults import HANDLER
-from tornado_chat.plugins.handler import PluginHandler
+from tornado_chat.plugins.handler import PluginHandler, supported_verbs
 from tornado_chat.plugins.problems import answer_error, is_answer
 from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.container import Services
@@ -182,6 +183,21 @@ class LimitedPluginHandler(LimitedHandler, PluginHandler):
             else:
                 return await access_control.verify(token, self.client_request)
         return await identify_caller(self.request, self.services, self._allowed_origins)
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        takes_cookies = self.services.access_control.asks_for_requests
+        origin, methods = self.request.headers.get("Origin"), ", ".join(supported_verbs(type(self)))
+        for name, value in self._allowed_origins.cors_headers(origin, methods, takes_cookies):
+            self.set_header(name, value)
+
+    async def prepare(self) -> None:
+        if self.request.method == "OPTIONS" and "Access-Control-Request-Method" in self.request.headers:
+            # The preflight request of a browser has no token, so the plugin's handler is not asked.
+            self.set_status(HTTPStatus.NO_CONTENT)
+            self.finish()
+            return
+        await super().prepare()
 
     async def _identify_caller(self) -> Identity:
         if self._caller is None:

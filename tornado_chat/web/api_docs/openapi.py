@@ -27,11 +27,12 @@ A host system opens sessions and issues tokens. Its users then hold their conver
 [/asyncapi.json](/asyncapi.json) describes these.
 
 Every error response of `/api/v1` has a body of `application/problem+json` (RFC 9457): `code` is stable, for
-programs, and `detail` is a sentence for people. Only a request that is not valid HTTP, or whose body is
-larger than `[limits] frame_bytes`, gets 400 without a body. A key of a request's body that the operation
-does not have is an error, which names the nearest key. Lists are `{"items", "next"}`: the value of `next`
-is the `after` of the request for the following page. Times are ISO 8601 in the server's zone, with its
-offset. A page of another origin may call the API if the origin is in `[web] origins`.
+programs, and `detail` is a sentence for people. Only a request that is not valid HTTP gets 400 without a
+body. Every operation answers 413 (`too_big`) to a body larger than `[limits] frame_bytes`. A key of a
+request's body that the operation does not have is an error, which names the nearest key. Lists are
+`{"items", "next"}`: the value of `next` is the `after` of the request for the following page. Times are
+ISO 8601 in the server's zone, with its offset. A page of another origin may call the API if the origin is in
+`[web] origins`.
 
 Ids (of people, sessions, records, appointments, conversations, notifications) are texts in the answers,
 because JavaScript rounds numbers above 2^53. Only callers with the role `service`, the back ends of hosts,

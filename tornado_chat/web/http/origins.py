@@ -1,5 +1,6 @@
 """The origins (RFC 6454) whose pages may call the server."""
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -29,6 +30,26 @@ class AllowedOrigins:
     def is_listed(self, origin: str) -> bool:
         """Return True if the origin itself is in the list; the entry ``*`` is not enough."""
         return origin.lower() in self._allowed
+
+    def cors_headers(
+        self, origin: str | None, methods: str, takes_cookies: bool
+    ) -> Iterator[tuple[str, str]]:
+        """Iterate over the headers that let the page of a request read the answer (Fetch standard).
+
+        :arg origin: the request's header ``Origin``.
+        :arg methods: those of the resource, with commas.
+        :arg takes_cookies: a cookie of the host may sign in.
+        """
+        if origin is None or not self.is_allowed(origin):
+            return
+        yield "Access-Control-Allow-Origin", origin
+        yield "Vary", "Origin"
+        yield "Access-Control-Allow-Headers", "Authorization, Content-Type"
+        yield "Access-Control-Allow-Methods", methods
+        yield "Access-Control-Expose-Headers", "Retry-After"
+        yield "Access-Control-Max-Age", "86400"
+        if takes_cookies and self.is_listed(origin):
+            yield "Access-Control-Allow-Credentials", "true"
 
     @property
     def allows_any(self) -> bool:

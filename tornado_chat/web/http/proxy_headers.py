@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from http import HTTPStatus
@@ -28,8 +29,8 @@ from tornado.httputil import (
 )
 
 from tornado_chat import config
-from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.texts import error_text
+from tornado_chat.core.errors import ChatError, TooBig, Unavailable
+from tornado_chat.core.texts import Language, error_text, preferred_language
 from tornado_chat.services.auth.connection_limits import RETRY_AFTER_SECONDS, AnonymousConnections
 from tornado_chat.web.http.accepting import Acceptor
 from tornado_chat.web.http.connection_clock import Phase
@@ -47,20 +48,35 @@ UNIX_SOCKET_ADDRESS = ipaddress.ip_address("127.0.0.1")
 UNKNOWN_ADDRESS = ipaddress.ip_address("0.0.0.0")  # noqa: S104 - in no network that a configuration lists
 """The address of a client whose address cannot be parsed."""
 
-_TOO_MANY_BODY = msgspec.json.encode(
-    {
+MAX_DISCARDED_BYTES = 16 * 1024 * 1024
+"""Of a refused body, at most so much is read: a client that is still sending takes no answer."""
+
+
+def _answer_without_handler(error: ChatError, language: Language, *headers: str) -> bytes:
+    """Return an HTTP answer with ``error`` as an RFC 9457 problem, after which the connection is closed."""
+    status = HTTPStatus(error.http_status)
+    problem = {
         "type": "about:blank",
-        "title": HTTPStatus.SERVICE_UNAVAILABLE.phrase,
-        "status": HTTPStatus.SERVICE_UNAVAILABLE.value,
-        "code": "too_many_anonymous",
-        "detail": error_text("en", Unavailable("too_many_anonymous")),
+        "title": status.phrase,
+        "status": status.value,
+        "code": error.code,
+        "detail": error_text(language, error),
     }
+    body = msgspec.json.encode(problem)
+    lines = (
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        *headers,
+        "Content-Type: application/problem+json",
+        "Cache-Control: no-store",
+        "Connection: close",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+TOO_MANY_ANONYMOUS = _answer_without_handler(
+    Unavailable("too_many_anonymous"), "en", f"Retry-After: {RETRY_AFTER_SECONDS}"
 )
-TOO_MANY_ANONYMOUS = (
-    f"HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_AFTER_SECONDS}\r\n"
-    "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n"
-    f"Connection: close\r\nContent-Length: {len(_TOO_MANY_BODY)}\r\n\r\n"
-).encode() + _TOO_MANY_BODY
 """The answer to a client without an identity, if too many are connected; no handler is asked for it."""
 
 
@@ -81,6 +97,7 @@ class ProxyAwareServer(HTTPServer):
     """Tornado's HTTP server with the client's ``remote_ip`` and ``protocol`` behind trusted proxies.
 
     :ivar trusted: the networks of the proxies, ``[server] trusted_proxies``.
+    :ivar max_body_bytes: requests with a larger body are refused.
     :arg own: the networks of the operator, ``[web] ops_networks``, whose connections are not limited.
     :arg anonymous: counts the connections of clients without an identity.
     :arg limits: the time limits of connections.
@@ -101,7 +118,9 @@ class ProxyAwareServer(HTTPServer):
         on_aborted: Callable[[Phase], object],
         on_refused: Callable[[], object],
     ) -> None:
-        super().initialize(request_callback, max_body_size=limits.frame_bytes)
+        # The size of bodies is limited by ``_ForwardedRequest``: Tornado would answer 400 without a reason.
+        super().initialize(request_callback, max_body_size=sys.maxsize)
+        self.max_body_bytes = limits.frame_bytes
         self.trusted = trusted
         self._own = own
         self._acceptor = acceptor
@@ -143,10 +162,10 @@ class ProxyAwareServer(HTTPServer):
         self.open_connections.stop_checking()
 
     def reconfigure(self, trusted: Sequence[str], own: Sequence[str], limits: config.Limits) -> None:
-        """Apply other networks and limits; the limit of bodies holds for new connections."""
+        """Apply other networks and limits."""
         self.trusted.reconfigure(trusted)
         self._own.reconfigure(own)
-        self.conn_params.max_body_size = limits.frame_bytes
+        self.max_body_bytes = limits.frame_bytes
         self.open_connections.reconfigure(limits)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -246,6 +265,9 @@ class ProxyAwareServer(HTTPServer):
 class _ForwardedRequest(HTTPMessageDelegate):
     """Passes one request on, after setting the client's address and protocol in its context.
 
+    A request with a body that is too big is answered here. The rest of the body is read, as the client may
+    take the answer only after it has sent all.
+
     :arg on_request: called when the headers of the request have arrived.
     """
 
@@ -263,6 +285,8 @@ class _ForwardedRequest(HTTPMessageDelegate):
         self._server = server
         self._on_request = on_request
         self._is_refused = False
+        self._language: Language = "en"
+        self._received_bytes = 0
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
@@ -282,15 +306,38 @@ class _ForwardedRequest(HTTPMessageDelegate):
             self._is_refused = True
             return None
         server.open_connections.enter(self._connection, Phase.BODY)
+        self._language = preferred_language(headers.get("Accept-Language", ""))
+        if _stated_body_bytes(headers) > server.max_body_bytes:
+            headers.pop("Expect", None)  # or Tornado would send "100 (Continue)" after the answer
+            self._refuse_body()
+            return None
         return self._delegate.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        return None if self._is_refused else self._delegate.data_received(chunk)
+        self._received_bytes += len(chunk)
+        if self._is_refused:
+            if self._received_bytes > MAX_DISCARDED_BYTES:
+                self._connection.stream.close()
+            return None
+        if self._received_bytes > self._server.max_body_bytes:
+            self._refuse_body()
+            self._delegate.on_connection_close()
+            return None
+        return self._delegate.data_received(chunk)
 
     def finish(self) -> None:
-        if not self._is_refused:
+        if self._is_refused:
+            self._connection.stream.close()
+        else:
             self._server.open_connections.enter(self._connection, Phase.ANSWER)
             self._delegate.finish()
+
+    def _refuse_body(self) -> None:
+        self._is_refused = True
+        error = TooBig("too_big", limit=self._server.max_body_bytes)
+        stream = self._connection.stream
+        if not stream.closed():
+            stream.write(_answer_without_handler(error, self._language))
 
     def on_connection_close(self) -> None:
         if not self._is_refused:
@@ -299,6 +346,12 @@ class _ForwardedRequest(HTTPMessageDelegate):
 
 def _context_of(connection: HTTPConnection) -> Any:
     return getattr(connection, "context")  # noqa: B009 - HTTP1Connection's, untyped
+
+
+def _stated_body_bytes(headers: HTTPHeaders) -> int:
+    """Return the number of ``Content-Length``; 0 if there is none, or no valid one, which Tornado refuses."""
+    stated = headers.get("Content-Length", "").partition(",")[0].strip()
+    return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 20 else 0
 
 
 def _may_prove_identity(headers: HTTPHeaders) -> bool:
