@@ -88,6 +88,8 @@ BODIES: Mapping[str, Any] = {
     "open_session": {"user_id": VICTIM, "consultant_id": COUNSELLOR},
     "call_supervisor": {"supervisor_id": SUPERVISOR},
     "call_supervisor_to_conversation": {"supervisor_id": "nobody"},
+    "offer_session": {"to": [{"role": "consultant", "id": 22}]},
+    "offer_conversation": {"to": [{"role": "waiter", "id": 24}]},
     "notify": {"role": "consultant", "id": COUNSELLOR, "type": 0, "msg": "fishing"},
     "rate_session": {"rate": 1},
     "sign_in": {"name": "grace", "password": "guessed"},
@@ -103,6 +105,9 @@ DESTRUCTIVE = (
     *("take_over_session", "take_over_conversation", "end_session", "read_notification"),
 )
 """Calls that change what the others need, so they are tried last."""
+FIRST = ("offer_session", "offer_conversation")
+"""Calls that make what others ask for, so they are tried first."""
+ORDERED = (*FIRST, *DESTRUCTIVE)
 
 
 class Call(NamedTuple):
@@ -170,7 +175,7 @@ async def run(trial: Trial) -> None:
     }
     found = sorted(
         calls(document, numbers, all_callers),
-        key=lambda call: DESTRUCTIVE.index(call.id) + 1 if call.id in DESTRUCTIVE else 0,
+        key=lambda call: ORDERED.index(call.id) - len(FIRST) if call.id in ORDERED else -0.5,
     )
     trial.require(len(found) > 20, f"the server describes {len(found)} calls only")
     await trial.together(
