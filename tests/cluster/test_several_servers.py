@@ -655,6 +655,57 @@ async def text_or_end(client: RawClient) -> str | None:
         return None
 
 
+@pytest.mark.gen_test
+async def test_a_supervisor_joins_and_takes_over_by_requests_at_another_server(
+    harnesses: list[Harness],
+) -> None:
+    """Its socket, the participants and the requests are at three servers."""
+    one, two, three = harnesses
+    user = await two.user(1, features=["seq"])
+    waiter = await three.waiter(7)
+    number = (await user.until("connect_success"))["payload"]["conversation"]
+    address = (await waiter.get("new_connection"))["payload"]["uuid"]
+    admin = token("admin", 9, "Wu")
+    speaker = await two.connect(f"/observe?token={admin}&conversationId={number}&features=speak,presence")
+    watching = await three.connect(f"/observe?token={admin}&conversationId={number}")
+
+    async def step(name: str, who: str = admin, body: dict[str, str] | None = None) -> int:
+        path = f"/api/v1/support/conversations/{number}/{name}"
+        return int((await one.api("POST", path, who, body)).code)
+
+    async def part(expected: str | None) -> None:
+        while (await frame_with(speaker, "part"))["part"] != expected:
+            pass
+
+    assert await step("join") == 200
+    await part("supervisor")
+    await speaker.send_json({"msg": "good evening"})
+    await waiter.get("message_text")
+    await user.get("message_text")
+    assert await texts(watching, 1) == ["good evening"]
+    assert await step("takeover", body={"former": "observe"}) == 200
+    await part("agent")
+    while (await frame_with(speaker, "presence"))["presence"] != {"user": True, "admin": True}:
+        pass
+    await waiter.until("disconnected")
+    await waiter.send_frame("message_text", {"message": "mine"}, to=address)
+    await waiter.get("error")
+    await user.until("connect_success")
+    former = await three.connect(f"/observe?token={token('waiter', 7)}&conversationId={number}")
+    await user.send_frame("message_text", {"message": "who is there?"})
+    assert await texts(former, 1) == ["who is there?"]
+    assert await step("leave", token("waiter", 7)) == 204
+    await user.send_frame("message_text", {"message": "not for the former agent"})
+    with pytest.raises(ConnectionClosed):
+        await former.recv_json()
+    assert await texts(watching, 2) == ["who is there?", "not for the former agent"]
+    await user.send_frame("disconnect")
+    for client in (watching, speaker):
+        while (await frame_with(client, "senderType"))["senderType"] is not None:
+            pass
+        assert (await client.wait_closed()).code == 1000
+
+
 @pytest.mark.gen_test(timeout=WAIT_TIMEOUT_SECONDS + HANDOVERS)
 async def test_many_handovers_between_people_at_different_servers(harnesses: list[Harness]) -> None:
     """``HANDOVERS=1000`` makes so many of each kind."""

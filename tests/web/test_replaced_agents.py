@@ -87,7 +87,7 @@ async def test_a_supervisor_as_agent_is_no_consultant_in_the_api(harness: Harnes
     await replace(harness, session, CHEN, SUPERVISOR, "周督导")
     supervisor = await harness.chat(token("supervisor", 3), session)
     await supervisor.send_json({"msg": "I am the supervisor"})
-    while await texts(visitor, 1) != ["I am the supervisor"]:
+    while await texts(visitor, 1) != ["周督导: I am the supervisor"]:
         pass
     shown = json.loads((await harness.api("GET", f"/api/v1/sessions/{session}", HOST)).body)
     assert (shown["consultant_id"], shown["agent"]["role"]) == (None, "supervisor")

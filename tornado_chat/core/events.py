@@ -1,9 +1,9 @@
 """The events that the bus carries.
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
-starts, agents and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``ReadAdvanced``,
-``TokensRevoked``. The writer publishes them after the commit. ``DuplicateMessage`` refers to a message that
-an earlier commit has stored.
+starts, agents and ends of rooms, the changes of conversations, ``ParticipationChanged``,
+``ParticipantNamed``, ``ReadAdvanced``, ``TokensRevoked``. The writer publishes them after the commit.
+``DuplicateMessage`` refers to a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
 ``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``WaiterPaused``,
@@ -23,6 +23,7 @@ from tornado_chat.core.types import (
     Notification,
     Offer,
     OfferState,
+    Part,
     Person,
     Revocation,
     Role,
@@ -31,14 +32,25 @@ from tornado_chat.core.types import (
     Thread,
 )
 
+PLUGIN_LINE = "line"
+"""The code of a system text that a plugin has written itself: ``SystemNotice.name`` is the text."""
+
 
 class SystemNotice(msgspec.Struct, frozen=True):
-    """A counselling system text for the participants in a room; ``code`` names it in ``texts.py``."""
+    """A counselling system text for the participants in a room.
+
+    ``code`` names it in ``texts.py``; that of ``PLUGIN_LINE`` is the text ``name``.
+    """
 
     thread: Thread
     code: str
     time: int
     name: str = ""
+
+    @classmethod
+    def of_plugin(cls, thread: Thread, time: int, text: str) -> "SystemNotice":
+        """Return a system text that a plugin has written."""
+        return cls(thread, PLUGIN_LINE, time, text)
 
 
 OBSERVING_NOTICES = {"observing": True, "observing_ended": False}
@@ -65,6 +77,19 @@ class AgentReplaced(msgspec.Struct, frozen=True):
     @property
     def thread(self) -> Thread:
         return self.room.thread
+
+
+class ParticipationChanged(msgspec.Struct, frozen=True):
+    """A supervisor or an observer begins or stops to take part in a session or support conversation.
+
+    :ivar part: ``supervisor`` or ``observer``; None: the person has left. A new agent is announced by
+        ``AgentReplaced`` or ``ConversationAssigned`` instead.
+    """
+
+    thread: Thread
+    person: Person
+    name: str | None
+    part: Part | None
 
 
 class OfferChanged(msgspec.Struct, frozen=True):
@@ -274,6 +299,7 @@ Event = (
     | SystemNotice
     | RoomStarted
     | AgentReplaced
+    | ParticipationChanged
     | OfferChanged
     | OfferShown
     | RoomEnded
@@ -305,6 +331,7 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             | Notification()
             | SystemNotice()
             | AgentReplaced()
+            | ParticipationChanged()
             | RoomEnded()
             | TypingChanged()
             | ReadAdvanced()

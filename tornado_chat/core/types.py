@@ -25,7 +25,12 @@ class Role(enum.StrEnum):
     WAITER = "waiter"
     ADMIN = "admin"
     SERVICE = "service"
+    BOT = "bot"
+    """A participant that a plugin speaks as; its id is its name. No token has this role."""
 
+
+TOKEN_ROLES = tuple(role for role in Role if role is not Role.BOT)
+"""The roles that tokens may have."""
 
 AGENT_ROLES = frozenset({Role.WAITER, Role.CONSULTANT})
 """The roles that serve users in support conversations: consultants only if a group lets them."""
@@ -294,9 +299,9 @@ class Room(msgspec.Struct, frozen=True):
     end_reason: EndReason | None = None
     awaited_until: int | None = None
     arrived: int | None = None
+    agent_changes: int = 0
     conversation_id: int | None = None
     group: str = DEFAULT_GROUP
-    agent_changes: int = 0
 
     @property
     def open(self) -> bool:
@@ -417,6 +422,19 @@ class LeftMessage(msgspec.Struct, frozen=True):
     beginning: str
     handled: int | None = None
     handled_by: Person | None = None
+
+
+class AgentState(enum.StrEnum):
+    """The state of an agent of support."""
+
+    READY = "ready"
+    """It is connected and takes users."""
+    PAUSED = "paused"
+    """It is connected and takes no new users."""
+    AWAY = "away"
+    """Its last connection has ended, and its grace runs."""
+    GONE = "gone"
+    """It was never connected, or did not return in time."""
 
 
 class Part(enum.StrEnum):

@@ -19,7 +19,7 @@ from tornado_chat.cluster.facts import CoordinatorClient
 from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.sections import Config
 from tornado_chat.core.events import DuplicateMessage, Event
-from tornado_chat.core.types import Message, Notification, Thread
+from tornado_chat.core.types import AgentState, Message, Notification, Person, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.history import MetricsHistory
@@ -35,6 +35,8 @@ from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
+from tornado_chat.services.auth.plugin_tokens import PluginTokens
+from tornado_chat.services.auth.refused_tokens import RefusedTokens
 from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.auth.socket_expiry import SocketExpiry
 from tornado_chat.services.container import Services
@@ -64,9 +66,11 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
 from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness
+from tornado_chat.services.plugin_host.actions import PluginActions
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
 from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.participation import Participation
 from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.first_words import FirstWords
@@ -221,8 +225,11 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         report_action=base.plugins.report_action,
     )
     revocations = Revocations(storage.store, delivery.connections, report_action=base.plugins.report_action)
+    refused_tokens = RefusedTokens(
+        lambda code, count: base.plugins.emit("token_refused", code=code, count=count), base.loop
+    )
     access_control = AccessControl(
-        keys.authenticator, base.plugins, accounts.require_session, revocations.check
+        keys.authenticator, base.plugins, accounts.require_session, revocations.check, refused_tokens.add
     )
     socket_expiry = SocketExpiry(config.auth, delivery.connections, access_control, base.loop)
     return Auth(
@@ -286,6 +293,10 @@ def build_coordination(base: Foundation, storage: Storage, messaging: Messaging)
         holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
+
+    def report_agent(agent: Person, state: AgentState, previous: AgentState) -> None:
+        base.plugins.emit("agent_changed", agent=agent, state=state, previous=previous)
+
     dispatcher = Dispatcher(
         config.support,
         ConversationRepository(storage.store, base.groups.early_words),
@@ -297,6 +308,7 @@ def build_coordination(base: Foundation, storage: Storage, messaging: Messaging)
         holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
         groups=base.groups.rules,
+        on_agent_changed=report_agent,
     )
     base.plugins.on_policy_switched = dispatcher.sort_again
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
@@ -321,6 +333,7 @@ class Conversations:
     consents: Consents
     observers: Observers
     rights: SupervisionRights
+    participation: Participation
     offers: Offers
     offer_notices: OfferNotices
 
@@ -385,7 +398,9 @@ def build_conversations(
         plugins=base.plugins,
         coordinator_client=coordination.client,
         participant_names=delivery.participant_names,
+        filtering=messaging.filtering,
     )
+    participation = Participation(store, rights, base.plugins, messaging.room_lookup.view, base.bus.publish)
     local_conversations = LocalConversations(
         config.support,
         store,
@@ -411,6 +426,7 @@ def build_conversations(
         base.bus.publish,
         messaging.filtering,
         base.plugins.report_action,
+        base.plugins.emit,
         first_words,
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words, rights)
@@ -425,6 +441,7 @@ def build_conversations(
         consents,
         observers,
         rights,
+        participation,
         offers,
         offer_notices,
     )
@@ -459,6 +476,7 @@ class PluginHost:
     """The parts of the server that plugins use."""
 
     event_feed: PluginEventFeed
+    tokens: PluginTokens
 
 
 def build_plugin_host(
@@ -467,9 +485,25 @@ def build_plugin_host(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    coordination: Coordination,
     conversations: Conversations,
 ) -> PluginHost:
-    plugins = base.plugins
+    plugins, config = base.plugins, base.config
+    tokens = PluginTokens(config.auth, config.state_dir, storage.store, base.registrations.keepers, base.loop)
+    actions = PluginActions(
+        plugins,
+        storage.store,
+        messaging.filtering,
+        messaging.room_lookup,
+        conversations.counselling,
+        conversations.sessions,
+        auth.access_control,
+        base.groups,
+        coordination.client,
+        base.bus.publish,
+        base.loop,
+        now_microseconds,
+    )
     services = ContextServices(
         storage.store,
         auth.access_control,
@@ -480,13 +514,17 @@ def build_plugin_host(
         conversations.support_history,
         conversations.priorities,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
+        base.metrics,
+        tokens,
+        config.web,
+        actions,
     )
     for context in base.contexts.values():
         context.connect(services)
     event_feed = PluginEventFeed(
         plugins, storage.store, delivery.presence, base.loop, shared=base.is_clustered
     )
-    return PluginHost(event_feed)
+    return PluginHost(event_feed, tokens)
 
 
 @dataclass(frozen=True)
@@ -553,6 +591,7 @@ def build_services(
         first_words=conversations.first_words,
         consents=conversations.consents,
         observers=conversations.observers,
+        participation=conversations.participation,
         offers=conversations.offers,
         offer_notices=conversations.offer_notices,
         guests=auth.guests,

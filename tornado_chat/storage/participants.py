@@ -35,6 +35,10 @@ _RENAME = (
     "AND (name IS NULL OR name <> ?)"
 )
 _ROWS = "SELECT person, part, name, joined, `left` FROM participant WHERE kind = ? AND number = ? ORDER BY id"
+_PRESENT = (
+    "SELECT 1 FROM participant WHERE kind = ? AND number = ? AND person = ? AND part = ? AND `left` IS NULL"
+    " LIMIT 1"
+)
 _NAMED_BY_CONVERSATION = {
     Kind.SESSION: (
         "SELECT asker, asker_name, created, helper, helper_name, created, ended FROM consultation_session"
@@ -106,6 +110,12 @@ def of_thread(database: pw.Database, thread: Thread) -> list[Participant]:
     if agent is not None and (person := Person.from_key(agent)) not in known:
         found.append(Participant(thread, person, agent_part, agent_name, assigned or created, ended))
     return sorted(found, key=lambda participant: participant.joined)
+
+
+def takes_part_as(database: pw.Database, thread: Thread, person: Person, part: Part) -> bool:
+    """Return True if the person takes part in a conversation now, in this part."""
+    rows = fetch_rows(database, _PRESENT, thread.kind.value, thread.id, person.key, part.value)
+    return bool(rows)
 
 
 def names(participants: Iterable[Participant]) -> dict[Person, str | None]:

@@ -41,12 +41,13 @@ _OPEN = (SessionState.READY.value, SessionState.ACTIVE.value)
 _SELECT = {
     Kind.SESSION: (
         "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, id, created,"
-        " started, ended, appointment_id, rate, feedback, awaited_until, arrived, NULL, group_name,"
-        " agent_changes FROM consultation_session"
+        " started, ended, appointment_id, rate, feedback, awaited_until, arrived, agent_changes,"
+        " NULL, group_name"
+        " FROM consultation_session"
     ),
     Kind.RECORD: (
         "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, session_id, created,"
-        " started, ended, NULL, NULL, NULL, awaited_until, NULL, conversation_id, NULL, NULL"
+        " started, ended, NULL, NULL, NULL, awaited_until, NULL, NULL, conversation_id, NULL"
         " FROM supervisor_consultation"
     ),
 }
@@ -337,12 +338,10 @@ def rate(tx: Transaction, session_id: int, stars: int, feedback: str | None) -> 
 
 def _room(kind: Kind, row: tuple[Any, ...]) -> Room:
     id, asker, helper, asker_name, helper_name, state, end_reason, *more = row
-    *more, awaited_until, arrived, conversation_id, group, agent_changes = more
+    *more, awaited_until, arrived, agent_changes, conversation_id, group = more
     reason = EndReason(end_reason) if end_reason else None
-    rest: list[Any] = [
-        *(*more, reason, awaited_until, arrived),
-        *(conversation_id, group or DEFAULT_GROUP, agent_changes or 0),
-    ]
+    rest: list[Any] = [*more, reason, awaited_until, arrived, agent_changes or 0]
+    rest += [conversation_id, group or DEFAULT_GROUP]
     return Room(
         Thread(kind, id),
         Person.from_key(asker),

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
+    PLUGIN_LINE,
     AgentReplaced,
     ConversationEnded,
     Event,
@@ -26,7 +27,16 @@ from tornado_chat.core.events import (
     TypingChanged,
 )
 from tornado_chat.core.texts import Language, error_text, system_text
-from tornado_chat.core.types import AGENT_ROLES, AppendResult, ConsentForm, Kind, Message, Notification, Role
+from tornado_chat.core.types import (
+    AGENT_ROLES,
+    AppendResult,
+    ConsentForm,
+    Kind,
+    Message,
+    Notification,
+    Part,
+    Role,
+)
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
     HISTORY_PAGE,
@@ -47,6 +57,7 @@ from tornado_chat.wire.counselling_frames import (
     ObserveFrame,
     ObservingShown,
     Offered,
+    PartShown,
     PresenceShown,
     ReadShown,
     ReceiptShown,
@@ -55,7 +66,7 @@ from tornado_chat.wire.counselling_frames import (
 )
 from tornado_chat.wire.offers import offer_details
 from tornado_chat.wire.parsing import parse
-from tornado_chat.wire.people import NameOf, no_name, sender_of
+from tornado_chat.wire.people import NameOf, no_name, sender_of, text_with_name, with_speaker
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
@@ -65,7 +76,9 @@ CHAT_FEATURES = frozenset(
     }
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
-OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender"})
+OBSERVE_FEATURES = frozenset(
+    {"seq", "alive", "presence", "token", "sender", "speak", "ack", "typing", "read"}
+)
 
 T = TypeVar("T")
 
@@ -255,7 +268,7 @@ def sender_type(message: Message) -> bool:
     In a supervision record, false is the supervisor; elsewhere a supervisor who takes part is true.
     """
     if message.thread.kind is Kind.RECORD:
-        return message.sender.role in AGENT_ROLES
+        return message.sender.role in (*AGENT_ROLES, Role.BOT)
     return message.sender.role is not Role.USER
 
 
@@ -320,19 +333,22 @@ class ChatEncoder:
         if isinstance(event, Message):
             if own and not self._echo:
                 return None
-            frame = self._frame(False, event.text, event.time)
+            name = self._name_of(event.thread, event.sender)
+            text = event.text if self._sender else with_speaker(event, name)
+            frame = self._frame(False, text, event.time)
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
             if own:
                 frame.self = True
             if self._sender:
-                frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
+                frame.sender = sender_of(event.sender, name)
             return _encode(frame)
         if isinstance(event, SystemNotice):
             if self._observing and event.code in OBSERVING_NOTICES:
                 return _encode(ObservingShown(OBSERVING_NOTICES[event.code]))
-            text = system_text(self._language, event.code, name=event.name)
+            is_text = event.code == PLUGIN_LINE
+            text = event.name if is_text else system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
         if isinstance(event, AgentReplaced):
             return self._replacement(event)
@@ -429,6 +445,8 @@ class ObserveEncoder:
         self._seq = "seq" in features
         self._presence = "presence" in features
         self._sender = "sender" in features
+        self._typing = "typing" in features
+        self._read = "read" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._name_of = name_of
@@ -439,9 +457,8 @@ class ObserveEncoder:
         None: observers get no frame for this event.
         """
         if isinstance(event, Message):
-            frame = ObserveFrame(
-                msg=event.text, senderType=sender_type(event), time=self._times.format(event.time)
-            )
+            text = event.text if self._sender else text_with_name(event.sender, event.text)
+            frame = ObserveFrame(msg=text, senderType=sender_type(event), time=self._times.format(event.time))
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
@@ -454,7 +471,15 @@ class ObserveEncoder:
             return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(time)))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
+        if isinstance(event, TypingChanged) and self._typing and not own:
+            return _encode(TypingShown(event.typing, event.sender.role.value))
+        if isinstance(event, ReadAdvanced) and self._read:
+            return _encode(ReadShown(event.seq, event.reader.role.value))
         return None
+
+    def part(self, part: Part | None) -> bytes:
+        """Return the frame that says as what the person of the socket takes part; None: it observes."""
+        return _encode(PartShown(None if part is None else part.value))
 
 
 class NotifyEncoder:

@@ -22,6 +22,7 @@ from tornado_chat.wire.counselling_frames import (
     ObserveQuery,
     ObservingShown,
     Offered,
+    PartShown,
     PlainAlert,
     PresenceShown,
     ReadShown,
@@ -536,7 +537,36 @@ OBSERVE = Endpoint(
         "supervisors with a record on the conversation; with `[counselling] observe = any` all supervisors."
     ),
     query=ObserveQuery,
-    from_client=_LISTENER_REQUESTS,
+    from_client=(
+        *_LISTENER_REQUESTS,
+        FrameKind(
+            "say",
+            "Post a message, after `POST …/join` or `…/takeover`.",
+            ClientFrame,
+            [{"msg": "hello", "id": "a1"}],
+            keys=("msg", "id"),
+            required=("msg",),
+            feature="speak",
+        ),
+        FrameKind(
+            "typing",
+            "The supervisor begins or stops typing.",
+            ClientFrame,
+            [{"typing": True}],
+            keys=("typing",),
+            required=("typing",),
+            feature="typing",
+        ),
+        FrameKind(
+            "read",
+            "The agent has read all messages up to this seq.",
+            ClientFrame,
+            [{"read": 17}],
+            keys=("read",),
+            required=("read",),
+            feature="read",
+        ),
+    ),
     to_client=(
         FrameKind(
             "message",
@@ -547,6 +577,43 @@ OBSERVE = Endpoint(
                 {"msg": "会话已结束", "senderType": None, "time": _TIME},
             ],
         ),
+        FrameKind(
+            "part",
+            "As what the person of the socket takes part: on each change, and on connecting if it does.",
+            PartShown,
+            [{"part": "supervisor"}, {"part": None}],
+            feature="speak",
+        ),
+        FrameKind(
+            "error",
+            "What is wrong with a frame of the client, as before it has joined.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 请先加入或接管此对话", "time": _OFFSET_TIME, "id": "a1"}],
+            keys=("isSystem", "system", "msg", "time", "id"),
+            constant_keys={"isSystem": True},
+            feature="speak",
+        ),
+        FrameKind(
+            "ack",
+            "The message is stored durably.",
+            Ack,
+            [{"ack": "a1", "seq": 17, "time": _OFFSET_TIME}],
+            feature="ack",
+        ),
+        FrameKind(
+            "typing",
+            "A participant begins or stops typing.",
+            TypingShown,
+            [{"typing": True, "role": "user"}],
+            feature="typing",
+        ),
+        FrameKind(
+            "read",
+            "How far a participant has read.",
+            ReadShown,
+            [{"read": 17, "role": "user"}],
+            feature="read",
+        ),
         _PRESENCE,
         _ANSWER,
         _TOKEN_ACCEPTED,
@@ -555,6 +622,13 @@ OBSERVE = Endpoint(
     features={
         "seq": _SEQ_FEATURE,
         "alive": _ALIVE_FEATURE,
+        "speak": (
+            "After `POST …/join` or `…/takeover` the socket sends messages as `/chat` does. After a "
+            "take-over it is the presence of the agent."
+        ),
+        "ack": "As of `/chat`, with `speak`.",
+        "typing": "Shows when a participant is typing; with `speak`, the client may send it.",
+        "read": "Shows how far each participant has read; with `speak`, an agent may send it.",
         "presence": "Shows which of the two participants are connected.",
         "sender": _SENDER_FEATURE,
         "token": _RENEWAL_FEATURE,

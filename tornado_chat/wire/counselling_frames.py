@@ -273,6 +273,20 @@ class ObservingShown(msgspec.Struct):
     ]
 
 
+class PartShown(msgspec.Struct):
+    """As what the person of the socket takes part."""
+
+    part: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "`supervisor`: it has joined. `agent`: it has taken the conversation over. Null: it observes."
+            ),
+            examples=["supervisor"],
+        ),
+    ]
+
+
 class ReadShown(msgspec.Struct):
     read: Annotated[
         int, Meta(ge=0, description="The participant has read all messages up to this seq.", examples=[17])

@@ -88,6 +88,7 @@ async def test_every_time_has_an_offset_but_those_of_the_published_frames(harnes
         if key in ("time", "since") and about.get("format") != "date-time"
     }
     assert without_format == {
+        "ObserveOutError",
         *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
         "ChatOutConsentRefused",
         "ChatOutOfferRefused",
@@ -242,6 +243,19 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await listen.until(at_work, "notify", plain, "appointment")
     await listen.until(at_work, "notify", plain, "appointment")
 
+    speaking = sorted(counselling.OBSERVE_FEATURES)
+    path = f"/observe?token={SUPERVISOR}&sessionId={session}&features={','.join(speaking)}"
+    speaker = await harness.connect(path)
+    await speaker.send_json({"msg": "not yet", "id": "c1"})
+    await listen.until(speaker, "observe", speaking, "error", id="c1")
+    await harness.api("POST", f"/api/v1/sessions/{session}/join", SUPERVISOR)
+    await listen.until(speaker, "observe", speaking, "part", part="supervisor")
+    await speaker.send_json({"msg": "I am here", "id": "c2"})
+    await listen.until(speaker, "observe", speaking, "ack", ack="c2")
+    await counsellor.send_json({"typing": True})
+    await counsellor.send_json({"read": 3})
+    await listen.all_of(speaker, "observe", speaking, {"typing", "read"})
+
     path = f"/api/v1/sessions/{session}/handover"
     await harness.api("POST", path, HOST, {"to": [{"role": "consultant", "id": 5}]})
     offered = await listen.until(counsellor, "chat", every, "offer")
@@ -322,6 +336,9 @@ async def test_a_support_conversation(harness: Harness) -> None:
     await until(ada, "user", every, "connect_success")
     await harness.connect(f"/observe?token={admin}&conversationId={number}")
     await until(eve, "waiter", every, "observing")
+    await harness.api("POST", f"/api/v1/support/conversations/{number}/join", admin)
+    await until(eve, "waiter", every, "supervisor")
+    await until(ada, "user", every, "supervisor")
     for type, payload in (
         ("message_text", {"message": "hi"}),
         ("message_image", {"url": "https://example.org/map.png"}),

@@ -17,9 +17,9 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    Agent HandoverCreate HandoverOffer HandoverTarget
+    HandoverCreate HandoverOffer HandoverTarget
     LeftMessage LeftMessageHandling LeftMessagePage
-    Account AccountToken AppointmentChanged Consent ConversationStatus
+    Account AccountToken Agent AppointmentChanged Consent ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
     GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
@@ -30,13 +30,14 @@ HTTP_SCHEMAS = """
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
     SupportParticipant SupportTranscript ParticipantPart
-    SupportPriority SupportPriorityChange
+    SupportPriority SupportPriorityChange TakeOver
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
 OPERATIONS = """
     accept_conversation_offer accept_session_offer decline_conversation_offer decline_session_offer
     admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
+    join_conversation join_session leave_conversation leave_session take_over_conversation take_over_session
     get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
     get_support_status list_conversation_messages list_conversations list_groups list_left_messages
@@ -63,7 +64,7 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    AcceptOfferPayload DeclineOfferPayload HandoverOffer SessionHandover
+    AcceptOfferPayload DeclineOfferPayload HandoverOffer
     AcceptSuccessPayload DisconnectPayload
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
     ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
@@ -71,6 +72,7 @@ SOCKET_SCHEMAS = """
     GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
+    SessionHandover SupervisorPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
@@ -79,17 +81,17 @@ SOCKET_SCHEMAS = """
 FRAMES = {
     "chat.in": "say typing read history token wait consent accept decline",
     "chat.out": """
-        observing handover offer offer_refused
-        message system end wait_refused ack typing read receipt presence history token
+        observing offer offer_refused
+        message system end handover wait_refused ack typing read receipt presence history token
         token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
-    "observe.in": "alive token",
-    "observe.out": "message presence alive token token_refused",
+    "observe.in": "alive token say typing read",
+    "observe.out": "message part error ack typing read presence alive token token_refused",
     "user.in": "auth connect message_text message_image typing read get_history disconnect rate consent",
     "user.out": """
-        observing
+        observing supervisor
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
         rate_success consent consent_success
@@ -99,7 +101,7 @@ FRAMES = {
         accept_offer decline_offer
     """,
     "waiter.out": """
-        observing
+        observing supervisor
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
         accept_success kickout offer
@@ -188,5 +190,6 @@ def test_a_type_without_a_name_is_an_error() -> None:
     class Unnamed(msgspec.Struct):
         """In no document."""
 
+    Unnamed.__module__ = "tornado_chat.web.api"
     with pytest.raises(LookupError, match="add it to SCHEMA_NAMES of tornado_chat"):
         schemas.components_of([Unnamed])

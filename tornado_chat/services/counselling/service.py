@@ -270,7 +270,8 @@ class Counselling:
         try:
             if room.open:
                 await self._store_name(connection)
-            if needs_names:
+            # A third participant is named in its texts, so plain clients need names, too.
+            if needs_names or not self._participant_names.has(thread):
                 await self._participant_names.load(socket_stream, thread)
             if position is None:
                 resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)

@@ -10,7 +10,15 @@ from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.close_codes import NOT_READ_BACK
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.texts import Language
-from tornado_chat.core.types import ConsentForm, Conversation, ExpectedWait, Handover, Identity, Role, Thread
+from tornado_chat.core.types import (
+    ConsentForm,
+    Conversation,
+    ExpectedWait,
+    Handover,
+    Identity,
+    Role,
+    Thread,
+)
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.observability.logs import fields
@@ -346,7 +354,7 @@ class SocketNotifier:
             received = connection.positions.pop(thread, None)
             if received is None:
                 received = await self._receipts.get(thread, connection.person)
-            if "sender" in connection.features:
+            if "sender" in connection.features or not self._participant_names.has(thread):
                 await self._participant_names.load(connection.socket_stream, thread)
             resent = await self._hub.follow(connection.socket_stream, thread, received or 0)
             log.info(

@@ -65,6 +65,7 @@ class Support:
 
     :arg publish: publishes events that are not stored.
     :arg report_action: reports an action to the plugins.
+    :arg emit: queues an event for the plugins, as ``PluginManager.emit``.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class Support:
         publish: Callable[[Event], None],
         filtering: MessageFilter,
         report_action: Callable[[Activity], None],
+        emit: Callable[..., None],
         first_words: FirstWords,
     ) -> None:
+        self._emit = emit
         self._local_conversations = local_conversations
         self._coordinator_client = coordinator_client
         self._store = store
@@ -219,7 +222,9 @@ class Support:
         await self._store.write(
             lambda tx: conversations.rate(tx, conversation_id, stars, feedback), conversation.thread
         )
-        self._report_action(Activity(connection.person.key, "rated", conversation.thread, f"{stars} of 5"))
+        person, thread = connection.person, conversation.thread
+        self._report_action(Activity(person.key, "rated", thread, f"{stars} of 5"))
+        self._emit("conversation_rated", thread=thread, person=person, stars=stars, feedback=feedback)
 
     # --- status ---
 

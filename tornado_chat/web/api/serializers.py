@@ -195,18 +195,19 @@ def conversation_details(
     item: Conversation, people: Sequence[Participant], times: LocalTimes
 ) -> ConversationDetails:
     """Convert a support conversation with its participants."""
-    participants = [
-        ConversationParticipant(
-            each.person.role.value,
-            Id.of(each.person),
-            each.name,
-            each.part,
-            times.format(each.joined),
-            _format_optional(each.left, times),
-        )
-        for each in people
-    ]
+    participants = [participant(each, times) for each in people]
     return ConversationDetails(**msgspec.structs.asdict(conversation(item, times)), participants=participants)
+
+
+def participant(each: Participant, times: LocalTimes) -> ConversationParticipant:
+    return ConversationParticipant(
+        each.person.role.value,
+        Id.of(each.person),
+        each.name,
+        each.part,
+        times.format(each.joined),
+        _format_optional(each.left, times),
+    )
 
 
 def support_message(message: Message, times: LocalTimes, name: str | None) -> SupportMessage:
