@@ -104,7 +104,8 @@ class TransferRequest(msgspec.Struct, frozen=True, tag="HandOver"):
 
     :ivar offer: the offer that the target has accepted: then it needs no free capacity.
     :ivar note: of the source, for the target.
-    :ivar may_offer: if the target is to be asked first, nothing is done, and the result is True.
+    :ivar may_offer: if the target is to be asked first, nothing is done, and the result is a list with its
+        name, or null.
     """
 
     conversation_id: int

@@ -64,7 +64,7 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    AcceptOfferPayload DeclineOfferPayload HandoverOffer SessionHandover
+    AcceptOfferPayload DeclineOfferPayload HandoverOffer
     AcceptSuccessPayload DisconnectPayload
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
     ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText

@@ -311,8 +311,8 @@ class Dispatcher:
 
     # --- requests ---
 
-    async def transfer(self, request: TransferRequest) -> bool:
-        """Transfer a user to another waiter. Returns True if the waiter is to be asked first.
+    async def transfer(self, request: TransferRequest) -> list[str | None]:
+        """Transfer a user to another waiter. Returns the name of a waiter that is to be asked first.
 
         :raises NotFound: the target is unknown, is not ready or has no free place.
         :raises Conflict: the user is not served by the source any more.
@@ -320,9 +320,7 @@ class Dispatcher:
         """
         case = self._state.cases.get(request.conversation_id)
         if case is not None and case.row.waiter == request.target != request.source:
-            return (
-                False  # a repeated request: the previous coordinator did the transfer, but could not answer
-            )
+            return []  # a repeated request: the previous coordinator did the transfer, but could not answer
         target = self._state.waiters.get(request.target)
         group = DEFAULT_GROUP if case is None else case.row.group
         if request.offer is None:
@@ -334,14 +332,14 @@ class Dispatcher:
         if case is None or case.row.waiter != request.source or case.decision is not None:
             raise Conflict("no_conversation")
         if request.may_offer and target.takes_offers:
-            return True
+            return [target.name]
         if not self._holds_lease():
             raise Unavailable("no_coordinator")
         decision = self._state.decide_transfer(
             case, target, transfer_reason(request.source), request.offer, request.note
         )
         await self._decisions.transfer(decision)
-        return False
+        return []
 
     async def return_to_line(self, request: ReturnRequest) -> None:
         """Return a user to the head of the line of a group.

@@ -22,6 +22,7 @@ from tornado_chat.core.status import GroupStatus
 from tornado_chat.core.types import (
     Activity,
     AppendResult,
+    Candidate,
     Conversation,
     ConversationState,
     Handover,
@@ -114,17 +115,18 @@ class Support:
 
     async def transfer(
         self, connection: SupportConnection, thread: Thread, target: Person, note: str | None = None
-    ) -> bool:
+    ) -> Candidate | None:
         """Transfer a user to another waiter, or to a consultant who serves a group.
 
-        Returns True, and changes nothing, if a client of the other waiter wants to be asked first.
+        If a client of the other waiter wants to be asked first, the waiter is returned, and nothing changed.
 
         :arg note: for the other waiter.
         :raises NotFound: the other waiter is unknown, is not ready or has no free place.
         :raises Conflict: the calling waiter does not serve the user any more.
         """
         request = TransferRequest(thread.id, connection.person, target, note=note, may_offer=True)
-        return bool(await self._coordinator_client.call(request))
+        asked = await self._coordinator_client.call(request)
+        return Candidate(target, asked[0]) if asked else None
 
     async def accept(self, connection: SupportConnection, address: str | None) -> None:
         """Confirm a user that was assigned to the calling waiter. A second confirmation has no effect.

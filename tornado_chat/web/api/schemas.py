@@ -330,7 +330,6 @@ class Session(msgspec.Struct, frozen=True):
     feedback: Annotated[str | None, Meta(examples=[None])]
     end_reason: WhyEnded
     group: Annotated[str, Meta(description="The group of the session.", examples=["default"])]
-    agent: Agent
 
 
 AboutSession = Annotated[

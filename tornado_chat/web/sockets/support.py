@@ -13,7 +13,6 @@ from msgspec import UNSET
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed, Unauthenticated
 from tornado_chat.core.handed_over import SocketState, SupportDetails
 from tornado_chat.core.types import (
-    Candidate,
     ConsentForm,
     Conversation,
     ExpectedWait,
@@ -365,8 +364,9 @@ class SupportHandler(SocketHandler):
             raise Malformed("bad_shape", reason="Object missing required field `waiter`")
         target = Person(Role(payload.role), str(payload.waiter))
         thread = await support.prepare_handover(connection, address)
-        if await support.transfer(connection, thread, target, payload.note):
-            await offers.offer(connection.identity, thread, [Candidate(target)], note=payload.note)
+        asked = await support.transfer(connection, thread, target, payload.note)
+        if asked is not None:
+            await offers.offer(connection.identity, thread, [asked], note=payload.note)
 
     def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
         """Send ``ready_success``, if requested: all open conversations were sent before this frame.

@@ -45,7 +45,24 @@ import { SupportSocket } from "./support.js";
  */
 
 /**
+ * An offer of a client to or by this agent, see `docs/handover.md`.
+ *
+ * @typedef {object} Offer
+ * @property {string} id
+ * @property {string} number of the conversation
+ * @property {"offered" | "accepted" | "declined" | "expired" | "withdrawn" | "ended"} state
+ * @property {boolean} yours whether this agent may accept it, or has accepted it
+ * @property {{ id: string, name: string | null }} from
+ * @property {{ role: string, id: string, name: string | null } | null} to
+ * @property {{ id: string, name: string | null }} client
+ * @property {string | null} note
+ * @property {string | null} until
+ * @property {string} time
+ */
+
+/**
  * @typedef {object} WaiterListener
+ * @property {(offer: Offer) => void} onOffer an offer, or its outcome
  * @property {(status: ConnectionStatus) => void} onStatus
  * @property {(client: AssignedClient) => { listener: AgentListener, outbox: Outbox }} onAssigned a client was
  *   assigned, or reported again after a reload. Returns the listener of the conversation, and its outbox
@@ -97,7 +114,7 @@ export class WaiterSupportSocket extends SupportSocket {
    */
   constructor(token, ready, listener) {
     const features = ["ack", "seq", "echo", "typing", "read", "receipt", "profile", "sender", "group"];
-    super("waiter", token, [...features, "ready", "kickout", "accept"], listener.onStatus);
+    super("waiter", token, [...features, "ready", "kickout", "accept", "offer"], listener.onStatus);
     this.#ready = ready;
     this.#listener = listener;
   }
@@ -182,14 +199,18 @@ export class WaiterSupportSocket extends SupportSocket {
    * Transfer a client to another agent.
    *
    * @param {number} number
-   * @param {{ id: string, role?: string }} agent the other agent; without a role a waiter
+   * @param {{ id: string, role?: string } | { group: string }} target the other agent, without a role a waiter;
+   *   or a group, in whose line the client waits then
+   * @param {string} note for the next agent; empty: none
    * @returns {Promise<void>} rejected with the server's reason; an `Error` without a message means that the
    *   connection was lost meanwhile, and the result is unknown
    */
-  transfer(number, { id, role = "waiter" }) {
+  transfer(number, target, note = "") {
     const assigned = this.#requireConversation(number);
     assigned.requestedEnd = "handed";
-    const requestId = this.request("transfer", { waiter: id, role }, assigned.client.address);
+    const to =
+      "group" in target ? { group: target.group } : { waiter: target.id, role: target.role ?? "waiter" };
+    const requestId = this.request("transfer", { ...to, ...(note && { note }) }, assigned.client.address);
     return new Promise((resolve, reject) => {
       this.#transfers.set(requestId, {
         resolve,
@@ -199,6 +220,16 @@ export class WaiterSupportSocket extends SupportSocket {
         },
       });
     });
+  }
+
+  /**
+   * Accept or decline an offer. The answer is a change of the offer.
+   *
+   * @param {string} id
+   * @param {boolean} accepts
+   */
+  answerOffer(id, accepts) {
+    this.request(accepts ? "accept_offer" : "decline_offer", { offer: Number(id) });
   }
 
   conversations() {
@@ -231,6 +262,12 @@ export class WaiterSupportSocket extends SupportSocket {
         this.#removeConversation(lost, lost.requestedEnd ?? "lost");
       }
       this.#listener.onReady(payload.ready);
+    } else if (type === "offer") {
+      const offered = this.#conversations.get(Number(payload.number));
+      if (offered && !payload.yours && !["offered", "accepted"].includes(payload.state)) {
+        offered.requestedEnd = undefined; // it stays with this agent
+      }
+      this.#listener.onOffer(payload);
     } else if (type === "transfer_success") {
       this.#transfers.get(requestId)?.resolve();
       this.#transfers.delete(requestId);
