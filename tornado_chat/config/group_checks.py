@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from tornado_chat.core.types import AGENT_ROLES, DEFAULT_GROUP
+from tornado_chat.core.types import AGENT_ROLES, DEFAULT_GROUP, Role
 
 if TYPE_CHECKING:
     from tornado_chat.config.sections import Config, Group
@@ -25,6 +25,11 @@ def check_groups(config: "Config") -> Iterator[tuple[str, str, str]]:
             role, _, id = member.partition(":")
             if role not in AGENT_ROLES or not id:
                 yield section, "members", f'"{member}" is no agent; it looks like waiter:7 or consultant:8'
+        for supervisor in group.supervisors:
+            role, _, id = supervisor.partition(":")
+            if role != Role.SUPERVISOR or not id:
+                message = f'"{supervisor}" is no supervisor; it looks like supervisor:3'
+                yield section, "supervisors", message
         if not group.roles and not group.members:
             message = "is empty, and there are no members: no agent could serve the group; write waiter"
             yield section, "roles", message

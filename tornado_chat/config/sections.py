@@ -300,6 +300,14 @@ class Group:
         "Agents that serve the group whatever their role and claims, as waiter:7, consultant:8. With "
         "members, all other agents need the claim `groups` to serve it.",
     )
+    supervisors: tuple[str, ...] = reloadable(
+        (),
+        "Supervisors who may follow, read, join and take over all conversations of the group, as "
+        "supervisor:3. So may a supervisor whose token names the group in the claim `groups`.",
+    )
+    tell_observing: bool = reloadable(
+        False, "Tell the participants of a conversation of the group when an observer comes and goes."
+    )
     capacity: Annotated[int, Meta(ge=0, le=1000)] = reloadable(
         0,
         "An agent gets a user of this group while it serves fewer users than this, of all groups; 0 takes "
@@ -315,6 +323,17 @@ class Group:
     )
     fallback_after: Seconds = reloadable(
         120.0, "Time that a user has waited before the agents of the group fallback serve it, too."
+    )
+    approval: bool = reloadable(
+        False,
+        "Hold each message of an agent in a conversation of the group until a supervisor approves, edits or "
+        "refuses it. Off: only messages of agents whose token has the claim `trainee` (true) are held.",
+    )
+    approval_timeout: Seconds = reloadable(
+        120.0, "Time for the decision of a supervisor on a held message; 0: a message is held without end."
+    )
+    approval_expired: Literal["refuse", "send"] = reloadable(
+        "refuse", "What happens to a held message after approval_timeout: refuse it, or send it as it is."
     )
 
     def title_in(self, language: str, name: str) -> str:

@@ -2,8 +2,8 @@
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
 starts and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``ReadAdvanced``,
-``TokensRevoked``. The writer publishes them after the commit. ``DuplicateMessage`` refers to a message that
-an earlier commit has stored.
+``HeldChanged``, ``TokensRevoked``. The writer publishes them after the commit. ``DuplicateMessage`` refers to
+a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
 ``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``ReceiptAdvanced`` (receipts are stored
@@ -11,12 +11,13 @@ later), ``ReceiptsWanted``. (The notice of a start comes with the commit of the 
 transient event does not need it when it reconnects, or gets the present state then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from tornado_chat.core.types import (
     Conversation,
+    HeldMessage,
     Message,
     Notification,
     Person,
@@ -98,6 +99,20 @@ class ReadAdvanced(msgspec.Struct, frozen=True):
     thread: Thread
     reader: Person
     seq: int
+
+
+class HeldChanged(msgspec.Struct, frozen=True):
+    """A message is held for a supervisor, or a decision was made on a held message.
+
+    For its sender and for supervisors; the client is never told.
+
+    :ivar approvers: the people who could approve it, with their names, if none of them is there.
+    """
+
+    thread: Thread
+    sender: Person
+    held: HeldMessage
+    approvers: Sequence[tuple[Person, str | None]] = ()
 
 
 class ReceiptAdvanced(msgspec.Struct, frozen=True):
@@ -199,6 +214,7 @@ Event = (
     | ConversationRequeued
     | TypingChanged
     | ReadAdvanced
+    | HeldChanged
     | ReceiptAdvanced
     | ReceiptsWanted
     | ParticipantNamed
@@ -220,6 +236,7 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             | RoomEnded()
             | TypingChanged()
             | ReadAdvanced()
+            | HeldChanged()
             | ReceiptAdvanced()
             | ReceiptsWanted()
             | ParticipantNamed()
@@ -241,5 +258,11 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             return ()
 
 
-COORDINATOR_EVENTS = (ConversationAssigned, ConversationEnded, ConversationRequeued, RoomEnded)
+COORDINATOR_EVENTS = (
+    ConversationAssigned,
+    ConversationEnded,
+    ConversationRequeued,
+    RoomEnded,
+    HeldChanged,
+)
 """Events that the coordinator receives too, from every process."""

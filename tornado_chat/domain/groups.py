@@ -27,6 +27,8 @@ class Group(msgspec.Struct, frozen=True):
     :arg capacity: an agent gets a user of the group while it serves fewer users than this, of all groups.
     :arg roles: the roles of the agents that serve the group, unless ``members`` or the claim say otherwise.
     :arg members: the agents that serve the group whatever their role and claims.
+    :arg supervisors: the people who supervise the group whatever their claims.
+    :arg tells_observing: whether participants are told of observers.
     :arg priority: the waiting users of the group with the highest priority come first.
     :arg fallback: the group whose agents serve a user, too, that has waited ``fallback_seconds``; or None.
     """
@@ -39,6 +41,8 @@ class Group(msgspec.Struct, frozen=True):
     priority: int = 0
     fallback: str | None = None
     fallback_seconds: float = 0.0
+    supervisors: frozenset[Person] = frozenset()
+    tells_observing: bool = False
 
 
 class Fallback(msgspec.Struct, frozen=True):
@@ -107,6 +111,16 @@ class Groups:
         """Return True if a user with these claims may join the queue of a group."""
         group = self._groups.get(name)
         return group is not None and (group.is_public or name in (self._named_in(claims) or ()))
+
+    def supervised(self, person: Person, claims: Mapping[str, Any]) -> list[str]:
+        """Return the groups whose conversations a supervisor may all follow; empty for other roles.
+
+        These are the groups that name the supervisor, or that the claim ``groups`` names.
+        """
+        if person.role is not Role.SUPERVISOR:
+            return []
+        named = self._named_in(claims) or ()
+        return [name for name, group in self._groups.items() if person in group.supervisors or name in named]
 
     def fallbacks(self, name: str) -> tuple[Fallback, ...]:
         """Return the groups that help out for a group, the first first."""

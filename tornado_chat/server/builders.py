@@ -61,6 +61,10 @@ from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
+from tornado_chat.services.supervision.approval_calls import ApprovalCalls
+from tornado_chat.services.supervision.approval_timers import ApprovalTimers
+from tornado_chat.services.supervision.approvals import Approvals
+from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
@@ -259,10 +263,48 @@ class Coordination:
     dispatcher: Dispatcher
     room_lifecycle: RoomLifecycle
     snapshot: CoordinatorSnapshot
+    approval_timers: ApprovalTimers
     client: CoordinatorClient
 
 
-def build_coordination(base: Foundation, storage: Storage) -> Coordination:
+@dataclass(frozen=True)
+class Supervision:
+    """The rights of supervisors, and their decisions on held messages."""
+
+    rights: SupervisionRights
+    approvals: Approvals
+
+
+def build_supervision(
+    base: Foundation, storage: Storage, delivery: Delivery, auth: Auth, messaging: Messaging
+) -> Supervision:
+    groups, language = base.groups, base.config.server.language
+    rights = SupervisionRights(
+        storage.store, auth.access_control, base.plugins, base.config.counselling, lambda: groups.rules
+    )
+    calls = ApprovalCalls(
+        storage.store,
+        delivery.hub,
+        messaging.notifications,
+        delivery.presence,
+        lambda: groups.rules,
+        language,
+    )
+    approvals = Approvals(
+        storage.store,
+        delivery.hub,
+        base.loop,
+        filtering=messaging.filtering,
+        plugins=base.plugins,
+        rights=rights,
+        calls=calls,
+        rules=groups.approval_rules,
+        groups_on=groups.approval_groups,
+    )
+    return Supervision(rights, approvals)
+
+
+def build_coordination(base: Foundation, storage: Storage, supervision: Supervision) -> Coordination:
     config, cluster_mode = base.config, base.cluster_mode
     room_lifecycle = RoomLifecycle(
         config.counselling,
@@ -288,9 +330,17 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
     )
     base.plugins.on_policy_switched = dispatcher.sort_again
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
-    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot)
+    approval_timers = ApprovalTimers(
+        storage.store,
+        base.loop,
+        base.groups.approval_rules,
+        now_microseconds,
+        supervision.approvals.report,
+        holds_lease=cluster_mode.holds_lease,
+    )
+    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot, approval_timers)
     client = cluster_mode.connect_coordinator(coordinator, storage.store)
-    return Coordination(dispatcher, room_lifecycle, snapshot, client)
+    return Coordination(dispatcher, room_lifecycle, snapshot, approval_timers, client)
 
 
 @dataclass(frozen=True)
@@ -310,6 +360,7 @@ def build_conversations(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    supervision: Supervision,
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
@@ -327,6 +378,7 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        approvals=supervision.approvals,
     )
     sessions = Sessions(
         store,
@@ -349,6 +401,7 @@ def build_conversations(
         delivery.receipt_reports,
         delivery.participant_names,
         base.groups,
+        supervision.approvals,
     )
     base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
     support = Support(
@@ -358,6 +411,7 @@ def build_conversations(
         base.bus.publish,
         messaging.filtering,
         base.plugins.report_action,
+        supervision.approvals,
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins)
     return Conversations(counselling, sessions, local_conversations, support, support_history)
@@ -468,6 +522,7 @@ def build_services(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    supervision: Supervision,
     conversations: Conversations,
     monitoring: Monitoring,
 ) -> Services:
@@ -478,6 +533,7 @@ def build_services(
         counselling=conversations.counselling,
         notifications=messaging.notifications,
         sessions=conversations.sessions,
+        approvals=supervision.approvals,
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
@@ -519,6 +575,7 @@ def connect_event_handlers(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    supervision: Supervision,
     coordination: Coordination,
     conversations: Conversations,
     plugin_host: PluginHost,
@@ -537,10 +594,13 @@ def connect_event_handlers(
     bus.add_handler(delivery.receipt_reports.on_event, *delivery.receipt_reports.events)
     bus.add_handler(auth.revocations.on_event, *auth.revocations.events)
     bus.add_handler(messaging.notifications.on_event, *messaging.notifications.events)
+    # Before the ends of rooms, which close the sockets of senders whose messages expire.
+    bus.add_handler(supervision.approvals.on_event, *supervision.approvals.events)
     bus.add_handler(conversations.counselling.on_event, *conversations.counselling.events)
     # The coordinator comes before the sockets of support: a client may react to an event at once with a
     # request that the coordinator has to answer.
     bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
+    bus.add_handler(coordination.approval_timers.on_event, *coordination.approval_timers.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)

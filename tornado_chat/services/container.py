@@ -17,6 +17,7 @@ from tornado_chat.services.messaging.connections import Connections
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
@@ -37,6 +38,7 @@ class Services:
     counselling: Counselling
     notifications: Notifications
     sessions: Sessions
+    approvals: Approvals
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory

@@ -19,7 +19,7 @@ from tornado_chat.core.events import (
     ConversationRequeued,
 )
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Part, Person
-from tornado_chat.storage import models, participants
+from tornado_chat.storage import held_messages, models, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.writer import Transaction
 
@@ -218,6 +218,7 @@ def _give(
     changed = _change(tx, conversation, expected, active)
     if conversation.waiter is not None:
         participants.leave(tx, conversation.thread, conversation.waiter)
+        held_messages.close(tx, conversation.thread, conversation.waiter)
     participants.join(tx, conversation.thread, [NewParticipant(waiter, Part.AGENT, waiter_name)])
     tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
     return changed
@@ -239,6 +240,7 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
     )
     changed = _change(tx, conversation, ConversationState.ACTIVE, waiting)
     participants.leave(tx, conversation.thread, conversation.waiter)
+    held_messages.close(tx, conversation.thread, conversation.waiter)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
 
@@ -279,6 +281,7 @@ def _end(tx: Transaction, conversation: Conversation, gone: Person) -> Conversat
     ended = replace(conversation, state=ConversationState.ENDED, ended=tx.now)
     changed = _change(tx, conversation, conversation.state, ended)
     participants.leave(tx, conversation.thread)
+    held_messages.close(tx, conversation.thread)
     tx.emit(ConversationEnded(changed, gone))
     return changed
 

@@ -13,7 +13,7 @@ from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.events import RoomEnded, RoomStarted, SystemNotice
 from tornado_chat.core.plain_text import clean_name
 from tornado_chat.core.types import EndReason, Kind, Person, Role, Room, SessionState, Thread
-from tornado_chat.storage import models, numbers, participants
+from tornado_chat.storage import held_messages, models, numbers, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.writer import Transaction
@@ -253,6 +253,7 @@ def finish(
     room = get(tx.database, thread)
     if changed:
         participants.leave(tx, thread)
+        held_messages.close(tx, thread)
         tx.emit(RoomEnded(thread, room.state, tx.now, room))
     return room
 

@@ -12,7 +12,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.services.container import Services
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web import entrance, pages, widget
-from tornado_chat.web.api import groups, notifications, ops, revocations, sessions, staff, status
+from tornado_chat.web.api import approvals, groups, notifications, ops, revocations, sessions, staff, status
 from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NotFoundHandler
 from tornado_chat.web.api.operations import Routes
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 SOCKET_ROUTES: Routes = (*counselling.ROUTES, *support.ROUTES)
 API_ROUTES: Routes = (
     *(*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *groups.ROUTES),
-    *(*staff.ROUTES, *revocations.ROUTES),
+    *(*staff.ROUTES, *revocations.ROUTES, *approvals.ROUTES),
 )
 """The routes of the HTTP API whose handlers take the services and the origins only."""
 

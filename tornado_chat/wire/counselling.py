@@ -14,6 +14,7 @@ from msgspec import UNSET
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
     Event,
+    HeldChanged,
     PresenceChanged,
     ReadAdvanced,
     ReceiptAdvanced,
@@ -23,13 +24,17 @@ from tornado_chat.core.events import (
 )
 from tornado_chat.core.texts import Language, error_text, system_text
 from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Role
+from tornado_chat.wire.approval_frames import approval_shown, held_shown
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
     HISTORY_PAGE,
     Ack,
     Alive,
+    Approval,
     ChatFrame,
     ClientFrame,
+    DecisionFrame,
+    Held,
     History,
     Line,
     ListenerFrame,
@@ -46,10 +51,10 @@ from tornado_chat.wire.people import NameOf, no_name, sender_of
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
-    {"ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"}
+    {"ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender", "approval"}
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
-OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender"})
+OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender", "approve"})
 
 T = TypeVar("T")
 
@@ -90,6 +95,19 @@ class RenewToken(msgspec.Struct, frozen=True):
     """``{"token": "…"}``: use a newer token of the same person from now on (feature token)."""
 
     token: str
+
+
+class Decide(msgspec.Struct, frozen=True):
+    """``{"approve": 12}``, ``{"edit": 12, "text": "…"}`` or ``{"refuse": 12}`` (feature approve).
+
+    :ivar text: the text to send instead; None: as it is.
+    :ivar note: with ``is_refused``, a sentence for the sender.
+    """
+
+    held: int
+    is_refused: bool = False
+    text: str | None = None
+    note: str | None = None
 
 
 class CheckAlive(msgspec.Struct, frozen=True):
@@ -144,6 +162,33 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command | None:
 
 def _is_heartbeat(data: str | bytes) -> bool:
     return isinstance(data, str) and len(data) <= _MAX_HEARTBEAT_CHARS and data.strip().lower() in HEARTBEATS
+
+
+_decision_decoder = msgspec.json.Decoder(DecisionFrame)
+
+
+def parse_decision(data: str | bytes, features: frozenset[str]) -> Decide | None:
+    """Parse a decision from a client of ``/observe`` (feature approve); None for every other frame.
+
+    :raises Malformed: the frame has a key of a decision, and is none.
+    """
+    if "approve" not in features:
+        return None
+    try:
+        frame = parse(_decision_decoder, data)
+    except Malformed as error:
+        if error.code == "not_json":  # such as a heartbeat
+            return None
+        raise
+    if frame.approve is not UNSET:
+        return Decide(frame.approve)
+    if frame.edit is not UNSET:
+        if frame.text is None or not frame.text.strip():
+            raise Malformed("empty_message")
+        return Decide(frame.edit, text=frame.text)
+    if frame.refuse is not UNSET:
+        return Decide(frame.refuse, is_refused=True, note=frame.note)
+    return None
 
 
 _listener_decoder = msgspec.json.Decoder(ListenerFrame)
@@ -249,6 +294,7 @@ class ChatEncoder:
         self._presence = "presence" in features
         self._receipt = "receipt" in features
         self._sender = "sender" in features
+        self._approval = "approval" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._legacy = legacy_system_key
@@ -287,6 +333,8 @@ class ChatEncoder:
             return _encode(ReceiptShown(event.seq, event.reader.role.value))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
+        if isinstance(event, HeldChanged) and self._approval and own:
+            return _encode(Approval(approval_shown(event, self._times)))
         return None
 
     def ack(self, client_id: str | None, stored: AppendResult) -> bytes | None:
@@ -347,6 +395,7 @@ class ObserveEncoder:
         self._seq = "seq" in features
         self._presence = "presence" in features
         self._sender = "sender" in features
+        self._approve = "approve" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._name_of = name_of
@@ -371,6 +420,9 @@ class ObserveEncoder:
             return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(event.time)))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
+        if isinstance(event, HeldChanged) and self._approve and not own and not event.approvers:
+            name = self._name_of(event.thread, event.sender)
+            return _encode(Held(held_shown(event.held, self._times, name)))
         return None
 
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
-from tornado_chat.core.events import Event, ReadAdvanced, ReceiptAdvanced, TypingChanged
+from tornado_chat.core.events import Event, HeldChanged, ReadAdvanced, ReceiptAdvanced, TypingChanged
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import (
     AGENT_ROLES,
@@ -27,6 +27,7 @@ from tornado_chat.core.types import (
     Role,
     Thread,
 )
+from tornado_chat.wire.approval_frames import approval_shown
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.people import Named, NameOf, no_name, sender_of
 from tornado_chat.wire.support_frames import (
@@ -64,6 +65,7 @@ FEATURES = frozenset(
         "receipt",
         "sender",
         "group",
+        "approval",
     }
 )
 
@@ -192,6 +194,10 @@ class SupportEncoder:
             if event.reader.role not in self._other_roles or "receipt" not in self.features:
                 return None
             frame = self._frame("receipt", ReceiptShown(event.seq, event.thread.id))
+            frame.from_ = self._peers.get(event.thread, UNSET)
+            return _encode(frame)
+        if isinstance(event, HeldChanged) and own and "approval" in self.features:
+            frame = self._frame("approval", approval_shown(event, self._times))
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
         return None

@@ -192,6 +192,22 @@ _COMMON_SERVER_FRAMES = (
         from_=_PEER,
     ),
     _to_client(
+        "approval",
+        "The state of a message of the agent that waits, or has waited, for an approval: when it is held, "
+        "after the decision, and on resuming. The acknowledgement, or an `error`, comes after the decision.",
+        {
+            "held": 12,
+            "state": "held",
+            "client_id": "m1",
+            "text": "你好",
+            "time": _TIME,
+            "until": _TIME,
+            "conversation": 7,
+        },
+        feature="approval",
+        from_=_PEER,
+    ),
+    _to_client(
         "disconnected",
         "The conversation has ended; `from` is the other side. Without `from`: there is no conversation to "
         "resume.",
@@ -219,6 +235,7 @@ _FEATURES = {
     "typing": "Delivers `typing` of the other side.",
     "read": "Delivers `read` of both sides.",
     "image": "Images are delivered as `message_image`, not as their URL in a text.",
+    "approval": "Delivers `approval`: the states of the agent's own messages that wait for an approval.",
     "receipt": "Delivers `receipt`: which messages have arrived at the other side.",
     "sender": (
         "Messages carry the person that has sent them: `sender` with `role`, `id` and `name`, also in "

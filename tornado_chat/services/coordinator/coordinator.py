@@ -23,6 +23,7 @@ from tornado_chat.cluster.facts import (
 from tornado_chat.core.types import Person
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
 from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
+from tornado_chat.services.supervision.approval_timers import ApprovalTimers
 from tornado_chat.services.support.dispatcher import Dispatcher
 
 
@@ -30,8 +31,13 @@ class Coordinator:
     """Routes presence facts and requests to the dispatcher, the room life cycle and the snapshot."""
 
     def __init__(
-        self, dispatcher: Dispatcher, room_lifecycle: RoomLifecycle, snapshot: CoordinatorSnapshot
+        self,
+        dispatcher: Dispatcher,
+        room_lifecycle: RoomLifecycle,
+        snapshot: CoordinatorSnapshot,
+        approval_timers: ApprovalTimers,
     ) -> None:
+        self._approval_timers = approval_timers
         self._dispatcher = dispatcher
         self._room_lifecycle = room_lifecycle
         self._snapshot = snapshot
@@ -43,10 +49,12 @@ class Coordinator:
         """
         await self._room_lifecycle.begin()
         await self._dispatcher.begin()
+        await self._approval_timers.begin()
 
     def end(self) -> None:
         self._room_lifecycle.end()
         self._dispatcher.end()
+        self._approval_timers.end()
 
     async def resync(self) -> None:
         """Read from the database the changes whose events may have been missed.
@@ -55,6 +63,7 @@ class Coordinator:
         """
         await self._room_lifecycle.resync()
         await self._dispatcher.resync()
+        await self._approval_timers.resync()
 
     def republish(self) -> None:
         """Publish queue positions and room presence again; they are not in the database."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tornado_chat import config
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import AGENT_ROLES, DEFAULT_GROUP, Identity, Person, Role
+from tornado_chat.domain.approval import ApprovalRules
 from tornado_chat.domain.groups import Group, Groups
 
 
@@ -26,6 +27,8 @@ def _build_group(name: str, section: config.Group, support: config.Support) -> G
         section.priority,
         section.fallback or None,
         section.fallback_after,
+        frozenset(map(Person.from_key, section.supervisors)),
+        section.tell_observing,
     )
 
 
@@ -45,12 +48,27 @@ class GroupRegistry:
         self.rules = build_groups(settings)
         self._sections = settings.groups
 
+    @property
+    def approval_groups(self) -> frozenset[str]:
+        """The groups whose agents need an approval for each message."""
+        return frozenset(name for name, section in self._sections.items() if section.approval)
+
+    def approval_rules(self, name: str) -> ApprovalRules:
+        """Return what happens to the held messages of a group."""
+        section = self._section(name)
+        return ApprovalRules(section.approval_timeout, section.approval_expired == "send")
+
     def require_open(self, identity: Identity, name: str) -> None:
         """Check that a user may choose a group.
 
         :raises NotFound: there is no such group, or the user may not choose it.
         """
         if not self.rules.may_join(name, identity.claims):
+            raise NotFound("no_such_group", group=name[:64])
+
+    def require_known(self, name: str) -> None:
+        """Check that there is a group. :raises NotFound: there is none."""
+        if name not in self.rules:
             raise NotFound("no_such_group", group=name[:64])
 
     def of_user(self, identity: Identity) -> Iterator[Group]:

@@ -50,6 +50,7 @@ from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store, read_in_chunks
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.support.connections import SocketNotifier, SupportConnection, UserConversation
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.repository import ConversationRepository
@@ -115,6 +116,7 @@ class LocalConversations:
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
         groups: GroupRegistry,
+        approvals: Approvals,
     ) -> None:
         self._settings = settings
         self._groups = groups
@@ -133,6 +135,7 @@ class LocalConversations:
             BackgroundTasks(loop),
             receipt_reports,
             participant_names,
+            approvals,
         )
         self._user_conversations: dict[Person, UserConversation] = {}
         self._local_waiters: dict[Person, LocalWaiter] = {}

@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +21,7 @@ from tornado_chat.core.errors import Conflict, Unavailable
 from tornado_chat.core.events import Event
 from tornado_chat.core.status import GroupStatus
 from tornado_chat.core.types import (
+    AGENT_ROLES,
     Activity,
     AppendResult,
     Conversation,
@@ -31,10 +33,12 @@ from tornado_chat.core.types import (
     Person,
     Role,
 )
+from tornado_chat.domain.approval import needs_approval
 from tornado_chat.domain.participants import handovers
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.storage import conversations, messages, participants
@@ -72,7 +76,9 @@ class Support:
         publish: Callable[[Event], None],
         filtering: MessageFilter,
         report_action: Callable[[Activity], None],
+        approvals: Approvals,
     ) -> None:
+        self._approvals = approvals
         self._local_conversations = local_conversations
         self._coordinator_client = coordinator_client
         self._store = store
@@ -110,6 +116,8 @@ class Support:
     ) -> tuple[Conversation, Deferred[AppendResult]]:
         """Filter and store a message; its commit delivers it to the other side.
 
+        A message that needs an approval is held instead; the result has its number then.
+
         Returns the conversation and the result, whose error may also be ``Unavailable`` or ``Refused``.
 
         :arg address: the address of the user, if the sender is a waiter; ignored if the sender is a user.
@@ -124,8 +132,14 @@ class Support:
         message = AppendRequest(
             conversation.thread, connection.person, text, client_id, media, same_text_only
         )
+        identity, append = connection.identity, None
+        if connection.person.role in AGENT_ROLES and needs_approval(
+            conversation.group, self._approvals.groups_on, identity.claims
+        ):
+            append = partial(self._approvals.hold, conversation.group)
+        received = connection.socket_stream.last_received_at
         return conversation, self._filtering.submit(
-            connection.filter_queue, connection.identity, message, connection.socket_stream.last_received_at
+            connection.filter_queue, identity, message, received, append
         )
 
     def typing(self, connection: SupportConnection, address: str | None, typing: bool) -> None:

@@ -8,9 +8,9 @@ the module of a class. A published name stays; ``tests/web/api_docs/test_names.p
 from collections.abc import Mapping
 
 from tornado_chat.core import status
-from tornado_chat.core.types import EndReason, SessionState
-from tornado_chat.web.api import groups, ops, revocations, schemas, session_lists, staff
-from tornado_chat.wire import counselling_frames, people, support_frames
+from tornado_chat.core.types import EndReason, HeldState, SessionState
+from tornado_chat.web.api import approvals, groups, ops, revocations, schemas, session_lists, staff
+from tornado_chat.wire import approval_frames, counselling_frames, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
     # bodies of requests to the HTTP API
@@ -20,6 +20,8 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.Notify: "NotificationCreate",
     revocations.Revoke: "RevocationCreate",
     staff.Credentials: "Credentials",
+    approvals.Approve: "ApprovalCreate",
+    approvals.Refuse: "RefusalCreate",
     # bodies of its answers
     schemas.Problem: "Problem",
     schemas.Session: "Session",
@@ -54,6 +56,9 @@ SCHEMA_NAMES: Mapping[type, str] = {
     staff.OwnToken: "AccountToken",
     revocations.Revocation: "Revocation",
     revocations.RevocationPage: "RevocationPage",
+    approvals.ApprovalPage: "HeldMessagePage",
+    approval_frames.HeldShown: "HeldMessage",
+    HeldState: "HeldState",
     ops.Health: "Health",
     status.Status: "ServerStatus",
     status.ParticipantStatus: "ParticipantStatus",
@@ -77,6 +82,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.NewConversation: "NewConversation",
     support_frames.HandedOver: "Handover",
     # parts of the frames
+    approval_frames.ApprovalShown: "ApprovalPayload",
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
     support_frames.Connect: "ConnectPayload",

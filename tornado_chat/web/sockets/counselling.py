@@ -5,7 +5,7 @@ from functools import partial
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
-from tornado_chat.core.events import Event
+from tornado_chat.core.events import Event, HeldChanged
 from tornado_chat.core.types import Action, Grant, Identity, Kind, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
 from tornado_chat.web.http.query_params import query_parameters
@@ -103,9 +103,11 @@ class ChatHandler(CounsellingHandler):
             events += await self.services.counselling.initial_events(self.connection)
         if "receipt" in self.features:
             events += await self.services.counselling.watch_receipts(self.connection)
+        if "approval" in self.features:
+            events += await self.services.approvals.events_for_sender(grant.identity.person, thread)
         encoder = self.chat_encoder
         for event in events:
-            frame = encoder.encode(event, own=False)
+            frame = encoder.encode(event, own=isinstance(event, HeldChanged))
             if frame is not None:
                 self.send(frame)
 
@@ -200,8 +202,24 @@ class ObserveHandler(CounsellingHandler):
             frame = self.services.frames.observe(self.features, self.language).encode(present, own=False)
             if frame is not None:
                 self.send(frame)
+        if "approve" in self.features:
+            for held in await self.services.approvals.events_for_supervisor(room.thread):
+                socket_stream.send_event(held, room.thread, {})
         if socket_stream.closed:  # the client disconnected during the calls above
             self.on_disconnected(None)
+
+    def receive(self, data: str | bytes) -> Awaitable[None] | None:
+        decision = wire.parse_decision(data, self.features)
+        if decision is None or self.observing is None:
+            return super().receive(data)
+        return self._decide(self.observing[0], decision)
+
+    async def _decide(self, identity: Identity, decision: wire.Decide) -> None:
+        """Decide on a held message. The answer is its frame `held`, or the error."""
+        if decision.is_refused:
+            await self.services.approvals.refuse(identity, decision.held, decision.note)
+        else:
+            await self.services.approvals.approve(identity, decision.held, decision.text)
 
     def on_disconnected(self, close_code: int | None) -> None:
         if self.observing is not None:

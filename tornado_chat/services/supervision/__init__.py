@@ -1,0 +1,1 @@
+"""Supervision of sessions and support conversations: rights, observers and third participants."""
