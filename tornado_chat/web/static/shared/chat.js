@@ -54,7 +54,7 @@ import { language } from "./strings.js";
  * @typedef {{ seq: number, msg: string, senderType: boolean, time: string, sender?: Sender }} MessageRow
  */
 
-const FEATURES = "ack,seq,history,typing,read,receipt,presence,echo,sender,token";
+const FEATURES = "ack,seq,history,typing,read,receipt,presence,echo,sender,token,approval";
 const CLOSE_TOO_BIG = 1009;
 const CLOSE_SERVICE_RESTART = 1012;
 const CLOSE_END = 4000;
@@ -216,6 +216,8 @@ export class ChatSocket {
       this.#listener.onRead(frame.read, frame.role);
     } else if ("presence" in frame) {
       this.#listener.onPresence(readPresence(frame));
+    } else if ("approval" in frame) {
+      this.#conversation.receiveApproval(frame.approval);
     } else if ("token" in frame) {
       // whether a newer token was accepted: there is nothing to do
     } else if (frame.wait === false) {
