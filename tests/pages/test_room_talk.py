@@ -162,8 +162,13 @@ async def test_scrolling_up_loads_history_and_new_messages_do_not_scroll(
     await news.click()
     await expect(visitor.page.get_by_text("news", exact=True)).to_be_in_viewport()
     await expect(news).to_be_hidden()
-    await log.evaluate("log => log.scrollTo(0, 0)")
-    await client.send_json({"msg": "again", "id": "again"})
+    # A message that arrives in the same frame as the scrolling, before the event "scroll".
+    await log.evaluate(
+        """log => {
+            log.scrollTo(0, 0);
+            log.parentElement.add({ seq: 1000, text: "again", own: false, time: "2026-01-01T10:00:00" });
+        }"""
+    )
     await expect(news).to_have_accessible_name("1 new message")
 
 

@@ -60,7 +60,9 @@ def build_sample(
             appointment_id=77,
         )
     )
-    record, _ = run(lambda tx: rooms.create_record(tx, session, supervisor_id=WU.id, supervisor_name="Wu"))
+    record, _ = run(
+        lambda tx: rooms.create_record(tx, session.view, supervisor_id=WU.id, supervisor_name="Wu")
+    )
     support = run(
         lambda tx: conversations.join(tx, waits, f"Lin {SECRET}", "uuid-1", {"skills": SECRET, "priority": 1})
     )

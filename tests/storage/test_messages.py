@@ -88,7 +88,9 @@ def test_a_session_and_a_record_with_the_same_number_are_two_threads(database: p
     session = rooms.get(database, SESSION)
     record, _ = transact(
         database,
-        lambda tx: rooms.create_record(tx, session, supervisor_id="3", supervisor_name=None, record_id=7),
+        lambda tx: rooms.create_record(
+            tx, session.view, supervisor_id="3", supervisor_name=None, record_id=7
+        ),
     )
     append(database, new_message("session"), AppendRequest(record[0].thread, COUNSELLOR, "record"))
     assert (texts(database), texts(database, record[0].thread)) == (["session"], ["record"])

@@ -80,7 +80,7 @@ def test_invitations_to_rooms_that_have_ended_are_marked_as_over(database: pw.Da
     over, open = (transact(database, new_session)[0] for _ in range(2))
     record, _ = transact(
         database,
-        lambda tx: rooms.create_record(tx, over, supervisor_id="3", supervisor_name=None, record_id=9),
+        lambda tx: rooms.create_record(tx, over.view, supervisor_id="3", supervisor_name=None, record_id=9),
     )[0]
     transact(database, lambda tx: rooms.finish(tx, over.thread, SessionState.COMPLETED))
     transact(database, lambda tx: rooms.finish(tx, record.thread, SessionState.COMPLETED))

@@ -40,7 +40,7 @@ def open_record(database: pw.Database, session: Room, record_id: int | None = No
     return transact(
         database,
         lambda tx: rooms.create_record(
-            tx, session, supervisor_id="3", supervisor_name=None, record_id=record_id
+            tx, session.view, supervisor_id="3", supervisor_name=None, record_id=record_id
         ),
     )[0][0]
 

@@ -26,7 +26,7 @@ def test_a_session_and_a_record_have_their_two_people_until_the_end(database: pw
     session = transact(database, new_session)[0]
     record, _ = transact(
         database,
-        lambda tx: rooms.create_record(tx, session, supervisor_id="3", supervisor_name="Wu"),
+        lambda tx: rooms.create_record(tx, session.view, supervisor_id="3", supervisor_name="Wu"),
         NOW + 1,
     )[0]
     assert stays(database, session.thread) == [

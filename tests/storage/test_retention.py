@@ -78,7 +78,7 @@ def test_a_session_is_removed_after_its_records(database: pw.Database) -> None:
     transact(
         database,
         lambda tx: rooms.create_record(
-            tx, rooms.get(tx.database, sample.session), supervisor_id="9", supervisor_name=None
+            tx, rooms.get(tx.database, sample.session).view, supervisor_id="9", supervisor_name=None
         ),
         LATER,
     )
@@ -94,7 +94,7 @@ def test_an_active_record_keeps_its_session(database: pw.Database) -> None:
     record, _ = transact(
         database,
         lambda tx: rooms.create_record(
-            tx, rooms.get(tx.database, sample.session), supervisor_id="9", supervisor_name=None
+            tx, rooms.get(tx.database, sample.session).view, supervisor_id="9", supervisor_name=None
         ),
     )[0]
     transact(database, lambda tx: rooms.start(tx, record.thread))
@@ -139,7 +139,7 @@ def test_an_emptied_row_has_no_personal_data(database: pw.Database) -> None:
         None,
         None,
     )
-    assert not rooms.is_supervisor_of(database, sample.session.id, WU)
+    assert not rooms.is_supervisor_of(database, sample.session, WU)
     conversation = conversations.get(database, sample.support.id)
     assert conversation is not None
     assert (conversation.claims, conversation.waiter, conversation.reason) == ({}, None, None)

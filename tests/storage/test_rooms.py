@@ -19,7 +19,9 @@ def session(database: pw.Database, session_id: int | None = None) -> Room:
 def record(database: pw.Database, of: Room, supervisor_id: str = "3", **more: int) -> tuple[Room, bool]:
     return transact(
         database,
-        lambda tx: rooms.create_record(tx, of, supervisor_id=supervisor_id, supervisor_name="周督导", **more),
+        lambda tx: rooms.create_record(
+            tx, of.view, supervisor_id=supervisor_id, supervisor_name="周督导", **more
+        ),
     )[0]
 
 
@@ -107,12 +109,12 @@ def test_a_record_of_no_session_is_not_stored(database: pw.Database) -> None:
 def test_a_supervisor_with_a_record_supervises_the_session(database: pw.Database) -> None:
     about, other = session(database), session(database)
     made, _ = record(database, about)
-    assert rooms.is_supervisor_of(database, about.thread.id, SUPERVISOR)
-    assert not rooms.is_supervisor_of(database, other.thread.id, SUPERVISOR)
-    assert not rooms.is_supervisor_of(database, about.thread.id, Person(Role.SUPERVISOR, "4"))
-    assert not rooms.is_supervisor_of(database, about.thread.id, COUNSELLOR)
+    assert rooms.is_supervisor_of(database, about.thread, SUPERVISOR)
+    assert not rooms.is_supervisor_of(database, other.thread, SUPERVISOR)
+    assert not rooms.is_supervisor_of(database, about.thread, Person(Role.SUPERVISOR, "4"))
+    assert not rooms.is_supervisor_of(database, about.thread, COUNSELLOR)
     transact(database, lambda tx: rooms.finish(tx, made.thread, SessionState.COMPLETED))
-    assert rooms.is_supervisor_of(database, about.thread.id, SUPERVISOR)
+    assert rooms.is_supervisor_of(database, about.thread, SUPERVISOR)
 
 
 def test_missing_rooms_have_an_error_code_of_their_kind(database: pw.Database) -> None:

@@ -55,6 +55,8 @@ def shape(database: pw.Database) -> dict[tuple[str, str], object]:
             continue
         if kind == "table":
             columns = rows(f"PRAGMA table_info('{name}')")
+            # A table that the migrator has copied has a space where "NOT NULL" was.
+            sql = str(sql).replace(" ,", ",")
             found[str(kind), str(name)] = (sql, columns, rows(f"PRAGMA foreign_key_list('{name}')"))
         else:
             found[str(kind), str(name)] = (sql, rows(f"PRAGMA index_info('{name}')"))
@@ -165,6 +167,25 @@ def test_conversations_of_before_migration_0018_are_in_the_default_group(
     (row,) = conversations.unfinished(empty)
     assert (row.user.id, row.group) == ("1", DEFAULT_GROUP)
     assert staff.accounts(empty)[0].groups == ()
+
+
+def test_sessions_and_records_of_before_migration_0019_keep_their_meaning(
+    empty: pw.Database, tmp_path: Path
+) -> None:
+    upgrade_before(empty, "0019_supervision", tmp_path / "earlier")
+    empty.execute_sql(
+        "INSERT INTO consultation_session (id, asker, helper, state, last_seq, created) "
+        "VALUES (7, 'user:1', 'consultant:2', 'active', 0, 1)"
+    )
+    empty.execute_sql(
+        "INSERT INTO supervisor_consultation (id, session_id, asker, helper, state, last_seq, created) "
+        "VALUES (5, 7, 'consultant:2', 'supervisor:3', 'ready', 0, 2)"
+    )
+    assert schema.upgrade(empty)[0] == "0019_supervision"
+    session = rooms.get(empty, Thread(Kind.SESSION, 7))
+    assert (session.group, session.about) == (DEFAULT_GROUP, session.thread)
+    (record,) = rooms.supervision_records(empty, session.thread)
+    assert (record.thread.id, record.about, record.conversation_id) == (5, session.thread, None)
 
 
 NOTIFY_DELIVERY = (

@@ -97,7 +97,9 @@ def test_a_page_follows_a_session_that_was_removed(database: pw.Database) -> Non
 def test_a_removed_session_whose_row_stays_is_not_listed(database: pw.Database) -> None:
     number = open_session(database, 0, state=SessionState.COMPLETED)
     about = rooms.get(database, Thread(Kind.SESSION, number))
-    transact(database, lambda tx: rooms.create_record(tx, about, supervisor_id="3", supervisor_name=None))
+    transact(
+        database, lambda tx: rooms.create_record(tx, about.view, supervisor_id="3", supervisor_name=None)
+    )
     transact(database, lambda tx: retention.remove_conversations(tx, [about.thread], 100))
     assert rooms.find(database, about.thread), "its record refers to the row"
     assert page_of_sessions(database, ALL, None, 10) == ([], None)

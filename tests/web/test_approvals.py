@@ -131,7 +131,7 @@ async def test_a_message_of_a_trainee_waits_for_a_supervisor(harness: Harness) -
         ("two", "admin", 3),
         ("one", "supervisor", 2),
     ]
-    shown = [(each.actor, each.action, each.detail) for each in actions if "message" in each.action]
+    shown = [(each.actor, each.action, each.detail) for each in actions if each.action.endswith("ed message")]
     assert shown == [
         ("supervisor:3", "approved message", "held 1 of consultant:2, sent as 2"),
         ("admin:1", "edited message", "held 2 of consultant:2, sent as 3"),

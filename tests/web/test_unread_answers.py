@@ -12,7 +12,7 @@ from tests.helpers.raw_http import RawConnection
 from tornado_chat import config
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.types import Kind, Person, Role, Thread
-from tornado_chat.services.counselling import sessions_api
+from tornado_chat.services.messaging import transcripts
 from tornado_chat.storage import messages
 from tornado_chat.storage.messages import AppendRequest
 
@@ -84,7 +84,7 @@ async def test_exports_that_are_not_read_take_little_and_are_aborted(
     refused = [head for head in heads if not head.startswith("HTTP/1.1 200")]
     assert all(head.startswith("HTTP/1.1 429") and "\r\nRetry-After: " in head for head in refused)
     assert len(harness.server._connection_limits.large_answers) == LIMIT
-    chunk = sessions_api.CHUNK_BYTES + MESSAGE_CHARS + 10_000
+    chunk = transcripts.CHUNK_BYTES + MESSAGE_CHARS + 10_000
     assert 0 < await wait_until_written(harness) <= LIMIT * chunk
     await shorten_timeout(harness)
     while unsent(harness):  # noqa: ASYNC110 - no event

@@ -106,6 +106,8 @@ class TransferRequest(msgspec.Struct, frozen=True, tag="HandOver"):
 class RoomPresenceRequest(msgspec.Struct, frozen=True, tag="WhoIsThere"):
     """Request the participants that are present in a room. The result is a list of their ``Person.key``.
 
+    With ``with_graces`` also those of a support conversation.
+
     :ivar with_graces: request the JSON values of ``events.PresenceChanged`` instead, or None if there is
         nothing to say about the room. A coordinator of version 0.1.0 ignores that, and its result is a list.
     """

@@ -38,6 +38,10 @@ class SystemNotice(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+OBSERVING_NOTICES = {"observing": True, "observing_ended": False}
+"""The notices about observers, by code: whether one has come. They also go to support conversations."""
+
+
 class RoomStarted(msgspec.Struct, frozen=True):
     """Both participants of a session or record are present for the first time."""
 
@@ -253,7 +257,8 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
         case ConversationAssigned() | ConversationEnded() | ConversationRequeued():
             row = event.conversation
             lost = event.previous if isinstance(event, ConversationAssigned) else getattr(event, "lost", None)
-            return tuple(person for person in (row.user, row.waiter, lost) if person is not None)
+            people = tuple(person for person in (row.user, row.waiter, lost) if person is not None)
+            return (*people, row.thread)  # observers follow the thread only
         case _:
             return ()
 

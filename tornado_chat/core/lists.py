@@ -44,11 +44,13 @@ class ConversationFilter(msgspec.Struct, frozen=True):
     :ivar user: None: any.
     :ivar waiter: the present or last waiter; None: any.
     :ivar states: empty: any.
+    :ivar group: None: any.
     """
 
     user: Person | None = None
     waiter: Person | None = None
     states: tuple[ConversationState, ...] = ()
+    group: str | None = None
 
 
 def require_limit(limit: int) -> None:

@@ -14,7 +14,10 @@ SYSTEM_TEXTS: Mapping[str, tuple[str, str]] = {
     # code: (zh_CN, en)
     "joined_user": ("来访者 {name}已进入会话", "Visitor {name} has joined the session"),
     "joined_consultant": ("咨询师 {name}已进入会话", "Counsellor {name} has joined the session"),
+    "joined_waiter": ("客服 {name}已进入会话", "Agent {name} has joined the session"),
     "joined_supervisor": ("督导 {name}已进入会话", "Supervisor {name} has joined the session"),
+    "observing": ("有督导正在旁听此会话", "A supervisor has begun to listen in to this session"),
+    "observing_ended": ("督导已停止旁听", "The supervisor has stopped listening in"),
     "session_started": ("会话已开始", "The session has started"),
     "session_ended": ("会话已结束", "The session has ended"),
     "new_conversation": ("您有新的对话", "You have a new conversation"),
@@ -28,6 +31,7 @@ SYSTEM_TEXTS: Mapping[str, tuple[str, str]] = {
         "对话 {id} 有消息等待您审批, 请打开督导页面",
         "A message in conversation {id} waits for your approval: open the page for supervisors",
     ),
+    "transcript_of_conversation": ("对话 {id} 的记录, {time}", "Transcript of conversation {id}, {time}"),
     "erased": ("[内容已删除]", "[erased]"),
     "error": ("错误: {text}", "Error: {text}"),
 }
@@ -109,6 +113,7 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "no_such_session": ("会话 {id} 不存在", "There is no session {id}"),
     "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),
     "not_your_session": ("您不是此会话的参与者", "You take no part in this session"),
+    "conversation_finished": ("对话已结束", "The conversation has ended"),
     "session_finished": ("会话已结束", "The session has ended"),
     "only_your_sessions": ("只能列出自己的会话", "You can list your own sessions only"),
     "only_your_conversations": ("只能列出自己的对话", "You can list your own conversations only"),
@@ -117,8 +122,8 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "only_yourself": ("只能为自己创建会话", "You can open a session for yourself only"),
     "session_exists": ("会话 {id} 已存在", "There is already a session {id}"),
     "number_by_host": (
-        "编号只能由主系统指定, 请去掉 {name}",
-        "Only the roles service and admin choose numbers: leave out {name}",
+        "编号和咨询组只能由主系统指定, 请去掉 {name}",
+        "Only the roles service and admin choose numbers and groups: leave out {name}",
     ),
     "numbers_used_up": (
         "没有可用的编号, 请联系管理员",
@@ -134,9 +139,9 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     "no_such_group": ("没有可选的咨询组 {group}", "There is no group {group} that you can choose"),
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
     "no_such_conversation": ("客服会话 {id} 不存在", "There is no support conversation {id}"),
+    "not_your_conversation": ("您不是此对话的参与者", "You take no part in this conversation"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
     # approvals
-    "not_your_conversation": ("您不是此对话的参与者", "You take no part in this conversation"),
     "no_such_held_message": ("没有编号为 {id} 的待审消息", "There is no held message {id}"),
     "already_decided": (
         "此消息已由 {by} 处理 ({state})",

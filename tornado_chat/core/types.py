@@ -317,10 +317,11 @@ class ConversationView(msgspec.Struct, frozen=True):
 class Room(msgspec.Struct, frozen=True):
     """A counselling session (kind SESSION) or a supervision record (kind RECORD).
 
-    ``asker`` is the client: the visitor of a session, the consultant of a record. ``helper`` is the agent:
-    the consultant of a session, the supervisor of a record. ``session_id`` is the id of a session, or the
-    session that a record is about. ``arrived`` is the time at which the visitor of a session came first, and
-    ``awaited_until`` the time to which a participant has extended the wait for the other one.
+    ``asker`` is the client: the visitor of a session, the agent of a record. ``helper`` is the agent: the
+    consultant of a session, the supervisor of a record. ``session_id`` is the id of a session, or the session
+    that a record is about; None if the record is about the support conversation ``conversation_id``.
+    ``arrived`` is the time at which the visitor of a session came first, and ``awaited_until`` the time to
+    which a participant has extended the wait for the other one. ``group`` is that of a session.
     """
 
     thread: Thread
@@ -330,7 +331,7 @@ class Room(msgspec.Struct, frozen=True):
     helper_name: str | None
     state: SessionState
     last_seq: int
-    session_id: int
+    session_id: int | None
     created: int
     started: int | None = None
     ended: int | None = None
@@ -340,16 +341,26 @@ class Room(msgspec.Struct, frozen=True):
     end_reason: EndReason | None = None
     awaited_until: int | None = None
     arrived: int | None = None
+    conversation_id: int | None = None
+    group: str = DEFAULT_GROUP
 
     @property
     def open(self) -> bool:
         return self.state in (SessionState.READY, SessionState.ACTIVE)
 
     @property
+    def about(self) -> Thread:
+        """The conversation that a record is about; of a session the session itself."""
+        if self.conversation_id is not None:
+            return Thread(Kind.SUPPORT, self.conversation_id)
+        assert self.session_id is not None
+        return Thread(Kind.SESSION, self.session_id)
+
+    @property
     def view(self) -> ConversationView:
         """What a session has in common with support conversations."""
         return ConversationView(
-            self.thread, self.asker, self.asker_name, self.helper, self.helper_name, DEFAULT_GROUP, self.open
+            self.thread, self.asker, self.asker_name, self.helper, self.helper_name, self.group, self.open
         )
 
 

@@ -121,8 +121,8 @@ class Erasure:
         threads += [
             record.thread
             for thread in threads
-            if thread.kind is Kind.SESSION
-            for record in rooms.supervision_records(self._database, thread.id)
+            if thread.kind is not Kind.RECORD
+            for record in rooms.supervision_records(self._database, thread)
         ]
         order = list(retention.CONVERSATION_TABLES)
         return sorted(set(threads), key=lambda thread: (order.index(thread.kind), thread.id))

@@ -158,7 +158,7 @@ class PersonData:
         facts: dict[str, Any] = {"state": found.state.value, "created": self.time(found.created)}
         if isinstance(found, Room):
             if found.thread.kind is Kind.RECORD:
-                facts["session"] = found.session_id
+                facts["session" if found.about.kind is Kind.SESSION else "conversation"] = found.about.id
             facts["started"] = self.time(found.started)
         else:
             facts["assigned"] = self.time(found.assigned)
@@ -170,7 +170,7 @@ class PersonData:
             facts["appointment"] = found.appointment_id
         if isinstance(found, Conversation) and found.user == self.person and found.claims:
             facts["claims"] = dict(found.claims)
-        if isinstance(found, Conversation) and found.group != DEFAULT_GROUP:
+        if found.group != DEFAULT_GROUP:
             facts["group"] = found.group
         return facts
 

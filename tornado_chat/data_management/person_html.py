@@ -53,6 +53,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "assigned": ("接入", "Answered"),
     "ended": ("结束", "Ended"),
     "about_session": ("所属会话", "About session"),
+    "about_conversation": ("所属对话", "About conversation"),
     "appointment": ("预约", "Appointment"),
     "rate": ("评分", "Stars"),
     "feedback": ("评价", "Feedback"),
@@ -74,6 +75,7 @@ CONVERSATION_FIELDS = (
     "assigned",
     "ended",
     "session",
+    "conversation",
     "appointment",
     "rate",
     "feedback",
@@ -170,7 +172,7 @@ class PersonPage:
         facts = [(self._text("with"), ", ".join(self._label(role) for role in entry["others"]))]
         for fact in CONVERSATION_FIELDS:
             if entry.get(fact) is not None:
-                label = self._text("about_session" if fact == "session" else fact)
+                label = self._text(f"about_{fact}" if fact in ("session", "conversation") else fact)
                 facts.append((label, self._value(fact, entry[fact])))
         stays = [
             f"{_format_time(stay['joined'])} – "

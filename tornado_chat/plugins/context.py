@@ -119,8 +119,11 @@ class Context(ABC):
         """Return a support conversation; None if there is none."""
 
     @abstractmethod
-    async def supervision(self, session_id: int) -> Sequence[Room]:
-        """Return the supervision records of a session, oldest first; ``helper`` is the supervisor."""
+    async def supervision(self, about: Thread | int) -> Sequence[Room]:
+        """Return the supervision records of a conversation, oldest first; ``helper`` is the supervisor.
+
+        ``about`` is a session or support conversation; a number is that of a session.
+        """
 
     @abstractmethod
     async def participants(self, thread: Thread) -> Sequence[Participant]:
@@ -197,12 +200,14 @@ class Context(ABC):
         """Return the notifications of a person, newest first, each with ``read``: the person has read it."""
 
     @abstractmethod
-    async def supervise(self, session_id: int, supervisor: Person) -> Room:
-        """Add a supervisor to a session, who may then observe it, without a notification.
+    async def supervise(self, about: Thread | int, supervisor: Person) -> Room:
+        """Add a supervisor to a conversation, who may then observe it, without a notification.
 
-        If the session has a record with this supervisor already, that one is returned.
+        If there is a record of the conversation with this supervisor already, that one is returned.
+        ``about`` is as in ``supervision``.
 
-        :raises NotFound: there is no such session.
+        :raises NotFound: there is no such conversation.
+        :raises Conflict: the conversation has no agent yet.
         """
 
     @abstractmethod

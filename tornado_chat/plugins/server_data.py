@@ -46,6 +46,11 @@ DEFAULT_LIMIT = 100
 ROOM_KINDS = (Kind.SESSION, Kind.RECORD)
 
 
+def thread_of(about: Thread | int) -> Thread:
+    """Return the thread of a conversation; a number is that of a session."""
+    return Thread(Kind.SESSION, about) if isinstance(about, int) else about
+
+
 class ServerData:
     """The server's stored data, for plugins with a database: in transactions, keepers and commands.
 
@@ -74,9 +79,12 @@ class ServerData:
 
     # --- the parts of a conversation ---
 
-    def supervision(self, session_id: int) -> Sequence[Room]:
-        """Return the supervision records of a session, oldest first; ``helper`` is the supervisor."""
-        return rooms.supervision_records(self._database, session_id)
+    def supervision(self, about: Thread | int) -> Sequence[Room]:
+        """Return the supervision records of a conversation, oldest first; ``helper`` is the supervisor.
+
+        ``about`` is a session or support conversation; a number is that of a session.
+        """
+        return rooms.supervision_records(self._database, thread_of(about))
 
     def participants(self, thread: Thread) -> Sequence[Participant]:
         """Return the participants of a session, record or support conversation, in the order of joining."""

@@ -64,6 +64,7 @@ from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
 from tornado_chat.services.supervision.approval_calls import ApprovalCalls
 from tornado_chat.services.supervision.approval_timers import ApprovalTimers
 from tornado_chat.services.supervision.approvals import Approvals
+from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.group_registry import GroupRegistry
@@ -352,6 +353,7 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    observers: Observers
 
 
 def build_conversations(
@@ -364,6 +366,7 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    rights = supervision.rights
     counselling = Counselling(
         config.counselling,
         store,
@@ -387,6 +390,20 @@ def build_conversations(
         messaging.room_lookup,
         auth.access_control,
         base.plugins,
+        rights,
+        base.groups.require_known,
+    )
+    observers = Observers(
+        store,
+        hub,
+        receipts,
+        base.bus.publish,
+        find_view=messaging.room_lookup.view,
+        rights=rights,
+        rules=lambda: base.groups.rules,
+        plugins=base.plugins,
+        coordinator_client=coordination.client,
+        participant_names=delivery.participant_names,
     )
     local_conversations = LocalConversations(
         config.support,
@@ -403,7 +420,7 @@ def build_conversations(
         base.groups,
         supervision.approvals,
     )
-    base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers)
     support = Support(
         local_conversations,
         coordination.client,
@@ -413,8 +430,8 @@ def build_conversations(
         base.plugins.report_action,
         supervision.approvals,
     )
-    support_history = SupportHistory(store, support, auth.access_control, base.plugins)
-    return Conversations(counselling, sessions, local_conversations, support, support_history)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins, rights)
+    return Conversations(counselling, sessions, local_conversations, support, support_history, observers)
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -537,6 +554,7 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        observers=conversations.observers,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,
@@ -603,5 +621,6 @@ def connect_event_handlers(
     bus.add_handler(coordination.approval_timers.on_event, *coordination.approval_timers.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
+    bus.add_handler(conversations.observers.on_event, *conversations.observers.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
     storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

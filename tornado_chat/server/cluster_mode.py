@@ -29,6 +29,7 @@ from tornado_chat.services.coordinator.resync import Resynchronizer
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.leadership.partition_flag import PartitionFlag
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.support.local_conversations import LocalConversations
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,11 @@ class Standalone:
         return LocalCoordinatorClient(coordinator)
 
     def set_up_resync(
-        self, hub: Hub, counselling: Counselling, local_conversations: LocalConversations
+        self,
+        hub: Hub,
+        counselling: Counselling,
+        local_conversations: LocalConversations,
+        observers: Observers,
     ) -> None:
         """Do nothing: within one process no event is missed."""
 
@@ -154,7 +159,11 @@ class Clustered:
         return self._coordinator_client
 
     def set_up_resync(
-        self, hub: Hub, counselling: Counselling, local_conversations: LocalConversations
+        self,
+        hub: Hub,
+        counselling: Counselling,
+        local_conversations: LocalConversations,
+        observers: Observers,
     ) -> None:
         """Make these parts read from the database what the bus does not deliver, from ``join`` on."""
         self._resynchronizer = resynchronizer = Resynchronizer(
@@ -162,6 +171,7 @@ class Clustered:
             self._store,
             counselling,
             local_conversations,
+            observers,
             self._coordinator,
             self._coordinator_client,
             self._partition_flag,

@@ -18,6 +18,7 @@ from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
 from tornado_chat.services.supervision.approvals import Approvals
+from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
@@ -42,6 +43,7 @@ class Services:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    observers: Observers
     guests: Guests
     client_limits: ClientLimits
     accounts: Accounts

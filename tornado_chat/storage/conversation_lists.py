@@ -5,25 +5,40 @@ that of the condition with the fewest rows; a condition in ``COALESCE`` uses non
 many rows as it has. Most conversations have ended, so the list of the ended ones follows the ids.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee as pw
 
 from tornado_chat.core.lists import ConversationFilter, ListPage
-from tornado_chat.core.types import Conversation, ConversationState, Role
+from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person, Role
 from tornado_chat.storage import conversations
 from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.retention import REMOVED_ID
 
+_WITH_RECORD = (
+    "(SELECT conversation_id FROM supervisor_consultation WHERE helper = ? AND conversation_id IS NOT NULL)"
+)
 _REMOVED = f"{Role.USER.value}:{REMOVED_ID}"
 
 
+class Visible(NamedTuple):
+    """The conversations that a supervisor may see: those of ``groups``, and those with a record."""
+
+    supervisor: Person
+    groups: tuple[str, ...]
+
+
 def page_of_conversations(
-    database: pw.Database, wanted: ConversationFilter, before: int | None, limit: int
+    database: pw.Database,
+    wanted: ConversationFilter,
+    before: int | None,
+    limit: int,
+    visible: Visible | None = None,
 ) -> ListPage[Conversation, int]:
     """Return the newest conversations that ``wanted`` describes.
 
     :arg before: ``next`` of the page before; None: the first page.
+    :arg visible: only these; None: all.
     """
     few = bool(wanted.states) and ConversationState.ENDED not in wanted.states
     driver = "state" if few else "user" if wanted.user else "waiter" if wanted.waiter else "id"
@@ -42,6 +57,13 @@ def page_of_conversations(
         require("user", "= ?", wanted.user.key)
     if wanted.waiter is not None:
         require("waiter", "= ?", wanted.waiter.key)
+    if wanted.group is not None:
+        conditions.append("COALESCE(group_name, ?) = ?")
+        values += [DEFAULT_GROUP, wanted.group]
+    if visible is not None:
+        marks = ", ".join(["?"] * len(visible.groups)) or "NULL"
+        conditions.append(f"(COALESCE(group_name, ?) IN ({marks}) OR id IN {_WITH_RECORD})")
+        values += [DEFAULT_GROUP, *visible.groups, visible.supervisor.key]
     conditions.append("COALESCE(user, '') <> ?")
     values.append(_REMOVED)
     if before is not None:

@@ -26,6 +26,7 @@ class ConsultationSession(Table):
         0016.
     :ivar awaited_until: the time until which an absent participant is awaited, if another has extended that.
     :ivar arrived: the time at which the visitor came for the first time.
+    :ivar group_name: the group that the host has chosen; NULL: the default group.
     """
 
     id = pw.BigAutoField()
@@ -44,6 +45,7 @@ class ConsultationSession(Table):
     end_reason = pw.CharField(12, null=True)
     awaited_until = pw.BigIntegerField(null=True)
     arrived = pw.BigIntegerField(null=True)
+    group_name = pw.CharField(32, null=True)
 
     class Meta:
         # Each ends with ``created``: lists are read newest first (``storage/session_lists.py``).
@@ -57,13 +59,16 @@ class ConsultationSession(Table):
 
 
 class SupervisorConsultation(Table):
-    """A supervision record: a consultant and a supervisor talk about a session.
+    """A supervision record: an agent and a supervisor talk about a session or a support conversation.
 
     Seed: the id that ``/chat?type=1`` names. ``end_reason`` and ``awaited_until`` are those of a session.
+
+    :ivar session: NULL if the record is about a support conversation.
+    :ivar conversation_id: the support conversation; NULL if the record is about a session.
     """
 
     id = pw.BigAutoField()
-    session = pw.ForeignKeyField(ConsultationSession, backref="records")
+    session = pw.ForeignKeyField(ConsultationSession, backref="records", null=True)
     asker = pw.CharField(PERSON_KEY_CHARS)
     asker_name = pw.CharField(NAME_CHARS, null=True)
     helper = pw.CharField(PERSON_KEY_CHARS)
@@ -75,9 +80,10 @@ class SupervisorConsultation(Table):
     ended = pw.BigIntegerField(null=True)
     end_reason = pw.CharField(12, null=True)
     awaited_until = pw.BigIntegerField(null=True)
+    conversation_id = pw.BigIntegerField(null=True)
 
     class Meta:
-        indexes = ((("helper",), False), (("state",), False))
+        indexes = ((("helper",), False), (("state",), False), (("conversation_id",), False))
 
 
 class SupportConversation(Table):

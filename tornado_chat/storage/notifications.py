@@ -182,7 +182,8 @@ def _invited_to(notification: Notification) -> Thread | None:
     if notification.type != CONVERSATION or not data:
         return None
     number = data.get("sessionId")
-    kind = Kind.RECORD if "observeSessionId" in data else Kind.SESSION
+    is_record = "observeSessionId" in data or "observeConversationId" in data
+    kind = Kind.RECORD if is_record else Kind.SESSION
     return Thread(kind, number) if isinstance(number, int) else None
 
 

@@ -53,6 +53,7 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "rate": None,
         "feedback": None,
         "arrived": None,
+        "group_name": None,
     },
     models.SupervisorConsultation: {
         **_EMPTY_ROOM,
@@ -171,38 +172,41 @@ def count_expired(database: pw.Database, before: int) -> ExpiredCounts:
 def _is_expired(kind: Kind, before: int) -> Any:
     """Return the condition for conversations to be removed: finished before ``before`` and not emptied yet.
 
-    A session is kept as long as one of its records is.
+    A session or support conversation is kept as long as one of its records is.
     """
-    if kind is Kind.SUPPORT:
-        support = models.SupportConversation
-        return (
-            (support.state == ConversationState.ENDED.value) & (support.ended < before) & ~_IS_EMPTY[support]
-        )
-    session, record = models.ConsultationSession, models.SupervisorConsultation
-    finished = (session.state << _FINISHED_STATES) & (session.ended < before) & ~_IS_EMPTY[session]
-    if kind is Kind.SESSION:
-        kept_records = record.select(record.id).where(
-            (record.session == session.id) & ~_IS_EMPTY[record] & ~_is_expired_record(before)
-        )
-        return finished & ~pw.fn.EXISTS(kept_records)
-    return _is_expired_record(before) & ~_IS_EMPTY[record]
+    record = models.SupervisorConsultation
+    if kind is Kind.RECORD:
+        return _is_expired_record(before) & ~_IS_EMPTY[record]
+    table = CONVERSATION_TABLES[kind]
+    about = record.session if kind is Kind.SESSION else record.conversation_id
+    kept_records = record.select(record.id).where(
+        (about == table.id) & ~_IS_EMPTY[record] & ~_is_expired_record(before)
+    )
+    return _is_finished(kind, before) & ~_IS_EMPTY[table] & ~pw.fn.EXISTS(kept_records)
+
+
+def _is_finished(kind: Kind, before: int) -> Any:
+    """Return the condition for conversations that ended before ``before``."""
+    table = CONVERSATION_TABLES[kind]
+    finished = (ConversationState.ENDED.value,) if kind is Kind.SUPPORT else _FINISHED_STATES
+    return (table.state << finished) & (table.ended < before)
 
 
 def _is_expired_record(before: int) -> Any:
     """Return the condition for records that ended before ``before``, or were never used.
 
-    An unused record belongs to an alert that no supervisor answered; it expires when its session does.
+    An unused record belongs to an alert that no supervisor answered; it expires when its conversation does.
     """
-    session, record = models.ConsultationSession, models.SupervisorConsultation
-    sessions = session.select(session.id).where(
-        (session.state << _FINISHED_STATES) & (session.ended < before)
-    )
-    ended = (record.state << _FINISHED_STATES) & (record.ended < before)
+    session, support = models.ConsultationSession, models.SupportConversation
+    record = models.SupervisorConsultation
+    sessions = session.select(session.id).where(_is_finished(Kind.SESSION, before))
+    conversations = support.select(support.id).where(_is_finished(Kind.SUPPORT, before))
+    ended = _is_finished(Kind.RECORD, before)
     unused = (
         (record.state == SessionState.READY.value)
         & (record.last_seq == 0)
         & (record.created < before)
-        & record.session.in_(sessions)
+        & (record.session.in_(sessions) | record.conversation_id.in_(conversations))
     )
     return ended | unused
 
@@ -269,7 +273,7 @@ def delete_emptied_rows(tx: Transaction) -> None:
     for table in (record, session, models.SupportConversation, models.Message, models.HeldMessage):
         empty = _IS_EMPTY[table]
         if table is session:
-            empty &= session.id.not_in(record.select(record.session))
+            empty &= session.id.not_in(record.select(record.session).where(record.session.is_null(False)))
         kept = table.id.between(*_kept_ids(tx.database, table))
         table.delete().where(empty & ~kept).execute(tx.database)
 

@@ -12,7 +12,17 @@ import peewee as pw
 from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.events import RoomEnded, RoomStarted, SystemNotice
 from tornado_chat.core.plain_text import clean_name
-from tornado_chat.core.types import EndReason, Kind, Person, Role, Room, SessionState, Thread
+from tornado_chat.core.types import (
+    DEFAULT_GROUP,
+    ConversationView,
+    EndReason,
+    Kind,
+    Person,
+    Role,
+    Room,
+    SessionState,
+    Thread,
+)
 from tornado_chat.storage import held_messages, models, numbers, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.raw_sql import fetch_rows
@@ -30,11 +40,13 @@ _OPEN = (SessionState.READY.value, SessionState.ACTIVE.value)
 _SELECT = {
     Kind.SESSION: (
         "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, id, created,"
-        " started, ended, appointment_id, rate, feedback, awaited_until, arrived FROM consultation_session"
+        " started, ended, appointment_id, rate, feedback, awaited_until, arrived, NULL, group_name"
+        " FROM consultation_session"
     ),
     Kind.RECORD: (
         "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, session_id, created,"
-        " started, ended, NULL, NULL, NULL, awaited_until, NULL FROM supervisor_consultation"
+        " started, ended, NULL, NULL, NULL, awaited_until, NULL, conversation_id, NULL"
+        " FROM supervisor_consultation"
     ),
 }
 
@@ -93,16 +105,18 @@ def awaited_rooms(database: pw.Database) -> list[Room]:
     return [*active_rooms(database), *(_room(Kind.SESSION, row) for row in rows)]
 
 
-def is_supervisor_of(database: pw.Database, session_id: int, supervisor: Person) -> bool:
-    """Return True if ``supervisor`` has a record about the session, finished or not."""
+def is_supervisor_of(database: pw.Database, thread: Thread, supervisor: Person) -> bool:
+    """Return True if ``supervisor`` has a record about the conversation, finished or not."""
     record = models.SupervisorConsultation
-    query = record.select().where((record.session == session_id) & (record.helper == supervisor.key))
+    column = record.session if thread.kind is Kind.SESSION else record.conversation_id
+    query = record.select().where((column == thread.id) & (record.helper == supervisor.key))
     return bool(query.exists(database))
 
 
-def supervision_records(database: pw.Database, session_id: int) -> list[Room]:
-    """Return the supervision records of a session, oldest first."""
-    rows = fetch_rows(database, f"{_SELECT[Kind.RECORD]} WHERE session_id = ? ORDER BY id", session_id)
+def supervision_records(database: pw.Database, thread: Thread) -> list[Room]:
+    """Return the supervision records of a session or support conversation, oldest first."""
+    column = "session_id" if thread.kind is Kind.SESSION else "conversation_id"
+    rows = fetch_rows(database, f"{_SELECT[Kind.RECORD]} WHERE {column} = ? ORDER BY id", thread.id)
     return [_room(Kind.RECORD, row) for row in rows]
 
 
@@ -115,6 +129,7 @@ def create_session(
     consultant_name: str | None,
     appointment_id: int | None = None,
     session_id: int | None = None,
+    group: str = DEFAULT_GROUP,
 ) -> tuple[Room, bool]:
     """Create a session in state ``ready``. The second result is True if it is new.
 
@@ -144,40 +159,44 @@ def create_session(
         last_seq=0,
         appointment_id=appointment_id,
         created=tx.now,
+        group_name=None if group == DEFAULT_GROUP else group,
     ).execute(tx.database)
     return _with_participants(tx, Thread(Kind.SESSION, session_id)), True
 
 
 def create_record(
     tx: Transaction,
-    session: Room,
+    about: ConversationView,
     *,
     supervisor_id: str,
     supervisor_name: str | None,
     record_id: int | None = None,
 ) -> tuple[Room, bool]:
-    """Create a supervision record of ``session``'s consultant with a supervisor.
+    """Create a supervision record of the agent of a conversation with a supervisor.
 
     ``record_id`` and the results are as those of ``create_session``.
 
-    :raises Conflict: ``record_id`` is taken by another record.
+    :raises Conflict: ``record_id`` is taken by another record; or the conversation has no agent.
     :raises Malformed: ``record_id`` is out of range.
     """
     supervisor = Person(Role.SUPERVISOR, supervisor_id)
+    if about.agent is None:
+        raise Conflict("no_conversation")
     if record_id is None:
         record_id = numbers.take_next(tx, Kind.RECORD)
     else:
         numbers.require_valid(record_id)
         existing = find(tx.database, Thread(Kind.RECORD, record_id))
         if existing is not None:
-            if (existing.session_id, existing.helper) != (session.thread.id, supervisor):
+            if (existing.about, existing.helper) != (about.thread, supervisor):
                 raise Conflict("session_exists", id=record_id)
             return existing, False
     models.SupervisorConsultation.insert(
         id=record_id,
-        session=session.thread.id,
-        asker=session.helper.key,
-        asker_name=session.helper_name,
+        session=about.thread.id if about.thread.kind is Kind.SESSION else None,
+        conversation_id=about.thread.id if about.thread.kind is Kind.SUPPORT else None,
+        asker=about.agent.key,
+        asker_name=about.agent_name,
         helper=supervisor.key,
         helper_name=clean_name(supervisor_name),
         state=SessionState.READY.value,
@@ -266,9 +285,10 @@ def rate(tx: Transaction, session_id: int, stars: int, feedback: str | None) -> 
 
 
 def _room(kind: Kind, row: tuple[Any, ...]) -> Room:
-    id, asker, helper, asker_name, helper_name, state, end_reason, *more, awaited_until, arrived = row
+    id, asker, helper, asker_name, helper_name, state, end_reason, *more = row
+    *more, awaited_until, arrived, conversation_id, group = more
     reason = EndReason(end_reason) if end_reason else None
-    rest: list[Any] = [*more, reason, awaited_until, arrived]
+    rest: list[Any] = [*more, reason, awaited_until, arrived, conversation_id, group or DEFAULT_GROUP]
     return Room(
         Thread(kind, id),
         Person.from_key(asker),

@@ -13,6 +13,8 @@ from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
+    OBSERVING_NOTICES,
+    ConversationEnded,
     Event,
     HeldChanged,
     PresenceChanged,
@@ -23,7 +25,7 @@ from tornado_chat.core.events import (
     TypingChanged,
 )
 from tornado_chat.core.texts import Language, error_text, system_text
-from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Role
+from tornado_chat.core.types import AGENT_ROLES, AppendResult, Kind, Message, Notification, Role
 from tornado_chat.wire.approval_frames import approval_shown, held_shown
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
@@ -40,6 +42,7 @@ from tornado_chat.wire.counselling_frames import (
     ListenerFrame,
     NotifyFrame,
     ObserveFrame,
+    ObservingShown,
     PresenceShown,
     ReadShown,
     ReceiptShown,
@@ -51,7 +54,11 @@ from tornado_chat.wire.people import NameOf, no_name, sender_of
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
-    {"ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender", "approval"}
+    {
+        *("ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"),
+        "observing",
+        "approval",
+    }
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
 OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender", "approve"})
@@ -239,18 +246,22 @@ def _presence(event: PresenceChanged, times: LocalTimes) -> bytes:
     return _encode(shown)
 
 
-def sender_type(message: Message) -> bool:
-    """Return the seed's ``senderType``: true for the consultant, false for the visitor.
+_ID_LETTERS = {Kind.SESSION: "s", Kind.RECORD: "r", Kind.SUPPORT: "c"}
 
-    In a supervision record, false is the supervisor.
+
+def sender_type(message: Message) -> bool:
+    """Return the seed's ``senderType``: true for the agent, false for the client.
+
+    In a supervision record, false is the supervisor; elsewhere a supervisor who takes part is true.
     """
-    return message.sender.role is Role.CONSULTANT
+    if message.thread.kind is Kind.RECORD:
+        return message.sender.role in AGENT_ROLES
+    return message.sender.role is not Role.USER
 
 
 def message_id(message: Message) -> str:
     """Return the id of a message for the feature seq: the same on every delivery, unique in the server."""
-    kind = "s" if message.thread.kind is Kind.SESSION else "r"
-    return f"{kind}{message.thread.id}-{message.seq}"
+    return f"{_ID_LETTERS[message.thread.kind]}{message.thread.id}-{message.seq}"
 
 
 def ids_as_texts(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,6 +306,7 @@ class ChatEncoder:
         self._receipt = "receipt" in features
         self._sender = "sender" in features
         self._approval = "approval" in features
+        self._observing = "observing" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._legacy = legacy_system_key
@@ -318,6 +330,8 @@ class ChatEncoder:
                 frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
             return _encode(frame)
         if isinstance(event, SystemNotice):
+            if self._observing and event.code in OBSERVING_NOTICES:
+                return _encode(ObservingShown(OBSERVING_NOTICES[event.code]))
             text = system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
         if isinstance(event, RoomEnded):
@@ -415,9 +429,10 @@ class ObserveEncoder:
             if self._sender:
                 frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
             return _encode(frame)
-        if isinstance(event, RoomEnded):
+        if isinstance(event, RoomEnded | ConversationEnded):
+            time = event.time if isinstance(event, RoomEnded) else event.conversation.ended or 0
             text = system_text(self._language, "session_ended")
-            return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(event.time)))
+            return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(time)))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
         if isinstance(event, HeldChanged) and self._approve and not own and not event.approvers:

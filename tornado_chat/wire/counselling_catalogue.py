@@ -20,6 +20,7 @@ from tornado_chat.wire.counselling_frames import (
     NotifyQuery,
     ObserveFrame,
     ObserveQuery,
+    ObservingShown,
     PlainAlert,
     PresenceShown,
     ReadShown,
@@ -356,6 +357,14 @@ CHAT = Endpoint(
             [{"receipt": 17, "role": "consultant"}],
             feature="receipt",
         ),
+        FrameKind(
+            "observing",
+            "A supervisor has begun or stopped to listen in, if `[group] tell_observing` says so. Clients "
+            "without the feature get a system text.",
+            ObservingShown,
+            [{"observing": True}],
+            feature="observing",
+        ),
         _PRESENCE,
         FrameKind(
             "history",
@@ -389,6 +398,7 @@ CHAT = Endpoint(
             "Shows which roles are connected, until when an absent participant is awaited, and why the "
             "session has ended; the client may extend the wait."
         ),
+        "observing": "Shows that a supervisor listens in by a frame, and not by a system text.",
         "receipt": "Shows which messages have arrived at the other participant.",
         "sender": _SENDER_FEATURE,
         "token": _RENEWAL_FEATURE,
@@ -473,6 +483,12 @@ NOTIFY = Endpoint(
                     "time": _TIME,
                     "data": {"sessionId": 4, "observeSessionId": 5},
                 },
+                {
+                    "type": 2,
+                    "msg": "您有新的对话",
+                    "time": _TIME,
+                    "data": {"sessionId": 4, "observeConversationId": 7},
+                },
             ],
             constant_keys={"type": 2},
             types={"data": NewConversation},
@@ -495,15 +511,16 @@ NOTIFY = Endpoint(
 OBSERVE = Endpoint(
     name="observe",
     path="/observe",
-    summary="A supervisor or an admin observes a session",
+    summary="A supervisor or an admin observes a session or a support conversation",
     description=(
-        "Delivers the messages from now on; after a break, delivery resumes where it stopped. The "
-        "participants are not informed. The last frame has `senderType` null; then the server closes the "
-        "socket with 1000. All other frames of the client are ignored."
+        "The query has exactly one of `sessionId` and `conversationId`. Delivers the messages from now on; "
+        "after a break, delivery resumes where it stopped. The participants are not informed, unless "
+        "`[group:NAME] tell_observing` says so. The last frame has `senderType` null; then the server "
+        "closes the socket with 1000. All other frames of the client are ignored."
     ),
     access=(
-        "Admins, and supervisors with a record on the session; with `[counselling] observe = any` all "
-        "supervisors."
+        "Admins, supervisors of the group (`[group:NAME] supervisors`, or the claim `groups`), and "
+        "supervisors with a record on the conversation; with `[counselling] observe = any` all supervisors."
     ),
     query=ObserveQuery,
     from_client=(*_LISTENER_REQUESTS, *_DECISIONS),

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tornado_chat.core.errors import Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Number, NumberText
+from tornado_chat.core.types import Kind, Thread
 from tornado_chat.wire.approval_frames import ApprovalShown, HeldNumber, HeldShown, Note
 from tornado_chat.wire.people import Sender
 from tornado_chat.wire.times import Time
@@ -69,10 +71,25 @@ class NotifyQuery(msgspec.Struct, frozen=True):
 
 
 class ObserveQuery(msgspec.Struct, frozen=True):
-    sessionId: Annotated[SessionNumber, Meta(description="The session to observe.")]  # noqa: N815 - the seed
+    sessionId: (  # noqa: N815 - the seed
+        Annotated[SessionNumber, Meta(description="The session to observe; or give `conversationId`.")] | None
+    ) = None
+    conversationId: (  # noqa: N815 - as sessionId
+        Annotated[SessionNumber, Meta(description="The support conversation to observe.")] | None
+    ) = None
     token: Token = ""
     features: Features = ""
     language: AskedLanguage = ""
+
+    @property
+    def thread(self) -> Thread:
+        """The conversation. :raises Malformed: the query has none, or both numbers."""
+        if self.conversationId is None and self.sessionId is not None:
+            return Thread(Kind.SESSION, self.sessionId)
+        if self.sessionId is None and self.conversationId is not None:
+            return Thread(Kind.SUPPORT, self.conversationId)
+        reason = "give exactly one of sessionId and conversationId"
+        raise Malformed("bad_parameter", name="sessionId", reason=reason)
 
 
 class ChatQuery(msgspec.Struct, frozen=True):
@@ -220,6 +237,12 @@ class Ack(msgspec.Struct):
 class TypingShown(msgspec.Struct):
     typing: Annotated[bool, Meta(description="True while the participant is typing.")]
     role: ParticipantRole
+
+
+class ObservingShown(msgspec.Struct):
+    observing: Annotated[
+        bool, Meta(description="True: a supervisor has begun to listen in. False: it has stopped.")
+    ]
 
 
 class ReadShown(msgspec.Struct):
@@ -429,6 +452,16 @@ class NewConversation(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+    observeConversationId: (  # noqa: N815 - as observeSessionId
+        Annotated[
+            Number | NumberText,
+            Meta(
+                description="For a supervisor only: the support conversation to observe at `/observe`.",
+                examples=[7],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     alert: AlertMark | UnsetType = UNSET
 
 
@@ -439,5 +472,5 @@ NOTIFICATION_DATA: Mapping[int, type[msgspec.Struct] | None] = {
 }
 """The struct of ``data`` by the ``type`` of a notification; None: null."""
 
-DATA_IDS = ("sessionId", "observeSessionId", "apointmentId", "consultantId")
+DATA_IDS = ("sessionId", "observeSessionId", "observeConversationId", "apointmentId", "consultantId")
 """The keys of ``data`` that hold an id."""

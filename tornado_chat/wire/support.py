@@ -14,7 +14,15 @@ import msgspec
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
-from tornado_chat.core.events import Event, HeldChanged, ReadAdvanced, ReceiptAdvanced, TypingChanged
+from tornado_chat.core.events import (
+    OBSERVING_NOTICES,
+    Event,
+    HeldChanged,
+    ReadAdvanced,
+    ReceiptAdvanced,
+    SystemNotice,
+    TypingChanged,
+)
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import (
     AGENT_ROLES,
@@ -41,6 +49,7 @@ from tornado_chat.wire.support_frames import (
     MessageImage,
     MessageStored,
     MessageText,
+    Observing,
     Payload,
     Queued,
     ReadShown,
@@ -66,6 +75,7 @@ FEATURES = frozenset(
         "sender",
         "group",
         "approval",
+        "observing",
     }
 )
 
@@ -200,6 +210,14 @@ class SupportEncoder:
             frame = self._frame("approval", approval_shown(event, self._times))
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
+        if (
+            isinstance(event, SystemNotice)
+            and event.code in OBSERVING_NOTICES
+            and "observing" in self.features
+        ):
+            return _encode(
+                self._frame("observing", Observing(OBSERVING_NOTICES[event.code], event.thread.id))
+            )
         return None
 
     def initialize(self) -> bytes:

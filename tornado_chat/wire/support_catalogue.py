@@ -172,6 +172,12 @@ _COMMON_SERVER_FRAMES = (
         reply_id="f1",
     ),
     _to_client(
+        "observing",
+        "A supervisor has begun or stopped to listen in, if `[group] tell_observing` says so.",
+        {"observing": True, "conversation": 7},
+        feature="observing",
+    ),
+    _to_client(
         "typing", "The other side begins or stops typing.", {"typing": True}, feature="typing", from_=_PEER
     ),
     _to_client(
@@ -237,6 +243,7 @@ _FEATURES = {
     "image": "Images are delivered as `message_image`, not as their URL in a text.",
     "approval": "Delivers `approval`: the states of the agent's own messages that wait for an approval.",
     "receipt": "Delivers `receipt`: which messages have arrived at the other side.",
+    "observing": "Delivers `observing`: a supervisor has begun or stopped to listen in.",
     "sender": (
         "Messages carry the person that has sent them: `sender` with `role`, `id` and `name`, also in "
         "history pages, which then have the hand-overs. A user gets `handed_over`."

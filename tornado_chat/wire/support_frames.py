@@ -413,6 +413,13 @@ class ReceiptShown(msgspec.Struct):
     conversation: Annotated[int, Meta(description="The conversation.", examples=[7])]
 
 
+class Observing(msgspec.Struct):
+    """A supervisor has begun or stopped to listen in."""
+
+    observing: Annotated[bool, Meta(description="True: it has begun.", examples=[True])]
+    conversation: Annotated[int, Meta(description="The conversation.", examples=[7])]
+
+
 class HandedOver(msgspec.Struct, rename={"from_": "from"}):
     """Another waiter has the conversation from now on."""
 
@@ -493,6 +500,7 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "receipt": ReceiptShown,
     "approval": ApprovalShown,
     "handed_over": HandedOver,
+    "observing": Observing,
     "ready_success": ReadyNoted,
     "transfer_success": Transferred,
     "rate_success": Rated,

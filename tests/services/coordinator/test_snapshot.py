@@ -28,7 +28,7 @@ def live(books: Books) -> LiveRooms:
     other, _ = books.change(new_session)
     active, _ = books.change(lambda tx: rooms.start(tx, other.thread))
     (record, _), _ = books.change(
-        lambda tx: rooms.create_record(tx, active, supervisor_id="3", supervisor_name=None)
+        lambda tx: rooms.create_record(tx, active.view, supervisor_id="3", supervisor_name=None)
     )
     live = LiveRooms()
     live.rooms = [

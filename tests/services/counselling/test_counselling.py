@@ -332,23 +332,3 @@ async def test_a_resync_finds_rooms_that_have_ended_elsewhere(store: Store) -> N
     await process.service.resync()
     await turns()
     assert [socket.closed is not None for socket in sockets] == [True, False]
-
-
-@pytest.mark.gen_test
-async def test_admins_and_the_supervisors_of_a_session_observe_it(store: Store) -> None:
-    process, room = Process(store), await active_room(store, "before")
-    supervisor = Person(Role.SUPERVISOR, "3")
-    opened_at = 2**62  # in microseconds: every message is older than the socket
-    for person in (supervisor, COUNSELLOR, VISITOR):
-        with pytest.raises(Forbidden):
-            await process.service.observe(
-                Identity(person), room.thread.id, process.open(person)[1], opened_at
-            )
-    await store.write(
-        lambda tx: rooms.create_record(tx, room, supervisor_id=supervisor.id, supervisor_name=None)
-    )
-    for person in (supervisor, Person(Role.ADMIN, "1")):
-        socket, stream = process.open(person)
-        await process.service.observe(Identity(person), room.thread.id, stream, opened_at)
-        assert socket.frames == [], "an observer receives the messages from then on"
-    assert process.facts.facts == {}, "observers are no participants"

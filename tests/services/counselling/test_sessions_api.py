@@ -22,13 +22,16 @@ from tornado_chat.core.types import (
     Thread,
 )
 from tornado_chat.delivery.hub import Hub
+from tornado_chat.domain.groups import Groups
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.counselling import sessions_api
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.sessions_api import Sessions
+from tornado_chat.services.messaging import transcripts
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.storage import models, notifications, rooms
 from tornado_chat.storage.messages import AppendRequest
 
@@ -59,13 +62,16 @@ def make_sessions(store: Store, *plugins: StubPlugin) -> Sessions:
         ping_interval=20,
         ping_timeout=8,
     )
+    access_control = AccessControl(None, manager)  # type: ignore[arg-type]
     return Sessions(
         store,
         Notifications(store, hub, receipts, manager, "en", config.Notifications()),
         Ending(store),  # type: ignore[arg-type]
         RoomLookup(store, manager),
-        AccessControl(None, manager),  # type: ignore[arg-type]
+        access_control,
         manager,
+        SupervisionRights(store, access_control, manager, config.Counselling(), lambda: Groups.single(1)),
+        lambda group: None,
     )
 
 
@@ -116,8 +122,8 @@ async def test_the_supervisor_of_a_session_may_read_it(store: Store) -> None:
     with pytest.raises(Forbidden):
         await sessions.read(SUPERVISOR, session.thread)
     with pytest.raises(Forbidden):
-        await sessions.call_supervisor(VISITOR_TOKEN, session.thread.id, supervisor_id="3")
-    record, _ = await sessions.call_supervisor(COUNSELLOR_TOKEN, session.thread.id, supervisor_id="3")
+        await sessions.call_supervisor(VISITOR_TOKEN, session.thread, supervisor_id="3")
+    record, _ = await sessions.call_supervisor(COUNSELLOR_TOKEN, session.thread, supervisor_id="3")
     (note,) = await inbox(store, SUPERVISOR.person)
     assert note.data == {"sessionId": record.thread.id, "observeSessionId": session.thread.id}
     for reader in (VISITOR_TOKEN, COUNSELLOR_TOKEN, HOST, SUPERVISOR):
@@ -132,7 +138,7 @@ async def test_the_supervisor_of_a_session_may_read_it(store: Store) -> None:
 async def test_messages_are_read_in_pages_and_as_a_transcript(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions_api, "CHUNK_MESSAGES", 2)
+    monkeypatch.setattr(transcripts, "CHUNK_MESSAGES", 2)
     sessions = make_sessions(store)
     thread = (await open_session(sessions)).thread
     await store.write(lambda tx: rooms.start(tx, thread))
@@ -172,7 +178,7 @@ async def test_a_page_ends_early_if_its_messages_are_large(
 async def test_a_transcript_whose_messages_are_removed_meanwhile_is_no_whole_one(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions_api, "CHUNK_MESSAGES", 2)
+    monkeypatch.setattr(transcripts, "CHUNK_MESSAGES", 2)
     sessions = make_sessions(store)
     thread = (await open_session(sessions)).thread
     for text in "abcd":

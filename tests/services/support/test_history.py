@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 from tests.services.plugins import StubPlugin, manage
-from tornado_chat import hookimpl
+from tornado_chat import config, hookimpl
 from tornado_chat.core.errors import Forbidden
 from tornado_chat.core.lists import ConversationFilter
 from tornado_chat.core.types import Action, Conversation, Identity, Person, Role, Thread
+from tornado_chat.domain.groups import Groups
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.storage import conversations
 
@@ -31,7 +33,9 @@ class Rules(StubPlugin):
 def open_history(store: Store, *rules: StubPlugin) -> SupportHistory:
     plugins = manage(*rules)
     nothing: Any = None
-    return SupportHistory(store, nothing, AccessControl(nothing, plugins), plugins)
+    access_control = AccessControl(nothing, plugins)
+    rights = SupervisionRights(store, access_control, plugins, config.Counselling(), lambda: Groups.single(1))
+    return SupportHistory(store, nothing, access_control, plugins, rights)
 
 
 async def fill(store: Store) -> list[Conversation]:
@@ -71,7 +75,6 @@ async def test_people_list_their_own_conversations_and_hosts_all(store: Store) -
         (LIN, {"user": ADA}),
         (WU, {"waiter": LI}),
         (Person(Role.CONSULTANT, "7"), {"waiter": WU}),
-        (Person(Role.SUPERVISOR, "1"), {}),
     ],
 )
 @pytest.mark.gen_test

@@ -5,6 +5,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.conftest import Harness, Peer, token
 from tests.web.api_docs.document_checks import problems
+from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.core import errors
@@ -26,6 +28,11 @@ VISITOR = token("user", 1, "Lin")
 COUNSELLOR = token("consultant", 2, "Chen")
 SUPERVISOR = token("supervisor", 3, "Wu")
 HOST = token("service", "host")
+
+
+@pytest.fixture
+def settings(settings: config.Config) -> config.Config:
+    return replace(settings, groups={"default": config.Group(tell_observing=True)})
 
 
 async def described(harness: Harness) -> dict[str, Any]:
@@ -177,6 +184,8 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     )
     await listen.until(visitor, "chat", plain, "system", msg="会话已开始")
     await listen.until(counsellor, "chat", every, "system", msg="会话已开始")
+    for _ in range(2):
+        await listen.until(counsellor, "chat", every, "observing")
     await visitor.send_json({"msg": "hello"})
     await listen.until(counsellor, "chat", every, "message", msg="hello")
     await counsellor.send_json({"msg": " ", "id": "a2"})
@@ -247,7 +256,10 @@ async def test_a_support_conversation(harness: Harness) -> None:
     bob = await sign_in("waiter", token("waiter", 7, "Bob"), plain)
     await bob.send_frame("ready")
     uuid = (await until(bob, "waiter", plain, "new_connection"))["payload"]["uuid"]
-    assert (await until(ada, "user", every, "connect_success"))["payload"]["conversation"]
+    number = (await until(ada, "user", every, "connect_success"))["payload"]["conversation"]
+    admin = token("admin", 9)
+    observer = await harness.connect(f"/observe?token={admin}&conversationId={number}&features=seq")
+    await until(ada, "user", every, "observing", payload={"observing": True, "conversation": number})
 
     await ada.send_frame("message_text", {"message": "hello"})
     await until(ada, "user", every, "message_text_success")
@@ -279,6 +291,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
     await until(bob, "waiter", plain, "transfer_success")
     await until(eve, "waiter", every, "new_connection")
     await until(ada, "user", every, "connect_success")
+    await harness.connect(f"/observe?token={admin}&conversationId={number}")
+    await until(eve, "waiter", every, "observing")
     for type, payload in (
         ("message_text", {"message": "hi"}),
         ("message_image", {"url": "https://example.org/map.png"}),
@@ -300,6 +314,7 @@ async def test_a_support_conversation(harness: Harness) -> None:
     await ada.send_frame("disconnect")
     await until(again, "waiter", every, "disconnected")
     await until(ada, "user", every, "disconnected")
+    assert await listen.rest(observer, "observe", ["seq"]) == 1000
     assert listen.unseen("user", "waiter") == set()
 
 

@@ -26,12 +26,14 @@ HTTP_SCHEMAS = """
     ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary SignedInAccount
     SupervisionCreate SupervisionCreated SupervisionDetails
     SupervisionRecord SupervisionTranscript SupportConversation
-    SupportConversationPage SupportMessage
+    SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
+    SupportParticipant SupportTranscript ParticipantPart
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
 OPERATIONS = """
-    admit_guest call_supervisor end_session export_session export_supervision get_account get_asyncapi
+    admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
+    get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
     get_support_status list_conversation_messages list_conversations list_groups list_notifications
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
@@ -57,7 +59,7 @@ SOCKET_SCHEMAS = """
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
     ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
-    NamedPerson NewConversation PlainAlert RatePayload RateSuccessPayload ReadPayload
+    NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
@@ -66,6 +68,7 @@ SOCKET_SCHEMAS = """
 FRAMES = {
     "chat.in": "say typing read history token wait",
     "chat.out": """
+        observing
         message system end wait_refused ack typing read receipt presence history token
         token_refused
     """,
@@ -75,12 +78,14 @@ FRAMES = {
     "observe.out": "message presence alive token token_refused",
     "user.in": "auth connect message_text message_image typing read get_history disconnect rate",
     "user.out": """
+        observing
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
         rate_success
     """,
     "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
     "waiter.out": """
+        observing
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
         kickout

@@ -30,6 +30,7 @@ LIMITED = (
     *("get_session", "list_sessions", "list_session_messages", "export_session", "list_notifications"),
     *("get_supervision", "list_supervision_messages", "export_supervision"),
     *("list_conversations", "list_conversation_messages", "get_support_status", "list_groups"),
+    *("get_conversation", "export_conversation", "call_supervisor_to_conversation"),
 )
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
@@ -41,7 +42,7 @@ LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 OFFSET_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
 TIME_KEYS = {
     *("time", "created", "started", "ended", "assigned", "read_at", "since", "until", "waiting_since"),
-    *("last_commit", "opened_from", "opened_before"),
+    *("last_commit", "opened_from", "opened_before", "joined", "left"),
 }
 
 
@@ -247,6 +248,7 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("open_session", HOST, {**opening, "user_id": 5})
     await call("open_session", STRANGER, opening)
     await call("open_session", token("waiter", 1), opening)
+    await call("open_session", HOST, {**opening, "session_id": 8, "group": "nowhere"})
     await call("open_session", VISITOR, opening)
 
     assert len((await call("list_sessions", COUNSELLOR))["items"]) == 1
@@ -294,7 +296,8 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("read_notification", VISITOR, **made)
     await call("read_notification", STRANGER, **made)
 
-    await (await harness.user(1, name="Ada")).get("connect_queue")
+    user = await harness.user(1, name="Ada")
+    await user.get("connect_queue")
     await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
     await call("get_support_status", COUNSELLOR)  # serves no group
@@ -302,9 +305,26 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     assert len((await call("list_groups", VISITOR))["items"]) == 1
     await call("list_conversations", HOST, query="?user=1")
     await call("list_conversations", token("waiter", 8), query="?user=1")
-    await call("list_conversation_messages", HOST, conversation_id=1)
-    await call("list_conversation_messages", token("waiter", 8), conversation_id=1)
-    await call("list_conversation_messages", HOST, conversation_id=99)
+    await call("call_supervisor_to_conversation", HOST, {"supervisor_id": 4}, conversation_id=1)
+    await harness.waiter(7)
+    await user.get("connect_success")
+    for format in ("txt", "html"):
+        await call("export_conversation", HOST, query=f"?format={format}", conversation_id=1)
+    await call("export_conversation", HOST, query="?format=json", conversation_id=1)
+    for name in ("list_conversation_messages", "get_conversation", "export_conversation"):
+        await call(name, HOST, conversation_id=1)
+        await call(name, token("waiter", 8), conversation_id=1)
+        await call(name, HOST, conversation_id=99)
+    name, one = "call_supervisor_to_conversation", {"conversation_id": 1}
+    record = {"supervisor_id": "s-3", "record_id": 5}
+    await call(name, HOST, record, **one)
+    await call(name, HOST, record, **one)
+    await call(name, HOST, {**record, "supervisor_id": 4}, **one)
+    await call(name, token("waiter", 7), record, **one)
+    await call(name, token("waiter", 8), {"supervisor_id": 4}, **one)
+    await call(name, HOST, {"supervisor_id": 4}, conversation_id=99)
+    await call("list_conversations", token("waiter", 8), query="?state=open&user=1")
+    await call("list_conversations", VISITOR, query="?state=open")
     guest = await call("admit_guest", None)
     assert (await call("admit_guest", guest["token"]))["id"] == guest["id"]
     await call("admit_guest", HOST)

@@ -20,7 +20,7 @@ from tornado_chat.cluster.facts import (
     WaiterPresence,
     WaitRequest,
 )
-from tornado_chat.core.types import Person
+from tornado_chat.core.types import Kind, Person
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
 from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.services.supervision.approval_timers import ApprovalTimers
@@ -94,7 +94,13 @@ class Coordinator:
                 await self._dispatcher.transfer(request)
                 return None
             case RoomPresenceRequest(with_graces=True):
-                return msgspec.to_builtins(self._room_lifecycle.presence(request.thread), str_keys=True)
+                thread = request.thread
+                presence = (
+                    self._dispatcher.presence(thread.id)
+                    if thread.kind is Kind.SUPPORT
+                    else self._room_lifecycle.presence(thread)
+                )
+                return msgspec.to_builtins(presence, str_keys=True)
             case RoomPresenceRequest():
                 return [person.key for person in self._room_lifecycle.present_people(request.thread)]
             case WaitRequest():

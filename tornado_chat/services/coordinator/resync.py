@@ -19,6 +19,7 @@ from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.leadership.partition_flag import PartitionFlag
 from tornado_chat.services.messaging.store import Store, read_in_chunks
+from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.storage import threads
 
@@ -38,6 +39,7 @@ class Resynchronizer:
         store: Store,
         counselling: Counselling,
         local_conversations: LocalConversations,
+        observers: Observers,
         coordinator: Coordinator,
         coordinator_client: ClusterMember,
         partition_flag: PartitionFlag,
@@ -46,6 +48,7 @@ class Resynchronizer:
         self._store = store
         self._counselling = counselling
         self._local_conversations = local_conversations
+        self._observers = observers
         self._coordinator = coordinator
         self._coordinator_client = coordinator_client
         self._partition_flag = partition_flag
@@ -105,6 +108,7 @@ class Resynchronizer:
                 await self._resync_messages()
                 await self._counselling.resync()
                 await self._local_conversations.resync()
+                await self._observers.resync()
             if self._coordinator_client.is_coordinator:
                 await self._coordinator.resync()
                 if republish and not self._is_bus_away:

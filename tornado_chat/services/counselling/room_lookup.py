@@ -1,11 +1,20 @@
 """Lookup of sessions and records: in the database, or by a plugin in the host's own tables."""
 
 from tornado_chat.core.errors import Conflict, NotFound
-from tornado_chat.core.types import HostRecord, HostSession, Kind, Message, Person, Room, Thread
+from tornado_chat.core.types import (
+    ConversationView,
+    HostRecord,
+    HostSession,
+    Kind,
+    Message,
+    Person,
+    Room,
+    Thread,
+)
 from tornado_chat.delivery.hub import PAGE_BYTES, PAGE_ITEMS
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.storage import join_queries, rooms
+from tornado_chat.storage import conversation_views, join_queries, rooms
 from tornado_chat.storage.join_queries import MissedItems
 
 
@@ -31,6 +40,18 @@ class RoomLookup:
             if room is None:
                 raise
             return room
+
+    async def view(self, thread: Thread) -> ConversationView:
+        """Return a session or support conversation. A session that only the host knows is created here.
+
+        :raises NotFound: there is no such conversation.
+        """
+        if thread.kind is Kind.SESSION:
+            return (await self.get(thread)).view
+        view = await self._store.look_up(conversation_views.find, thread)
+        if view is None:
+            raise NotFound("no_such_conversation", id=thread.id)
+        return view
 
     async def get_with_missed(self, thread: Thread, reader: Person) -> tuple[Room, MissedItems[Message]]:
         """Return the room as ``get``, and the first page of the items that ``reader`` has not received."""
@@ -69,7 +90,7 @@ class RoomLookup:
             room, _ = await self._store.write(
                 lambda tx: rooms.create_record(
                     tx,
-                    session,
+                    session.view,
                     supervisor_id=str(found.supervisor_id),
                     supervisor_name=found.supervisor_name,
                     record_id=record_id,

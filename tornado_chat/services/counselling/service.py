@@ -1,4 +1,4 @@
-"""Counselling: entering and leaving rooms, messages, observers, and ending rooms.
+"""Counselling: entering and leaving rooms, messages, and ending rooms.
 
 Strategy: this module handles the sockets of this process and their actions. It reports the participants who
 are present here to the coordinator (``cluster/facts.py``), whose ``room_lifecycle.py`` decides on starts and
@@ -288,64 +288,7 @@ class Counselling:
         log.info("ending", extra=log_fields(thread, by, why="requested by the API"))
         return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED), thread)
 
-    # --- observers ---
-
-    async def observe(
-        self,
-        identity: Identity,
-        session_id: int,
-        socket_stream: SocketStream,
-        since: int,
-        *,
-        needs_names: bool = False,
-    ) -> Room:
-        """Let a supervisor or an admin observe a session live, from the last message that they have received.
-
-        The participants are not informed.
-
-        :arg since: the time at which the socket was opened; an observer without a receipt receives the
-            messages from then on.
-        :arg needs_names: whether the client shows the names of the senders of messages.
-        :raises NotFound: there is no such session.
-        :raises Forbidden: the person may not observe the session.
-        :raises Conflict: the session has ended.
-        """
-        thread = Thread(Kind.SESSION, session_id)
-        await self._room_lookup.get(thread)
-        allowed = await self._access_control.is_allowed_by_plugin(identity, Action.OBSERVE, thread)
-        if not allowed and not await self._may_observe(identity, session_id):
-            self._plugins.report_action(Activity(identity.person.key, "refused to observe", thread))
-            raise Forbidden("not_your_session")
-        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
-        received = await self._receipts.get(thread, identity.person)
-        if received is None:
-            received = await self._store.read(messages.last_before, thread, since)
-            await self._receipts.begin(thread, identity.person, received)
-        if needs_names:
-            await self._participant_names.load(socket_stream, thread)
-        resent = await self._hub.follow(socket_stream, thread, received)
-        # Read after following: an end in between is either in this result, or arrives as an event.
-        room = await self._store.look_up(rooms.get, thread)
-        if not room.open:
-            _refuse_finished(room, socket_stream)
-        log.info(
-            "observing", extra=log_fields(thread, identity.person, conn=socket_stream.conn, resent=resent)
-        )
-        self._plugins.emit("observer_joined", thread=thread, identity=identity)
-        return room
-
-    def stop_observing(self, identity: Identity, session_id: int) -> None:
-        """The socket of an observer, for whom ``observe`` has returned, has closed."""
-        self._plugins.emit("observer_left", thread=Thread(Kind.SESSION, session_id), identity=identity)
-
-    async def _may_observe(self, identity: Identity, session_id: int) -> bool:
-        if identity.person.role is Role.ADMIN:
-            return True
-        if identity.person.role is not Role.SUPERVISOR:
-            return False
-        if self._settings.observe == "any":
-            return True
-        return await self._store.look_up(rooms.is_supervisor_of, session_id, identity.person)
+    # --- presence ---
 
     async def presence(self, room: Room) -> PresenceChanged:
         """Return the presence of a room's participants; all absent while the coordinator cannot be asked."""

@@ -1,7 +1,7 @@
 """Sessions and records for the HTTP API, which host systems and people call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.lists import MAX_PAGE_BYTES
 from tornado_chat.core.session_lists import SessionFilter, SessionPosition
 from tornado_chat.core.types import (
+    DEFAULT_GROUP,
     Action,
     Activity,
     Identity,
@@ -29,12 +30,12 @@ from tornado_chat.services.counselling.service import Counselling, Progress
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.participant_names import stored_names
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.messaging.transcripts import chunks_of
+from tornado_chat.services.supervision.rights import NOT_YOURS, SupervisionRights
 from tornado_chat.storage import messages, rooms, session_lists
 from tornado_chat.storage.session_lists import SessionPage
 from tornado_chat.storage.writer import Transaction
 
-CHUNK_MESSAGES = 500  # messages of a transcript that are in memory at the same time, at most
-CHUNK_BYTES = 64 * 1024  # their size, at which a chunk ends
 MAX_PRESENCES = (
     50  # open sessions of a page whose presence is asked for, each by a request to the coordinator
 )
@@ -68,6 +69,8 @@ class Sessions:
         room_lookup: RoomLookup,
         access_control: AccessControl,
         plugins: PluginManager,
+        rights: SupervisionRights,
+        require_group: Callable[[str], None],
     ) -> None:
         self._store = store
         self._notifications = notifications
@@ -75,6 +78,8 @@ class Sessions:
         self._room_lookup = room_lookup
         self._access_control = access_control
         self._plugins = plugins
+        self._rights = rights
+        self._require_group = require_group
 
     async def open(
         self,
@@ -86,13 +91,16 @@ class Sessions:
         consultant_name: str | None = None,
         appointment_id: int | None = None,
         session_id: int | None = None,
+        group: str | None = None,
     ) -> tuple[Room, bool]:
         """Create a session and notify its consultant. Returns the session and True.
 
         A repeated call with the same ``session_id`` and people returns the existing session and False.
         ``consultant_name`` of a visitor is ignored: a visitor does not name its consultant.
 
+        :arg group: the group of the session, which only hosts and admins choose; None: the default group.
         :raises Conflict: ``session_id`` is the id of a session of other people.
+        :raises NotFound: there is no such group.
         """
         caller = identity.person
         if not await self._access_control.is_allowed_by_plugin(identity, Action.OPEN):
@@ -101,6 +109,9 @@ class Sessions:
             if caller.role is Role.USER and caller.id != user_id:
                 raise Forbidden("only_yourself")
         _require_host_number(caller, "session_id", session_id)
+        _require_host_number(caller, "group", group)
+        if group is not None:
+            self._require_group(group)
         msg = await self._notifications.announcement(Person(Role.CONSULTANT, consultant_id))
 
         def work(tx: Transaction) -> tuple[Room, bool]:
@@ -112,6 +123,7 @@ class Sessions:
                 consultant_name=None if caller.role is Role.USER else consultant_name,
                 appointment_id=appointment_id,
                 session_id=session_id,
+                group=DEFAULT_GROUP if group is None else group,
             )
             if created:
                 self._notifications.announce(tx, room.helper, msg, room)
@@ -125,28 +137,29 @@ class Sessions:
     async def call_supervisor(
         self,
         identity: Identity,
-        session_id: int,
+        thread: Thread,
         *,
         supervisor_id: str,
         supervisor_name: str | None = None,
         record_id: int | None = None,
     ) -> tuple[Room, bool]:
-        """Create a record of the session's consultant with a supervisor, who is notified; as ``open``.
+        """Create a record of a conversation's agent with a supervisor, who is notified; as ``open``.
 
-        :raises Conflict: ``record_id`` is the id of another record.
+        :arg thread: a session or a support conversation.
+        :raises Conflict: ``record_id`` is the id of another record; or the conversation has no agent.
         """
-        session = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
-        if not await self._access_control.is_allowed_by_plugin(
-            identity, Action.SUPERVISE, session.thread
-        ) and (identity.person.role not in HOST_ROLES and identity.person != session.helper):
-            raise Forbidden("not_your_session")
+        view = await self._room_lookup.view(thread)
+        if not await self._access_control.is_allowed_by_plugin(identity, Action.SUPERVISE, thread) and (
+            identity.person.role not in HOST_ROLES and identity.person != view.agent
+        ):
+            raise Forbidden(NOT_YOURS[thread.kind])
         _require_host_number(identity.person, "record_id", record_id)
         msg = await self._notifications.announcement(Person(Role.SUPERVISOR, supervisor_id))
 
         def work(tx: Transaction) -> tuple[Room, bool]:
             room, created = rooms.create_record(
                 tx,
-                session,
+                view,
                 supervisor_id=supervisor_id,
                 supervisor_name=supervisor_name,
                 record_id=record_id,
@@ -160,7 +173,7 @@ class Sessions:
             self._report(
                 identity.person,
                 "asked for supervision",
-                session.thread,
+                thread,
                 f"record {room.thread.id} with {room.helper.key}",
             )
         return room, created
@@ -184,11 +197,7 @@ class Sessions:
             return
         if caller in (room.asker, room.helper) or caller.role in HOST_ROLES:
             return
-        if (
-            thread.kind is Kind.SESSION
-            and caller.role is Role.SUPERVISOR
-            and await self._store.look_up(rooms.is_supervisor_of, thread.id, caller)
-        ):
+        if thread.kind is Kind.SESSION and await self._rights.supervises(identity, room.view):
             return
         self._report(caller, "refused to read", thread)
         raise Forbidden("not_your_session")
@@ -255,17 +264,7 @@ class Sessions:
         await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="export")
         last_seq = await self._store.read(messages.last_seq, thread)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
-        return room, self._chunks(thread, last_seq)
-
-    async def _chunks(self, thread: Thread, last_seq: int) -> AsyncIterator[Sequence[Message]]:
-        seq = 0
-        while seq < last_seq:
-            page, _ = await self._store.read(messages.page_after, thread, seq, CHUNK_MESSAGES, CHUNK_BYTES)
-            chunk = [message for message in page if message.seq <= last_seq]
-            if not chunk:
-                raise NotFound("no_such_session", id=thread.id)
-            yield chunk
-            seq = chunk[-1].seq
+        return room, chunks_of(self._store, thread, last_seq)
 
     async def end(self, identity: Identity, session_id: int) -> Room:
         """End a session at once. A finished session stays as it is."""
@@ -292,8 +291,8 @@ class Sessions:
         self._plugins.report_action(Activity(actor.key, action, thread, detail))
 
 
-def _require_host_number(caller: Person, name: str, number: int | None) -> None:
-    """Check that a caller may choose a number. :raises Forbidden: a person chooses one."""
+def _require_host_number(caller: Person, name: str, number: int | str | None) -> None:
+    """Check that a caller may choose a number or group. :raises Forbidden: a person chooses one."""
     if number is not None and caller.role not in HOST_ROLES:
         raise Forbidden("number_by_host", name=name)
 

@@ -14,7 +14,7 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import Event
 from tornado_chat.core.lists import MAX_PAGE_BYTES
 from tornado_chat.core.texts import Language, system_text
-from tornado_chat.core.types import Notification, NotificationDraft, Page, Person, Room, Thread
+from tornado_chat.core.types import Kind, Notification, NotificationDraft, Page, Person, Room, Thread
 from tornado_chat.delivery.hub import PAGE_BYTES, PAGE_ITEMS, Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.plugins.manager import PluginManager
@@ -94,11 +94,12 @@ class Notifications:
     ) -> None:
         """Notify ``recipient`` of a new session or record, in the transaction that creates it.
 
-        :arg observe: let the notification name the session that a supervisor may observe.
+        :arg observe: let the notification name the conversation that a supervisor may observe.
         """
         data: dict[str, Any] = {"sessionId": room.thread.id}
         if observe:
-            data["observeSessionId"] = room.session_id
+            key = "observeSessionId" if room.about.kind is Kind.SESSION else "observeConversationId"
+            data[key] = room.about.id
         notifications.create(tx, recipient, CONVERSATION, msg, data)
 
     async def attach(self, socket_stream: SocketStream, *, is_plain: bool = False) -> Thread:

@@ -35,7 +35,7 @@ from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.faults import BACKGROUND_TASK
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.plugins.outbox import Outbox
-from tornado_chat.plugins.server_data import DEFAULT_LIMIT, ServerData, session_position
+from tornado_chat.plugins.server_data import DEFAULT_LIMIT, ServerData, session_position, thread_of
 from tornado_chat.plugins.unconnected_context import NOT_CONNECTED
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
@@ -142,8 +142,8 @@ class PluginContext(Context):
     async def conversation(self, conversation_id: int) -> Conversation | None:
         return await self._services.store.read(conversations.get, conversation_id)
 
-    async def supervision(self, session_id: int) -> Sequence[Room]:
-        return await self._services.store.read(rooms.supervision_records, session_id)
+    async def supervision(self, about: Thread | int) -> Sequence[Room]:
+        return await self._services.store.read(rooms.supervision_records, thread_of(about))
 
     async def participants(self, thread: Thread) -> Sequence[Participant]:
         return await self.read(lambda database: ServerData(database).participants(thread))
@@ -231,17 +231,17 @@ class PluginContext(Context):
             lambda database: ServerData(database).notifications(recipient, after=after, limit=limit)
         )
 
-    async def supervise(self, session_id: int, supervisor: Person) -> Room:
-        for record in await self.supervision(session_id):
+    async def supervise(self, about: Thread | int, supervisor: Person) -> Room:
+        for record in await self.supervision(about):
             if record.helper == supervisor:
                 return record
-        session = await self._services.room_lookup.get(Thread(Kind.SESSION, session_id))
+        view = await self._services.room_lookup.view(thread_of(about))
         room, created = await self._services.store.write(
-            lambda tx: rooms.create_record(tx, session, supervisor_id=supervisor.id, supervisor_name=None)
+            lambda tx: rooms.create_record(tx, view, supervisor_id=supervisor.id, supervisor_name=None)
         )
         if created:
             detail = f"record {room.thread.id} with {supervisor.key}"
-            activity = Activity(f"plugin {self._plugin}", "asked for supervision", session.thread, detail)
+            activity = Activity(f"plugin {self._plugin}", "asked for supervision", view.thread, detail)
             self._plugins.report_action(activity)
         return room
 

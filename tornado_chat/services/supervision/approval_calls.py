@@ -67,9 +67,8 @@ class ApprovalCalls:
     async def _supervisors(self, held: HeldMessage) -> dict[Person, str | None]:
         """Return the supervisors that are named for a conversation, with their names if they are known."""
         people: dict[Person, str | None] = dict.fromkeys(self._groups()[held.group].supervisors)
-        if held.thread.kind is Kind.SESSION:
-            for record in await self._store.look_up(rooms.supervision_records, held.thread.id):
-                people[record.helper] = record.helper_name
+        for record in await self._store.look_up(rooms.supervision_records, held.thread):
+            people[record.helper] = record.helper_name
         people.pop(held.sender, None)
         return people
 

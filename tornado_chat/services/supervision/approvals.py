@@ -16,7 +16,6 @@ from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed
 from tornado_chat.core.events import Event, HeldChanged
 from tornado_chat.core.types import (
-    Action,
     Activity,
     AppendResult,
     HeldMessage,
@@ -224,7 +223,7 @@ class Approvals:
             raise Conflict("session_finished")
         if held.sender == identity.person:
             raise Forbidden("not_allowed")
-        await self._rights.require(identity, Action.SUPERVISE, view, "approve")
+        await self._rights.require(identity, view, "approve a message")
         return held
 
     async def _may_decide(self, identity: Identity, thread: Thread) -> bool:

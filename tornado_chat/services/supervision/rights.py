@@ -1,6 +1,7 @@
 """Who may follow, read, join and take over a conversation as its supervisor."""
 
 from collections.abc import Callable
+from typing import NoReturn
 
 from tornado_chat import config
 from tornado_chat.core.errors import Forbidden
@@ -10,6 +11,7 @@ from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import rooms
+from tornado_chat.storage.conversation_lists import Visible
 
 NOT_YOURS = {Kind.SESSION: "not_your_session", Kind.SUPPORT: "not_your_conversation"}
 
@@ -17,8 +19,8 @@ NOT_YOURS = {Kind.SESSION: "not_your_session", Kind.SUPPORT: "not_your_conversat
 class SupervisionRights:
     """The rights of supervisors and admins on sessions and support conversations.
 
-    Admins may supervise all conversations; supervisors those of their groups, those about which they have a
-    record, and with ``[counselling] observe = any`` all.
+    Admins may supervise all conversations; supervisors those of their groups, and those about which they have
+    a record.
 
     :arg rules: returns the groups of the configuration.
     """
@@ -42,28 +44,56 @@ class SupervisionRights:
         self._settings = settings
 
     async def supervises(self, identity: Identity, view: ConversationView) -> bool:
-        """Return True if the person may supervise a conversation, by the server's own rules."""
+        """Return True if the person may supervise a conversation, by the server's own rules.
+
+        Every way to the content of a conversation, other than taking part in it, asks this function.
+        """
         person = identity.person
         if person.role is Role.ADMIN:
             return True
         if person.role is not Role.SUPERVISOR:
             return False
-        if self._settings.observe == "any":
-            return True
         if view.group in self._rules().supervised(person, identity.claims):
             return True
-        return view.thread.kind is Kind.SESSION and await self._store.look_up(
-            rooms.is_supervisor_of, view.thread.id, person
-        )
+        return await self._store.look_up(rooms.is_supervisor_of, view.thread, person)
 
-    async def require(self, identity: Identity, action: Action, view: ConversationView, what: str) -> None:
-        """Check that the person may supervise a conversation; a plugin may allow or refuse it.
+    async def require_observer(self, identity: Identity, view: ConversationView) -> None:
+        """Check that the person may follow a conversation from now on; a plugin may allow or refuse it.
 
-        :arg what: the refused action for the audit, as in ``refused to observe``.
+        With ``[counselling] observe = any`` every supervisor may, without the right to read what was before.
+
         :raises Forbidden: the person may not.
         """
-        if await self._access_control.is_allowed_by_plugin(identity, action, view.thread):
+        if await self._access_control.is_allowed_by_plugin(identity, Action.OBSERVE, view.thread):
+            return
+        is_supervisor = identity.person.role is Role.SUPERVISOR
+        if is_supervisor and self._settings.observe == "any":
             return
         if not await self.supervises(identity, view):
-            self._plugins.report_action(Activity(identity.person.key, f"refused to {what}", view.thread))
-            raise Forbidden(NOT_YOURS[view.thread.kind])
+            self.refuse(identity, view, "observe")
+
+    async def require(self, identity: Identity, view: ConversationView, what: str) -> None:
+        """Check that the person may take part as a supervisor; a plugin may allow or refuse it.
+
+        :arg what: the action for the audit, as in ``refused to join``.
+        :raises Forbidden: the person may not.
+        """
+        if await self._access_control.is_allowed_by_plugin(identity, Action.SUPERVISE, view.thread):
+            return
+        if not await self.supervises(identity, view):
+            self.refuse(identity, view, what)
+
+    def refuse(self, identity: Identity, view: ConversationView, what: str) -> NoReturn:
+        """Report a refused action. :raises Forbidden: always."""
+        self._plugins.report_action(Activity(identity.person.key, f"refused to {what}", view.thread))
+        raise Forbidden(NOT_YOURS[view.thread.kind])
+
+    def visible(self, identity: Identity) -> Visible | None:
+        """Return which support conversations a supervisor may list; None: all.
+
+        The caller is a supervisor, or has the role ``admin`` or ``service``.
+        """
+        person = identity.person
+        if person.role is not Role.SUPERVISOR or self._settings.observe == "any":
+            return None
+        return Visible(person, tuple(self._rules().supervised(person, identity.claims)))

@@ -32,6 +32,7 @@ from tornado_chat.core.events import (
     ConversationEnded,
     ConversationRequeued,
     Event,
+    PresenceChanged,
     QueuePositionChanged,
 )
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person
@@ -226,7 +227,10 @@ class Dispatcher:
                 if row.state is ConversationState.ENDED:
                     return
             self._absences.stop_awaiting_user(case)
+        was_present = bool(case.processes)
         case.processes.add(process)
+        if not was_present:
+            self._publish_presence(case)
         if case.row.state is ConversationState.WAITING:
             self._wait(case)
 
@@ -243,6 +247,7 @@ class Dispatcher:
             if self._state.queue.leave(conversation_id):
                 self._positions.changed()
             self._absences.await_user(case, has_left=has_left)
+            self._publish_presence(case)
 
     def on_waiter_present(self, process: str, fact: WaiterPresence) -> None:
         """Handle the report that a process has sockets of a waiter, which is ready or paused."""
@@ -252,7 +257,10 @@ class Dispatcher:
         waiter.ready = fact.ready
         waiter.claims = fact.claims
         waiter.name = fact.name or waiter.name
+        was_present = bool(waiter.processes)
         waiter.processes.add(process)
+        if not was_present:
+            self._publish_presences(waiter)
         (waiter.silent_processes.discard if fact.answers else waiter.silent_processes.add)(process)
         self._state.update_waiter(waiter, now)
         if self._state.set_serving(waiter, fact.ready):
@@ -271,6 +279,7 @@ class Dispatcher:
         if not waiter.processes:
             self._state.update_waiter(waiter, self._loop.time())
             self._absences.await_waiter(waiter, has_left=has_left)
+            self._publish_presences(waiter)
 
     # --- requests ---
 
@@ -368,6 +377,27 @@ class Dispatcher:
         """Return the number of waiters that serve a group."""
         return self._state.serving_in(group)
 
+    def presence(self, conversation_id: int) -> PresenceChanged | None:
+        """Return which participants of a conversation are present; None if it is not known here."""
+        case = self._state.cases.get(conversation_id)
+        return None if case is None else self._presence(case)
+
+    def _presence(self, case: Case) -> PresenceChanged:
+        row = case.row
+        present = {row.user.role: bool(case.processes)}
+        if row.waiter is not None:
+            present[row.waiter.role] = bool(self._state.waiters[row.waiter].processes)
+        return PresenceChanged(row.thread, present, time=round(self._clock() * 1e6))
+
+    def _publish_presence(self, case: Case) -> None:
+        """Publish the presence for observers. Before the first agent, they ask for it when they come."""
+        if case.row.assigned is not None:
+            self._publish(self._presence(case))
+
+    def _publish_presences(self, waiter: WaiterState) -> None:
+        for case in waiter.cases.values():
+            self._publish_presence(case)
+
     # --- the queue ---
 
     def _wait(self, case: Case) -> None:
@@ -453,6 +483,8 @@ class Dispatcher:
                 self._wait(case)
         elif row.waiter != before.waiter:
             self._on_assigned(case, before, now)
+        if row.open and row.waiter != before.waiter:
+            self._publish_presence(case)
         if was_queued:
             self._positions.changed()
         for person in held:

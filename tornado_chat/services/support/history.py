@@ -1,4 +1,6 @@
-"""The earlier support conversations of a user, with the rights to read them."""
+"""The support conversations of users, with the rights to list and read them."""
+
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
@@ -14,6 +16,7 @@ from tornado_chat.core.types import (
     Kind,
     Message,
     Page,
+    Participant,
     Person,
     Role,
     Thread,
@@ -22,6 +25,8 @@ from tornado_chat.domain.participants import handovers
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.messaging.transcripts import chunks_of
+from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage import conversation_lists, conversations, messages, participants
 
@@ -30,12 +35,19 @@ class SupportHistory:
     """The earlier conversations of a user.
 
     The host, admins, and the waiter that serves the user now may read them. A waiter may also read each
-    conversation whose last waiter it was, and a user the messages of its own conversations.
+    conversation whose last waiter it was, a user the messages of its own conversations, and a supervisor
+    those conversations that it supervises.
     """
 
     def __init__(
-        self, store: Store, support: Support, access_control: AccessControl, plugins: PluginManager
+        self,
+        store: Store,
+        support: Support,
+        access_control: AccessControl,
+        plugins: PluginManager,
+        rights: SupervisionRights,
     ) -> None:
+        self._rights = rights
         self._store = store
         self._support = support
         self._access_control = access_control
@@ -63,19 +75,22 @@ class SupportHistory:
     ) -> ListPage[Conversation, int]:
         """Return the newest conversations that ``wanted`` describes, with ids below ``before`` (None: all).
 
-        For hosts these are all, for an agent those that it has or had last, for a user its own.
+        For hosts these are all, for a supervisor those that it may follow, for an agent those that it has or
+        had last, for a user its own.
 
         :raises Forbidden: the caller takes no part in support, or asks for those of another person.
         """
         if not await self._access_control.is_allowed_by_plugin(identity, Action.READ):
+            if identity.person.role is Role.SUPERVISOR:
+                visible = self._rights.visible(identity)
+                return await self._store.read(
+                    conversation_lists.page_of_conversations, wanted, before, limit, visible
+                )
             wanted = _restrict_to_own(identity.person, wanted)
         return await self._store.read(conversation_lists.page_of_conversations, wanted, before, limit)
 
-    async def page(self, identity: Identity, conversation_id: int, after: int, limit: int) -> Page[Message]:
-        """Return the messages after the ``seq`` ``after``, oldest first, and whether more exist.
-
-        If the database has gone back to a copy without the message ``after``: from the first message on.
-        There may be fewer than ``limit`` if they are large (``MAX_PAGE_BYTES``).
+    async def read(self, identity: Identity, conversation_id: int) -> Conversation:
+        """Return a conversation that the caller may read.
 
         :raises NotFound: there is no such conversation.
         :raises Forbidden: the caller may not read it.
@@ -89,9 +104,33 @@ class SupportHistory:
             not await self._access_control.is_allowed_by_plugin(identity, Action.READ, thread)
             and not own
             and not await self._serves(identity, conversation.user)
+            and not await self._rights.supervises(identity, conversation.view)
         ):
             self._plugins.report_action(Activity(identity.person.key, "refused to read", thread))
             raise Forbidden("not_your_user", to=conversation.user.id)
+        return conversation
+
+    async def transcript(
+        self, identity: Identity, conversation_id: int
+    ) -> tuple[Conversation, AsyncIterator[Sequence[Message]]]:
+        """Return a conversation and its messages in chunks, as ``Sessions.transcript``."""
+        conversation = await self.read(identity, conversation_id)
+        thread = conversation.thread
+        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="export")
+        last_seq = await self._store.read(messages.last_seq, thread)
+        self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
+        return conversation, chunks_of(self._store, thread, last_seq)
+
+    async def page(self, identity: Identity, conversation_id: int, after: int, limit: int) -> Page[Message]:
+        """Return the messages after the ``seq`` ``after``, oldest first, and whether more exist.
+
+        If the database has gone back to a copy without the message ``after``: from the first message on.
+        There may be fewer than ``limit`` if they are large (``MAX_PAGE_BYTES``).
+
+        :raises NotFound: there is no such conversation.
+        :raises Forbidden: the caller may not read it.
+        """
+        thread = (await self.read(identity, conversation_id)).thread
         await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="messages")
         found = await self._store.read(messages.page_for_client, thread, after, limit, MAX_PAGE_BYTES)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
@@ -102,9 +141,12 @@ class SupportHistory:
 
         The caller may read the conversation, as ``page`` has checked.
         """
-        thread = Thread(Kind.SUPPORT, conversation_id)
-        people = await self._store.look_up(participants.of_thread, thread)
+        people = await self.participants(conversation_id)
         return participants.names(people), handovers(people)
+
+    async def participants(self, conversation_id: int) -> list[Participant]:
+        """Return the participants in the order of their joining; the caller may read the conversation."""
+        return await self._store.look_up(participants.of_thread, Thread(Kind.SUPPORT, conversation_id))
 
     async def _serves(self, identity: Identity, user: Person) -> bool:
         return identity.person.role in HOST_ROLES or await self._support.serves(identity.person, user)

@@ -11,7 +11,7 @@ from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number, NumberText, is_number
 from tornado_chat.core.plain_text import MAX_NAME_CHARS, is_person_id
 from tornado_chat.core.texts import Language, error_text
-from tornado_chat.core.types import EndReason, Person, Role, SessionState
+from tornado_chat.core.types import ConversationState, EndReason, Part, Person, Role, SessionState
 from tornado_chat.web.api.bodies import find_misspelt_key
 from tornado_chat.web.api.ids import Id
 from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, PersonId
@@ -81,7 +81,7 @@ def to_number(value: int | str | msgspec.UnsetType | None) -> int | None:
     return number
 
 
-SESSION_KEYS = ("sessionId", "observeSessionId")
+SESSION_KEYS = ("sessionId", "observeSessionId", "observeConversationId")
 """The keys of a notification's ``data`` that are numbers of sessions and records."""
 
 
@@ -117,6 +117,15 @@ class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="The consultant's name, as the visitor sees it; ignored if the caller is a `user`.",
             examples=["陈老师"],
+        ),
+    ] = None
+    group: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=32)] | None,
+        Meta(
+            description=(
+                "The group whose supervisors may follow the session; only `service` and `admin` choose it; "
+                "null: the default group."
+            ),
         ),
     ] = None
 
@@ -218,7 +227,22 @@ class PageQuery(msgspec.Struct, frozen=True):
 
 
 class ConversationQuery(msgspec.Struct, frozen=True):
-    user: Annotated[str, Meta(min_length=1, max_length=64, description="The user's id.", examples=["1"])]
+    user: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description=(
+                "The user's id. With it and neither `state` nor `group`: the finished conversations of the "
+                "user, also for the waiter that serves it now."
+            ),
+            examples=["1"],
+        ),
+    ] = ""
+    state: Annotated[
+        Literal["", "open", "waiting", "active", "ended"],
+        Meta(description="`open`: `waiting` or `active`; leave it out for all."),
+    ] = ""
+    group: Annotated[str, Meta(max_length=32, description="Leave it out for all groups.")] = ""
     before: Annotated[
         Number, Meta(description="The `next` of the previous page; leave out for the newest page.")
     ] = MAX_NUMBER
@@ -293,22 +317,40 @@ class Session(msgspec.Struct, frozen=True):
     rate: Annotated[int | None, Meta(description="The visitor's rating, 1 to 5.", examples=[None])]
     feedback: Annotated[str | None, Meta(examples=[None])]
     end_reason: WhyEnded
+    group: Annotated[str, Meta(description="The group of the session.", examples=["default"])]
+
+
+AboutSession = Annotated[
+    Id | None,
+    Meta(
+        description="The session that the record is about; null for a support conversation.", examples=["4"]
+    ),
+]
+AboutConversation = Annotated[
+    Id | None,
+    Meta(
+        description="The support conversation that the record is about; null for a session.", examples=[None]
+    ),
+]
 
 
 class Supervision(msgspec.Struct, frozen=True):
-    """A supervision record: the conversation between a session's consultant and a supervisor."""
+    """A supervision record: the conversation between an agent and a supervisor."""
 
     record_id: RecordNumber
-    session_id: Annotated[Id, Meta(description="The session that the record is about.", examples=["4"])]
+    session_id: AboutSession
     state: State
+    conversation: AboutConversation
 
 
 class SupervisionRecord(msgspec.Struct, frozen=True):
-    """A supervision record with its participants: a session's consultant and a supervisor."""
+    """A supervision record with its participants: an agent and a supervisor."""
 
     record_id: RecordNumber
-    session_id: Annotated[Id, Meta(description="The session that the record is about.", examples=["4"])]
-    consultant_id: Annotated[AnyId, Meta(examples=["2"])]
+    session_id: AboutSession
+    consultant_id: Annotated[
+        AnyId, Meta(description="The agent: of a session its consultant.", examples=["2"])
+    ]
     supervisor_id: Annotated[AnyId, Meta(examples=["3"])]
     consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
     supervisor_name: Annotated[str | None, Meta(examples=["吴督导"])]
@@ -323,6 +365,7 @@ class SupervisionRecord(msgspec.Struct, frozen=True):
     ]
     ended: Annotated[Time | None, Meta(examples=[None])]
     end_reason: WhyEnded
+    conversation: AboutConversation
 
 
 Received = Annotated[
@@ -387,7 +430,7 @@ class SupportMessagePage(msgspec.Struct, frozen=True):
 
 
 class EndedConversation(msgspec.Struct, frozen=True):
-    """A finished support conversation."""
+    """A support conversation."""
 
     conversation: Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])]
     user_id: AnyId
@@ -401,6 +444,40 @@ class EndedConversation(msgspec.Struct, frozen=True):
     rate: Stars | None
     feedback: str | None
     group: Annotated[str, Meta(description="The group of the conversation.", examples=["default"])]
+    state: Annotated[
+        ConversationState,
+        Meta(description="`waiting` for a waiter, `active` with one, or `ended`.", examples=["ended"]),
+    ]
+    waiter_role: Annotated[
+        str | None,
+        Meta(description="`waiter`, `consultant` of a group, or `supervisor`.", examples=["waiter"]),
+    ]
+
+
+class ConversationParticipant(msgspec.Struct, frozen=True):
+    """A person in a support conversation, from `joined` until `left`."""
+
+    role: Annotated[str, Meta(examples=["user"])]
+    id: AnyId
+    name: Annotated[str | None, Meta(examples=["小林"])]
+    part: Annotated[
+        Part, Meta(description="`client`, `agent`, `supervisor` or `observer`.", examples=["client"])
+    ]
+    joined: Time
+    left: Annotated[Time | None, Meta(description="Null while the person takes part.", examples=[None])]
+
+
+class ConversationDetails(EndedConversation, frozen=True):
+    """A support conversation with all people that take or took part, in the order of their joining."""
+
+    participants: list[ConversationParticipant]
+
+
+class ConversationTranscript(msgspec.Struct, frozen=True):
+    """The transcript of a support conversation as JSON."""
+
+    conversation: EndedConversation
+    messages: list[SupportMessage]
 
 
 class ConversationPage(msgspec.Struct, frozen=True):

@@ -1,15 +1,26 @@
 """Conversion of the services' values to the structs of ``web.api.schemas``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from tornado_chat.core.status import ConversationSummary, Status
-from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Notification, Person, Role, Room
+from tornado_chat.core.types import (
+    DEFAULT_GROUP,
+    Conversation,
+    Message,
+    Notification,
+    Participant,
+    Person,
+    Role,
+    Room,
+)
 from tornado_chat.services.counselling.service import Progress
 from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.schemas import (
+    ConversationDetails,
+    ConversationParticipant,
     EndedConversation,
     InboxItem,
     QueueStatus,
@@ -17,11 +28,13 @@ from tornado_chat.web.api.schemas import (
     SessionDetails,
     SupervisionDetails,
     SupervisionRecord,
+    SupportMessage,
     SupportStatus,
     WaiterStatus,
     Waiting,
 )
 from tornado_chat.wire.counselling_frames import DATA_IDS
+from tornado_chat.wire.support import message_id
 from tornado_chat.wire.times import LocalTimes
 
 
@@ -41,6 +54,7 @@ def session(room: Room, times: LocalTimes) -> Session:
         rate=room.rate,
         feedback=room.feedback,
         end_reason=room.end_reason,
+        group=room.group,
     )
 
 
@@ -48,7 +62,7 @@ def record(room: Room, times: LocalTimes) -> SupervisionRecord:
     """Convert the room of a supervision record."""
     return SupervisionRecord(
         record_id=Id(room.thread.id),
-        session_id=Id(room.session_id),
+        session_id=Id.of_optional(room.session_id),
         consultant_id=Id.of(room.asker),
         supervisor_id=Id.of(room.helper),
         consultant_name=room.asker_name,
@@ -58,6 +72,7 @@ def record(room: Room, times: LocalTimes) -> SupervisionRecord:
         started=_format_optional(room.started, times),
         ended=_format_optional(room.ended, times),
         end_reason=room.end_reason,
+        conversation=Id.of_optional(room.conversation_id),
     )
 
 
@@ -130,7 +145,7 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
 
 
 def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
-    """Convert a finished support conversation."""
+    """Convert a support conversation."""
     return EndedConversation(
         conversation=Id(item.id),
         user_id=Id.of(item.user),
@@ -144,6 +159,40 @@ def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
         rate=item.rate,
         feedback=item.feedback,
         group=item.group,
+        state=item.state,
+        waiter_role=None if item.waiter is None else item.waiter.role.value,
+    )
+
+
+def conversation_details(
+    item: Conversation, people: Sequence[Participant], times: LocalTimes
+) -> ConversationDetails:
+    """Convert a support conversation with its participants."""
+    participants = [
+        ConversationParticipant(
+            each.person.role.value,
+            Id.of(each.person),
+            each.name,
+            each.part,
+            times.format(each.joined),
+            _format_optional(each.left, times),
+        )
+        for each in people
+    ]
+    return ConversationDetails(**msgspec.structs.asdict(conversation(item, times)), participants=participants)
+
+
+def support_message(message: Message, times: LocalTimes, name: str | None) -> SupportMessage:
+    """Convert a message of a support conversation. :arg name: the name of its sender."""
+    return SupportMessage(
+        id=message_id(message),
+        seq=message.seq,
+        sender=message.sender.role.value,
+        sender_id=message.sender.id,
+        sender_name=name,
+        type=f"message_{message.media}",
+        message=message.text,
+        time=times.format(message.time),
     )
 
 

@@ -1,5 +1,6 @@
 """``/api/v1/sessions`` and ``/api/v1/supervisions``."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 
 from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.numbers import NUMBER_PATTERN
-from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.core.types import Identity, Kind, Message, Person, Role, Thread
 from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.web.api import schemas, serializers, session_lists, transcripts
 from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
@@ -20,9 +21,12 @@ _open_session_decoder = msgspec.json.Decoder(schemas.OpenSession)
 _call_supervisor_decoder = msgspec.json.Decoder(schemas.CallSupervisor)
 _rating_decoder = msgspec.json.Decoder(schemas.Rating)
 
+ReadTranscript = tuple[transcripts.Subject, transcripts.Names, AsyncIterator[Sequence[Message]]]
+"""What a transcript is about, the names of the participants, and the messages in chunks."""
+
 READERS = (
-    "The session's participants, supervisors with a record on the session, and the roles `service` and "
-    "`admin`."
+    "The session's participants, supervisors of its group or with a record on the session, and the roles "
+    "`service` and `admin`."
 )
 RECORD_READERS = "The record's consultant and supervisor, and the roles `service` and `admin`."
 NO_SESSION = NotFound("no_such_session", id=4)
@@ -48,6 +52,7 @@ class SessionsHandler(ApiHandler):
             Forbidden("role_not_allowed", role=Role.WAITER.value),
             Forbidden("only_yourself"),
             Forbidden("number_by_host", name="session_id"),
+            NotFound("no_such_group", group="crisis"),
             Conflict("session_exists", id=4),
         ],
     )
@@ -71,6 +76,7 @@ class SessionsHandler(ApiHandler):
             consultant_name=body.consultant_name,
             appointment_id=schemas.to_number(body.appointment_id),
             session_id=schemas.to_number(body.session_id),
+            group=body.group,
         )
         status = HTTPStatus.CREATED if created else HTTPStatus.OK
         self.respond(serializers.session(room, self.services.times), status)
@@ -134,6 +140,34 @@ class RecordHandler(ApiHandler):
 
 
 class SupervisionHandler(ApiHandler):
+    """Base class of the handlers that open a record about a conversation."""
+
+    async def call_supervisor(self, thread: Thread) -> None:
+        identity = await self.authenticate()
+        body = self.body(_call_supervisor_decoder)
+        self.services.client_limits.require_opening(
+            Activity.SUPERVISION,
+            identity,
+            self.client_address,
+            Person(Role.SUPERVISOR, str(body.supervisor_id)),
+        )
+        record, created = await self.services.sessions.call_supervisor(
+            identity,
+            thread,
+            supervisor_id=str(body.supervisor_id),
+            supervisor_name=body.supervisor_name,
+            record_id=schemas.to_number(body.record_id),
+        )
+        answer = schemas.Supervision(
+            Id(record.thread.id),
+            Id.of_optional(record.session_id),
+            record.state,
+            Id.of_optional(record.conversation_id),
+        )
+        self.respond(answer, HTTPStatus.CREATED if created else HTTPStatus.OK)
+
+
+class SessionSupervisionHandler(SupervisionHandler):
     @operation(
         "call_supervisor",
         "Call a supervisor",
@@ -158,23 +192,7 @@ class SupervisionHandler(ApiHandler):
         """Creates a supervision record, the conversation between the consultant and the supervisor. The
         supervisor is notified (type 2), and may observe the session from then on.
         """
-        identity = await self.authenticate()
-        body = self.body(_call_supervisor_decoder)
-        self.services.client_limits.require_opening(
-            Activity.SUPERVISION,
-            identity,
-            self.client_address,
-            Person(Role.SUPERVISOR, str(body.supervisor_id)),
-        )
-        record, created = await self.services.sessions.call_supervisor(
-            identity,
-            self.path_number(session_id),
-            supervisor_id=str(body.supervisor_id),
-            supervisor_name=body.supervisor_name,
-            record_id=schemas.to_number(body.record_id),
-        )
-        answer = schemas.Supervision(Id(record.thread.id), Id(record.session_id), record.state)
-        self.respond(answer, HTTPStatus.CREATED if created else HTTPStatus.OK)
+        await self.call_supervisor(Thread(Kind.SESSION, self.path_number(session_id)))
 
 
 class EndHandler(ApiHandler):
@@ -255,14 +273,24 @@ class RecordMessagesHandler(MessagesHandler):
 class ExportHandler(ApiHandler):
     """Base class of the handlers that send a transcript as a file."""
 
-    async def answer_file(self, thread: Thread) -> None:
+    async def answer_room(self, thread: Thread) -> None:
+        """Send the transcript of a session or record."""
+
+        async def read(identity: Identity) -> ReadTranscript:
+            room, chunks = await self.services.sessions.transcript(identity, thread)
+            return room, await self.services.sessions.names(thread), chunks
+
+        await self.answer_file(read)
+
+    async def answer_file(self, read: Callable[[Identity], Awaitable[ReadTranscript]]) -> None:
+        """Send a transcript. :arg read: reads it, if the caller has the right."""
         identity = await self.authenticate()
         render = transcripts.FORMATS[query_parameters(self, schemas.ExportQuery).format]
         end = self.begin_large_answer()
         try:
-            room, chunks = await self.services.sessions.transcript(identity, thread)
-            names = await self.services.sessions.names(thread)
-            file = render(room, names, self.services.times, self.services.language, self.encode)
+            subject, names, chunks = await read(identity)
+            thread = subject.thread
+            file = render(subject, names, self.services.times, self.services.language, self.encode)
             name = f"{transcripts.FILE_NAMES[thread.kind]}-{thread.id}.{file.extension}"
             self.set_header("Content-Type", file.content_type)
             self.set_header("Content-Disposition", f'attachment; filename="{name}"')
@@ -286,7 +314,7 @@ class SessionExportHandler(ExportHandler):
     )
     async def get(self, session_id: str) -> None:
         """The answer has the header ``Content-Disposition``, so that a browser saves the file."""
-        await self.answer_file(Thread(Kind.SESSION, self.path_number(session_id)))
+        await self.answer_room(Thread(Kind.SESSION, self.path_number(session_id)))
 
 
 class RecordExportHandler(ExportHandler):
@@ -305,13 +333,13 @@ class RecordExportHandler(ExportHandler):
     )
     async def get(self, record_id: str) -> None:
         """The formats are those of a session's transcript."""
-        await self.answer_file(Thread(Kind.RECORD, self.path_number(record_id)))
+        await self.answer_room(Thread(Kind.RECORD, self.path_number(record_id)))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/sessions", SessionsHandler, {}),
     (rf"/api/v1/sessions/{NUMBER_PATTERN}", SessionHandler, {}),
-    (rf"/api/v1/sessions/{NUMBER_PATTERN}/supervision", SupervisionHandler, {}),
+    (rf"/api/v1/sessions/{NUMBER_PATTERN}/supervision", SessionSupervisionHandler, {}),
     (rf"/api/v1/sessions/{NUMBER_PATTERN}/end", EndHandler, {}),
     (rf"/api/v1/sessions/{NUMBER_PATTERN}/rating", RatingHandler, {}),
     (rf"/api/v1/sessions/{NUMBER_PATTERN}/messages", SessionMessagesHandler, {}),

@@ -1,4 +1,4 @@
-"""Transcripts of sessions and supervision records as files: for people (txt, html) and programs (json).
+"""Transcripts of conversations as files: for people (txt, html) and programs (json).
 
 Strategy: a file is made part by part, so that it is never in memory as a whole.
 """
@@ -11,7 +11,7 @@ from tornado.escape import xhtml_escape
 
 from tornado_chat.core.plain_text import escape_controls, indent_lines
 from tornado_chat.core.texts import Language, system_text
-from tornado_chat.core.types import Kind, Message, Person, Room
+from tornado_chat.core.types import Conversation, Kind, Message, Person, Room
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.ids import Encode
 from tornado_chat.wire.counselling import transcript_line
@@ -25,8 +25,22 @@ MINUTE_CHARS = len("2026-11-30T10:00")
 Names = Mapping[Person, str | None]
 """The names of the participants."""
 
-FILE_NAMES: Mapping[Kind, str] = {Kind.SESSION: "session", Kind.RECORD: "supervision"}
-"""The first part of the file name by kind of room."""
+FILE_NAMES: Mapping[Kind, str] = {
+    Kind.SESSION: "session",
+    Kind.RECORD: "supervision",
+    Kind.SUPPORT: "conversation",
+}
+"""The first part of the file name by kind."""
+
+TITLES: Mapping[Kind, str] = {
+    Kind.SESSION: "transcript_of",
+    Kind.RECORD: "transcript_of_record",
+    Kind.SUPPORT: "transcript_of_conversation",
+}
+"""The system text of the title by kind."""
+
+Subject = Room | Conversation
+"""What a transcript is about."""
 
 
 class TranscriptFile(NamedTuple):
@@ -58,7 +72,7 @@ class TranscriptFile(NamedTuple):
 
 
 def as_text(
-    room: Room, names: Names, times: LocalTimes, language: Language, encode: Encode
+    room: Subject, names: Names, times: LocalTimes, language: Language, encode: Encode
 ) -> TranscriptFile:
     def entry(message: Message) -> str:
         text = indent_lines(message.text, CONTINUATION_INDENT)
@@ -69,17 +83,21 @@ def as_text(
 
 
 def as_json(
-    room: Room, names: Names, times: LocalTimes, language: Language, encode: Encode
+    room: Subject, names: Names, times: LocalTimes, language: Language, encode: Encode
 ) -> TranscriptFile:
     """:arg encode: writes the ids as the caller reads them."""
-    document = (
-        schemas.SupervisionTranscript(serializers.record(room, times), [])
-        if room.thread.kind is Kind.RECORD
-        else schemas.Transcript(serializers.session(room, times), [])
-    )
+    is_support = isinstance(room, Conversation)
+    document: msgspec.Struct
+    if isinstance(room, Conversation):
+        document = schemas.ConversationTranscript(serializers.conversation(room, times), [])
+    elif room.thread.kind is Kind.RECORD:
+        document = schemas.SupervisionTranscript(serializers.record(room, times), [])
+    else:
+        document = schemas.Transcript(serializers.session(room, times), [])
 
     def entry(message: Message) -> str:
-        line = transcript_line(message, times, names.get(message.sender))
+        make = serializers.support_message if is_support else transcript_line
+        line = make(message, times, names.get(message.sender))
         return "\n    " + _pretty(encode(line)).replace("\n", "\n    ")
 
     # "messages" is the last member, and newlines inside texts are escaped.
@@ -89,7 +107,7 @@ def as_json(
 
 
 def as_html(
-    room: Room, names: Names, times: LocalTimes, language: Language, encode: Encode
+    room: Subject, names: Names, times: LocalTimes, language: Language, encode: Encode
 ) -> TranscriptFile:
     title = xhtml_escape(_title(room, times, language))
 
@@ -115,7 +133,7 @@ dd {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }}
     return TranscriptFile("text/html; charset=utf-8", "html", head, entry, "\n", tail, tail)
 
 
-FORMATS: dict[str, Callable[[Room, Names, LocalTimes, Language, Encode], TranscriptFile]] = {
+FORMATS: dict[str, Callable[[Subject, Names, LocalTimes, Language, Encode], TranscriptFile]] = {
     "txt": as_text,
     "json": as_json,
     "html": as_html,
@@ -126,9 +144,10 @@ def _pretty(json: bytes) -> str:
     return msgspec.json.format(json, indent=2).decode()
 
 
-def _title(room: Room, times: LocalTimes, language: Language) -> str:
-    title = "transcript_of_record" if room.thread.kind is Kind.RECORD else "transcript_of"
-    return system_text(language, title, id=room.thread.id, time=_minute(room.created, times))
+def _title(room: Subject, times: LocalTimes, language: Language) -> str:
+    return system_text(
+        language, TITLES[room.thread.kind], id=room.thread.id, time=_minute(room.created, times)
+    )
 
 
 def _minute(microseconds: int, times: LocalTimes) -> str:

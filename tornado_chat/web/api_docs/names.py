@@ -8,7 +8,7 @@ the module of a class. A published name stays; ``tests/web/api_docs/test_names.p
 from collections.abc import Mapping
 
 from tornado_chat.core import status
-from tornado_chat.core.types import EndReason, HeldState, SessionState
+from tornado_chat.core.types import ConversationState, EndReason, HeldState, Part, SessionState
 from tornado_chat.web.api import approvals, groups, ops, revocations, schemas, session_lists, staff
 from tornado_chat.wire import approval_frames, counselling_frames, people, support_frames
 
@@ -40,6 +40,11 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.SupportMessagePage: "SupportMessagePage",
     schemas.EndedConversation: "SupportConversation",
     schemas.ConversationPage: "SupportConversationPage",
+    schemas.ConversationDetails: "SupportConversationDetails",
+    schemas.ConversationParticipant: "SupportParticipant",
+    schemas.ConversationTranscript: "SupportTranscript",
+    ConversationState: "SupportConversationState",
+    Part: "ParticipantPart",
     schemas.Notified: "NotificationCreated",
     schemas.InboxItem: "Notification",
     schemas.Inbox: "NotificationPage",
@@ -81,6 +86,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.AppointmentChanged: "AppointmentChanged",
     counselling_frames.NewConversation: "NewConversation",
     support_frames.HandedOver: "Handover",
+    support_frames.Observing: "ObservingPayload",
     # parts of the frames
     approval_frames.ApprovalShown: "ApprovalPayload",
     counselling_frames.PlainAlert: "PlainAlert",

@@ -8,6 +8,7 @@ from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.events import Event, HeldChanged
 from tornado_chat.core.types import Action, Grant, Identity, Kind, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
+from tornado_chat.services.supervision.observers import Observation
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import counselling as wire
@@ -174,45 +175,40 @@ class NotifyHandler(CounsellingHandler):
 
 
 class ObserveHandler(CounsellingHandler):
-    """``/observe?token=&sessionId=``: the socket of a supervisor or an admin that observes a session."""
+    """``/observe?token=&sessionId=`` or ``&conversationId=``: the socket of a supervisor or an admin."""
 
     endpoint = "observe"
-    observing: tuple[Identity, int] | None = None
+    observation: Observation | None = None
 
     def conversation_fields(self) -> Mapping[str, int]:
-        return Thread(Kind.SESSION, self.observing[1]).named if self.observing else {}
+        return self.observation.thread.named if self.observation else {}
 
     async def admit(self) -> None:
         query = query_parameters(self, frames.ObserveQuery)
+        thread = query.thread
         grant = await self.authenticate(query, wire.OBSERVE_FEATURES)
-        identity = grant.identity
-        session_id = query.sessionId
-        socket_stream = self.open_stream(grant, self.services.frames.observe(self.features, self.language))
-        room = await self.services.counselling.observe(
-            identity,
-            session_id,
-            socket_stream,
-            self.opened_at,
-            needs_names="sender" in self.features,
+        encoder = self.services.frames.observe(self.features, self.language)
+        socket_stream = self.open_stream(grant, encoder)
+        self.observation = await self.services.observers.observe(
+            grant.identity, thread, socket_stream, self.opened_at, needs_names="sender" in self.features
         )
-        self.observing = identity, session_id
         self.admitted = True
         if "presence" in self.features:
-            present = await self.services.counselling.presence(room)
-            frame = self.services.frames.observe(self.features, self.language).encode(present, own=False)
+            present = await self.services.observers.presence(self.observation)
+            frame = encoder.encode(present, own=False)
             if frame is not None:
                 self.send(frame)
         if "approve" in self.features:
-            for held in await self.services.approvals.events_for_supervisor(room.thread):
-                socket_stream.send_event(held, room.thread, {})
+            for held in await self.services.approvals.events_for_supervisor(thread):
+                socket_stream.send_event(held, thread, {})
         if socket_stream.closed:  # the client disconnected during the calls above
             self.on_disconnected(None)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         decision = wire.parse_decision(data, self.features)
-        if decision is None or self.observing is None:
+        if decision is None or self.observation is None:
             return super().receive(data)
-        return self._decide(self.observing[0], decision)
+        return self._decide(self.observation.identity, decision)
 
     async def _decide(self, identity: Identity, decision: wire.Decide) -> None:
         """Decide on a held message. The answer is its frame `held`, or the error."""
@@ -222,9 +218,9 @@ class ObserveHandler(CounsellingHandler):
             await self.services.approvals.approve(identity, decision.held, decision.text)
 
     def on_disconnected(self, close_code: int | None) -> None:
-        if self.observing is not None:
-            self.services.counselling.stop_observing(*self.observing)
-            self.observing = None
+        if self.observation is not None:
+            self.services.observers.stop(self.observation)
+            self.observation = None
 
 
 ROUTES = [

@@ -518,6 +518,9 @@ export class ChatMessages extends HTMLElement {
    * @param {"new" | "history"} kind
    */
   #insert(item, kind) {
+    if (kind === "new") {
+      this.#noteScroll();
+    }
     let index = this.#items.length;
     if (item.id === undefined) {
       while (index > 0 && this.#isAfter(this.#items[index - 1], item, kind)) {
@@ -649,6 +652,13 @@ export class ChatMessages extends HTMLElement {
   }
 
   // --- scroll position ---
+
+  /** Notice that the reader has scrolled: the browser says so with the next frame only. */
+  #noteScroll() {
+    if (Math.abs(this.#log.scrollTop - this.#scrollTop) > 1) {
+      this.#onScroll();
+    }
+  }
 
   #onScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;

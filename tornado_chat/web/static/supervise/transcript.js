@@ -97,6 +97,9 @@ export class SessionTranscript extends HTMLElement {
    * @param {boolean} isNew
    */
   add(messages, isNew) {
+    if (Math.abs(this.#log.scrollTop - this.#scrollTop) > 1) {
+      this.#onScroll(); // the reader has scrolled, and the browser says so with the next frame only
+    }
     const items = messages.map((message) => this.#makeItem(message));
     const last = this.#items.at(-1)?.seq ?? 0;
     if (items[0].seq > last) {
