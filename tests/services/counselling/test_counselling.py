@@ -65,6 +65,15 @@ class Encoder:
         return event.text.encode() if isinstance(event, Message) and not own else None
 
 
+class NoApprovals:
+    """Approvals of a server where no message is held."""
+
+    groups_on: frozenset[str] = frozenset()
+
+    async def resync(self) -> None:
+        """Find no decision that was missed."""
+
+
 class Process:
     """The counselling service of one process, with a hub and sockets that keep their texts."""
 
@@ -100,6 +109,7 @@ class Process:
                 is_clustered=False,
             ),
             participant_names=ParticipantNames(store, self.hub),
+            approvals=NoApprovals(),  # type: ignore[arg-type]
         )
 
     def open(self, person: Person) -> tuple[Socket, SocketStream]:

@@ -77,8 +77,10 @@ class ApprovalCalls:
         number = self._notified.get(key)
         if number is not None and not await self._store.look_up(notifications.read_times, [number]):
             return
-        kind = "session" if held.thread.kind is Kind.SESSION else "conversation"
-        msg = system_text(self._language, f"held_in_{kind}", id=held.thread.id)
+        if held.thread.kind is Kind.SESSION:
+            msg = system_text(self._language, "held_in_session", id=held.thread.id)
+        else:
+            msg = system_text(self._language, "held_in_conversation", id=held.thread.id)
         self._notified[key] = (await self._notifications.notify(person, PLAIN, msg, {"alert": True})).id
         if len(self._notified) > MAX_REMEMBERED:
             del self._notified[next(iter(self._notified))]
