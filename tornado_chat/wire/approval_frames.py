@@ -13,7 +13,7 @@ from tornado_chat.wire.times import LocalTimes, Time
 
 HeldNumber = Annotated[Number, Meta(description="The number of the held message.", examples=[12])]
 State = Annotated[
-    HeldState,
+    Literal["held", "approved", "edited", "refused", "expired"],
     Meta(
         description=(
             "`held` until the decision. `approved`: sent as it is, by a supervisor or because the time was "
@@ -94,7 +94,9 @@ def _person(person: Person) -> Sender:
 def approval_shown(event: HeldChanged, times: LocalTimes) -> ApprovalShown:
     """Return the state of a held message for its sender."""
     held = event.held
-    shown = ApprovalShown(held=held.id, state=held.state, text=held.text, time=times.format(held.created))
+    shown = ApprovalShown(
+        held=held.id, state=held.state.value, text=held.text, time=times.format(held.created)
+    )
     if held.client_id is not None:
         shown.client_id = held.client_id
     if held.state is HeldState.HELD and held.deadline is not None:
@@ -126,7 +128,7 @@ def held_shown(held: HeldMessage, times: LocalTimes, sender_name: str | None = N
         text=held.text,
         time=times.format(held.created),
         until=None if held.deadline is None else times.format(held.deadline),
-        state=held.state,
+        state=held.state.value,
         by=None if held.decided_by is None else _person(held.decided_by),
         decided=None if held.decided is None else times.format(held.decided),
         final=held.final_text,

@@ -198,22 +198,6 @@ _COMMON_SERVER_FRAMES = (
         from_=_PEER,
     ),
     _to_client(
-        "approval",
-        "The state of a message of the agent that waits, or has waited, for an approval: when it is held, "
-        "after the decision, and on resuming. The acknowledgement, or an `error`, comes after the decision.",
-        {
-            "held": 12,
-            "state": "held",
-            "client_id": "m1",
-            "text": "你好",
-            "time": _TIME,
-            "until": _TIME,
-            "conversation": 7,
-        },
-        feature="approval",
-        from_=_PEER,
-    ),
-    _to_client(
         "disconnected",
         "The conversation has ended; `from` is the other side. Without `from`: there is no conversation to "
         "resume.",
@@ -241,7 +225,6 @@ _FEATURES = {
     "typing": "Delivers `typing` of the other side.",
     "read": "Delivers `read` of both sides.",
     "image": "Images are delivered as `message_image`, not as their URL in a text.",
-    "approval": "Delivers `approval`: the states of the agent's own messages that wait for an approval.",
     "receipt": "Delivers `receipt`: which messages have arrived at the other side.",
     "observing": "Delivers `observing`: a supervisor has begun or stopped to listen in.",
     "sender": (
@@ -362,6 +345,22 @@ WAITER = Endpoint(
         ),
         _to_client("transfer_success", "The user is assigned to the other waiter.", {}, reply_id="f1"),
         _to_client(
+            "approval",
+            "The state of an own message that waits, or has waited, for an approval: when it is held, after "
+            "the decision, and on resuming. The acknowledgement, or an `error`, comes after the decision.",
+            {
+                "held": 12,
+                "state": "held",
+                "client_id": "m1",
+                "text": "你好",
+                "time": _TIME,
+                "until": _TIME,
+                "conversation": 7,
+            },
+            feature="approval",
+            from_=_PEER,
+        ),
+        _to_client(
             "kickout",
             "The same waiter signed in elsewhere; the server then closes this socket with 4409.",
             feature="kickout",
@@ -370,6 +369,7 @@ WAITER = Endpoint(
     features={
         **_FEATURES,
         "ready": "`ready` and `unready` are answered by `ready_success`.",
+        "approval": "Delivers `approval`: the states of own messages that wait for an approval.",
         "kickout": "One socket at a time: signing in closes the waiter's other sockets with this feature.",
     },
     close_codes=(*_CODES[:-1], 4409, 4429),

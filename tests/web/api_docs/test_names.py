@@ -17,13 +17,16 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    Account AccountToken AppointmentChanged ConversationStatus
+    Account AccountToken ApprovalCreate AppointmentChanged ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
-    GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
+    GroupPage GroupStatus GuestToken Handover Health HeldMessage HeldMessagePage HistoryStatus
+    Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
-    QueueOverview QueueStatus QueuedUserStatus Rating Revocation RevocationCreate RevocationPage Sender
-    ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary SignedInAccount
+    QueueOverview QueueStatus QueuedUserStatus Rating RefusalCreate Revocation RevocationCreate
+    RevocationPage Sender
+    ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary
+    SignedInAccount
     SupervisionCreate SupervisionCreated SupervisionDetails
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
@@ -32,17 +35,20 @@ HTTP_SCHEMAS = """
 """
 
 OPERATIONS = """
-    admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
+    admit_guest approve_message call_supervisor call_supervisor_to_conversation end_session
+    export_conversation
     get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
     get_support_status list_conversation_messages list_conversations list_groups list_notifications
-    list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
+    list_approvals list_revocations list_session_messages list_sessions list_supervision_messages
+    make_own_token notify
     open_session
-    rate_session read_notification revoke sign_in sign_out undo_revocation
+    rate_session read_notification refuse_message revoke sign_in sign_out undo_revocation
 """
 
 TAGS = {
     "Sessions",
+    "Approvals",
     "Notifications",
     "Staff",
     "Groups",
@@ -56,7 +62,8 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload
+    ApprovalPayload HeldMessage AppointmentChanged AuthPayload AuthSuccessPayload
+    ConnectPayload ConnectQueuePayload
     ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
@@ -68,14 +75,14 @@ SOCKET_SCHEMAS = """
 FRAMES = {
     "chat.in": "say typing read history token wait",
     "chat.out": """
-        observing
+        observing approval
         message system end wait_refused ack typing read receipt presence history token
         token_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
-    "observe.in": "alive token",
-    "observe.out": "message presence alive token token_refused",
+    "observe.in": "alive token approve edit refuse",
+    "observe.out": "message presence alive token token_refused held decision_refused",
     "user.in": "auth connect message_text message_image typing read get_history disconnect rate",
     "user.out": """
         observing
@@ -85,7 +92,7 @@ FRAMES = {
     """,
     "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
     "waiter.out": """
-        observing
+        observing approval
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
         kickout

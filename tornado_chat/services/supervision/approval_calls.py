@@ -62,7 +62,7 @@ class ApprovalCalls:
         except ChatError as error:
             log.warning("no supervisor was notified: %s", error, extra=fields(**held.thread.named))
             return None
-        return None if any(is_online) else [*people.items()]
+        return None if any(is_online) or not people else [*people.items()]
 
     async def _supervisors(self, held: HeldMessage) -> dict[Person, str | None]:
         """Return the supervisors that are named for a conversation, with their names if they are known."""
@@ -81,6 +81,6 @@ class ApprovalCalls:
             msg = system_text(self._language, "held_in_session", id=held.thread.id)
         else:
             msg = system_text(self._language, "held_in_conversation", id=held.thread.id)
-        self._notified[key] = (await self._notifications.notify(person, PLAIN, msg, {"alert": True})).id
+        self._notified[key] = (await self._notifications.notify(person, PLAIN, msg, None)).id
         if len(self._notified) > MAX_REMEMBERED:
             del self._notified[next(iter(self._notified))]

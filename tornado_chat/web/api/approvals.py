@@ -49,10 +49,8 @@ class ApprovalPage(msgspec.Struct, frozen=True):
 DECISION_ERRORS = (
     Forbidden("not_your_session"),
     Forbidden("not_your_conversation"),
-    Forbidden("not_allowed"),
     NotFound("no_such_held_message", id=12),
     Conflict("already_decided", by="supervisor:3", state="approved"),
-    Conflict("session_finished"),
 )
 
 _approve_decoder = msgspec.json.Decoder(Approve)
@@ -101,7 +99,6 @@ class ApproveHandler(ApprovalHandler):
         errors=[
             *DECISION_ERRORS,
             Conflict("earlier_held", id=11),
-            Conflict("sender_left"),
             Conflict("only_texts_edited"),
         ],
     )

@@ -8,7 +8,7 @@ the module of a class. A published name stays; ``tests/web/api_docs/test_names.p
 from collections.abc import Mapping
 
 from tornado_chat.core import status
-from tornado_chat.core.types import ConversationState, EndReason, HeldState, Part, SessionState
+from tornado_chat.core.types import ConversationState, EndReason, Part, SessionState
 from tornado_chat.web.api import approvals, groups, ops, revocations, schemas, session_lists, staff
 from tornado_chat.wire import approval_frames, counselling_frames, people, support_frames
 
@@ -63,7 +63,6 @@ SCHEMA_NAMES: Mapping[type, str] = {
     revocations.RevocationPage: "RevocationPage",
     approvals.ApprovalPage: "HeldMessagePage",
     approval_frames.HeldShown: "HeldMessage",
-    HeldState: "HeldState",
     ops.Health: "Health",
     status.Status: "ServerStatus",
     status.ParticipantStatus: "ParticipantStatus",
