@@ -88,6 +88,7 @@ async def test_every_time_has_an_offset_but_those_of_the_published_frames(harnes
         if key in ("time", "since") and about.get("format") != "date-time"
     }
     assert without_format == {
+        "ObserveOutDecisionRefused",
         *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
         *("NotifyOutPlain", "NotifyOutAlert", "NotifyOutAppointment", "NotifyOutConversation"),
         *("NotifyOutTokenRefused", "ObserveOutMessage", "ObserveOutTokenRefused"),
@@ -311,6 +312,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
         await ada.send_frame(type, payload)
     await listen.all_of(eve.client, "waiter", every, {"message_text", "message_image", "typing", "read"})
     await eve.send_frame("message_text", {"message": "hi"}, to=uuid)
+    held = (await until(eve, "waiter", every, "approval"))["payload"]["held"]
+    assert (await harness.api("POST", f"/api/v1/approvals/{held}/approve", admin, {})).code == 200
     await until(eve, "waiter", every, "message_text_success")
     await eve.send_frame("get_history", to=uuid)
     await until(eve, "waiter", every, "message_history")

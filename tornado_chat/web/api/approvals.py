@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.core.errors import Conflict, Forbidden, NotFound
+from tornado_chat.core.errors import Conflict, Forbidden, Malformed, NotFound
 from tornado_chat.core.numbers import NUMBER_PATTERN, Cursor
 from tornado_chat.core.types import HeldMessage, Role
 from tornado_chat.web.api.base import ApiHandler
@@ -98,6 +98,7 @@ class ApproveHandler(ApprovalHandler):
         responses=[ApiResponse(HTTPStatus.OK, HeldShown)],
         errors=[
             *DECISION_ERRORS,
+            Malformed("empty_message"),
             Conflict("earlier_held", id=11),
             Conflict("only_texts_edited"),
         ],
