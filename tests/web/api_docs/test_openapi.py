@@ -31,6 +31,7 @@ LIMITED = (
     *("get_supervision", "list_supervision_messages", "export_supervision"),
     *("list_conversations", "list_conversation_messages", "get_support_status", "list_groups"),
     *("get_conversation", "export_conversation", "call_supervisor_to_conversation"),
+    *("list_approvals", "approve_message", "refuse_message"),
 )
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
