@@ -572,3 +572,35 @@ class TestLeaving:
         await two.server.stop()  # its clients have not left
         del harnesses[1]
         await self.until_awaited_for(counsellor, 3600)
+
+
+class TestAccept:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", capacity=1, accept_timeout=1.0, queue_interval=0.05)
+
+    @pytest.mark.gen_test
+    async def test_confirmations_and_scores_cross_servers(self, harnesses: list[Harness]) -> None:
+        one, two, three = harnesses  # the first coordinates
+        silent = await two.waiter(7, features=["accept"])
+        user = await three.user(1)
+        await silent.until("new_connection")
+        other = await three.waiter(8, features=["accept"])
+        assert (await silent.until("disconnected"))["reason"] == "not_accepted"
+        await other.until("new_connection")
+        await other.send_frame("typing", {"typing": True}, to=user.uuid)
+        await silent.send_frame("unready")
+        line = [await two.user(id, features=["seq"]) for id in (2, 3)]
+        numbers = [(await peer.get("connect_queue"))["payload"]["conversation"] for peer in line]
+        path = f"/api/v1/support/conversations/{numbers[1]}/priority"
+        assert (await three.api("POST", path, HOST, {"score": 9})).code == 200
+        while (await line[1].until("connect_queue"))["payload"]["location"] != 1:
+            pass
+        await one.server.stop()  # another one coordinates, which has not heard of the confirmation
+        await other.send_frame("message_text", {"message": "still here"}, to=user.uuid)
+        while (await user.until("message_text"))["payload"]["message"] != "still here":
+            pass
+        await asyncio.sleep(1.5)  # longer than the time to confirm
+        await other.send_frame("disconnect", to=user.uuid)
+        assert (await other.until("new_connection"))["payload"]["uuid"] == line[1].uuid
+        del harnesses[0]

@@ -480,10 +480,38 @@ def test_a_section_makes_a_group(ini: Path) -> None:
         ),
         ("[group:a]\nfallback = zzz\n", 'fallback: there is no group "zzz"; there are default, a'),
         ("[group:a]\nfallback = a\n", "fallback: the groups form a circle: a → a; leave the last one empty"),
+        ("[group:a]\nconsent_required = on\n", "in [group:a] consent_required: there is no text to accept;"),
+        ("[group:a]\nconsent_version = 1\n", "in [group:a] consent_version: there is no text; write it into"),
+        ("[group:a]\nconsent = Hi\n", "in [group:a] consent_version: is empty; name the version of the text"),
+        (
+            "[group:a]\nconsent_en = Hi\nconsent_version = 1\n",
+            "in [group:a] consent_zh_cn: is empty, and so is consent; write the text in this language",
+        ),
+        (
+            f"[group:a]\nconsent = Hi\nconsent_version = {'1' * 33}\n",
+            "in [group:a] consent_version: has more than 32 characters",
+        ),
+        (
+            "[group:a]\nconsent = @text\n",
+            'in [group:a] consent: "@text" is no absolute path after @; use one',
+        ),
+        ("[group:a]\nconsent = @/no\n", 'in [group:a] consent: "/no" cannot be read: No such file or direc'),
+        (f"[group:a]\nconsent = {'a' * 16001}\n", "the text has 16001 characters; 16000 are allowed"),
     ],
 )
 def test_mistakes_in_groups(ini: Path, text: str, expected: str) -> None:
     assert expected in problem(ini, text)
+
+
+def test_a_consent_text_in_a_file(ini: Path, tmp_path: Path) -> None:
+    file = tmp_path / "consent.txt"
+    file.write_text("\ufeff您好\n\n第二段\n")
+    ini.write_text(f"[group:a]\nconsent = Hi\nconsent_zh_CN = @{file}\nconsent_version = 1\n")
+    group = load([ini], [], {"HOME": "/"}).groups["a"]
+    assert group.consent_in("en") == "Hi"
+    assert group.consent_in("zh_CN") == "您好\n\n第二段"
+    file.write_bytes(b"\xff")
+    assert f'in [group:a] consent_zh_cn: "{file}" is not UTF-8: see byte 1' in problem(ini, ini.read_text())
 
 
 def test_a_circle_of_fallback_groups(ini: Path) -> None:

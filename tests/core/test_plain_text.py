@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tornado_chat.core.plain_text import (
     MAX_NAME_CHARS,
     clean_name,
+    cut,
     escape_controls,
     indent_lines,
     is_control,
@@ -123,3 +124,30 @@ def test_a_well_formed_text_stays_as_it_is(text: str) -> None:
 @given(TEXTS)
 def test_every_well_formed_text_is_utf_8(text: str) -> None:
     assert well_formed(text).encode().decode() == well_formed(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "max_chars", "shown"),
+    [
+        ("short", 80, "short"),
+        (" two\n\n lines\t", 80, "two lines"),
+        ("exactly", 7, "exactly"),
+        ("one more", 7, "one mo…"),
+        ("one two", 5, "one…"),
+        ("汉字汉字汉字", 4, "汉字汉…"),
+        ("ab\u0301c", 3, "a…"),  # the accent stays with its letter
+        ("ab\u0301\u0302cd", 5, "ab\u0301\u0302…"),
+        ("a👩\u200d👩\u200d👧b", 5, "a…"),  # a family is one character
+        ("a👍🏽bc", 3, "a…"),
+    ],
+)
+def test_a_text_is_cut_at_a_character(text: str, max_chars: int, shown: str) -> None:
+    assert cut(text, max_chars) == shown
+
+
+@given(TEXTS, st.integers(1, 20))
+def test_a_cut_text_is_one_short_line_and_a_beginning(text: str, max_chars: int) -> None:
+    shown, whole = cut(text, max_chars), " ".join(text.split())
+    assert len(shown) <= max_chars
+    assert len(shown.splitlines()) <= 1 or not shown.isprintable()
+    assert shown == whole or (shown.endswith("…") and whole.startswith(shown[:-1]))

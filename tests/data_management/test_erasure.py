@@ -17,6 +17,7 @@ from tests.storage.people import (
     WU,
     build_sample,
     everything,
+    leave_message,
     post,
     rows,
     texts,
@@ -27,6 +28,7 @@ from tornado_chat.plugins.data_keeper import Keeper
 from tornado_chat.plugins.data_keepers import DataKeepers, PluginKeeper
 from tornado_chat.storage import (
     conversations,
+    left_messages,
     messages,
     notifications,
     participants,
@@ -38,6 +40,9 @@ from tornado_chat.storage import (
 from tornado_chat.storage.erasure import ErasureEffect
 
 TOMBSTONE = "[erased]"
+
+
+LEE = Person(Role.USER, "4")
 
 
 def erase(database: pw.Database, person: Person, keepers: DataKeepers | None = None, **how: bool) -> Erasure:
@@ -138,6 +143,25 @@ def test_a_consultant_that_has_served_a_group_is_erased(database: pw.Database) -
     assert served is not None
     assert served.waiter is not None
     assert (served.waiter.role, served.group) == (Role.CONSULTANT, "crisis")
+
+
+def test_left_messages_of_an_erased_person_are_no_longer_to_be_answered(database: pw.Database) -> None:
+    ids = [leave_message(database, person, f"words of {person.id}") for person in (LIN, LEE)]
+    for id in ids:
+        transact(database, lambda tx, id=id: left_messages.mark_handled(tx, id, BOB))
+    erase(database, LIN)
+    assert "words of 1" not in everything(database)
+    assert [each.beginning for each in left_messages.page(database, None, (), None, 0, 10)] == ["words of 4"]
+    erase(database, BOB)
+    (left,) = left_messages.page(database, None, (), None, 0, 10)
+    assert (left.handled, left.handled_by) == (NOW, None)
+    assert BOB.key not in everything(database).split("\n")
+    waiting = transact(database, lambda tx: conversations.join(tx, LEE, None, "uuid-7"))[0]
+    post(database, waiting.thread, LEE, "more words")
+    transact(database, lambda tx: conversations.end(tx, waiting.id, LEE))  # by the erasure
+    erase(database, LEE, whole_conversations=True)
+    assert left_messages.page(database, None, (), None, 0, 10) == []
+    assert "words" not in everything(database)
 
 
 def test_an_erased_inbox_has_no_owner_and_its_id_is_not_used_again(database: pw.Database) -> None:

@@ -1,6 +1,7 @@
 """The export of a person: complete, without data of others except their messages, and without active HTML."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,22 @@ import peewee as pw
 import pytest
 
 from tests.storage.conftest import NOW, transact
-from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build_sample, post
-from tornado_chat.core.types import Person, Role, StaffAccount
+from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build_sample, leave_message, post
+from tornado_chat.core.types import ConsentForm, Person, Role, StaffAccount
 from tornado_chat.data_management import person_files
 from tornado_chat.data_management.person_export import PersonData
 from tornado_chat.data_management.person_html import TEXTS
 from tornado_chat.plugins.data_keepers import DataKeepers
-from tornado_chat.storage import conversations, operations, revocations, staff
+from tornado_chat.storage import (
+    consents,
+    conversations,
+    erasure,
+    left_messages,
+    operations,
+    retention,
+    revocations,
+    staff,
+)
 
 ZONE = "Asia/Shanghai"
 
@@ -39,6 +49,43 @@ def test_the_export_names_the_group_of_a_conversation(database: pw.Database, tmp
     (tmp_path / "agent").mkdir()
     document, _ = written(database, CHEN, tmp_path / "agent")
     assert [each["groups"] for each in document["accounts"]] == [["crisis", "legal"]]
+
+
+def test_the_export_has_left_messages_and_their_handling(database: pw.Database, tmp_path: Path) -> None:
+    id = leave_message(database, LIN, "my words")
+    transact(database, lambda tx: left_messages.mark_handled(tx, id, BOB), NOW + 1_000_000)
+    document, page = written(database, LIN, tmp_path)
+    (conversation,) = document["conversations"]
+    times = {"time": "2023-11-15T06:13:20.000+08:00", "handled": "2023-11-15T06:13:21.000+08:00"}
+    assert conversation["left_message"] == times
+    assert [each["text"] for each in conversation["messages"]] == ["my words"]
+    assert "2023-11-15T06:13:21.000+08:00" in page
+    (tmp_path / "agent").mkdir()
+    document, page = written(database, BOB, tmp_path / "agent")
+    assert document["handled_messages"] == [{"conversation": id, "handled": times["handled"]}]
+    assert "my words" not in page + json.dumps(document)
+
+
+def test_consents_are_exported_erased_and_removed(database: pw.Database, tmp_path: Path) -> None:
+    form = ConsentForm("crisis", "2026-01", "en", "text")
+    row, _ = transact(database, lambda tx: conversations.join(tx, LIN, None, "uuid-1", group="crisis"))
+    other, _ = transact(database, lambda tx: conversations.join(tx, Person(Role.USER, "9"), None, "uuid-2"))
+    for person, thread in ((LIN, row.thread), (LIN, row.thread), (other.user, other.thread)):
+        transact(database, partial(consents.accept, thread=thread, person=person, form=form))
+    document, page = written(database, LIN, tmp_path)
+    (given,) = document["conversations"][0]["consents"]
+    assert given == {
+        "group": "crisis",
+        "version": "2026-01",
+        "language": "en",
+        "accepted": "2023-11-15T06:13:20.000+08:00",
+    }
+    assert "crisis 2026-01 (en)" in page
+    counts, _ = transact(database, lambda tx: erasure.erase_conversation(tx, LIN, row.thread, "[erased]"))
+    assert counts[erasure.ErasureEffect("consent", erasure.DELETED)] == 1
+    assert consents.of_thread(database, row.thread) == []
+    (removed, _), _ = transact(database, lambda tx: retention.remove_conversations(tx, [other.thread], 10))
+    assert removed["consent"] == 1
 
 
 def test_the_export_of_a_visitor_is_complete(database: pw.Database, tmp_path: Path) -> None:

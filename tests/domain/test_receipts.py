@@ -117,6 +117,11 @@ class ReceiptMachine(RuleBasedStateMachine):
         self.payload = None
         assert self.proven == self.covered
 
+    @rule()
+    def continue_in_another_process(self) -> None:
+        state, self.tracker = self.tracker.hand_over(), ReceiptTracker()
+        self.tracker.take_over(state)
+
     @rule(payload=st.binary(max_size=3))
     def answer_with_another_payload(self, payload: bytes) -> None:
         if payload != self.payload:

@@ -23,11 +23,13 @@ OPTIONS = (
     "group:crisis.roles=consultant",
     "group:crisis.title_zh_CN=危机",
     "group:crisis.priority=10",
+    "group:crisis.consent=What you write is stored.",
+    "group:crisis.consent_version=1",
     "group:legal.roles=consultant",
     "group:legal.fallback=default",
     "group:legal.fallback_after=0.5",
 )
-FEATURES = ("ack", "seq", "group")
+FEATURES = ("ack", "seq", "group", "consent")
 ADMIN = token("admin", 1)
 
 
@@ -43,6 +45,13 @@ async def position(client: UserClient, expected: int) -> None:
     """Wait until the client has this position in its group."""
     while (await next_frame(client, "connect_queue")).payload_value("location") != expected:
         pass
+
+
+async def accept(client: UserClient) -> None:
+    """Accept what the client's group asks for; the client waits in the queue then."""
+    version = (await next_frame(client, "consent")).payload_value("version")
+    answer = await client.request("consent", {"version": version, "accept": True})
+    assert answer.payload_value("accepted")
 
 
 async def numbers(server: Harness) -> dict[str, Any]:
@@ -65,10 +74,12 @@ async def test_groups_survive_a_kill(process: Process) -> None:
     process.options += OPTIONS
     harness = (await process.start()).harness
     async with caller(harness, 1, "crisis") as first, caller(harness, 2, "crisis") as second:
+        await accept(first)
         await position(first, 1)
+        await accept(second)
         await position(second, 2)
         await process.stop(signal.SIGKILL)
-        await process.start()
+        await process.start()  # which asks neither of them again: they talk below
         await position(first, 1)
         await position(second, 2)
         async with WaiterClient(harness.ws, token("waiter", 7)), caller(harness, 3, "legal") as third:
@@ -100,7 +111,9 @@ def cluster(
 async def test_groups_on_two_processes(cluster: Cluster) -> None:
     one, two = (server.harness for server in cluster.servers)
     async with caller(one, 1, "crisis") as first, caller(two, 2, "crisis") as second:
+        await accept(first)
         await position(first, 1)
+        await accept(second)
         await position(second, 2)
         async with WaiterClient(one.ws, token("waiter", 7)), caller(two, 3, "legal") as third:
             await next_frame(third, "connect_success")
@@ -111,11 +124,17 @@ async def test_groups_on_two_processes(cluster: Cluster) -> None:
             assert pid is not None
             await cluster.kill(pid)
             await cluster.replace()
+            for user in (first, second):  # are they back? An agent takes the next of those who are there
+                await user.request("get_history", {"limit": 1})
             agent_token = token("consultant", 5, "陈老师", groups="crisis", capacity=1)
             async with WaiterClient(two.ws, agent_token, FEATURES) as agent:
                 await next_frame(first, "connect_success")
                 await position(second, 1)
                 await talk(first, agent, "help")
+                async with caller(two, 1, "crisis") as elsewhere:  # accepted at the other process
+                    await next_frame(elsewhere, "connect_success")
+                    await elsewhere.send("more")
+                    assert (await next_frame(agent, "message_text")).message == "more"
                 for server in (one, two):
                     while (await numbers(server))["crisis"]["conversations"] != 1:
                         pass

@@ -370,15 +370,3 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
     assert sum("stopping" in line for line in activated.log) == 10
     assert len(answers) > 50
     assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)
-
-
-@pytest.mark.gen_test
-async def test_a_single_process_ignores_the_signal_for_a_rolling_restart(
-    process: Process,
-) -> None:
-    await process.start()
-    os.kill(process.pid, signal.SIGUSR2)
-    (told,) = await process.wait_for_log(r"\[server\] processes = 1")
-    assert "systemctl restart tornado-chat" in told
-    assert (await process.harness.api("GET", "/healthz")).code == 200
-    process.expected.append(re.escape(told))

@@ -44,10 +44,41 @@ async def queue_user(harness: Harness, id: int, group: str, name: str) -> Peer:
     return peer
 
 
+async def leave_message(harness: Harness) -> None:
+    """Let a user write two messages while it waits, and give up."""
+    gone = await harness.user(12, connect=False, features=["early", "ack"], name="Lin")
+    await gone.send_frame("connect", {"group": "crisis"})
+    for text in ("I cannot sleep", "for a week now\nand I am afraid"):
+        await gone.send_frame("message_text", {"message": text})
+        await gone.until("message_text_success")
+    await gone.send_frame("disconnect")
+    await gone.until("disconnected")
+
+
+async def read_left_message(console: Console) -> None:
+    """Open the left message of ``leave_message``, and mark it as handled."""
+    button = console.page.locator("#left-button")
+    await expect(button).to_have_text("Left messages: 1")
+    await button.click()
+    dialog = console.page.get_by_role("dialog", name="Left messages")
+    row = dialog.locator(".left-row")
+    await expect(row.locator("b")).to_have_text("Lin")
+    await expect(row.locator("small")).to_contain_text("In a crisis")
+    await expect(row).to_contain_text("I cannot sleep for a week now and I am afraid")
+    await row.locator(".left-open").click()
+    await expect(row.locator(".left-words p").nth(1)).to_have_text("for a week now\nand I am afraid")
+    assert await axe_violations_of_page(console.page) == []
+    await dialog.get_by_role("button", name="Mark as handled").click()
+    await expect(dialog.get_by_text("None waits for an answer")).to_be_visible()
+    await dialog.get_by_role("button", name="Close").click()
+    await expect(button).to_be_hidden()
+
+
 @pytest.mark.gen_test
 async def test_a_guest_chooses_a_group_and_a_consultant_answers(visitors: Visitors, people: People) -> None:
     await visitors.serve(*GROUPS)
     first, url = await queue_user(visitors.process.harness, 11, "crisis", "Ada"), visitors.process.url
+    await leave_message(visitors.process.harness)
 
     guest = await (await visitors.visit()).start()
     heading = guest.inside.get_by_role("heading", name="What is it about?")
@@ -64,7 +95,7 @@ async def test_a_guest_chooses_a_group_and_a_consultant_answers(visitors: Visito
     await guest.send("I need help")
     await guest.page.reload()  # the place and the group stay
     await expect(guest.inside.locator("#queue-group")).to_have_text("In a crisis")
-    await guest.expect_delivery("I need help", "held")
+    await guest.expect_delivery("I need help", "stored")
 
     # Another guest goes back, thinks again, and waits in a line of its own.
     other = await (await visitors.visit()).start()
@@ -83,6 +114,8 @@ async def test_a_guest_chooses_a_group_and_a_consultant_answers(visitors: Visito
     await expect(console.page.locator("#my-groups")).to_have_text("Serves In a crisis")
     await expect(console.page.locator("#queue-rows .queue-position")).to_have_text(["1", "2", "1"])
     await expect(console.page.locator("#queue-rows .queue-group").first).to_have_text("In a crisis")
+    await expect(console.page.locator("#queue-rows .queue-words")).to_have_text(["I need help"])
+    await read_left_message(console)
     await console.ready_switch.click()
     await expect(console.rows).to_have_count(2)
     await expect(console.rows.locator(".row-group")).to_have_text(["In a crisis", "In a crisis"])
@@ -104,17 +137,40 @@ async def test_a_guest_chooses_a_group_and_a_consultant_answers(visitors: Visito
 @pytest.mark.gen_test
 async def test_the_page_names_a_group(visitors: Visitors) -> None:
     visitors.site.attributes = 'data-group="crisis"'
-    await visitors.serve(*GROUPS)
+    await visitors.serve(
+        *GROUPS, "group:crisis.consent=What you write is stored.", "group:crisis.consent_version=1"
+    )
     consultant = Peer(await visitors.process.harness.connect("/v1/ws/waiter/connect"))
     await consultant.sign_in(
         "consultant", 8, ["ack", "seq", "profile", "group"], name="Chen", groups="crisis"
     )
     await consultant.send_frame("ready")
-    guest = await (await visitors.visit()).start()
+    guest = await (await visitors.visit(size=PHONE)).start()
+    accept = guest.inside.get_by_role("button", name="I agree")
+    decline = guest.inside.get_by_role("button", name="Decline")
+    await expect(guest.inside.get_by_role("heading", name="Before we begin")).to_be_focused()
+    await expect(guest.inside.get_by_role("region", name="Before we begin")).to_have_text(
+        "What you write is stored."
+    )
+    await expect(decline).to_have_accessible_description(
+        "If you do not agree, no conversation begins and nothing is stored."
+    )
+    assert await axe_violations(guest) == []
+    await decline.click()
+    await expect(guest.inside.locator("#start-note")).to_contain_text("You did not agree")
+    await guest.inside.get_by_role("button", name="Start a conversation").click()
+    for _ in range(2):  # the text, which may be long, and the two buttons
+        await guest.page.keyboard.press("Tab")
+    await expect(decline).to_be_focused()
+    await guest.page.keyboard.press("Tab")
+    await guest.page.keyboard.press("Enter")
     await expect(guest.heading).to_have_text("Chen")
     assert (await consultant.until("new_connection"))["payload"]["group"] == "crisis"
+    await guest.page.reload()  # the same conversation does not ask again
+    await expect(guest.heading).to_have_text("Chen")
     await guest.end()
     await guest.new_conversation.click()  # the page still names the group
+    await accept.click()
     assert (await consultant.until("new_connection"))["payload"]["group"] == "crisis"
 
 
@@ -179,8 +235,8 @@ async def test_the_dashboard_shows_each_group(
 
 
 async def expect_numbers(admin: Dashboard, title: str, **numbers: Any) -> None:
-    """Wait until the row of a group has these numbers; the longest wait may be any."""
+    """Wait until the row of a group has these numbers; the longest and the expected wait may be any."""
     cells = admin.row("Groups", title).get_by_role("cell")
-    for index, key in enumerate(("agents", "free", "line", None, "conversations")):
+    for index, key in enumerate(("agents", "free", "line", None, None, "conversations")):
         if key:
             await expect(cells.nth(index)).to_have_text(numbers[key])

@@ -1,12 +1,13 @@
 """Accessibility of ``/room``: axe-core in both colour schemes, on a phone and a desktop, and the keyboard."""
 
+import re
 from importlib import resources
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.pages.conftest import COUNSELLOR, DESK, PHONE, VISITOR, People, Process
+from tests.pages.conftest import COUNSELLOR, DESK, PHONE, VISITOR, People, Process, Room
 
 AXE = resources.files("axe_core_python") / "axe.min.js"
 
@@ -28,10 +29,22 @@ async def axe_violations(page: Page) -> list[str]:
 async def test_axe_finds_nothing(
     process: Process, people: People, size: tuple[int, int], scheme: str
 ) -> None:
-    harness = (await process.start()).harness
+    options = ("group:default.consent=What you write is stored.", "group:default.consent_version=1")
+    harness = (await process.start(*options)).harness
     session = await harness.session()
     look: dict[str, Any] = {"size": size, "color_scheme": scheme, "reduced_motion": "reduce"}
-    visitor = await people.room(process.url, VISITOR, session, **look)
+    link = f"{process.url}/room#token={VISITOR}&session={session}&type=0"
+    visitor = Room(await people.page(link, **look))
+    decline = visitor.page.get_by_role("button", name="Decline")
+    await expect(visitor.page.get_by_role("heading", name="Before we begin")).to_be_focused()
+    await expect(decline).to_have_accessible_description(re.compile("you leave this session"))
+    assert await axe_violations(visitor.page) == []
+    await decline.click()
+    await expect(visitor.page.get_by_role("heading", level=1)).to_have_text("You did not agree")
+    assert await axe_violations(visitor.page) == []
+    await visitor.page.get_by_role("button", name="Read it again").click()
+    await visitor.page.get_by_role("button", name="I agree").click()
+    await visitor.wait_ready()
     assert await axe_violations(visitor.page) == []  # without messages
     counsellor = await people.room(process.url, COUNSELLOR, session, **look)
     await visitor.send("Hello")

@@ -54,7 +54,7 @@ async def test_axe_finds_nothing(visitors: Visitors, scheme: str, size: tuple[in
     assert await axe_violations(widget) == []
     await start.click()
     await widget.send("Hello")
-    await widget.expect_delivery("Hello", "held")
+    await widget.expect_delivery("Hello", "stored")
     assert await axe_violations(widget) == []
     waiter = await visitors.waiter()
     user = await next_user(waiter)
@@ -176,7 +176,7 @@ async def test_a_language_without_texts_is_english_throughout(visitors: Visitors
     await expect(widget.inside.locator("html")).to_have_attribute("lang", "en")
     await expect(widget.page.locator("tornado-chat iframe")).to_have_attribute("lang", "en")
     await widget.send("Bonjour")
-    await expect(widget.message("Bonjour")).to_contain_text("Waiting to be sent")
+    await expect(widget.message("Bonjour")).to_contain_text("Sent")
     visible = await widget.inside.locator("body").inner_text()
     assert not re.search("[\u4e00-\u9fff]", visible)
     page = await visitors.people.page(f"{visitors.process.url}/widget#language=fr", locale="zh-CN")

@@ -263,7 +263,7 @@ async def test_widget_works_without_browser_storage(visitors: Visitors) -> None:
     await widget.page.reload()
     await widget.start()
     await widget.send("one")
-    await widget.expect_delivery("one", "held")
+    await widget.expect_delivery("one", "stored")
     waiter = await visitors.waiter()
     user = await next_user(waiter)
     await widget.expect_delivery("one", "delivered")

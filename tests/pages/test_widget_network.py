@@ -24,7 +24,7 @@ async def test_cuts_neither_lose_nor_duplicate_messages(
         visitors.site.chat = proxy.url.replace("ws", "http")
         widget = await (await visitors.visit()).start()
         await widget.send("from the line")
-        await widget.expect_delivery("from the line", "held")
+        await widget.expect_delivery("from the line", "stored")
         proxy.cut()
         waiter = await visitors.waiter()
         user = await next_user(waiter)

@@ -1,8 +1,13 @@
 """The widget: queue, conversation, rating, page changes and several tabs."""
 
+import asyncio
+import json
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
 
+from tests.conftest import Harness, token
 from tests.pages.conftest import PHONE
 from tests.pages.sites import (
     UNSERVED,
@@ -18,6 +23,11 @@ from tests.pages.sites import (
 __all__ = ["site", "visitors"]
 
 
+async def left_messages(harness: Harness, who: str) -> list[dict[str, Any]]:
+    answer = await harness.api("GET", "/api/v1/support/left-messages", who)
+    return list(json.loads(answer.body)["items"])
+
+
 @pytest.mark.gen_test
 async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
     await visitors.serve("support.capacity=1")
@@ -28,7 +38,7 @@ async def test_queue_conversation_and_rating(visitors: Visitors) -> None:
     widget = await (await visitors.visit(size=PHONE)).start()
     await expect(widget.position).to_have_text("You are 2nd in line")
     await widget.send("Where is my parcel?")
-    await widget.expect_delivery("Where is my parcel?", "held")
+    await widget.expect_delivery("Where is my parcel?", "stored")
     await first.send_frame("disconnect")
     await expect(widget.position).to_have_text("You are next")
 
@@ -97,10 +107,10 @@ async def test_page_changes_neither_lose_nor_duplicate_messages(visitors: Visito
     await expect(widget.page.locator("iframe")).to_have_count(0)
     await widget.start()
     await widget.send("one")
-    await widget.expect_delivery("one", "held")
+    await widget.expect_delivery("one", "stored")
     await widget.page.reload()
     await expect(widget.position).to_have_text(UNSERVED)
-    await widget.expect_delivery("one", "held")
+    await widget.expect_delivery("one", "stored")
 
     waiter = await visitors.waiter()
     user = await next_user(waiter)
@@ -316,21 +326,41 @@ async def test_after_a_hand_over_each_line_has_its_own_agents_name(visitors: Vis
 
 
 @pytest.mark.gen_test
-async def test_leaving_the_queue_keeps_the_draft(visitors: Visitors) -> None:
-    await visitors.serve()
-    widget = await (await visitors.visit()).start()
-    await widget.send("never mind")
-    await widget.inside.get_by_role("button", name="Leave the line").click()
-    await expect(widget.inside.get_by_text("You have left the line")).to_be_visible()
-    waiter = await visitors.waiter()
-    with pytest.raises(TimeoutError):
-        await waiter.until("new_connection", timeout=0.3)
-    await widget.inside.get_by_role("button", name="Start a conversation").click()
-    user = await next_user(waiter)
-    await expect(widget.composer).to_have_value("never mind")  # the draft is not sent by itself
-    await widget.expect_messages()
-    await waiter.send_frame("disconnect", to=user)
-    await expect(widget.inside.get_by_text("The conversation has ended")).to_be_visible()
+async def test_leaving_the_queue_asks_what_becomes_of_the_words(visitors: Visitors) -> None:
+    await visitors.serve("support.rejoin_grace=0.2")
+    widget = await (await visitors.visit(size=PHONE)).start()
+    start = widget.inside.get_by_role("button", name="Start a conversation")
+    leave = widget.inside.get_by_role("button", name="Leave the line")
+    dialog = widget.inside.get_by_role("dialog", name="Leave the line?")
+    note = widget.inside.locator("#start-note")
+    await leave.click()  # nothing was written: nothing is asked
+    await expect(note).to_have_text("You have left the line.")
+
+    for words, choice in (("keep this", "Leave it as a message"), ("not this", "Delete it and leave")):
+        await start.click()
+        await widget.send(words)
+        await widget.expect_delivery(words, "stored")
+        await leave.click()
+        await expect(dialog.get_by_role("button", name="Stay in the line")).to_be_focused()
+        await widget.page.keyboard.press("Enter")
+        await expect(dialog).to_be_hidden()
+        await leave.click()
+        await dialog.get_by_role("button", name=choice).click()
+        await expect(note).to_contain_text("You have left the line.")
+        await expect(note.filter(has_text="stays with us")).to_have_count(int(words == "keep this"))
+    await start.click()
+    await widget.send("lost")
+    await widget.expect_delivery("lost", "stored")
+    await widget.page.goto("about:blank")  # the place is lost, and the words stay
+    admin = token("admin", 1)
+    while len(left := await left_messages(visitors.process.harness, admin)) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    assert [each["beginning"] for each in left] == ["keep this", "lost"]
+    await widget.page.go_back()
+    await expect(note).to_have_text(
+        "You were offline for too long, and have lost your place in the line. "
+        "What you wrote stays with us as a message."
+    )
 
 
 @pytest.mark.gen_test

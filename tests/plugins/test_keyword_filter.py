@@ -1114,6 +1114,26 @@ async def test_alerts_of_support_conversations_go_to_administrators(harness: Har
 
 
 @pytest.mark.gen_test
+async def test_words_of_a_user_who_waits_for_its_first_waiter_are_filtered_and_alert(
+    harness: Harness,
+) -> None:
+    admin = await listen(harness, "admin", 9)
+    user = await harness.user(6, features=["early", "ack", "seq"])
+    number = (await user.until("connect_queue"))["payload"]["conversation"]
+    await user.send_frame("message_text", {"message": "賭博"})
+    assert "未发送" in (await user.until("error"))["payload"]["message"]
+    for text in ("fuck", "我想自杀"):
+        await user.send_frame("message_text", {"message": text})
+        await user.until("message_text_success")
+    assert (await admin.recv_json())["msg"] == f"客服对话 {number} 触发了关键词提醒, 请尽快查看"
+    (alert,) = await alerts(harness)
+    assert (alert.kind, alert.thread_id, alert.seq) == (Kind.SUPPORT, number, 2)
+    waiter = await harness.waiter(5)
+    for text in ("****", "我想自杀"):
+        assert (await waiter.until("message_text"))["payload"] == {"message": text}
+
+
+@pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"escalate_after": "0.1"}])
 async def test_an_alert_without_recipients_is_logged_once_and_retried(
     harness: Harness, expected_logs: list[str], caplog: pytest.LogCaptureFixture

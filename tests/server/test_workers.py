@@ -130,7 +130,7 @@ async def running_parent(
         process_manager, "own_command", lambda: [sys.executable, "-S", str(script), str(behaviour_file)]
     )
     settings = config.Config(
-        server=config.Server(port=0, processes=2, drain_seconds=0.1, state_dir=str(tmp_path))
+        server=config.Server(port=0, processes=2, drain_seconds=0.1, state_dir=str(tmp_path), handover=False)
     )
     parent = ProcessManager(settings, ServiceManager(), lambda: settings)
     task = asyncio.create_task(parent.run())

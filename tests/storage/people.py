@@ -107,6 +107,14 @@ def rows(database: pw.Database, table: str) -> int:
     return count
 
 
+def leave_message(database: pw.Database, person: Person, text: str) -> int:
+    """Let a user write before its first waiter comes, and give up. Return the number of the conversation."""
+    row = transact(database, lambda tx: conversations.join(tx, person, None, f"uuid of {person.id}"))[0]
+    post(database, row.thread, person, text)
+    transact(database, lambda tx: conversations.leave(tx, row.id, person))
+    return row.id
+
+
 def everything(database: pw.Database) -> str:
     """Return all values of all rows as one text."""
     values: list[Any] = []

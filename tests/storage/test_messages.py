@@ -202,14 +202,14 @@ def test_a_finished_session_refuses_messages_but_recognises_resends(
 @pytest.mark.parametrize(
     ("state", "returned", "takes"),
     [
-        (ConversationState.WAITING, False, False),
+        (ConversationState.WAITING, False, True),
         (ConversationState.WAITING, True, True),
         (ConversationState.ACTIVE, False, True),
         (ConversationState.ENDED, False, False),
         (ConversationState.ENDED, True, False),
     ],
 )
-def test_a_support_conversation_accepts_messages_from_its_first_waiter_to_its_end(
+def test_a_support_conversation_accepts_messages_until_its_end(
     database: pw.Database, state: ConversationState, returned: bool, takes: bool
 ) -> None:
     thread = conversation(database, state, returned)

@@ -6,7 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.storage.conftest import NOW, new_session, open_at, transact
-from tests.storage.people import CHEN, DAY, LIN, SECRET, WU, build_sample, everything, post, rows, texts
+from tests.storage.people import (
+    CHEN,
+    DAY,
+    LIN,
+    SECRET,
+    WU,
+    build_sample,
+    everything,
+    leave_message,
+    post,
+    rows,
+    texts,
+)
 from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
 from tornado_chat.data_management.pruning import prune
 from tornado_chat.plugins.data_keepers import DataKeepers
@@ -56,6 +68,13 @@ def test_expired_conversations_are_removed_with_their_rows(database: pw.Database
         "emptied rows are not counted"
     )
     assert remove_all(database) == {}
+
+
+def test_an_expired_left_message_is_removed(database: pw.Database) -> None:
+    leave_message(database, LIN, "words")
+    counts = remove_all(database)
+    assert (counts["message"], counts["support_conversation"], counts["left_message"]) == (1, 1, 1)
+    assert "words" not in everything(database)
 
 
 def test_young_open_and_undelivered_items_stay(database: pw.Database) -> None:

@@ -10,10 +10,10 @@ import peewee as pw
 import pytest
 
 from tests.helpers.mariadb import MariaDB
-from tests.storage.conftest import on_mariadb, on_sqlite, open_url, upgrade_before
+from tests.storage.conftest import on_mariadb, on_sqlite, open_url, transact, upgrade_before
 from tornado_chat.core.deliveries import Delivery
-from tornado_chat.core.types import DEFAULT_GROUP, Kind, Thread
-from tornado_chat.storage import conversations, deliveries, models, rooms, schema, staff
+from tornado_chat.core.types import DEFAULT_GROUP, ConsentForm, Kind, Thread
+from tornado_chat.storage import consents, conversations, deliveries, models, rooms, schema, staff
 from tornado_chat.storage.mysql import MysqlDatabase
 
 FILES = sorted(path.stem for path in schema.MIGRATIONS.glob("[0-9]*.py"))
@@ -167,6 +167,20 @@ def test_conversations_of_before_migration_0018_are_in_the_default_group(
     (row,) = conversations.unfinished(empty)
     assert (row.user.id, row.group) == ("1", DEFAULT_GROUP)
     assert staff.accounts(empty)[0].groups == ()
+
+
+def test_conversations_of_before_migration_0023_have_no_consent(empty: pw.Database, tmp_path: Path) -> None:
+    upgrade_before(empty, "0023_consent", tmp_path / "earlier")
+    empty.execute_sql(
+        "INSERT INTO support_conversation (user, user_uuid, state, returned, last_seq, created, open_user) "
+        "VALUES ('user:1', 'u', 'waiting', 0, 0, 1, 'user:1')"
+    )
+    assert schema.upgrade(empty)[0] == "0023_consent"
+    (row,) = conversations.unfinished(empty)
+    assert consents.of_thread(empty, row.thread) == []
+    form = ConsentForm(DEFAULT_GROUP, "1", "en", "text")
+    transact(empty, lambda tx: consents.accept(tx, row.thread, row.user, form))
+    assert [each.version for each in consents.of_thread(empty, row.thread)] == ["1"]
 
 
 def test_sessions_and_records_of_before_migration_0019_keep_their_meaning(

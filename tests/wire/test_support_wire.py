@@ -14,6 +14,7 @@ from tornado_chat.core.types import (
     AppendResult,
     Conversation,
     ConversationState,
+    EarlyWords,
     Handover,
     Kind,
     Message,
@@ -123,6 +124,14 @@ def test_feature_seq_adds_the_conversation_to_connect_queue() -> None:
     told = read(frames(Role.USER, "seq").connect_queue(1, conversation=CONVERSATION, serving=0))
     assert told["payload"] == {"location": 1, "conversation": 5, "returned": False, "serving": 0}
     assert "serving" not in read(frames().connect_queue(1, conversation=CONVERSATION, serving=0))["payload"]
+
+
+def test_feature_early_says_what_becomes_of_first_words() -> None:
+    for early in EarlyWords:
+        told = read(frames(Role.USER, "early").connect_queue(1, early=early))["payload"]
+        assert told == {"location": 1, "early": early.value}
+    assert "early" not in read(frames(Role.USER, "seq").connect_queue(1, early=EarlyWords.KEEP))["payload"]
+    assert "early" not in read(frames(Role.USER, "early").connect_queue(1))["payload"]
 
 
 @pytest.mark.parametrize(("role", "sender"), [(Role.USER, WAITER), (Role.WAITER, USER)])
@@ -303,6 +312,17 @@ def test_success_frames_carry_the_reply_id() -> None:
             {"type": "disconnect", "payload": {"uuid": "uuid-waiter"}},
             Command(None, None, support_frames.Disconnect()),
         ),
+        (
+            Role.USER,
+            {"type": "disconnect", "payload": {"withdraw": True}},
+            Command(None, None, support_frames.Disconnect(withdraw=True)),
+        ),
+        (
+            Role.USER,
+            {"type": "disconnect", "payload": {"withdraw": "yes"}},
+            Command(None, None, support_frames.Disconnect()),
+        ),
+        (Role.USER, {"type": "disconnect", "payload": [1]}, Command(None, None, support_frames.Disconnect())),
         (
             Role.WAITER,
             {"type": "disconnect", "to": "u"},

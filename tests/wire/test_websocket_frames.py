@@ -3,11 +3,13 @@
 import struct
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.frames import payload_of
+from tornado_chat.core.handed_over import WireState
 from tornado_chat.wire.websocket import (
     BINARY,
     CLOSE,
@@ -113,6 +115,10 @@ def test_any_chunking_gives_the_same_messages(said: tuple[list[Event], bytes], c
         one.feed(data[start:end])
         if choose.draw(st.booleans()):  # a busy caller reads only after several chunks have arrived
             found += drained(one)
+        if choose.draw(st.booleans()):  # another process continues
+            state = msgspec.msgpack.encode(one.hand_over())
+            one = parser()
+            one.take_over(msgspec.msgpack.decode(state, type=WireState))
     found += drained(one)
     assert found == expected
     assert one.failure is None

@@ -49,6 +49,15 @@ class SharedLoads:
         os.set_inheritable(int(descriptor), False)
         return cls(int(descriptor), int(slot))
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variable that passes this object to a program that replaces this one in the same process.
+
+        It makes the descriptor inheritable.
+        """
+        os.set_inheritable(self.descriptor, True)
+        return {ENVIRONMENT_VARIABLE: f"{self.descriptor}:{self._slot}"}
+
     def clear(self, slot: int) -> None:
         """Mark the process of ``slot`` as accepting no connections, as it does not yet or has ended."""
         self._counts[slot] = NOT_ACCEPTING

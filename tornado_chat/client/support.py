@@ -210,7 +210,11 @@ class UserClient(SupportClient):
         self.delivery = Delivery()
 
     async def send(self, text: str, *, id: str | None = None) -> Ack | None:
-        """Send ``text`` to the waiter; see `ChatClient.send`. The server refuses it while there is none."""
+        """Send ``text`` to the waiter; see `ChatClient.send`.
+
+        While there is none, the server refuses it, except the first words of a client with the feature
+        ``early``.
+        """
         return await self._send(text, None, id)
 
     def _join(self) -> None:

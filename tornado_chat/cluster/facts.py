@@ -25,11 +25,13 @@ class RoomPresence(msgspec.Struct, frozen=True, tag="InRoom"):
     """A participant has a socket in a room. ``name`` is the name that the other participants see.
 
     :ivar room: the room as it was when the socket was opened.
+    :ivar is_announced: the other participant knows of the arrival: the socket was taken over from a process.
     """
 
     room: Room
     person: Person
     name: str
+    is_announced: bool = False
 
     @property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from tornado_chat import config
+from tornado_chat.config.group_checks import CONSENT_OPTIONS, MAX_CONSENT_CHARS
 from tornado_chat.config.ini import (
     GROUP_SECTION_PREFIX,
     PLUGIN_SECTION_PREFIX,
@@ -28,6 +29,7 @@ from tornado_chat.config.ini import (
     removal_warning,
     with_credentials,
 )
+from tornado_chat.config.text_values import read_text
 from tornado_chat.config.validation import check_values, missing_folder_text
 
 
@@ -64,9 +66,10 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
             values.setdefault(entry.section, {})
             continue
         try:
-            values.setdefault(entry.section, {})[entry.option] = parse_value(
-                entry.text, known[entry.section][entry.option]
-            )
+            value = parse_value(entry.text, known[entry.section][entry.option])
+            if entry.section.startswith(GROUP_SECTION_PREFIX) and entry.option in CONSENT_OPTIONS:
+                value = read_text(value, MAX_CONSENT_CHARS)
+            values.setdefault(entry.section, {})[entry.option] = value
         except InvalidValue as error:
             problems.append(entry.problem(str(error)))
             invalid_options.add((entry.section, entry.option))

@@ -74,6 +74,11 @@ class Server:
     drain_seconds: Seconds = reloadable(
         5.0, "Time over which the server spreads the closing of its sockets after SIGTERM."
     )
+    handover: bool = reloadable(
+        True,
+        "Let a restart by SIGUSR2 keep the open sockets: the new program takes them over, and clients notice "
+        "a pause only.",
+    )
     processes: Annotated[int, Meta(ge=0, le=256)] = option(
         1,
         "Number of equal processes that share the work of this machine; 0 is one for each core. More than "
@@ -270,6 +275,26 @@ class Support:
         "most rejoin_grace.",
     )
 
+    accept_timeout: Seconds = reloadable(
+        0.0,
+        "Time in which a waiter has to confirm a new user, by writing, typing or the frame accept. Else the "
+        "user goes back to the head of the queue and gets another waiter, if there is one; a waiter that "
+        "misses two users in a row is paused. 0: no confirmation is needed.",
+    )
+    early_messages: Annotated[int, Meta(ge=0, le=1000)] = reloadable(
+        20,
+        "Messages that a user may send while waiting for the first agent, if its client asks for the feature "
+        "early; 0: none.",
+    )
+    early_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = reloadable(
+        65536, "Size of the texts of these messages in bytes."
+    )
+    early_words: Literal["keep", "discard"] = reloadable(
+        "keep",
+        "What becomes of these messages if the user gives up before an agent comes. keep: they stay as a "
+        "left message, which agents of the group find in /console. discard: they are deleted.",
+    )
+
     def grace(self, *, has_left: bool) -> float:
         """Return the seconds to wait for a person; ``has_left``: the client left, no connection was lost."""
         return min(self.leave_grace, self.rejoin_grace) if has_left else self.rejoin_grace
@@ -336,6 +361,25 @@ class Group:
         "refuse", "What happens to a held message after approval_timeout: refuse it, or send it as it is."
     )
 
+    early_words: Literal["default", "keep", "discard"] = reloadable(
+        "default", "As [support] early_words, for the users of this group; default takes that."
+    )
+    consent: str = reloadable(
+        "",
+        "A text that users have to accept before their first message, see docs/groups.md: one line, or "
+        "@/path with the path of a UTF-8 file. Also consent_zh_CN and consent_en.",
+    )
+    consent_zh_cn: str = reloadable("", "The consent text in Chinese; empty: consent.")
+    consent_en: str = reloadable("", "The consent text in English; empty: consent.")
+    consent_version: str = reloadable(
+        "", "The version of the consent text. Users who have accepted another version are asked again."
+    )
+    consent_required: bool = reloadable(
+        False,
+        "Refuse users whose client cannot show the consent text (it has no feature `consent`). Off: they are "
+        "not asked.",
+    )
+
     def title_in(self, language: str, name: str) -> str:
         """Return the title in ``zh_CN`` or ``en``. :arg name: the name of the group."""
         return (self.title_zh_cn if language == "zh_CN" else self.title_en) or self.title or name
@@ -343,6 +387,10 @@ class Group:
     def text_in(self, language: str) -> str:
         """Return the sentence about the group in ``zh_CN`` or ``en``."""
         return (self.text_zh_cn if language == "zh_CN" else self.text_en) or self.text
+
+    def consent_in(self, language: str) -> str:
+        """Return the consent text in ``zh_CN`` or ``en``, empty if there is none."""
+        return (self.consent_zh_cn if language == "zh_CN" else self.consent_en) or self.consent
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ starts and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``
 a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
-``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``ReceiptAdvanced`` (receipts are stored
-later), ``ReceiptsWanted``. (The notice of a start comes with the commit of the start.) A client that missed a
-transient event does not need it when it reconnects, or gets the present state then.
+``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``WaiterPaused``,
+``ReceiptAdvanced`` (receipts are stored later), ``ReceiptsWanted``. (The notice of a start comes with the
+commit of the start.) A client that missed a transient event does not need it when it reconnects, or gets the
+present state then.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ import msgspec
 
 from tornado_chat.core.types import (
     Conversation,
+    ExpectedWait,
     HeldMessage,
     Message,
     Notification,
@@ -87,6 +89,18 @@ class ConversationRequeued(msgspec.Struct, frozen=True):
 
     conversation: Conversation
     lost: Person
+
+
+class ConversationAccepted(msgspec.Struct, frozen=True):
+    """The waiter of a conversation has confirmed the assignment (``[support] accept_timeout``)."""
+
+    conversation: Conversation
+
+
+class ConversationPrioritised(msgspec.Struct, frozen=True):
+    """A conversation has another score, and so maybe another position in the queue."""
+
+    conversation: Conversation
 
 
 class TypingChanged(msgspec.Struct, frozen=True):
@@ -180,11 +194,13 @@ class QueuePositionChanged(msgspec.Struct, frozen=True):
     """The queue position of a user has changed, or the user has asked for it; ``place`` is 1 for the next.
 
     :ivar serving: the number of waiters that serve the queue; None from a process of version 0.1.0.
+    :ivar expected: the expected wait; None if there is too little data for an estimate.
     """
 
     conversation: Conversation
     place: int
     serving: int | None = None
+    expected: ExpectedWait | None = None
 
 
 class WaiterReplaced(msgspec.Struct, frozen=True):
@@ -197,6 +213,12 @@ class WaiterReplaced(msgspec.Struct, frozen=True):
     waiter: Person
     conn: str
     time: int = 0
+
+
+class WaiterPaused(msgspec.Struct, frozen=True):
+    """A waiter gets no new users until it is ready again: it has not confirmed its last assignments."""
+
+    waiter: Person
 
 
 class TokensRevoked(msgspec.Struct, frozen=True):
@@ -216,6 +238,8 @@ Event = (
     | ConversationAssigned
     | ConversationEnded
     | ConversationRequeued
+    | ConversationAccepted
+    | ConversationPrioritised
     | TypingChanged
     | ReadAdvanced
     | HeldChanged
@@ -226,6 +250,7 @@ Event = (
     | PresenceChanged
     | QueuePositionChanged
     | WaiterReplaced
+    | WaiterPaused
     | TokensRevoked
 )
 
@@ -250,11 +275,17 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             return (event.thread,)
         case QueuePositionChanged():
             return (event.conversation.user,)
-        case WaiterReplaced():
+        case WaiterReplaced() | WaiterPaused():
             return (event.waiter,)
         case TokensRevoked():
             return (event.revocation.person,)
-        case ConversationAssigned() | ConversationEnded() | ConversationRequeued():
+        case (
+            ConversationAssigned()
+            | ConversationEnded()
+            | ConversationRequeued()
+            | ConversationAccepted()
+            | ConversationPrioritised()
+        ):
             row = event.conversation
             lost = event.previous if isinstance(event, ConversationAssigned) else getattr(event, "lost", None)
             people = tuple(person for person in (row.user, row.waiter, lost) if person is not None)
@@ -267,6 +298,8 @@ COORDINATOR_EVENTS = (
     ConversationAssigned,
     ConversationEnded,
     ConversationRequeued,
+    ConversationAccepted,
+    ConversationPrioritised,
     RoomEnded,
     HeldChanged,
 )

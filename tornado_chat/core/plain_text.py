@@ -14,6 +14,9 @@ MAX_NAME_CHARS = 64
 ZERO_WIDTH_JOINERS = "\u200c\u200d"
 """Invisible, but part of texts: in Persian, in Indic scripts and between emoji."""
 
+SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+"""They change the emoji before them."""
+
 CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Controls, formats (also changes of the text direction), surrogates, separators of lines and paragraphs."""
 
@@ -43,6 +46,26 @@ def indent_lines(text: str, indent: str) -> str:
     """
     lines = text.replace("\r\n", "\n").split("\n")
     return f"\n{indent}".join(map(escape_controls, lines))
+
+
+def cut(text: str, max_chars: int) -> str:
+    """Return ``text`` as one line with at most ``max_chars`` characters; an ellipsis ends a longer one.
+
+    Line breaks and other white space become one space. A character is not separated from its accents, nor
+    from the other parts of an emoji.
+    """
+    line = " ".join(text.split())
+    if len(line) <= max_chars:
+        return line
+    end = max_chars - 1
+    while end > 0 and (_joins(line[end]) or line[end - 1] in ZERO_WIDTH_JOINERS):
+        end -= 1
+    return f"{line[:end].rstrip()}…"
+
+
+def _joins(char: str) -> bool:
+    """Return True for a character that is part of the one before it."""
+    return char in ZERO_WIDTH_JOINERS or unicodedata.category(char).startswith("M") or char in SKIN_TONES
 
 
 def is_well_formed(text: str) -> bool:

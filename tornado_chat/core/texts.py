@@ -129,17 +129,47 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
         "没有可用的编号, 请联系管理员",
         "No number is left for it, ask your administrator",
     ),
+    # consent
+    "consent_first": (
+        "请先阅读并同意使用说明, 再发送消息",
+        "Read and accept the text that was shown first, then send your message",
+    ),
+    "consent_required": (
+        "此处需要先同意使用说明, 但您的客户端无法显示; 请使用本站页面",
+        "You have to accept a text first, which your client cannot show: use the page of this service",
+    ),
+    "consent_declined": (
+        "您没有同意使用说明, 对话未开始",
+        "You have not accepted the text, so the conversation has not begun",
+    ),
+    "no_consent_asked": ("目前没有需要同意的说明", "There is no text to accept now"),
+    "other_consent_version": (
+        "说明的版本不同, 当前版本为 {version}",
+        "The text has another version, {version}: read it again",
+    ),
     # support
     "auth_first": ("请先进行身份认证 (auth)", "Authenticate first (auth)"),
     "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),
     "not_connected": ("尚未连接客服, 请先发送 connect", "Not connected to a waiter, send connect first"),
     "still_waiting": ("正在排队, 请稍候", "Still waiting for a waiter"),
+    "early_words_full": (
+        "排队时最多可发送 {messages} 条消息、共 {bytes} 字节, 有人接入后可继续发送",
+        "While you wait, at most {messages} messages with {bytes} bytes can be sent; send it again when an "
+        "agent has joined",
+    ),
+    "no_such_left_message": ("没有留言 {id}", "There is no left message {id}"),
+    "not_your_group": ("您不接待咨询组 {group}", "You do not serve the group {group}"),
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
     "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
     "no_such_group": ("没有可选的咨询组 {group}", "There is no group {group} that you can choose"),
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
     "no_such_conversation": ("客服会话 {id} 不存在", "There is no support conversation {id}"),
     "not_your_conversation": ("您不是此对话的参与者", "You take no part in this conversation"),
+    "paused_unaccepted": (
+        "您连续没有回应新用户, 已暂停接待; 准备好后请重新上线",
+        "You have not answered your last new users, and are paused: go on duty again when you are ready",
+    ),
+    "conversation_ended": ("会话已结束", "The conversation has ended"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
     # approvals
     "no_such_held_message": ("没有编号为 {id} 的待审消息", "There is no held message {id}"),

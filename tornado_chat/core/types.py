@@ -372,6 +372,9 @@ class Conversation(msgspec.Struct, frozen=True):
     previous conversation) are input of the queue policy; ``reason`` is the sentence of the policy for the
     waiter that it chose. ``changes`` counts the changes of the state and of the waiter: of two versions of
     a conversation, the one with the higher count is newer. ``group`` is the group that the user has chosen.
+    ``score`` is the user's lane in the queue, 0 for most: users with a higher score come first;
+    ``score_reason`` says why it has another than 0. ``accepted`` is the time at which the present waiter has
+    confirmed the assignment, and ``missed_by`` are the waiters that have lost it unconfirmed, in order.
     """
 
     id: int
@@ -394,6 +397,10 @@ class Conversation(msgspec.Struct, frozen=True):
     reason: str | None = None
     changes: int = 0
     group: str = DEFAULT_GROUP
+    score: int = 0
+    score_reason: str | None = None
+    accepted: int | None = None
+    missed_by: tuple[Person, ...] = ()
 
     @property
     def thread(self) -> Thread:
@@ -404,11 +411,58 @@ class Conversation(msgspec.Struct, frozen=True):
         return self.state is not ConversationState.ENDED
 
     @property
+    def service_seconds(self) -> float | None:
+        """The time from the last assignment to the end; None if there was none, or it has not ended."""
+        if self.assigned is None or self.ended is None:
+            return None
+        return (self.ended - self.assigned) / 1e6
+
+    @property
+    def has_had_waiter(self) -> bool:
+        """False until the first waiter is assigned: until then all messages are the user's first words."""
+        return self.assigned is not None or self.returned
+
+    @property
     def view(self) -> ConversationView:
         """What a support conversation has in common with sessions."""
         return ConversationView(
             self.thread, self.user, self.user_name, self.waiter, self.waiter_name, self.group, self.open
         )
+
+
+class ExpectedWait(msgspec.Struct, frozen=True):
+    """An estimate of the time that a waiting user will wait, see ``domain/expected_wait.py``.
+
+    :ivar seconds: until the user gets an agent.
+    :ivar based_on: the number of conversations that the estimate rests on.
+    :ivar places: the number of users that the agents on duty serve at the same time.
+    """
+
+    seconds: float
+    based_on: int
+    places: int
+
+
+class EarlyWords(enum.StrEnum):
+    """What becomes of the words of a user who gives up before an agent comes."""
+
+    KEEP = "keep"
+    DISCARD = "discard"
+
+
+class LeftMessage(msgspec.Struct, frozen=True):
+    """The words of a user who gave up before an agent had it.
+
+    :ivar time: the time of the user's leaving; ``handled`` is that of the mark by ``handled_by``; both in
+        microseconds since 1970.
+    :ivar beginning: the beginning of the words, as ``storage.first_words.beginnings``.
+    """
+
+    conversation: Conversation
+    time: int
+    beginning: str
+    handled: int | None = None
+    handled_by: Person | None = None
 
 
 class Part(enum.StrEnum):
@@ -435,6 +489,35 @@ class Participant(msgspec.Struct, frozen=True):
     name: str | None
     joined: int
     left: int | None = None
+
+
+class ConsentForm(NamedTuple):
+    """The text that a client of a group has to accept before its first message.
+
+    :ivar language: the language of the text, ``zh_CN`` or ``en``.
+    """
+
+    group: str
+    version: str
+    language: str
+    text: str
+
+    def is_same_version(self, other: "ConsentForm | None") -> bool:
+        """Return True if another form has the same group and version, in any language."""
+        return other is not None and (self.group, self.version) == (other.group, other.version)
+
+
+class Consent(NamedTuple):
+    """The acceptance of a ``ConsentForm`` in a conversation, without the text.
+
+    :ivar accepted: the time of the acceptance.
+    """
+
+    person: Person
+    group: str
+    version: str
+    language: str
+    accepted: int
 
 
 class Handover(NamedTuple):

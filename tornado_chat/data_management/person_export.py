@@ -15,7 +15,7 @@ import peewee as pw
 
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.data_keepers import DataKeepers
-from tornado_chat.storage import messages, operations, person_data
+from tornado_chat.storage import left_messages, messages, operations, person_data
 
 FORMAT_NAME = "tornado-chat-person"
 FORMAT_VERSION = 1
@@ -47,6 +47,7 @@ class PersonData:
         self._threads = person_data.threads(database, person)
         self._marks = person_data.received_and_read(database, person)
         self._stays = person_data.stays(database, person)
+        self._consents = person_data.given_consents(database, person)
         self.counts = Counter(SECTIONS[thread.kind] for thread in self._threads)
 
     def head(self, version: str, now: int) -> dict[str, Any]:
@@ -84,6 +85,13 @@ class PersonData:
                 {name: self.time(time) for name, time in browser.items()} for browser in account["browsers"]
             ]
         return found
+
+    def handled_messages(self) -> list[dict[str, Any]]:
+        """Return the left messages that the person has marked as handled."""
+        return [
+            {**row, "handled": self.time(row["handled"])}
+            for row in person_data.handled_messages(self._database, self.person)
+        ]
 
     def revocations(self) -> list[dict[str, Any]]:
         """Return the revocation of the person's tokens, if there is one."""
@@ -149,6 +157,7 @@ class PersonData:
                 {"part": stay.part.value, "joined": self.time(stay.joined), "left": self.time(stay.left)}
                 for stay in self._stays.get(thread, ())
             ],
+            **self._given_consents(thread),
             "received": self._marks.get(thread, {}).get("received"),
             "read": self._marks.get(thread, {}).get("read"),
             "messages": [self._message(message) for message in self._messages(thread)],
@@ -172,7 +181,24 @@ class PersonData:
             facts["claims"] = dict(found.claims)
         if found.group != DEFAULT_GROUP:
             facts["group"] = found.group
+        if isinstance(found, Conversation) and found.user == self.person:
+            left = left_messages.find(self._database, found.id)
+            if left is not None:
+                facts["left_message"] = {"time": self.time(left.time), "handled": self.time(left.handled)}
         return facts
+
+    def _given_consents(self, thread: Thread) -> dict[str, Any]:
+        """Return the consents that the person has given in a conversation, if there are any."""
+        given = [
+            {
+                "group": each.group,
+                "version": each.version,
+                "language": each.language,
+                "accepted": self.time(each.accepted),
+            }
+            for each in self._consents.get(thread, ())
+        ]
+        return {"consents": given} if given else {}
 
     def _messages(self, thread: Thread) -> Iterator[Message]:
         last = 0

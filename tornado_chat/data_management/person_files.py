@@ -53,6 +53,9 @@ def write(
         revocations = person_data.revocations()
         document.members({"revocations": revocations})
         page.table("revocations", revocations)
+        handled = person_data.handled_messages()
+        document.members({"handled_messages": handled})
+        page.table("handled_messages", handled)
         with document.array("notifications") as items:
             page.notifications(items.each(person_data.notifications()))
         plugins = person_data.plugins()

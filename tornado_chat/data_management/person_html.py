@@ -27,6 +27,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "approvals": ("审批", "Approvals"),
     "accounts": ("账号", "Accounts"),
     "revocations": ("令牌撤销", "Refused tokens"),
+    "handled_messages": ("已处理的留言", "Left messages handled"),
+    "left_message": ("留言", "Left as a message"),
     "notifications": ("通知", "Notifications"),
     "operations": ("对这些数据的操作", "What was done with these data"),
     "plugin": ("扩展 {plugin}: {table}", "Plugin {plugin}: {table}"),
@@ -46,6 +48,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "service": ("系统", "System"),
     "with": ("对方", "With"),
     "stays": ("参与时间", "Took part"),
+    "consents": ("已同意的说明", "Consents given"),
     "until_now": ("至今", "now"),
     "state": ("状态", "State"),
     "created": ("创建", "Opened"),
@@ -81,6 +84,7 @@ CONVERSATION_FIELDS = (
     "feedback",
     "claims",
     "group",
+    "left_message",
 )
 """The facts of a conversation that the page shows, in this order, as far as they have values."""
 
@@ -180,6 +184,11 @@ class PersonPage:
             for stay in entry["stays"]
         ]
         facts.append((self._text("stays"), "\n".join(stays)))
+        given = [
+            f"{_format_time(each['accepted'])}: {each['group']} {each['version']} ({each['language']})"
+            for each in entry.get("consents", ())
+        ]
+        facts.append((self._text("consents"), "\n".join(given)))
         self._facts([(label, text) for label, text in facts if text])
         if entry["messages"]:
             self._write('<ol class="said">')

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from tornado_chat.core.close_codes import SLOW
 from tornado_chat.core.events import Event, HeldChanged, ReceiptAdvanced, SequencedItem, TypingChanged
+from tornado_chat.core.handed_over import StreamState
 from tornado_chat.core.types import Message, Person, Thread
 from tornado_chat.domain.receipts import ReceiptTracker
 from tornado_chat.observability.metrics import EndpointMeter
@@ -155,6 +156,25 @@ class SocketStream:
         self.last_ping_at = now
         self.closed = False
         self.ping_watch: PingWatch | None = None
+
+    # --- the hand-over to another process ---
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the socket is behind in no thread, so nothing is deferred."""
+        return not any(cursor.is_behind for cursor in self._cursors.values())
+
+    def hand_over(self) -> StreamState:
+        """Return the state of a settled stream; nothing is written afterwards."""
+        self.closed = True
+        positions = [(thread, cursor.last_seq) for thread, cursor in self._cursors.items()]
+        return StreamState(positions, self._receipt_tracker.hand_over())
+
+    def take_over(self, state: StreamState) -> None:
+        """Continue with the receipts of another stream. Its positions are for ``Hub.follow``."""
+        self._receipt_tracker.take_over(state.receipts)
+        if self._receipt_tracker.is_ping_due:
+            self._on_ping_due(self)
 
     # --- threads ---
 

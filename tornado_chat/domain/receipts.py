@@ -8,6 +8,7 @@ one ping is outstanding; items that are written meanwhile are covered by the nex
 
 from collections.abc import Mapping
 
+from tornado_chat.core.handed_over import ReceiptState
 from tornado_chat.core.types import Thread
 
 
@@ -22,6 +23,22 @@ class ReceiptTracker:
         self._last_seq = 0
         self._payload = b""
         self._outstanding = False
+
+    def hand_over(self) -> ReceiptState:
+        """Return the state, for ``take_over`` of another tracker."""
+        return ReceiptState(
+            list(self._unpinged.items()),
+            list(self._covered.items()),
+            self._last_seq,
+            self._payload,
+            self._outstanding,
+        )
+
+    def take_over(self, state: ReceiptState) -> None:
+        """Continue as the tracker with this state would."""
+        self._unpinged, self._covered = dict(state.unpinged), dict(state.covered)
+        self._last_seq, self._payload = state.last_seq, state.payload
+        self._outstanding = state.is_outstanding
 
     def record_sent(self, thread: Thread, seq: int) -> bool:
         """Note that the items of ``thread`` up to ``seq`` were written. Return True if a ping is due."""

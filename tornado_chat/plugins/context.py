@@ -211,6 +211,21 @@ class Context(ABC):
         """
 
     @abstractmethod
+    async def prioritise(self, conversation_id: int, score: int, reason: str | None = None) -> Conversation:
+        """Set the score of an unfinished support conversation: its lane in the queue.
+
+        Users with a higher score come first, see ``QueuePolicy``; 0 is the score of every new conversation.
+        A waiting user moves at once; an active conversation keeps the score for the case that it returns to
+        the queue.
+
+        :arg score: 0 to 100.
+        :arg reason: a sentence for staff, of up to 200 characters, which is stored.
+        :raises Malformed: the score or the reason is not valid.
+        :raises NotFound: there is no such conversation.
+        :raises Conflict: it has ended.
+        """
+
+    @abstractmethod
     async def notify(
         self, recipient: Person, msg: str, *, type: int = 0, data: Mapping[str, Any] | None = None
     ) -> Notification:

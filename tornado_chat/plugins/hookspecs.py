@@ -273,6 +273,8 @@ class Hooks:
         """A person did something that no other hook reports; ``activity.action`` is one of these texts.
 
         ``opened session``, ``asked for supervision``, ``ended`` (a session or record), ``rated``,
+        ``accepted consent`` (in a session or conversation),
+        ``prioritised`` (a support conversation; the detail is the score),
         ``refused to read`` (a transcript that the person may not read), ``refused to observe``,
         ``refused to enter`` (a session or record of other people), ``signed in``, ``failed to sign in`` (to
         an account; the actor is unknown, and the failures of a quarter of an hour are one action),

@@ -47,6 +47,7 @@ from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.delivery_check import DeliveryCheck
 from tornado_chat.services.messaging.event_log import EventLog
 from tornado_chat.services.messaging.filtering import MessageFilter
@@ -67,9 +68,11 @@ from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage.database import SQLITE_SCHEME
@@ -319,7 +322,7 @@ def build_coordination(base: Foundation, storage: Storage, supervision: Supervis
     )
     dispatcher = Dispatcher(
         config.support,
-        ConversationRepository(storage.store),
+        ConversationRepository(storage.store, base.groups.early_words),
         base.loop,
         base.bus.publish,
         plugin_registration.guard_policy(base.plugins, base.registrations.policy)[0],
@@ -353,6 +356,9 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    priorities: Priorities
+    first_words: FirstWords
+    consents: Consents
     observers: Observers
 
 
@@ -366,6 +372,7 @@ def build_conversations(
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    consents = Consents(config.groups, store, base.plugins)
     rights = supervision.rights
     counselling = Counselling(
         config.counselling,
@@ -382,6 +389,7 @@ def build_conversations(
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
         approvals=supervision.approvals,
+        consents=consents,
     )
     sessions = Sessions(
         store,
@@ -408,7 +416,7 @@ def build_conversations(
     local_conversations = LocalConversations(
         config.support,
         store,
-        ConversationRepository(store),
+        ConversationRepository(store, base.groups.early_words),
         hub,
         receipts,
         base.loop,
@@ -419,8 +427,10 @@ def build_conversations(
         delivery.participant_names,
         base.groups,
         supervision.approvals,
+        consents,
     )
     base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers)
+    first_words = FirstWords(config.support, base.groups, store, base.plugins, rights)
     support = Support(
         local_conversations,
         coordination.client,
@@ -429,9 +439,20 @@ def build_conversations(
         messaging.filtering,
         base.plugins.report_action,
         supervision.approvals,
+        first_words,
     )
-    support_history = SupportHistory(store, support, auth.access_control, base.plugins, rights)
-    return Conversations(counselling, sessions, local_conversations, support, support_history, observers)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words, rights)
+    return Conversations(
+        counselling,
+        sessions,
+        local_conversations,
+        support,
+        support_history,
+        Priorities(store, base.plugins.report_action),
+        first_words,
+        consents,
+        observers,
+    )
 
 
 def build_retention(base: Foundation, storage: Storage) -> Retention:
@@ -482,6 +503,7 @@ def build_plugin_host(
         delivery.presence,
         conversations.sessions,
         conversations.support_history,
+        conversations.priorities,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
     )
     for context in base.contexts.values():
@@ -554,6 +576,9 @@ def build_services(
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        priorities=conversations.priorities,
+        first_words=conversations.first_words,
+        consents=conversations.consents,
         observers=conversations.observers,
         guests=auth.guests,
         client_limits=auth.client_limits,

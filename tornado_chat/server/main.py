@@ -17,14 +17,16 @@ from tornado_chat.aio.event_loop import new_loop, shut_down
 from tornado_chat.aio.periodic import run_forever
 from tornado_chat.aio.shared_load import SharedLoads
 from tornado_chat.config.sections import Config, ConfigError
+from tornado_chat.core.handed_over import SocketState
 from tornado_chat.observability import logs
 from tornado_chat.observability.logs import fields
-from tornado_chat.server import reload_signal, status_file
+from tornado_chat.server import handover, reload_signal, status_file
 from tornado_chat.server.bootstrap import StartError
 from tornado_chat.server.listen_sockets import PASSED_SOCKETS_MESSAGE
 from tornado_chat.server.server import Server
 from tornado_chat.server.stray_errors import handle_loop_errors, handle_thread_errors, run_to_end
 from tornado_chat.server.systemd import ServiceManager
+from tornado_chat.server.workers.spawn import own_command
 from tornado_chat.web.pages import Route
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,8 @@ def run(
     executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
     loop = new_loop(executor)
     asyncio.set_event_loop(loop)
-    process = _ServerProcess(config, manager, on_ready, read_config, more_pages)
+    handed_over = handover.take_over(os.environ)
+    process = _ServerProcess(config, manager, on_ready, read_config, more_pages, handed_over)
     handle_loop_errors(loop, process.record_stray_failure)
     handle_thread_errors(loop, process.record_stray_failure)
     try:
@@ -69,11 +72,18 @@ def run(
         code = error.code
     manager.close()
     shut_down(loop, executor, code)
+    if process.memory is not None:
+        # Not ``os.environ`` alone: the variables of the service manager were removed from it.
+        handover.replace_program(own_command(), {**os.environ, **process.environ}, process.memory)
     return code
 
 
 class _ServerProcess:
-    """The part of ``run`` that runs on the loop."""
+    """The part of ``run`` that runs on the loop.
+
+    :ivar memory: the memory file for the program that replaces this one; None: the process ends.
+    :ivar environ: the variables for that program which this one has removed from its environment.
+    """
 
     def __init__(
         self,
@@ -82,7 +92,12 @@ class _ServerProcess:
         on_ready: Callable[[str], object] | None,
         read_config: Callable[[], Config] | None,
         more_pages: Sequence[Route],
+        handed_over: handover.HandedOver = handover.NOTHING,
     ) -> None:
+        self._handed_over = handed_over
+        self.memory: int | None = None
+        self._handover_requested = asyncio.Event()
+        self._trial: asyncio.Task[None] | None = None
         self._config = config
         self._manager = manager
         self._on_ready = on_ready
@@ -91,6 +106,7 @@ class _ServerProcess:
         self._stop_requested = asyncio.Event()
         self._reload_requested = asyncio.Event()
         self._loads = SharedLoads.from_environ(os.environ)
+        self.environ: dict[str, str] = {}
         self._last_status = ""
         self._config_problem = ""  # the problem of the configuration that was read last
         self._server: Server | None = None
@@ -110,7 +126,9 @@ class _ServerProcess:
         elif self._manager.sockets:
             log.info(PASSED_SOCKETS_MESSAGE)
         self._manager.notify(STATUS="starting")
-        server = await self._start(self._config, self._manager.sockets)
+        sockets, opened = self._handed_over
+        server = await self._start(self._config, sockets or self._manager.sockets, handed_over=opened)
+        self._handed_over = handover.NOTHING
         if self._on_ready is not None:
             self._on_ready(server.url)
         watchdog_task = None
@@ -120,6 +138,9 @@ class _ServerProcess:
             )
         while await self._serve(server):
             server = await self._start_afresh(server)
+        if self._handover_requested.is_set() and not self._stop_requested.is_set():
+            await self._hand_over(server)
+            return
         log.info("stopping")
         self._manager.notify(
             STOPPING=1,
@@ -134,7 +155,23 @@ class _ServerProcess:
         """Record an error for the plugin that caused it. Return False if that was no plugin."""
         return self._server is not None and self._server.record_stray_failure(what, error)
 
-    async def _start(self, config: Config, sockets: Sequence[socket.socket], went_back_at: int = 0) -> Server:
+    async def _hand_over(self, server: Server) -> None:
+        """Stop the server, and keep its sockets for the program that replaces this one."""
+        log.info("restarting in place", extra=fields(sockets=server.connection_count))
+        self._manager.notify_reloading()
+        self.environ |= self._manager.environ
+        if self._loads is not None:
+            self.environ |= self._loads.environ
+        listening = [each.detach() for each in server.copy_listen_sockets()]
+        self.memory = handover.write_states(listening, await server.hand_over())
+
+    async def _start(
+        self,
+        config: Config,
+        sockets: Sequence[socket.socket],
+        went_back_at: int = 0,
+        handed_over: Sequence[tuple[SocketState, int]] = (),
+    ) -> Server:
         """Return a started server. :raises StartError: it cannot start."""
         server = Server(
             config,
@@ -143,6 +180,7 @@ class _ServerProcess:
             process=self._manager.process,
             loads=self._loads,
             went_back_at=went_back_at,
+            handed_over=handed_over,
         )
         self._server = server
         try:
@@ -165,9 +203,11 @@ class _ServerProcess:
         self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
         stop = loop.create_task(self._stop_requested.wait())
         afresh = loop.create_task(server.has_to_start_afresh.wait())
+        hand_over = loop.create_task(self._handover_requested.wait())
         tasks = [
             stop,
             afresh,
+            hand_over,
             loop.create_task(
                 run_forever(
                     partial(self._report_status, server), "the report of the status", STATUS_INTERVAL_SECONDS
@@ -176,10 +216,10 @@ class _ServerProcess:
         ]
         if self._read_config is not None:
             tasks.append(loop.create_task(self._reload_on_request(server, self._read_config)))
-        await asyncio.wait((stop, afresh), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stop, afresh, hand_over), return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
-        return not self._stop_requested.is_set()
+        return not self._stop_requested.is_set() and server.has_to_start_afresh.is_set()
 
     async def _start_afresh(self, server: Server) -> Server:
         """Replace ``server`` by a new one, as its state in memory may be ahead of the database.
@@ -237,12 +277,26 @@ class _ServerProcess:
         self._stop_requested.set()
 
     def _on_sigusr2(self) -> None:
-        """Log that SIGUSR2 is for the parent process."""
-        if not self._manager.process:
+        """Restart in place: the installed version of the program replaces this one, with the open sockets."""
+        if self._manager.process:
+            self._handover_requested.set()  # the parent process has checked that the program can start
+        elif self._server is None or self._read_config is None:
+            log.warning("not restarted: this server cannot be restarted in place; stop and start it")
+        elif not self._server.config.server.handover:
             log.warning(
-                "SIGUSR2 restarts one process after the other, but [server] processes = 1: "
-                "use systemctl restart tornado-chat to restart this process"
+                "not restarted: [server] handover = off; use systemctl restart tornado-chat, which closes "
+                "all sockets"
             )
+        elif self._trial is None or self._trial.done():
+            self._trial = asyncio.get_running_loop().create_task(self._restart_if_possible())
+
+    async def _restart_if_possible(self) -> None:
+        problem = await handover.find_problem(own_command())
+        if problem:
+            log.error("not restarted, as the installed program would not start: %s", problem)
+            self._config_problem = "not restarted, see the log"
+        else:
+            self._handover_requested.set()
 
     # --- reloading ---
 

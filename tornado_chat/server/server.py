@@ -35,12 +35,14 @@ from tornado_chat.web.http.accept_balancing import AcceptBalancer
 from tornado_chat.web.http.accepting import Acceptor
 from tornado_chat.web.http.proxy_headers import Networks, ProxyAwareServer
 from tornado_chat.web.pages import Route
+from tornado_chat.web.socket_handover import HandedOver, hand_over_all, suspend_all, take_over_all
 from tornado_chat.wire.times import LocalTimes
 
 log = logging.getLogger(__name__)
 
 FILTER_TIMEOUT_SECONDS = 5.0  # seconds that messages get to pass the filters when the server stops
 CLOSE_TIMEOUT_SECONDS = 2.0  # seconds that sockets get to finish the closing handshake
+SETTLE_TIMEOUT_SECONDS = 1.0  # seconds for what is under way on a socket that is handed over
 LATE_REQUEST_SECONDS = 0.5  # seconds that a connection accepted just before the stop gets for its request
 
 
@@ -62,6 +64,7 @@ class Server:
     :arg loads: the numbers of connections of all workers.
     :arg went_back_at: the server starts afresh because this process has noticed at this time, in microseconds
         since 1970, that the database has gone back to an older copy; 0: it does not.
+    :arg handed_over: the open sockets of the program before, which ``start`` continues.
     :arg more_plugins: plugins that ``[plugins] enabled`` may name and that are in no folder, for tests.
     :ivar has_to_start_afresh: set when the database has gone back to an older copy. Then ``stop`` this server
         and start a new one: all state in memory may be ahead of the database.
@@ -77,8 +80,10 @@ class Server:
         loads: SharedLoads | None = None,
         went_back_at: int = 0,
         more_plugins: Sequence[FoundPlugin] = (),
+        handed_over: Sequence[HandedOver] = (),
     ) -> None:
         self._config = config
+        self._handed_over = handed_over
         self.went_back_at = 0
         self._announced_at_start = went_back_at
         self.has_to_start_afresh = asyncio.Event()
@@ -159,8 +164,10 @@ class Server:
         self._filtering = messaging.filtering
         self._notifications = messaging.notifications
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
+        self._consents = conversations.consents
         self._counselling = conversations.counselling
         self._local_conversations = conversations.local_conversations
+        self._first_words = conversations.first_words
         self._plugin_event_feed = plugin_host.event_feed
         self._readiness, self._history = monitoring.readiness, monitoring.history
         self._status_aggregator = monitoring.status_aggregator
@@ -211,6 +218,10 @@ class Server:
         except ValueError as error:
             raise StartError(str(error)) from error
         self._listen_sockets = sockets
+        if self._handed_over:
+            count = await take_over_all(self.application, self._handed_over)
+            log.info("sockets taken over", extra=fields(sockets=count, of=len(self._handed_over)))
+            self._handed_over = ()
         self._http.add_sockets(sockets)
         self._retention.start()
         self._replaced_databases.start()
@@ -232,15 +243,39 @@ class Server:
 
     async def stop(self) -> None:
         """Stop accepting, finish running work, close all sockets with code 1012, close the database."""
+        await self._stop_requests()
+        await self._finish_work()
+        await self._close_sockets(self._config.server.drain_seconds)
+        await self._stop_parts()
+        status_file.remove(self._config.state_dir)
+        log.info("stopped")
+
+    async def hand_over(self) -> list[HandedOver]:
+        """Stop as ``stop``, but return the open sockets for the next program instead of closing them.
+
+        Sockets that cannot be handed over are closed with code 1012.
+        """
+        await self._stop_requests()
+        handlers = suspend_all(self._connections)
+        await self._finish_work()
+        handed_over = await hand_over_all(handlers, self._connections, SETTLE_TIMEOUT_SECONDS)
+        log.info("sockets handed over", extra=fields(sockets=len(handed_over), of=len(handlers)))
+        await self._close_sockets(0.0)
+        await self._stop_parts()
+        return handed_over
+
+    async def _stop_requests(self) -> None:
+        """Accept no more connections, and finish the requests that are running."""
         status_file.write(self._config.state_dir, status_file.STOPPING, self.url)
         self._connections.stop_opening()
         self._socket_expiry.stop()
         self._http.stop()
-        close_reason = RESTARTING
         if self.has_to_start_afresh.is_set():
-            close_reason = STARTING_AFRESH
             await self._cluster_mode.step_down()
         await self._http.wait_for_requests(LATE_REQUEST_SECONDS)
+
+    async def _finish_work(self) -> None:
+        """Decide nothing more, and store what clients have sent."""
         await self._retention.stop()
         await self._replaced_databases.stop()
         await self._position_check.stop()
@@ -253,14 +288,15 @@ class Server:
             await self._store.write(lambda tx: None)
         except ChatError as error:
             log.error("the last messages could not be stored: %s", error)
-        await self._connections.drain(self._config.server.drain_seconds, close_reason)
+
+    async def _close_sockets(self, drain_seconds: float) -> None:
+        """Close all sockets, with code 1012, and all other connections."""
+        close_reason = STARTING_AFRESH if self.has_to_start_afresh.is_set() else RESTARTING
+        await self._connections.drain(drain_seconds, close_reason)
         deadline = self._loop.time() + CLOSE_TIMEOUT_SECONDS
         while len(self._connections) and self._loop.time() < deadline:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
         await self._http.close_all_connections()
-        await self._stop_parts()
-        status_file.remove(self._config.state_dir)
-        log.info("stopped")
 
     async def _stop_parts(self) -> None:
         """Stop the parts that serve no client any more, or never have. Each may have been started or not."""
@@ -346,6 +382,7 @@ class Server:
         self._groups.reconfigure(new)
         self._approvals.reconfigure(self._groups.approval_groups)
         self._supervision_rights.reconfigure(new.counselling)
+        self._consents.reconfigure(new.groups)
         self._dispatcher.reconfigure(new.support, to.policy, self._groups.rules)
         self._access_control.reconfigure(keys.authenticator)
         self._guests.reconfigure(new.auth, keys.secret)
@@ -361,6 +398,7 @@ class Server:
         self._counselling.reconfigure(new.counselling)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
+        self._first_words.reconfigure(new.support)
         self._services.reconfigure(new.limits, new.support)
         self._connection_limits.reconfigure(new.limits)
         self._http.reconfigure(new.server.trusted_proxies, new.web.ops_networks, new.limits)

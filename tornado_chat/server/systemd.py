@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Self
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ PROCESS_VARIABLE = "TORNADO_CHAT_PROCESS"
 The parent (``workers``) sets it: to its workers the parent is a service manager like systemd.
 """
 
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", PROCESS_VARIABLE)
+"""The variables of the protocols that stay valid while the process id is the same."""
+
 SEND_TIMEOUT_SECONDS = 1.0  # seconds that a service manager may take to make room for a datagram
 
 
@@ -35,6 +38,7 @@ class ServiceManager:
     :arg sockets: the listening sockets that it passed. It keeps its own descriptors of them, so closing
         these closes nothing there.
     :arg process: the number of this worker, from 1; 0: this process is no worker of ``workers``.
+    :ivar environ: the variables that describe it to a program that replaces this one in the same process.
     """
 
     def __init__(
@@ -43,7 +47,9 @@ class ServiceManager:
         watchdog_seconds: float = 0.0,
         sockets: Sequence[socket.socket] = (),
         process: int = 0,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
+        self.environ = environ or {}
         self.process = process
         self.watchdog_seconds = watchdog_seconds
         self.sockets = sockets
@@ -60,6 +66,7 @@ class ServiceManager:
 
         Its variables are removed from ``environ``, as they are not meant for child processes.
         """
+        described = {name: environ[name] for name in VARIABLES if name in environ}
         address = environ.pop("NOTIFY_SOCKET", "")
         watchdog_seconds = _parse_number(environ.pop("WATCHDOG_USEC", "")) / 1_000_000
         if environ.pop("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
@@ -74,6 +81,7 @@ class ServiceManager:
             watchdog_seconds,
             [_take_socket(fd) for fd in range(FIRST_SOCKET_FD, FIRST_SOCKET_FD + count)],
             process,
+            described,
         )
 
     @property

@@ -70,12 +70,27 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
         .where(in_thread & (held.sender == person.key))
         .execute(tx.database)
     )
+    consent = models.Consent
+    counts[ErasureEffect("consent", DELETED)] = (
+        consent.delete()
+        .where(
+            (consent.kind == thread.kind.value)
+            & (consent.number == thread.id)
+            & (consent.person == person.key)
+        )
+        .execute(tx.database)
+    )
     table = retention.CONVERSATION_TABLES[thread.kind]
     row = table.select().where(table.id == thread.id).dicts().first(tx.database)
     changes = _anonymizing_changes(thread.kind, row, person, anonymous) if row else {}
     if changes:
         table.update(**changes).where(table.id == thread.id).execute(tx.database)
         counts[ErasureEffect(table._meta.table_name, ANONYMIZED)] = 1
+    if thread.kind is Kind.SUPPORT and person.role is Role.USER:  # there is nothing to be answered any more
+        left = models.LeftMessage
+        counts[ErasureEffect("left_message", DELETED)] = (
+            left.delete().where(left.conversation == thread.id).execute(tx.database)
+        )
     return +counts
 
 
@@ -124,6 +139,10 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
     counts[ErasureEffect("revocation", ANONYMIZED)] = (
         revocation.update(made_by="").where(revocation.made_by == person.key).execute(tx.database)
     )
+    left = models.LeftMessage
+    counts[ErasureEffect("left_message", ANONYMIZED)] = (
+        left.update(handled_by=None).where(left.handled_by == person.key).execute(tx.database)
+    )
     if person.role in AGENT_ROLES:
         counts[ErasureEffect("support_conversation", ANONYMIZED)] = (
             support.update(last_waiter=None).where(support.last_waiter == person.key).execute(tx.database)
@@ -171,11 +190,13 @@ def _anonymizing_changes(kind: Kind, row: dict[str, Any], person: Person, anonym
         changes |= {client: anonymous, f"{client}_name": None}
         if kind is not Kind.RECORD:
             changes["feedback"] = None  # the client's own words; the number of stars is no personal data
-        changes |= {Kind.SESSION: {"appointment_id": None}, Kind.SUPPORT: {"claims": None}}.get(kind, {})
+        others = {Kind.SESSION: ("appointment_id",), Kind.SUPPORT: ("claims", "score_reason")}
+        changes |= dict.fromkeys(others.get(kind, ()))
     if row[agent] == person.key:
         changes |= {agent: anonymous, f"{agent}_name": None}
     if kind is Kind.SUPPORT and person.role in AGENT_ROLES:
-        changes["reason"] = None  # a sentence, which may name the waiter
+        # sentences, which may name the waiter, and a list, in which it may be
+        changes |= {"reason": None, "score_reason": None, "missed_by": None}
     return changes
 
 

@@ -6,7 +6,7 @@ the same queries with Peewee costs many times as much as running them.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import peewee as pw
@@ -43,6 +43,16 @@ _TEXT_COLUMN = 2
 OPEN_ROOM_STATES = (SessionState.READY, SessionState.ACTIVE)
 
 
+class EarlyLimit(NamedTuple):
+    """The limit of the messages in a conversation that waits for its first waiter.
+
+    :ivar bytes: the size of all their texts.
+    """
+
+    messages: int
+    bytes: int
+
+
 class AppendRequest(msgspec.Struct, frozen=True, gc=False):
     """A message to be stored.
 
@@ -58,6 +68,7 @@ class AppendRequest(msgspec.Struct, frozen=True, gc=False):
     client_id: str | None = None
     media: str = "text"
     same_text_only: bool = False
+    early_limit: EarlyLimit | None = None
 
 
 AppendOutcome = tuple[AppendResult, Message | DuplicateMessage] | ChatError
@@ -96,6 +107,7 @@ class MessageAppender:
         # up.
         before = self._lock(cursor, {append.thread for append in appends})
         known = self._find_stored(cursor, appends)
+        early = self._count_early(cursor, {append.thread for append in appends if append.early_limit})
         last = dict(before)
         outcomes: list[AppendOutcome] = []
         rows = []
@@ -116,6 +128,9 @@ class MessageAppender:
                     client_id = None
             if thread not in last:
                 outcomes.append(Conflict("session_finished"))
+                continue
+            if append.early_limit is not None and thread in early and not early[thread].add(append):
+                outcomes.append(Conflict("early_words_full", **append.early_limit._asdict()))
                 continue
             seq = last[thread] = last[thread] + 1
             rows.append((key[0], key[1], seq, sender, client_id, append.media, text, now))
@@ -152,6 +167,23 @@ class MessageAppender:
                 last[Thread(kind, id)] = seq
         return last
 
+    def _count_early(self, cursor: Any, threads: set[Thread]) -> dict[Thread, "_EarlyCount"]:
+        """Count the messages of those of ``threads``, which are locked, that wait for their first waiter."""
+        found = {}
+        for thread in threads:
+            cursor.execute(
+                f"SELECT 1 FROM {thread_table(thread.kind)} WHERE id = {self._mark} AND assigned IS NULL",  # noqa: S608
+                [thread.id],
+            )
+            if cursor.fetchone() is not None:
+                cursor.execute(
+                    f"SELECT text FROM {_table_name(models.Message)} "  # noqa: S608
+                    f"WHERE kind = {self._mark} AND thread_id = {self._mark}",
+                    [thread.kind.value, thread.id],
+                )
+                found[thread] = _EarlyCount([text for (text,) in cursor.fetchall()])
+        return found
+
     def _advance(self, cursor: Any, new_messages: Mapping[Thread, int]) -> None:
         """Raise ``last_seq`` by one statement for all threads of a kind that got equally many messages."""
         for count in set(new_messages.values()) - {0}:
@@ -181,6 +213,23 @@ class MessageAppender:
             for row in cursor.fetchall():
                 known[row[:4]] = row[4:]
         return known
+
+
+class _EarlyCount:
+    """The number and the size of the messages of a conversation that waits for its first waiter."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._messages = len(texts)
+        self._bytes = sum(len(text.encode()) for text in texts)
+
+    def add(self, append: AppendRequest) -> bool:
+        """Count a message. Returns False, and does not count it, if it exceeds its limit."""
+        assert append.early_limit is not None
+        messages, size = self._messages + 1, self._bytes + len(append.text.encode())
+        if messages > append.early_limit.messages or size > append.early_limit.bytes:
+            return False
+        self._messages, self._bytes = messages, size
+        return True
 
 
 def _pad_to_power_of_two(values: Sequence[T]) -> Sequence[T]:
@@ -304,13 +353,13 @@ def _states(*states: str) -> str:
 
 
 # Per kind: the table that holds the thread's last_seq, and the condition under which the thread accepts
-# messages. A returned user has had a waiter: a message that the user sends while waiting for the next waiter
-# is stored for that waiter.
+# messages. A message that a user sends while waiting is stored for the waiter that comes; whether the user
+# may send it before its first waiter is decided in ``services/support/first_words.py``.
 _THREAD_TABLES: dict[Kind, tuple[type[pw.Model], str]] = {
     Kind.SESSION: (models.ConsultationSession, f"state IN ({_states(*OPEN_ROOM_STATES)})"),
     Kind.RECORD: (models.SupervisorConsultation, f"state IN ({_states(*OPEN_ROOM_STATES)})"),
     Kind.SUPPORT: (
         models.SupportConversation,
-        f"(state = '{ConversationState.ACTIVE}' OR (state = '{ConversationState.WAITING}' AND returned = 1))",
+        f"state IN ({_states(ConversationState.ACTIVE, ConversationState.WAITING)})",
     ),
 }

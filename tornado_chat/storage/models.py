@@ -97,6 +97,10 @@ class SupportConversation(Table):
     :ivar open_user: the user until the conversation ends, then NULL. The column is unique: a user has at most
         one unfinished conversation.
     :ivar group_name: the group that the user has chosen; NULL: the default group.
+    :ivar score: the user's lane in the queue, see ``Conversation``; NULL counts as 0.
+    :ivar accepted: the time at which the present waiter has confirmed the assignment; NULL: not yet.
+    :ivar missed_by: the waiters that lost the assignment unconfirmed, as a JSON list of their keys, until one
+        confirms it.
     """
 
     id = pw.BigAutoField()
@@ -120,6 +124,10 @@ class SupportConversation(Table):
     changes = pw.IntegerField(null=True)
     open_user = pw.CharField(PERSON_KEY_CHARS, null=True)
     group_name = pw.CharField(32, null=True)
+    score = pw.IntegerField(null=True)
+    score_reason = pw.TextField(null=True)
+    accepted = pw.BigIntegerField(null=True)
+    missed_by = pw.TextField(null=True)
 
     class Meta:
         indexes = (
@@ -128,6 +136,25 @@ class SupportConversation(Table):
             (("state",), False),
             (("open_user",), True),
         )
+
+
+class LeftMessage(Table):
+    """The words of a user who gave up before an agent had it: a conversation that waits for an answer.
+
+    :ivar conversation: the conversation with the words.
+    :ivar group_name: as ``SupportConversation.group_name``.
+    :ivar time: the time of the user's leaving.
+    :ivar handled: the time at which ``handled_by`` has marked it as handled; NULL before that.
+    """
+
+    conversation = pw.BigIntegerField(primary_key=True)
+    group_name = pw.CharField(32, null=True)
+    time = pw.BigIntegerField()
+    handled = pw.BigIntegerField(null=True)
+    handled_by = pw.CharField(PERSON_KEY_CHARS, null=True)
+
+    class Meta:
+        indexes = ((("handled", "conversation"), False), (("handled_by",), False))
 
 
 class Message(Table):
@@ -217,6 +244,28 @@ class Participant(Table):
 
     class Meta:
         indexes = ((("kind", "number"), False), (("person",), False))
+
+
+class Consent(Table):
+    """The acceptance of a group's consent text; see ``core.types.Consent``.
+
+    ``kind`` and ``number`` name the session or conversation.
+    """
+
+    id = pw.BigAutoField()
+    kind = pw.SmallIntegerField()
+    number = pw.BigIntegerField()
+    person = pw.CharField(PERSON_KEY_CHARS)
+    group_name = pw.CharField(32)
+    version = pw.CharField(32)
+    language = pw.CharField(8)
+    accepted = pw.BigIntegerField()
+
+    class Meta:
+        indexes = (
+            (("kind", "number", "person", "group_name", "version"), True),
+            (("person",), False),
+        )
 
 
 class Inbox(Table):
@@ -431,7 +480,9 @@ TABLES = (
     ConsultationSession,
     SupervisorConsultation,
     SupportConversation,
+    LeftMessage,
     Participant,
+    Consent,
     Message,
     HeldMessage,
     Inbox,

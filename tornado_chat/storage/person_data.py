@@ -6,6 +6,7 @@ from typing import Any
 import peewee as pw
 
 from tornado_chat.core.types import (
+    Consent,
     Conversation,
     ConversationState,
     Kind,
@@ -125,6 +126,22 @@ def approvals(database: pw.Database, person: Person) -> Iterator[dict[str, Any]]
     yield from query.dicts().execute(database)
 
 
+def given_consents(database: pw.Database, person: Person) -> dict[Thread, list[Consent]]:
+    """Return the consents that the person has given, by conversation, oldest first."""
+    table = models.Consent
+    query = (
+        table.select(
+            table.kind, table.number, table.group_name, table.version, table.language, table.accepted
+        )
+        .where(table.person == person.key)
+        .order_by(table.id)
+    )
+    found: dict[Thread, list[Consent]] = {}
+    for kind, number, *values in query.tuples().execute(database):
+        found.setdefault(Thread(Kind(kind), number), []).append(Consent(person, *values))
+    return found
+
+
 def received_and_read(database: pw.Database, person: Person) -> dict[Thread, dict[str, int]]:
     """Return the person's ``received`` and ``read`` sequence numbers, by conversation and inbox."""
     found: dict[Thread, dict[str, int]] = {}
@@ -184,6 +201,17 @@ def revocations(database: pw.Database, person: Person) -> list[dict[str, Any]]:
     return [{**row, "all_tokens": bool(row["all_tokens"])} for row in query.dicts().execute(database)]
 
 
+def handled_messages(database: pw.Database, person: Person) -> list[dict[str, Any]]:
+    """Return the left messages that the person has marked as handled, with the times."""
+    table = models.LeftMessage
+    query = (
+        table.select(table.conversation, table.handled)
+        .where(table.handled_by == person.key)
+        .order_by(table.conversation)
+    )
+    return list(query.dicts().execute(database))
+
+
 def is_known(database: pw.Database, person: Person) -> bool:
     """Return True if any data about the person is stored."""
     if threads(database, person) or received_and_read(database, person) or accounts(database, person):
@@ -194,7 +222,7 @@ def is_known(database: pw.Database, person: Person) -> bool:
     held = models.HeldMessage
     if held.select().where(held.decided_by == person.key).exists(database):
         return True
-    return bool(revocations(database, person))
+    return bool(revocations(database, person) or handled_messages(database, person))
 
 
 def known_roles(database: pw.Database, id: str) -> list[Role]:

@@ -77,6 +77,10 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "changes": None,
         "open_user": None,
         "group_name": None,
+        "score": None,
+        "score_reason": None,
+        "accepted": None,
+        "missed_by": None,
     },
     models.Message: {
         "kind": 0,
@@ -161,9 +165,9 @@ def count_expired(database: pw.Database, before: int) -> ExpiredCounts:
         )
         count, total_seq = query.tuples().first(database)
         conversations[kind] = count
-        messages += int(
-            total_seq or 0
-        )  # sequence numbers have no gaps, so last_seq is the number of messages
+        # Sequence numbers have no gaps, so last_seq is the number of messages, with those that their user has
+        # taken back.
+        messages += int(total_seq or 0)
     table = models.Notification
     notifications = table.select().where(_is_expired_notification(before) & (table.type >= 0)).count(database)
     return ExpiredCounts(conversations, messages, notifications)
@@ -302,7 +306,7 @@ def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> N
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
-    """Remove a conversation's row with its receipts, read marks, participants and held messages."""
+    """Remove a conversation's row with all that belongs to it, except its messages."""
     counts: RowCounts = Counter()
     held = models.HeldMessage
     mine = held.select(held.id).where((held.kind == thread.kind.value) & (held.number == thread.id))
@@ -319,6 +323,15 @@ def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
     counts["participant"] = (
         participant.delete()
         .where((participant.kind == thread.kind.value) & (participant.number == thread.id))
+        .execute(tx.database)
+    )
+    if thread.kind is Kind.SUPPORT:
+        left = models.LeftMessage
+        counts["left_message"] = left.delete().where(left.conversation == thread.id).execute(tx.database)
+    consent = models.Consent
+    counts["consent"] = (
+        consent.delete()
+        .where((consent.kind == thread.kind.value) & (consent.number == thread.id))
         .execute(tx.database)
     )
     table = CONVERSATION_TABLES[thread.kind]

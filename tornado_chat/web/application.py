@@ -12,7 +12,17 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.services.container import Services
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web import entrance, pages, widget
-from tornado_chat.web.api import approvals, groups, notifications, ops, revocations, sessions, staff, status
+from tornado_chat.web.api import (
+    approvals,
+    groups,
+    left_messages,
+    notifications,
+    ops,
+    revocations,
+    sessions,
+    staff,
+    status,
+)
 from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NotFoundHandler
 from tornado_chat.web.api.operations import Routes
@@ -30,7 +40,7 @@ log = logging.getLogger(__name__)
 
 SOCKET_ROUTES: Routes = (*counselling.ROUTES, *support.ROUTES)
 API_ROUTES: Routes = (
-    *(*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *groups.ROUTES),
+    *(*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *left_messages.ROUTES, *groups.ROUTES),
     *(*staff.ROUTES, *revocations.ROUTES, *approvals.ROUTES),
 )
 """The routes of the HTTP API whose handlers take the services and the origins only."""
@@ -41,6 +51,7 @@ class ChatApplication(Application):
 
     :arg more_pages: routes in the form of ``pages.ROUTES``, which take precedence over those.
     :arg plugin_routes: Tornado routes of plugins. The server's own routes take precedence.
+    :ivar socket_args: the arguments of the handlers of sockets.
     """
 
     def __init__(
@@ -54,7 +65,7 @@ class ChatApplication(Application):
         self._base_path = config.web.base_path
         self._origins = AllowedOrigins(config.web.origins)
         self._ops_networks = Networks(config.web.ops_networks)
-        common_args = {"services": services, "origins": self._origins}
+        self.socket_args = common_args = {"services": services, "origins": self._origins}
         network_args = {"networks": self._ops_networks}
         ops_args = {
             **network_args,

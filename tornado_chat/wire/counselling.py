@@ -25,7 +25,7 @@ from tornado_chat.core.events import (
     TypingChanged,
 )
 from tornado_chat.core.texts import Language, error_text, system_text
-from tornado_chat.core.types import AGENT_ROLES, AppendResult, Kind, Message, Notification, Role
+from tornado_chat.core.types import AGENT_ROLES, AppendResult, ConsentForm, Kind, Message, Notification, Role
 from tornado_chat.wire.approval_frames import approval_shown, held_shown
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
@@ -35,6 +35,10 @@ from tornado_chat.wire.counselling_frames import (
     Approval,
     ChatFrame,
     ClientFrame,
+    ConsentAsked,
+    ConsentDecision,
+    ConsentNoted,
+    ConsentText,
     DecisionFrame,
     Held,
     History,
@@ -56,8 +60,7 @@ from tornado_chat.wire.times import LocalTimes
 CHAT_FEATURES = frozenset(
     {
         *("ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"),
-        "observing",
-        "approval",
+        *("consent", "observing", "approval"),
     }
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
@@ -127,7 +130,14 @@ class WaitLonger(msgspec.Struct, frozen=True):
     seconds: int
 
 
-Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger
+class AnswerConsent(msgspec.Struct, frozen=True):
+    """``{"consent": {"version": "2", "accept": true}}``: accept or decline a text (feature consent)."""
+
+    version: str
+    accept: bool
+
+
+Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerConsent
 
 HEARTBEATS = frozenset({"ping", "heartbeat"})
 """Plain texts that deployed front ends send on ``/chat`` to keep their connection open."""
@@ -161,6 +171,8 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command | None:
             return RenewToken(frame.token)
         if frame.wait is not UNSET and "presence" in features:
             return WaitLonger(frame.wait)
+        if frame.consent is not UNSET and "consent" in features:
+            return AnswerConsent(frame.consent.version, frame.consent.accept)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
@@ -234,6 +246,16 @@ ALIVE = _encode(Alive(True))
 
 TOKEN_ACCEPTED = _encode(TokenAccepted(True))
 """The encoded answer to a newer token."""
+
+
+def consent_asked(form: ConsentForm) -> bytes:
+    """Return the frame with the text that the visitor has to accept (feature ``consent``)."""
+    return _encode(ConsentAsked(ConsentText(form.group, form.version, form.language, form.text)))
+
+
+def consent_noted(form: ConsentForm, *, is_accepted: bool) -> bytes:
+    """Return the answer to the visitor's ``consent``."""
+    return _encode(ConsentNoted(ConsentDecision(form.group, form.version, is_accepted)))
 
 
 def _presence(event: PresenceChanged, times: LocalTimes) -> bytes:
@@ -363,7 +385,7 @@ class ChatEncoder:
         now: int,
         client_id: str | None = None,
         *,
-        refused: Literal["token", "wait"] | None = None,
+        refused: Literal["token", "wait", "consent"] | None = None,
     ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
@@ -378,6 +400,8 @@ class ChatEncoder:
             frame.token = False
         elif refused == "wait":
             frame.wait = False
+        elif refused == "consent":
+            frame.consent = False
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:

@@ -11,6 +11,8 @@ from tornado_chat.wire.counselling_frames import (
     ChatFrame,
     ChatQuery,
     ClientFrame,
+    ConsentAsked,
+    ConsentNoted,
     DecisionFrame,
     Held,
     History,
@@ -272,6 +274,15 @@ CHAT = Endpoint(
             required=("wait",),
             feature="presence",
         ),
+        FrameKind(
+            "consent",
+            "Accept or decline the text of the frame `consent`. A visitor that declines gets 4403.",
+            ClientFrame,
+            [{"consent": {"version": "2026-01", "accept": True}}],
+            keys=("consent",),
+            required=("consent",),
+            feature="consent",
+        ),
     ),
     to_client=(
         FrameKind(
@@ -380,6 +391,38 @@ CHAT = Endpoint(
             ],
             feature="history",
         ),
+        FrameKind(
+            "consent",
+            "What the visitor has to accept before its first message; on joining.",
+            ConsentAsked,
+            [
+                {
+                    "consent": {
+                        "group": "default",
+                        "version": "2026-01",
+                        "language": "en",
+                        "text": "What you write here is stored for six months.",
+                    }
+                }
+            ],
+            feature="consent",
+        ),
+        FrameKind(
+            "consented",
+            "The acceptance is stored, or the visitor has declined, of which nothing is stored.",
+            ConsentNoted,
+            [{"consented": {"group": "default", "version": "2026-01", "accepted": True}}],
+            feature="consent",
+        ),
+        FrameKind(
+            "consent_refused",
+            "The answer to the question is not noted: it was about another version, or could not be stored.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 目前没有需要同意的说明", "time": _OFFSET_TIME, "consent": False}],
+            keys=("isSystem", "system", "msg", "time", "consent"),
+            constant_keys={"isSystem": True, "consent": False},
+            feature="consent",
+        ),
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
         _APPROVAL,
@@ -401,6 +444,10 @@ CHAT = Endpoint(
         "observing": "Shows that a supervisor listens in by a frame, and not by a system text.",
         "receipt": "Shows which messages have arrived at the other participant.",
         "sender": _SENDER_FEATURE,
+        "consent": (
+            "The visitor is asked to accept the text of its group (`[group:NAME] consent`) before its first "
+            "message; until then its messages are refused."
+        ),
         "token": _RENEWAL_FEATURE,
         "approval": "Shows the states of own messages that wait for an approval.",
     },

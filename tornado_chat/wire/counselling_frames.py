@@ -111,6 +111,11 @@ NewerToken = Annotated[
 ]
 
 
+class ConsentAnswer(msgspec.Struct, frozen=True):
+    version: Annotated[str, Meta(description="The version of the text.", examples=["2026-01"])]
+    accept: Annotated[bool, Meta(description="True: accepts. False: declines.", examples=[True])]
+
+
 class ClientFrame(msgspec.Struct, frozen=True):
     """Any frame that a participant sends to `/chat`."""
 
@@ -161,6 +166,13 @@ class ClientFrame(msgspec.Struct, frozen=True):
         ]
         | UnsetType
     ) = UNSET
+    consent: (
+        Annotated[
+            ConsentAnswer,
+            Meta(description="The visitor accepts or declines the text of the frame `consent`."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ListenerFrame(msgspec.Struct, frozen=True):
@@ -208,6 +220,10 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
     ) = UNSET
     wait: (
         Annotated[bool, Meta(description="Feature `presence`: false in the error for a refused `wait`.")]
+        | UnsetType
+    ) = UNSET
+    consent: (
+        Annotated[bool, Meta(description="Feature `consent`: false in the error for a refused `consent`.")]
         | UnsetType
     ) = UNSET
     reason: (
@@ -324,6 +340,35 @@ class DecisionFrame(msgspec.Struct, frozen=True):
         Annotated[str, Meta(description="With `edit`: the text to send instead.", examples=["hello"])] | None
     ) = None
     note: Note | None = None
+
+
+class ConsentText(msgspec.Struct):
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="For the answer.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    text: Annotated[
+        str, Meta(description="Plain text with line breaks.", examples=["What you write here is stored."])
+    ]
+
+
+class ConsentAsked(msgspec.Struct):
+    """What the visitor has to accept before its first message."""
+
+    consent: ConsentText
+
+
+class ConsentDecision(msgspec.Struct):
+    group: Annotated[str, Meta(examples=["default"])]
+    version: Annotated[str, Meta(examples=["2026-01"])]
+    accepted: Annotated[
+        bool, Meta(description="True: the acceptance is stored. False: the visitor has declined.")
+    ]
+
+
+class ConsentNoted(msgspec.Struct):
+    """The answer to `consent`."""
+
+    consented: ConsentDecision
 
 
 class Line(msgspec.Struct):

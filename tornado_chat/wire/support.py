@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from tornado_chat.core.errors import ChatError, Malformed
+from tornado_chat.core.errors import ChatError, Conflict, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
     Event,
@@ -27,7 +27,10 @@ from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import (
     AGENT_ROLES,
     AppendResult,
+    ConsentForm,
     Conversation,
+    EarlyWords,
+    ExpectedWait,
     Handover,
     Message,
     Participant,
@@ -41,6 +44,10 @@ from tornado_chat.wire.people import Named, NameOf, no_name, sender_of
 from tornado_chat.wire.support_frames import (
     CLIENT_PAYLOADS,
     ClientFrame,
+    ConsentAsked,
+    ConsentNoted,
+    Disconnect,
+    Eta,
     Failed,
     HandedOver,
     History,
@@ -53,6 +60,7 @@ from tornado_chat.wire.support_frames import (
     Payload,
     Queued,
     ReadShown,
+    ReadyNoted,
     ReceiptShown,
     ServerFrame,
     SignedIn,
@@ -75,6 +83,10 @@ FEATURES = frozenset(
         "sender",
         "group",
         "approval",
+        "eta",
+        "accept",
+        "early",
+        "consent",
         "observing",
     }
 )
@@ -103,6 +115,7 @@ _frame_decoder = msgspec.json.Decoder(ClientFrame)
 _payload_decoders = {
     struct: msgspec.json.Decoder(struct) for types in CLIENT_PAYLOADS.values() for struct in types.values()
 }
+_disconnect_decoder = msgspec.json.Decoder(Disconnect)
 
 _optional_payloads: Mapping[Any, Callable[[], Payload]] = {
     struct: struct
@@ -126,10 +139,20 @@ def parse_command(data: str | bytes, role: Role) -> Command:
     raw = b"{}" if frame.payload is UNSET or not struct.__struct_fields__ else bytes(frame.payload)
     if raw in (b"null", b"{}") and struct in _optional_payloads:
         return Command(frame.id, frame.to, _optional_payloads[struct]())
+    if struct is Disconnect:
+        return Command(frame.id, frame.to, _parse_disconnect(raw))
     payload = parse(_payload_decoders[struct], raw)
     if isinstance(payload, MessageText) and not payload.message.strip():
         raise Malformed("empty_message")
     return Command(frame.id, frame.to, payload)
+
+
+def _parse_disconnect(raw: bytes) -> Disconnect:
+    """Parse the payload of a user's ``disconnect``. Deployed clients send any payload, without a meaning."""
+    try:
+        return parse(_disconnect_decoder, raw)
+    except Malformed:
+        return Disconnect()
 
 
 # --- to the client ---
@@ -251,8 +274,11 @@ class SupportEncoder:
             payload.name = conversation.waiter_name
         return self._match_frame("connect_success", conversation, payload, reply_id)
 
-    def new_connection(self, conversation: Conversation) -> bytes:
+    def new_connection(self, conversation: Conversation, accept_timeout: float = 0.0) -> bytes:
+        """Return the frame that a user is assigned. :arg accept_timeout: ``[support] accept_timeout``."""
         payload = Matched(conversation.user_uuid)
+        if "accept" in self.features:
+            payload.accept_within = accept_timeout if conversation.accepted is None else 0.0
         if "profile" in self.features:
             payload.id = conversation.user.id
             payload.name = conversation.user_name
@@ -266,31 +292,66 @@ class SupportEncoder:
         *,
         conversation: Conversation | None = None,
         serving: int | None = None,
+        expected: ExpectedWait | None = None,
+        early: EarlyWords | None = None,
     ) -> bytes:
         """Return the position of the user in the queue.
 
         :arg location: the position; 1 is the first.
         :arg conversation: sent with the feature ``seq``, if the user already has one.
         :arg serving: the number of waiters that serve the queue; with the feature ``seq``, if it is known.
+        :arg expected: the expected wait; with the feature ``eta``, if there is an estimate.
+        :arg early: what becomes of the user's words if it gives up; None: it may not write now.
         """
         queued = Queued(location)
         if conversation is not None and "seq" in self.features:
             queued.conversation, queued.returned = conversation.id, conversation.returned
             queued.serving = UNSET if serving is None else serving
+        if early is not None and "early" in self.features:
+            queued.early = early.value
         if conversation is not None and "group" in self.features:
             queued.group = conversation.group
+        if expected is not None and "eta" in self.features:
+            queued.eta = Eta(expected.seconds, expected.based_on, expected.places)
         return _encode(self._frame("connect_queue", queued, reply_id=reply_id))
+
+    def consent(self, form: ConsentForm, reply_id: str | None) -> bytes:
+        """Return the frame with the text that the user has to accept (feature ``consent``)."""
+        payload = ConsentAsked(form.group, form.version, form.language, form.text)
+        return _encode(self._frame("consent", payload, reply_id=reply_id))
+
+    def consent_success(
+        self, form: ConsentForm, reply_id: str | None = None, *, is_accepted: bool = True
+    ) -> bytes:
+        """Return the answer to ``consent``."""
+        payload = ConsentNoted(form.group, form.version, is_accepted)
+        return _encode(self._frame("consent_success", payload, reply_id=reply_id))
 
     def kickout(self) -> bytes:
         """Return the frame that announces that the same waiter signed in elsewhere (feature ``kickout``)."""
         return _encode(self._frame("kickout"))
 
+    def paused(self) -> bytes:
+        """Return the frame that the server has paused the waiter: an error without ``reply_id``.
+
+        With the feature ``accept`` it is a ``ready_success``.
+        """
+        if "accept" in self.features:
+            return self.success("ready_success", ReadyNoted(ready=False), None)
+        return self.error(Conflict("paused_unaccepted"), None)
+
     def nothing_to_resume(self, reply_id: str | None) -> bytes:
         """Return the answer to a ``connect`` with ``resume`` if the user has no open conversation."""
         return _encode(self._frame("disconnected", reply_id=reply_id))
 
-    def disconnected(self, thread: Thread) -> bytes:
+    def disconnected(self, thread: Thread, reason: str | None = None) -> bytes:
+        """Return the frame that a conversation has ended for the client.
+
+        :arg reason: sent with the feature ``accept``.
+        """
         frame = self._frame("disconnected")
+        if reason is not None and "accept" in self.features:
+            frame.reason = reason
         frame.from_ = self._peers.pop(thread, UNSET)
         return _encode(frame)
 

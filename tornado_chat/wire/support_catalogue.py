@@ -4,6 +4,7 @@ The AsyncAPI document is made from it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tornado_chat.core.types import Role
@@ -16,8 +17,8 @@ from tornado_chat.wire.support_frames import (
     ServerFrame,
 )
 
-FEATURE_KEYS = ("seq", "time", "conversation", "sender")
-"""Keys of frames that are sent only to clients with the feature ``seq``, or ``sender``."""
+FEATURE_KEYS = ("seq", "time", "conversation", "sender", "reason")
+"""Keys of frames that are sent only to clients with the feature ``seq``, ``sender`` or ``accept``."""
 
 _YOU, _PEER = "你的 UUID", "对方的 UUID"
 _TIME = "2025-03-20T08:26:45.391706+08:00"
@@ -53,7 +54,7 @@ def _from_client(role: Role, type: str, summary: str, payload: Any = None, **mor
 
 
 def _is_payload_optional(type: str) -> bool:
-    return type in ("connect", "get_history", "typing")
+    return type in ("connect", "get_history", "typing", "disconnect")
 
 
 def _to_client(
@@ -200,8 +201,9 @@ _COMMON_SERVER_FRAMES = (
     _to_client(
         "disconnected",
         "The conversation has ended; `from` is the other side. Without `from`: there is no conversation to "
-        "resume.",
+        "resume. Also sent to a waiter that has the user no more.",
         from_=_PEER,
+        reason="not_accepted",
     ),
     _to_client(
         "error",
@@ -221,6 +223,10 @@ _FEATURES = {
         "windows show the same."
     ),
     "group": "`connect_queue`, `connect_success` and `new_connection` carry the group of the conversation.",
+    "early": (
+        "Messages of a user are stored while it waits for its first waiter, who gets them first. "
+        "`connect_queue` says what becomes of them if the user gives up."
+    ),
     "profile": "`connect_success` and `new_connection` carry the profile of the other side.",
     "typing": "Delivers `typing` of the other side.",
     "read": "Delivers `read` of both sides.",
@@ -257,12 +263,24 @@ USER = Endpoint(
             Role.USER, "connect", "Request a waiter, or resume the open conversation.", {"resume": True}
         ),
         *_common_client_frames(Role.USER),
-        _from_client(Role.USER, "disconnect", "End the conversation, or leave the queue."),
+        _from_client(
+            Role.USER, "disconnect", "End the conversation, or leave the queue.", {"withdraw": True}
+        ),
         _from_client(
             Role.USER,
             "rate",
             "Rate the current conversation, or the last one.",
             {"rate": 5, "feedback": "Quick and kind"},
+        ),
+        replace(
+            _from_client(
+                Role.USER,
+                "consent",
+                "Accept or decline the text of the frame `consent`. Accepting joins the queue if "
+                "`connect` has not done so; declining leaves it, or ends the conversation.",
+                {"version": "2026-01", "accept": True},
+            ),
+            feature="consent",
         ),
     ),
     to_client=(
@@ -286,8 +304,36 @@ USER = Endpoint(
         ),
         *_COMMON_SERVER_FRAMES,
         _to_client("rate_success", "The rating is stored.", {"rate": 5}, reply_id="f1"),
+        _to_client(
+            "consent",
+            "The answer to `connect`: what the user has to accept before its first message. Before that, the "
+            "user does not join the queue; an open conversation is resumed.",
+            {
+                "group": "default",
+                "version": "2026-01",
+                "language": "en",
+                "text": "What you write here is stored for six months.",
+            },
+            feature="consent",
+            reply_id="f1",
+        ),
+        _to_client(
+            "consent_success",
+            "The acceptance is stored, or the user has declined, of which nothing is stored. Without "
+            "`reply_id`: the user has accepted on another socket.",
+            {"group": "default", "version": "2026-01", "accepted": True},
+            feature="consent",
+            reply_id="f1",
+        ),
     ),
-    features=_FEATURES,
+    features={
+        **_FEATURES,
+        "eta": "`connect_queue` carries the expected wait.",
+        "consent": (
+            "The user is asked to accept the text of its group (`[group:NAME] consent`) before its first "
+            "message; until then its messages are refused."
+        ),
+    },
     close_codes=_CODES,
 )
 
@@ -326,6 +372,13 @@ WAITER = Endpoint(
             {"waiter": 8},
             to=_PEER,
         ),
+        _from_client(
+            Role.WAITER,
+            "accept",
+            "Confirm a new user, where the server requires it (`[support] accept_timeout`). Writing or "
+            "typing to the user does the same.",
+            to=_PEER,
+        ),
     ),
     to_client=(
         *_SIGN_IN_FRAMES,
@@ -341,6 +394,13 @@ WAITER = Endpoint(
             "`ready` or `unready` is done; `new_connection` was sent for every open conversation.",
             {"ready": True},
             feature="ready",
+            reply_id="f1",
+        ),
+        _to_client(
+            "accept_success",
+            "The user is confirmed.",
+            {},
+            feature="accept",
             reply_id="f1",
         ),
         _to_client("transfer_success", "The user is assigned to the other waiter.", {}, reply_id="f1"),
@@ -370,6 +430,11 @@ WAITER = Endpoint(
         **_FEATURES,
         "ready": "`ready` and `unready` are answered by `ready_success`.",
         "approval": "Delivers `approval`: the states of own messages that wait for an approval.",
+        "accept": (
+            "`new_connection` says within which time the user has to be confirmed, and `accept` is answered "
+            "by `accept_success`. `disconnected` says if the user was lost for want of it, and "
+            "`ready_success` that the server has paused the waiter."
+        ),
         "kickout": "One socket at a time: signing in closes the waiter's other sockets with this feature.",
     },
     close_codes=(*_CODES[:-1], 4409, 4429),

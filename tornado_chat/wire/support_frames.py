@@ -126,7 +126,18 @@ class Unready(msgspec.Struct, frozen=True):
 
 
 class Disconnect(msgspec.Struct, frozen=True):
-    """``disconnect`` of a user: end the own conversation. No payload."""
+    """``disconnect`` of a user: end the own conversation. The payload is optional."""
+
+    withdraw: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Feature `early`: take back what was written while waiting for the first waiter: it is "
+                "deleted, whatever the group says. Once a waiter has come it has no effect."
+            ),
+            examples=[True],
+        ),
+    ] = False
 
 
 class DisconnectUser(msgspec.Struct, frozen=True):
@@ -196,12 +207,23 @@ class Transfer(msgspec.Struct, frozen=True):
     ] = "waiter"
 
 
+class Accept(msgspec.Struct, frozen=True):
+    """``accept`` of a waiter: confirm the user ``to``. No payload."""
+
+
 class Rate(msgspec.Struct, frozen=True):
     rate: Stars
     feedback: (
         Annotated[str, Meta(max_length=2000, description="The user's comment.", examples=["Quick and kind"])]
         | None
     ) = None
+
+
+class AnswerConsent(msgspec.Struct, frozen=True):
+    """The user accepts or declines the text of the frame ``consent``."""
+
+    version: Annotated[str, Meta(description="The version of the text.", examples=["2026-01"])]
+    accept: Annotated[bool, Meta(description="True: accepts. False: declines.", examples=[True])]
 
 
 Payload = (
@@ -217,7 +239,9 @@ Payload = (
     | TypingNow
     | MarkRead
     | Transfer
+    | Accept
     | Rate
+    | AnswerConsent
 )
 
 _COMMON_PAYLOADS: dict[str, type[Payload]] = {
@@ -229,12 +253,19 @@ _COMMON_PAYLOADS: dict[str, type[Payload]] = {
     "read": MarkRead,
 }
 CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
-    Role.USER: {**_COMMON_PAYLOADS, "connect": Connect, "disconnect": Disconnect, "rate": Rate},
+    Role.USER: {
+        **_COMMON_PAYLOADS,
+        "connect": Connect,
+        "disconnect": Disconnect,
+        "rate": Rate,
+        "consent": AnswerConsent,
+    },
     Role.WAITER: {
         **_COMMON_PAYLOADS,
         "ready": Ready,
         "unready": Unready,
         "transfer": Transfer,
+        "accept": Accept,
         "disconnect": DisconnectUser,
     },
 }
@@ -297,6 +328,19 @@ class ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
         Annotated[Sender, Meta(description="Feature `sender`: the person that has sent the message.")]
         | UnsetType
     ) = UNSET
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "Feature `accept`: `not_accepted`, if the waiter has lost the user as it has not "
+                    "confirmed the user in time."
+                ),
+                examples=["not_accepted"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Failed(msgspec.Struct):
@@ -320,6 +364,25 @@ class MessageStored(msgspec.Struct):
     id: MessageId
     seq: Seq
     time: Time
+
+
+class Eta(msgspec.Struct):
+    """How long a user is expected to wait."""
+
+    seconds: Annotated[
+        float,
+        Meta(
+            description="Rounded up: to minutes below ten minutes, to five minutes below an hour.",
+            examples=[300.0],
+        ),
+    ]
+    based_on: Annotated[int, Meta(description="The number of conversations that it rests on.", examples=[23])]
+    places: Annotated[
+        int,
+        Meta(
+            description="The number of users that the agents on duty serve at the same time.", examples=[10]
+        ),
+    ]
 
 
 class Queued(msgspec.Struct):
@@ -359,6 +422,32 @@ class Queued(msgspec.Struct):
         | UnsetType
     ) = UNSET
     group: GroupName = UNSET
+    eta: (
+        Annotated[
+            Eta,
+            Meta(
+                description=(
+                    "Feature `eta`: the expected wait. It is left out while there is too little data, or no "
+                    "agent on duty. The frame is sent again when it changes noticeably."
+                )
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    early: (
+        Annotated[
+            Literal["keep", "discard"],
+            Meta(
+                description=(
+                    "Feature `early`: messages are stored while the user waits, and become a left message "
+                    "(`keep`) or are deleted (`discard`) if the user gives up. Absent while the user may not "
+                    "write, and after it had a waiter."
+                ),
+                examples=["keep"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Matched(msgspec.Struct):
@@ -393,6 +482,19 @@ class Matched(msgspec.Struct):
         | UnsetType
     ) = UNSET
     group: GroupName = UNSET
+    accept_within: (
+        Annotated[
+            float,
+            Meta(
+                description=(
+                    "Feature `accept`, for waiters: the seconds of `[support] accept_timeout`, unless the "
+                    "waiter has confirmed the user already. 0: no confirmation is needed."
+                ),
+                examples=[30.0],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ReadShown(msgspec.Struct):
@@ -471,6 +573,25 @@ class History(msgspec.Struct):
     ) = UNSET
 
 
+class ConsentAsked(msgspec.Struct):
+    """What the user has to accept before its first message."""
+
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="For the answer.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    text: Annotated[
+        str, Meta(description="Plain text with line breaks.", examples=["What you write here is stored."])
+    ]
+
+
+class ConsentNoted(msgspec.Struct):
+    group: Annotated[str, Meta(examples=["default"])]
+    version: Annotated[str, Meta(examples=["2026-01"])]
+    accepted: Annotated[
+        bool, Meta(description="True: the acceptance is stored. False: the user has declined.")
+    ]
+
+
 class Rated(msgspec.Struct):
     rate: Stars
 
@@ -479,6 +600,10 @@ class ReadyNoted(msgspec.Struct):
     """The answer to `ready` or `unready`. All open conversations were sent before; all others have ended."""
 
     ready: Annotated[bool, Meta(description="True if new users are assigned.", examples=[True])]
+
+
+class Accepted(msgspec.Struct):
+    """The answer to `accept`: an empty object."""
 
 
 class Transferred(msgspec.Struct):
@@ -503,7 +628,10 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "observing": Observing,
     "ready_success": ReadyNoted,
     "transfer_success": Transferred,
+    "accept_success": Accepted,
     "rate_success": Rated,
+    "consent": ConsentAsked,
+    "consent_success": ConsentNoted,
     "disconnected": None,
     "kickout": None,
     "error": Failed,

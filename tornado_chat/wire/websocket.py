@@ -17,6 +17,8 @@ import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from tornado_chat.core.handed_over import WireState
+
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -112,6 +114,26 @@ class Parser:
             self._unjoined += data
         else:
             self._data = data
+
+    def hand_over(self) -> WireState:
+        """Return the state of the parser, for ``take_over`` of another one."""
+        return WireState(
+            bytes(self._data[self._at :] + self._unjoined),
+            None if self._fragments is None else bytes(self._fragments),
+            self._message_opcode,
+            self._fragment_count,
+        )
+
+    def take_over(self, state: WireState) -> None:
+        """Continue as the parser with this state would; nothing was fed to this one."""
+        self.feed(state.unparsed)
+        if state.fragments is not None:
+            self._message_opcode = state.fragment_opcode
+            self._fragments = bytearray(state.fragments)
+            self._fragment_count = state.fragment_count
+            if state.fragment_opcode == TEXT:
+                self._decoder = _utf8()
+                self._decoder.decode(state.fragments)
 
     def next(self) -> Event | None:
         """Return the next frame, see ``Event``; None: more bytes are needed, or parsing has ended.

@@ -28,6 +28,7 @@ from tornado_chat.services.counselling.service import (
     Counselling,
 )
 from tornado_chat.services.leadership.retries import FAULT_RETRY_SECONDS
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
@@ -99,6 +100,7 @@ class Process:
             access_control=AccessControl(None, plugins),  # type: ignore[arg-type]
             filtering=MessageFilter(plugins, store.append, loop, share=0.1),
             plugins=plugins,
+            consents=Consents({}, store, plugins),
             coordinator_client=self.facts,
             receipt_reports=ReceiptReports(
                 receipts,

@@ -14,6 +14,7 @@ from tornado_chat.core.types import Kind, Person, Role, Thread
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.storage import notifications, rooms
 
 WU, LI = Person(Role.SUPERVISOR, "3"), Person(Role.SUPERVISOR, "4")
@@ -41,6 +42,7 @@ def make_context(store: Store, presence: Any = None) -> PluginContext:
         presence or Presence(),
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
+        Priorities(store, plugins.report_action),
         None,  # type: ignore[arg-type]
     )
     return PluginContext("caller", plugins, services, asyncio.get_running_loop(), "en", Path("state"))

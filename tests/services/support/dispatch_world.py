@@ -20,7 +20,7 @@ from tornado_chat import config
 from tornado_chat.cluster.facts import WaiterPresence
 from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import ConversationAssigned, ConversationQueued, Event
-from tornado_chat.core.types import Conversation, ConversationState, Person, Role, Thread
+from tornado_chat.core.types import Conversation, ConversationState, EarlyWords, Person, Role, Thread
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.support.dispatcher import Dispatcher
@@ -145,7 +145,7 @@ class Process:
         self._tasks: set[asyncio.Task[None]] = set()
         self.dispatcher = Dispatcher(
             config.Support(capacity=CAPACITY, rejoin_grace=GRACE_SECONDS),
-            ConversationRepository(self.store),  # type: ignore[arg-type]
+            ConversationRepository(self.store, lambda group: EarlyWords.KEEP),  # type: ignore[arg-type]
             world.loop,
             lambda event: None,
             FifoLeastLoaded(),

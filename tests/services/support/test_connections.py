@@ -25,7 +25,7 @@ class View:
     def show_user(self, conversation: Conversation) -> None:
         self._socket_stream.send(b"new %d" % conversation.id)
 
-    def show_departure(self, thread: Thread) -> None:
+    def show_departure(self, thread: Thread, reason: str | None = None) -> None:
         self._socket_stream.send(b"bye %d" % thread.id)
 
 

@@ -14,7 +14,7 @@ from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence, always_certain
 from tornado_chat.core.errors import Conflict, Unavailable
 from tornado_chat.core.events import QueuePositionChanged
-from tornado_chat.core.types import Conversation, ConversationState, Person, Role
+from tornado_chat.core.types import Conversation, ConversationState, EarlyWords, Person, Role
 from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.support import decisions
@@ -31,7 +31,7 @@ def coordinator(
 ) -> Dispatcher:
     dispatcher = Dispatcher(
         config.Support(capacity=1, rejoin_grace=60),
-        ConversationRepository(books),  # type: ignore[arg-type]
+        ConversationRepository(books, lambda group: EarlyWords.KEEP),  # type: ignore[arg-type]
         asyncio.get_running_loop(),
         publish,
         FifoLeastLoaded(),

@@ -35,7 +35,7 @@ def open_history(store: Store, *rules: StubPlugin) -> SupportHistory:
     nothing: Any = None
     access_control = AccessControl(nothing, plugins)
     rights = SupervisionRights(store, access_control, plugins, config.Counselling(), lambda: Groups.single(1))
-    return SupportHistory(store, nothing, access_control, plugins, rights)
+    return SupportHistory(store, nothing, access_control, plugins, nothing, rights)
 
 
 async def fill(store: Store) -> list[Conversation]:

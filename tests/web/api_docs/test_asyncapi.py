@@ -90,6 +90,7 @@ async def test_every_time_has_an_offset_but_those_of_the_published_frames(harnes
     assert without_format == {
         "ObserveOutDecisionRefused",
         *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
+        "ChatOutConsentRefused",
         *("NotifyOutPlain", "NotifyOutAlert", "NotifyOutAppointment", "NotifyOutConversation"),
         *("NotifyOutTokenRefused", "ObserveOutMessage", "ObserveOutTokenRefused"),
     }
@@ -104,8 +105,13 @@ def test_the_document_has_all_features_and_frames() -> None:
         assert {kind.name for kind in endpoint.from_client} == set(CLIENT_PAYLOADS[role])
     heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
     assert {kind.name for kind in heard} == set(SERVER_PAYLOADS)
-    assert set(support_catalogue.WAITER.features) == support.FEATURES
-    assert set(support_catalogue.USER.features) == support.FEATURES - {"kickout", "ready", "approval"}
+    assert set(support_catalogue.WAITER.features) == support.FEATURES - {"consent", "eta"}
+    assert set(support_catalogue.USER.features) == support.FEATURES - {
+        "accept",
+        "kickout",
+        "ready",
+        "approval",
+    }
     assert set(counselling_catalogue.CHAT.features) == counselling.CHAT_FEATURES
     assert set(counselling_catalogue.NOTIFY.features) == counselling.NOTIFY_FEATURES
     assert set(counselling_catalogue.OBSERVE.features) == counselling.OBSERVE_FEATURES
@@ -162,6 +168,13 @@ class Listener:
         return every - self.seen
 
 
+async def ask_for_consent(harness: Harness) -> None:
+    """Let the default group ask its users for their consent."""
+    own = config.Group(tell_observing=True, consent="Your words are stored.", consent_version="1")
+    groups = {"default": own}
+    await harness.server.reload(replace(harness.config, groups=groups))
+
+
 @pytest.mark.gen_test
 async def test_a_counselling_conversation(harness: Harness) -> None:
     """With all features and with none; at the end every kind of frame was received."""
@@ -171,6 +184,7 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     watching = sorted(counselling.OBSERVE_FEATURES)
     at_work = await harness.connect(f"/notify?token={COUNSELLOR}")
     asked = await harness.connect(f"/notify?token={SUPERVISOR}&features=seq,alive,token")
+    await ask_for_consent(harness)
     session = await harness.session(user_name="Lin", consultant_name="Chen")
     await listen.until(at_work, "notify", plain, "conversation")
     await harness.record(session)
@@ -197,6 +211,12 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
         await counsellor.send_json(frame)
     await listen.all_of(counsellor, "chat", every, {"ack", "history", "message"})
     await listen.until(visitor, "chat", plain, "message", msg="hi")
+    asking = await harness.chat(VISITOR, session, features="consent")
+    await listen.until(asking, "chat", ["consent"], "consent")
+    await asking.send_json({"consent": {"version": "2", "accept": True}})
+    await listen.until(asking, "chat", ["consent"], "consent_refused")
+    await asking.send_json({"consent": {"version": "1", "accept": True}})
+    await listen.until(asking, "chat", ["consent"], "consented")
     typing = await harness.chat(VISITOR, session, features="typing,read,presence")
     await listen.until(typing, "chat", ["typing", "read", "presence"], "read")
     await counsellor.send_json({"typing": False})
@@ -261,8 +281,11 @@ async def test_a_support_conversation(harness: Harness) -> None:
 
     ada = await sign_in("user", token("user", 1, "Ada"), every)
     await until(ada, "user", every, "auth_success")
+    await ask_for_consent(harness)
     await ada.send_frame("connect")
-    await until(ada, "user", every, "connect_queue")
+    await until(ada, "user", every, "consent")
+    await ada.send_frame("consent", {"version": "1", "accept": True})
+    await listen.all_of(ada.client, "user", every, {"consent_success", "connect_queue"})
     bob = await sign_in("waiter", token("waiter", 7, "Bob"), plain)
     await bob.send_frame("ready")
     uuid = (await until(bob, "waiter", plain, "new_connection"))["payload"]["uuid"]
@@ -311,6 +334,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
     ):
         await ada.send_frame(type, payload)
     await listen.all_of(eve.client, "waiter", every, {"message_text", "message_image", "typing", "read"})
+    await eve.send_frame("accept", to=uuid)
+    await until(eve, "waiter", every, "accept_success")
     await eve.send_frame("message_text", {"message": "hi"}, to=uuid)
     held = (await until(eve, "waiter", every, "approval"))["payload"]["held"]
     assert (await harness.api("POST", f"/api/v1/approvals/{held}/approve", admin, {})).code == 200

@@ -17,10 +17,10 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    Account AccountToken ApprovalCreate AppointmentChanged ConversationStatus
-    ConversationSummary Credentials DatabaseStatus EndReason Group GroupNumbers
-    GroupPage GroupStatus GuestToken Handover Health HeldMessage HeldMessagePage HistoryStatus
-    Message
+    ApprovalCreate HeldMessage HeldMessagePage LeftMessage LeftMessageHandling LeftMessagePage
+    Account AccountToken AppointmentChanged Consent ConversationStatus
+    ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
+    GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
     QueueOverview QueueStatus QueuedUserStatus Rating RefusalCreate Revocation RevocationCreate
@@ -31,6 +31,7 @@ HTTP_SCHEMAS = """
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
     SupportParticipant SupportTranscript ParticipantPart
+    SupportPriority SupportPriorityChange
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
@@ -39,11 +40,11 @@ OPERATIONS = """
     export_conversation
     get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
-    get_support_status list_conversation_messages list_conversations list_groups list_notifications
-    list_approvals list_revocations list_session_messages list_sessions list_supervision_messages
-    make_own_token notify
-    open_session
-    rate_session read_notification refuse_message revoke sign_in sign_out undo_revocation
+    get_support_status list_conversation_messages list_conversations list_groups list_left_messages
+    list_notifications mark_left_message_handled
+    list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
+    open_session list_approvals refuse_message
+    prioritise_conversation rate_session read_notification revoke sign_in sign_out undo_revocation
 """
 
 TAGS = {
@@ -62,9 +63,11 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    ApprovalPayload HeldMessage AppointmentChanged AuthPayload AuthSuccessPayload
-    ConnectPayload ConnectQueuePayload
-    ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
+    ApprovalPayload HeldMessage AcceptSuccessPayload DisconnectPayload
+    AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
+    ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
+    ConnectionPayload DisconnectUserPayload ErrorPayload ExpectedWait
+    GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
@@ -73,29 +76,31 @@ SOCKET_SCHEMAS = """
 """Without the schemas of whole frames, which are named after channel and kind."""
 
 FRAMES = {
-    "chat.in": "say typing read history token wait",
+    "chat.in": "say typing read history token wait consent",
     "chat.out": """
         observing approval
         message system end wait_refused ack typing read receipt presence history token
-        token_refused
+        token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
     "observe.in": "alive token approve edit refuse",
     "observe.out": "message presence alive token token_refused held decision_refused",
-    "user.in": "auth connect message_text message_image typing read get_history disconnect rate",
+    "user.in": "auth connect message_text message_image typing read get_history disconnect rate consent",
     "user.out": """
         observing
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
-        rate_success
+        rate_success consent consent_success
     """,
-    "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
+    "waiter.in": """
+        auth ready unready message_text message_image typing read get_history disconnect transfer accept
+    """,
     "waiter.out": """
         observing approval
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
-        kickout
+        accept_success kickout
     """,
 }
 """The kinds of frame by channel and direction."""

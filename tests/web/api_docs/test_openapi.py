@@ -30,6 +30,7 @@ LIMITED = (
     *("get_session", "list_sessions", "list_session_messages", "export_session", "list_notifications"),
     *("get_supervision", "list_supervision_messages", "export_supervision"),
     *("list_conversations", "list_conversation_messages", "get_support_status", "list_groups"),
+    *("list_left_messages", "mark_left_message_handled"),
     *("get_conversation", "export_conversation", "call_supervisor_to_conversation"),
     *("list_approvals", "approve_message", "refuse_message"),
 )
@@ -43,7 +44,7 @@ LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 OFFSET_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
 TIME_KEYS = {
     *("time", "created", "started", "ended", "assigned", "read_at", "since", "until", "waiting_since"),
-    *("last_commit", "opened_from", "opened_before", "joined", "left"),
+    *("last_commit", "opened_from", "opened_before", "accepted", "joined", "left"),
 }
 
 
@@ -287,7 +288,7 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     trainee = await harness.chat(token("consultant", 2, trainee=True), 7, features="approval")
     for text in ("one", "two", "three"):
         await trainee.send_json({"msg": text})
-        while "approval" not in await trainee.recv_json():
+        while (await trainee.recv_json()).get("approval", {}).get("text") != text:
             pass
     supervisor, other = token("supervisor", "s-3"), token("supervisor", 99)
     assert len((await call("list_approvals", supervisor, query="?state=held"))["items"]) == 3
@@ -313,20 +314,37 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("read_notification", VISITOR, **made)
     await call("read_notification", STRANGER, **made)
 
-    user = await harness.user(1, name="Ada")
-    await user.get("connect_queue")
+    ada = await harness.user(1, name="Ada")
+    await ada.get("connect_queue")
     await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
     await call("get_support_status", COUNSELLOR)  # serves no group
+    gone = await harness.user(2, features=["early", "ack", "seq"])
+    await gone.until("connect_queue")
+    await gone.send_frame("message_text", {"message": "hello"})
+    left = {"conversation_id": (await gone.until("message_text_success"))["payload"]["id"][1:].split("-")[0]}
+    await gone.send_frame("disconnect")
+    await gone.until("disconnected")
+    assert len((await call("list_left_messages", HOST))["items"]) == 1
+    await call("list_left_messages", COUNSELLOR)
+    await call("list_left_messages", COUNSELLOR, query="?group=default")
+    await call("list_left_messages", HOST, query="?group=nowhere")
+    await call("mark_left_message_handled", COUNSELLOR, **left)
+    await call("mark_left_message_handled", HOST, conversation_id=99)
+    assert (await call("mark_left_message_handled", token("waiter", 8), **left))["handled"]["id"] == "8"
     assert len((await call("list_groups", HOST))["items"]) == 1
     assert len((await call("list_groups", VISITOR))["items"]) == 1
     await call("list_conversations", HOST, query="?user=1")
     await call("list_conversations", token("waiter", 8), query="?user=1")
+    scored = await call("prioritise_conversation", HOST, {"score": 50, "reason": "form"}, conversation_id=1)
+    assert (scored["state"], scored["score"], scored["reason"]) == ("waiting", 50, "form")
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=99)
+    await call("prioritise_conversation", STRANGER, {"score": 50}, conversation_id=1)
     await call("call_supervisor_to_conversation", HOST, {"supervisor_id": 4}, conversation_id=1)
     waiter = await harness.waiter(7, features=["approval"], trainee=True)
     await waiter.until("new_connection")
-    await user.get("connect_success")
-    await waiter.send_frame("message_image", {"url": "https://example.org/map.png"}, to=user.uuid)
+    await ada.until("connect_success")
+    await waiter.send_frame("message_image", {"url": "https://example.org/map.png"}, to=ada.uuid)
     image = (await waiter.until("approval"))["payload"]["held"]
     await call("approve_message", token("admin", 1), {"text": "a map"}, held_id=image)
     for name in ("approve_message", "refuse_message"):
@@ -348,6 +366,9 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call(name, HOST, {"supervisor_id": 4}, conversation_id=99)
     await call("list_conversations", token("waiter", 8), query="?state=open&user=1")
     await call("list_conversations", VISITOR, query="?state=open")
+    await ada.send_frame("disconnect")
+    await ada.until("disconnected")
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=1)
     guest = await call("admit_guest", None)
     assert (await call("admit_guest", guest["token"]))["id"] == guest["id"]
     await call("admit_guest", HOST)

@@ -14,7 +14,7 @@ from tornado_chat.config.reload import merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability import logs
 from tornado_chat.observability.logs import fields
-from tornado_chat.server import reload_signal, status_file
+from tornado_chat.server import handover, reload_signal, status_file
 from tornado_chat.server.listen_sockets import PASSED_SOCKETS_MESSAGE, open_listen_sockets
 from tornado_chat.server.systemd import PROCESS_VARIABLE, ServiceManager
 from tornado_chat.server.workers.notify_socket import NotifySocket
@@ -183,19 +183,32 @@ class ProcessManager:
             self._config_problem = self._config_problem or worker.problem
 
     async def _restart(self) -> None:
-        """Replace one worker after the other; each stops when its successor serves."""
+        """Restart one worker after the other, in place or by a successor that serves before it stops."""
         config = self._read_config_or_log("restarted")
         if config is None or self._needs_full_restart(config):
+            return
+        if config.server.handover and (problem := await handover.find_problem(own_command())):
+            log.error("not restarted, as the installed program would not start: %s", problem)
+            self._config_problem = "not restarted: the installed program would not start, see the log"
             return
         self._config, self._config_problem = config, ""
         logs.configure(config.logging)
         for slot in self._slots:
             self._current_command = f"restarting process {slot.number} of {len(self._slots)}"
             self._send_status_if_changed()
-            if not await self._replace_worker(slot):
+            is_in_place = config.server.handover and slot.is_serving
+            if not await (self._restart_in_place(slot) if is_in_place else self._replace_worker(slot)):
                 self._config_problem = "not restarted: the new process did not start, see the log"
                 return
         log.info("all processes have been restarted", extra=fields(processes=len(self._slots)))
+
+    async def _restart_in_place(self, slot: WorkerSlot) -> bool:
+        """Let the worker of ``slot`` replace its program. Returns True if it serves again."""
+        worker = slot.worker
+        assert worker is not None
+        worker.restart_in_place()
+        await self._wait_until(lambda: worker.state is not WorkerState.STARTING)
+        return worker.state is WorkerState.SERVING
 
     async def _replace_worker(self, slot: WorkerSlot) -> bool:
         """Replace the worker of ``slot``. Returns True if the successor serves and the old one has ended."""

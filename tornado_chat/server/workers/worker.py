@@ -18,7 +18,10 @@ ABORT_TIMEOUT_SECONDS = 5.0
 
 
 class WorkerState(enum.Enum):
-    """``STARTING`` → ``SERVING`` → ``STOPPING`` → ``ENDED``; a worker may skip each but the last."""
+    """``STARTING`` → ``SERVING`` → ``STOPPING`` → ``ENDED``; a worker may skip each but the last.
+
+    A worker that restarts in place goes from ``SERVING`` to ``STARTING``.
+    """
 
     STARTING = "starting"
     SERVING = "serving"
@@ -86,6 +89,12 @@ class WorkerProcess:
     def reload(self) -> None:
         self.reloading = True
         self._signal(signal.SIGHUP)
+
+    def restart_in_place(self) -> None:
+        """Ask the worker to replace its program by the installed one, which takes over its sockets."""
+        self.state = WorkerState.STARTING
+        self._set_deadline(START_TIMEOUT_SECONDS)
+        self._signal(signal.SIGUSR2)
 
     def stop(self, drain_seconds: float) -> None:
         """Ask the worker to stop, and end it if it does not.

@@ -155,7 +155,7 @@ class RoomLifecycle:
         self._sides_by_key[fact.key] = (fact.room.thread, side)
         if first:
             self._note_arrival(live, side)
-            self._apply(live, Event.ENTERED, side, fact.name, quiet=already_known)
+            self._apply(live, Event.ENTERED, side, fact.name, quiet=already_known or fact.is_announced)
             if not self._term.is_settling:
                 self._publish_presence(live)
 

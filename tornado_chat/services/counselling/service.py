@@ -29,10 +29,12 @@ from tornado_chat.core.close_codes import ENDED
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unavailable
 from tornado_chat.core.events import Event as Published
 from tornado_chat.core.events import PresenceChanged, ReadAdvanced, RoomEnded, SystemNotice, TypingChanged
+from tornado_chat.core.texts import Language
 from tornado_chat.core.types import (
     Action,
     Activity,
     AppendResult,
+    ConsentForm,
     Identity,
     Kind,
     Message,
@@ -52,6 +54,7 @@ from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.leadership.retries import retry_seconds
+from tornado_chat.services.messaging.consents import Consents, group_of_room
 from tornado_chat.services.messaging.event_log import log_fields
 from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
 from tornado_chat.services.messaging.participant_names import ParticipantNames, stored_names
@@ -91,11 +94,20 @@ class RoomConnection:
 
     :ivar approval_group: the group of a session, for the socket of its agent; None for all others, whose
         messages need no approval.
+    :ivar consent_form: what the visitor has to accept before its first message; None: nothing, or the visitor
+        has accepted it.
     """
 
-    __slots__ = ("approval_group", "filter_queue", "identity", "room", "socket_stream")
+    __slots__ = ("approval_group", "consent_form", "filter_queue", "identity", "room", "socket_stream")
 
-    def __init__(self, identity: Identity, room: Room, socket_stream: SocketStream) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        room: Room,
+        socket_stream: SocketStream,
+        consent_form: ConsentForm | None = None,
+    ) -> None:
+        self.consent_form = consent_form
         self.identity = identity
         self.room = room
         is_agent = room.thread.kind is Kind.SESSION and identity.person.role is Role.CONSULTANT
@@ -149,10 +161,12 @@ class Counselling:
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
         approvals: Approvals,
+        consents: Consents,
     ) -> None:
         self._approvals = approvals
         self._receipt_reports = receipt_reports
         self._participant_names = participant_names
+        self._consents = consents
         self._settings = settings
         self._store = store
         self._hub = hub
@@ -182,23 +196,45 @@ class Counselling:
     # --- the room ---
 
     async def enter(
-        self, identity: Identity, thread: Thread, socket_stream: SocketStream, *, needs_names: bool = False
+        self,
+        identity: Identity,
+        thread: Thread,
+        socket_stream: SocketStream,
+        *,
+        needs_names: bool = False,
+        position: int | None = None,
+        can_ask_consent: bool = False,
+        language: Language = "zh_CN",
     ) -> RoomConnection:
         """Let a socket enter its room: it receives the missed messages first, then the room's events.
 
         The caller calls ``leave`` once for the connection, also if the socket has closed during this call.
 
         :arg needs_names: whether the client shows the names of the senders of messages.
+        :arg position: of a socket that another process has had in the room: the last ``seq`` that was written
+            to it. None: a new socket.
+        :arg can_ask_consent: whether the client shows the text that a visitor has to accept.
+        :arg language: the language of that text.
         :raises NotFound: there is no such room.
-        :raises Forbidden: the person is no participant of the room.
+        :raises Forbidden: the person is no participant of the room; or the client cannot show the text that
+            the visitor has to accept.
         :raises Conflict: the room has ended (the missed messages and the end were delivered before).
         """
         await self._access_control.is_allowed_by_plugin(identity, Action.CHAT, thread)
         async with self._locked_room(thread) as local:
             room, missed = await self._look_up(identity.person, thread, socket_stream)
-            connection = RoomConnection(identity, room, socket_stream)
+            try:
+                form = None
+                if position is None:
+                    form = await self._missing_consent(
+                        identity.person, room, language, can_ask=can_ask_consent
+                    )
+            except ChatError:
+                self._hub.unfollow(socket_stream, thread)
+                raise
+            connection = RoomConnection(identity, room, socket_stream, form)
             if room.open:
-                self._join(connection, local)
+                self._join(connection, local, is_announced=position is not None)
         # Without the lock, as a client that reads slowly must not delay the others in its room.
         known = self._receipts.latest(thread, connection.person, missed.receipt)
         try:
@@ -206,7 +242,10 @@ class Counselling:
                 await self._store_name(connection)
             if needs_names:
                 await self._participant_names.load(socket_stream, thread)
-            resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
+            if position is None:
+                resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
+            else:
+                resent = await self._hub.follow(socket_stream, thread, position)
         except ChatError:
             self.leave(connection, None)
             raise
@@ -227,7 +266,10 @@ class Counselling:
 
         :raises Unavailable: the server is overloaded, and the message is not stored.
         :raises Refused: a filter refuses the message.
+        :raises Conflict: the visitor has to accept a text first.
         """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         message = AppendRequest(connection.thread, connection.person, text, client_id)
         identity, group, append = connection.identity, connection.approval_group, None
         if group is not None and needs_approval(group, self._approvals.groups_on, identity.claims):
@@ -236,7 +278,12 @@ class Counselling:
         return self._filtering.submit(connection.filter_queue, identity, message, received, append)
 
     def typing(self, connection: RoomConnection, typing: bool) -> None:
-        """Publish that a participant is typing, or has stopped; this is not stored."""
+        """Publish that a participant is typing, or has stopped; this is not stored.
+
+        :raises Conflict: the visitor has to accept a text first.
+        """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         self._typing.set(connection.thread, connection.person, typing)
 
     def mark_read(self, connection: RoomConnection, seq: int) -> None:
@@ -253,6 +300,24 @@ class Counselling:
         :raises Unavailable: the coordinator cannot be asked.
         """
         await self._coordinator_client.call(WaitRequest(connection.thread, connection.person, seconds))
+
+    async def has_consented(self, connection: RoomConnection) -> bool:
+        """Return True if nothing remains to be accepted: the visitor may have accepted it on another socket.
+
+        :raises Unavailable: the database is away.
+        """
+        form = connection.consent_form
+        if form is not None and await self._consents.is_accepted(connection.person, connection.thread, form):
+            connection.consent_form = None
+        return connection.consent_form is None
+
+    async def accept_consent(self, connection: RoomConnection, form: ConsentForm) -> None:
+        """Store that a visitor has accepted the form of its socket.
+
+        :raises Unavailable: it could not be stored.
+        """
+        await self._consents.accept(connection.person, connection.thread, form)
+        connection.consent_form = None
 
     async def initial_events(self, connection: RoomConnection) -> list[Published]:
         """Return the events for a new connection: the read marks and the presence of the participants."""
@@ -387,15 +452,28 @@ class Counselling:
             raise
         return room, missed
 
-    def _join(self, connection: RoomConnection, local: _LocalRoom) -> None:
-        """Add a connection to its room, and report its participant after the first."""
+    async def _missing_consent(
+        self, person: Person, room: Room, language: Language, *, can_ask: bool
+    ) -> ConsentForm | None:
+        """Return what a participant has to accept first; only the visitors of sessions have to."""
+        if not room.open or room.thread.kind is not Kind.SESSION or person != room.asker:
+            return None
+        return await self._consents.missing(
+            person, room.thread, group_of_room(room), language, can_ask=can_ask
+        )
+
+    def _join(self, connection: RoomConnection, local: _LocalRoom, *, is_announced: bool) -> None:
+        """Add a connection to its room, and report its participant after the first.
+
+        :arg is_announced: the others know that the participant is there.
+        """
         connections = local.connections.setdefault(connection.person, set())
         connections.add(connection)
         if len(connections) == 1:
             identity, room = connection.identity, connection.room
             self._plugins.emit("participant_joined", thread=room.thread, identity=identity)
             name = identity.name or _display_name(room, connection.person)
-            self._coordinator_client.report(RoomPresence(room, connection.person, name))
+            self._coordinator_client.report(RoomPresence(room, connection.person, name, is_announced))
 
     async def _store_name(self, connection: RoomConnection) -> None:
         """Store the name in the participant's token, if the host has opened the room without a name.

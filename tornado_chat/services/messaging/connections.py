@@ -40,6 +40,7 @@ class ClientSocket(Transport, Protocol):
 class SocketGrant:
     """What the token of an open socket has granted, without the identity.
 
+    :ivar client: the socket.
     :ivar expires: as in ``Grant``, like ``issued`` and ``key``.
     :ivar opened: the time at which the socket was opened, in seconds since 1970.
     :ivar engaged: the last time after ``expires`` at which the client was found engaged; 0 before that.
@@ -49,14 +50,14 @@ class SocketGrant:
     """
 
     __slots__ = (
-        *("_client", "ask_again", "engaged", "expires", "issued", "key", "opened", "request"),
+        *("client", "ask_again", "engaged", "expires", "issued", "key", "opened", "request"),
         "session",
     )
 
     def __init__(
         self, client: ClientSocket, grant: Grant, opened: float, request: Request | None = None
     ) -> None:
-        self._client = client
+        self.client = client
         self.opened = opened
         self.engaged = 0.0
         self.replace(grant, request)
@@ -71,7 +72,7 @@ class SocketGrant:
     @property
     def is_engaged(self) -> bool:
         """As ``ClientSocket.is_engaged``."""
-        return self._client.is_engaged
+        return self.client.is_engaged
 
 
 class Connections:
@@ -158,6 +159,11 @@ class Connections:
         self._grants.pop(socket_stream, None)
         if not self._hub.of_person(socket_stream.person):
             self._emit_presence(socket_stream.person, online=False)
+
+    def forget(self, socket_stream: SocketStream) -> None:
+        """Forget a socket that another process has taken over; its person stays online."""
+        self._hub.discard(socket_stream)
+        self._grants.pop(socket_stream, None)
 
     def _emit_presence(self, person: Person, *, online: bool) -> None:
         if self._bus is None:

@@ -102,10 +102,13 @@ class Notifications:
             data[key] = room.about.id
         notifications.create(tx, recipient, CONVERSATION, msg, data)
 
-    async def attach(self, socket_stream: SocketStream, *, is_plain: bool = False) -> Thread:
+    async def attach(
+        self, socket_stream: SocketStream, *, is_plain: bool = False, position: int | None = None
+    ) -> Thread:
         """Deliver the notifications that the person has not received to a socket, then all new ones.
 
         :arg is_plain: the client asked for no feature, so it gets the last unread ones again first.
+        :arg position: of a socket that another process has had: the last ``seq`` that was written to it.
         """
         owner = socket_stream.person
         notified_count = self._notified_count
@@ -116,6 +119,9 @@ class Notifications:
             await self._hub.follow(socket_stream, inbox, 0)
             return inbox
         inbox, missed, unread = found
+        if position is not None:
+            await self._hub.follow(socket_stream, inbox, position)
+            return inbox
         received = self._receipts.latest(inbox, owner, missed.receipt) or 0
         if max_repeats and received > (missed.receipt or 0):  # receipts are stored with a delay
             unread = await self._store.look_up(

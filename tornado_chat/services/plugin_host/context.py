@@ -46,6 +46,7 @@ from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.plugin_host.outbox import OutboxWorker
 from tornado_chat.services.support.history import SupportHistory
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.storage import conversations, notifications, rooms, staff
 from tornado_chat.storage.deliveries import Box
 from tornado_chat.storage.writer import Transaction
@@ -68,6 +69,7 @@ class ContextServices(NamedTuple):
     presence: PresenceLookup
     sessions: Sessions
     support_history: SupportHistory
+    priorities: Priorities
     make_lease: Callable[[str], DatabaseLease]
 
 
@@ -244,6 +246,10 @@ class PluginContext(Context):
             activity = Activity(f"plugin {self._plugin}", "asked for supervision", view.thread, detail)
             self._plugins.report_action(activity)
         return room
+
+    async def prioritise(self, conversation_id: int, score: int, reason: str | None = None) -> Conversation:
+        actor = f"plugin {self._plugin}"
+        return await self._services.priorities.set(conversation_id, score, reason, actor)
 
     async def notify(
         self, recipient: Person, msg: str, *, type: int = 0, data: Mapping[str, Any] | None = None

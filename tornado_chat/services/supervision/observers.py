@@ -94,6 +94,7 @@ class Observers:
         since: int,
         *,
         needs_names: bool = False,
+        position: int | None = None,
     ) -> Observation:
         """Let a supervisor or an admin observe a conversation, from the last message that they have received.
 
@@ -103,14 +104,17 @@ class Observers:
         :arg since: the time at which the socket was opened; an observer without a receipt receives the
             messages from then on.
         :arg needs_names: whether the client shows the names of the senders of messages.
+        :arg position: of a socket that another process has had: the last ``seq`` that was written to it.
         :raises NotFound: there is no such conversation.
         :raises Forbidden: the person may not observe it.
         :raises Conflict: it has ended.
         """
         view = await self._find_view(thread)
         await self._rights.require_observer(identity, view)
-        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
-        received = await self._receipts.get(thread, identity.person)
+        received = position
+        if received is None:
+            await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="observe")
+            received = await self._receipts.get(thread, identity.person)
         if received is None:
             received = await self._store.read(messages.last_before, thread, since)
             await self._receipts.begin(thread, identity.person, received)
@@ -128,14 +132,15 @@ class Observers:
             "observing", extra=log_fields(thread, identity.person, conn=socket_stream.conn, resent=resent)
         )
         self._plugins.emit("observer_joined", thread=thread, identity=identity)
-        self._tell(observation, "observing")
+        if position is None:
+            self._tell(observation, has_come=True)
         return observation
 
     def stop(self, observation: Observation) -> None:
         """The socket of an observer, for whom ``observe`` has returned, has closed."""
         self._forget(observation)
         self._plugins.emit("observer_left", thread=observation.thread, identity=observation.identity)
-        self._tell(observation, "observing_ended")
+        self._tell(observation, has_come=False)
 
     async def presence(self, observation: Observation) -> PresenceChanged:
         """Return which participants are present; all absent while the coordinator cannot be asked."""
@@ -206,7 +211,8 @@ class Observers:
 
         self._hub.run_after(socket_stream, thread, event.conversation.last_seq, send_end)
 
-    def _tell(self, observation: Observation, code: str) -> None:
+    def _tell(self, observation: Observation, *, has_come: bool) -> None:
+        code = "observing" if has_come else "observing_ended"
         if self._rules()[observation.view.group].tells_observing:
             self._publish(SystemNotice(observation.thread, code, now_microseconds()))
 

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.close_codes import NOT_READ_BACK
 from tornado_chat.core.errors import ChatError
-from tornado_chat.core.types import Conversation, Handover, Identity, Thread
+from tornado_chat.core.texts import Language
+from tornado_chat.core.types import ConsentForm, Conversation, ExpectedWait, Handover, Identity, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.observability.logs import fields
+from tornado_chat.services.messaging.consents import CONSENT_FEATURE
 from tornado_chat.services.messaging.filtering import FilterQueue
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
@@ -22,6 +24,9 @@ from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.storage import conversations, read_marks
 
 log = logging.getLogger(__name__)
+
+
+NOT_ACCEPTED = "not_accepted"
 
 
 class SupportView(Protocol):
@@ -39,10 +44,17 @@ class SupportView(Protocol):
         """Notify a waiter that it serves the user of a conversation."""
         ...
 
-    def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
+    def show_position(
+        self,
+        conversation: Conversation,
+        position: int,
+        serving: int | None,
+        expected: ExpectedWait | None = None,
+    ) -> None:
         """Notify a waiting user of its position in the queue; 1 is the first position.
 
         :arg serving: the number of waiters that serve the queue; None if it is unknown.
+        :arg expected: the expected wait; None if there is no estimate.
         """
         ...
 
@@ -50,8 +62,15 @@ class SupportView(Protocol):
         """Notify a user that another waiter has its conversation."""
         ...
 
-    def show_departure(self, thread: Thread) -> None:
-        """Notify the client that the other side has left the conversation for good."""
+    def show_departure(self, thread: Thread, reason: str | None = None) -> None:
+        """Notify the client that the other side has left the conversation for good.
+
+        :arg reason: ``NOT_ACCEPTED`` for a waiter that has lost the user for want of a confirmation.
+        """
+        ...
+
+    def show_pause(self) -> None:
+        """Notify a waiter that it gets no new users until it is ready again."""
         ...
 
     def show_replacement(self) -> None:
@@ -63,20 +82,28 @@ class SupportConnection:
     """One authenticated connection of a user or a waiter.
 
     :arg features: the features that the client has requested.
+    :arg language: the language of texts for the client.
     :arg address: the address that the server has given to the connection.
     :ivar user_conversation: of a user: the conversation that the client has requested.
     :ivar shown: the conversations that the client was notified of, until it is notified of their end: the
         address of the other side, by number. A transfer changes the address.
+    :ivar positions: of a connection that another process has had: the threads that it followed, with the
+        last ``seq`` that was written to it. A thread is removed when it is followed here.
+    :ivar consent_form: of a user: what the user has to accept before its first message; None: nothing, or it
+        has accepted it.
     :ivar departures: the threads whose departures are shown after earlier messages, in order.
     """
 
     __slots__ = (
         "address",
+        "consent_form",
         "departures",
         "features",
         "filter_queue",
         "identity",
+        "language",
         "person",
+        "positions",
         "shown",
         "socket_stream",
         "user_conversation",
@@ -90,6 +117,7 @@ class SupportConnection:
         view: SupportView,
         address: str,
         features: frozenset[str] = frozenset(),
+        language: Language = "zh_CN",
     ) -> None:
         self.identity = identity
         self.person = identity.person
@@ -97,10 +125,18 @@ class SupportConnection:
         self.view = view
         self.address = address
         self.features = features
+        self.language = language
         self.filter_queue = FilterQueue()
         self.user_conversation: UserConversation | None = None
         self.shown: dict[int, str] = {}
+        self.positions: dict[Thread, int] = {}
         self.departures: list[Thread] = []
+        self.consent_form: ConsentForm | None = None
+
+    @property
+    def can_ask_consent(self) -> bool:
+        """True if the client shows the text that its user has to accept."""
+        return CONSENT_FEATURE in self.features
 
     @property
     def is_engaged(self) -> bool:
@@ -124,6 +160,7 @@ class UserConversation:
     :ivar conversation: the newest version of the conversation; None until it is stored.
     :ivar position: the position in the queue that was shown last; 0 before that.
     :ivar serving: the number of serving waiters that was shown with the position; None if it is unknown.
+    :ivar expected: the expected wait that was shown last; None if there was none.
     :ivar awaiting_position: the connections that have requested the position: they get the next one that is
         published, even if it has not changed.
     :ivar has_ended: True if the conversation has ended.
@@ -133,6 +170,7 @@ class UserConversation:
         "awaiting_position",
         "connections",
         "conversation",
+        "expected",
         "has_ended",
         "lock",
         "position",
@@ -145,6 +183,7 @@ class UserConversation:
         self.lock = asyncio.Lock()
         self.position = 0
         self.serving: int | None = None
+        self.expected: ExpectedWait | None = None
         self.awaiting_position: set[SupportConnection] = set()
         self.has_ended = False
 
@@ -206,6 +245,9 @@ class SocketNotifier:
         is_new: bool,
     ) -> None:
         thread = conversation.thread
+        if thread in connection.positions and connection.shown.get(conversation.id) == other_address:
+            self.start_following(connection, conversation)
+            return
         connection.shown[conversation.id] = other_address
         if is_new and not connection.departures and self._hub.follow_new(connection.socket_stream, thread):
             if "sender" in connection.features and conversation.waiter is not None:
@@ -243,21 +285,27 @@ class SocketNotifier:
         conversation: Conversation,
         position: int,
         serving: int | None,
+        expected: ExpectedWait | None,
     ) -> None:
         """Notify a waiting user's connection of its position, after the messages of the previous waiter."""
-        show = partial(connection.view.show_position, conversation, position, serving)
+        show = partial(connection.view.show_position, conversation, position, serving, expected)
         connection.run_after_departures(
             partial(connection.socket_stream.run_in_order, conversation.thread, show)
         )
 
-    def notify_departure(self, connection: SupportConnection, conversation: Conversation) -> None:
-        """Notify a connection that the other side has left, after all messages of the conversation."""
+    def notify_departure(
+        self, connection: SupportConnection, conversation: Conversation, reason: str | None = None
+    ) -> None:
+        """Notify a connection that the other side has left, after all messages of the conversation.
+
+        :arg reason: as ``SupportView.show_departure``.
+        """
         thread = conversation.thread
         connection.shown.pop(conversation.id, None)
 
         def show_departure() -> None:
             connection.departures.remove(thread)
-            connection.view.show_departure(thread)
+            connection.view.show_departure(thread, reason)
             self._hub.unfollow(connection.socket_stream, thread)
 
         run_after_messages = partial(
@@ -286,7 +334,9 @@ class SocketNotifier:
         """
         thread = conversation.thread
         try:
-            received = await self._receipts.get(thread, connection.person)
+            received = connection.positions.pop(thread, None)
+            if received is None:
+                received = await self._receipts.get(thread, connection.person)
             if "sender" in connection.features:
                 await self._participant_names.load(connection.socket_stream, thread)
             resent = await self._hub.follow(connection.socket_stream, thread, received or 0)

@@ -28,14 +28,17 @@ from tornado_chat.aio.clock import now_seconds
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence
 from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unavailable
 from tornado_chat.core.events import (
+    ConversationAccepted,
     ConversationAssigned,
     ConversationEnded,
+    ConversationPrioritised,
     ConversationRequeued,
     Event,
     PresenceChanged,
     QueuePositionChanged,
 )
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person
+from tornado_chat.domain.expected_wait import Pace
 from tornado_chat.domain.group_queue import GroupQueue
 from tornado_chat.domain.groups import Groups
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
@@ -43,6 +46,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.leadership.term import Term
 from tornado_chat.services.support.absences import Absences
+from tornado_chat.services.support.acceptances import Acceptances
 from tornado_chat.services.support.decisions import Decisions
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
 from tornado_chat.services.support.fallbacks import FallbackTimes
@@ -117,6 +121,19 @@ class Dispatcher:
             reread=self._reread,
             on_serving_changed=self._on_serving_changed,
         )
+        self._acceptances = Acceptances(
+            loop,
+            settings,
+            self._state,
+            self._term,
+            repository,
+            is_certain,
+            may_store=self._decisions.make_fence,
+            reread=self._reread,
+            publish=publish,
+            on_serving_changed=self._on_serving_changed,
+            clock=clock,
+        )
         self._tasks = BackgroundTasks(loop)
         self._rematch_timer: asyncio.TimerHandle | None = None
         # The users whose positions are published when the term has settled.
@@ -133,8 +150,10 @@ class Dispatcher:
         """
         self.end()
         with self._term.starting() as buffered:
+            service_times = await self._repository.service_times()
             rows = await self._repository.unfinished()
             self._clear()
+            self._state.service_times.replace(service_times)
             for chunk in chunks(rows, CHUNK_ROWS):
                 for row in chunk:
                     if row.id not in self._state.cases:  # else its user was reported meanwhile
@@ -187,6 +206,7 @@ class Dispatcher:
         self._state.reconfigure(groups or Groups.single(settings.capacity), policy, self._loop.time())
         self._settings = settings
         self._absences.reconfigure(settings)
+        self._acceptances.reconfigure(settings)
         self._positions.stop()
         self._positions = self._make_positions()
         self._on_serving_changed()
@@ -307,14 +327,29 @@ class Dispatcher:
 
     # --- committed changes, of this process or others ---
 
-    events = (ConversationAssigned, ConversationEnded, ConversationRequeued)
+    events = (
+        ConversationAssigned,
+        ConversationEnded,
+        ConversationRequeued,
+        ConversationAccepted,
+        ConversationPrioritised,
+    )
 
     def on_event(self, event: Event) -> None:
         """Apply a committed change; called for the types in ``events``."""
-        if not isinstance(event, ConversationAssigned | ConversationEnded | ConversationRequeued):
+        if not isinstance(
+            event,
+            ConversationAssigned
+            | ConversationEnded
+            | ConversationRequeued
+            | ConversationAccepted
+            | ConversationPrioritised,
+        ):
             return
         if self._term.is_running:
             self._take_published(event.conversation)
+            if isinstance(event, ConversationAccepted):
+                self._acceptances.on_accepted(event.conversation)
         else:
             self._term.buffer(event.conversation)
 
@@ -398,6 +433,10 @@ class Dispatcher:
         for case in waiter.cases.values():
             self._publish_presence(case)
 
+    def pace(self, group: str) -> Pace | None:
+        """Return how fast the queue of a group moves; None: there is no estimate."""
+        return self._state.pace(group)
+
     # --- the queue ---
 
     def _wait(self, case: Case) -> None:
@@ -466,6 +505,7 @@ class Dispatcher:
         case = self._state.add(row, self._loop.time(), max(0.0, self._clock() - row.created / 1e6))
         if row.waiter is not None:
             self._absences.await_waiter(self._state.waiters[row.waiter])
+            self._acceptances.watch(case)
             self._on_serving_changed()  # the waiter may have been unknown here
         return case
 
@@ -476,9 +516,14 @@ class Dispatcher:
         before = self._state.apply_version(row, now)
         if case is None or before is None:
             return
+        if row.waiter != before.waiter or row.state is ConversationState.ENDED:
+            self._acceptances.watch(case)
         if row.state is ConversationState.ENDED:
             self._absences.stop_awaiting_user(case)
+            self._state.service_times.add(row.group, row.service_seconds)
         elif row.waiter is None:
+            if before.waiter is not None and len(row.missed_by) > len(before.missed_by):
+                self._acceptances.on_missed(row, before.waiter)
             if case.processes:
                 self._wait(case)
         elif row.waiter != before.waiter:
@@ -536,9 +581,10 @@ class Dispatcher:
                     partial(state.queued_cases, group),
                     partial(state.queue_length, group),
                     partial(state.serving_in, group),
-                    lambda case, position, serving: self._publish(
-                        QueuePositionChanged(case.row, position, serving)
+                    lambda case, position, serving, expected: self._publish(
+                        QueuePositionChanged(case.row, position, serving, expected)
                     ),
+                    partial(state.pace, group),
                 )
                 for group in state.groups.names
             }
@@ -572,6 +618,7 @@ class Dispatcher:
     def _clear(self) -> None:
         """Discard all users, waiters, timers and pending position updates."""
         self._absences.clear()
+        self._acceptances.clear()
         self._fallback_times.clear()
         self._positions.stop()
         self._position_requests = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tornado_chat import config
 from tornado_chat.core.errors import NotFound
-from tornado_chat.core.types import AGENT_ROLES, DEFAULT_GROUP, Identity, Person, Role
+from tornado_chat.core.types import AGENT_ROLES, DEFAULT_GROUP, EarlyWords, Identity, Person, Role
 from tornado_chat.domain.approval import ApprovalRules
 from tornado_chat.domain.groups import Group, Groups
 
@@ -47,6 +47,7 @@ class GroupRegistry:
         """Use the groups of another configuration from now on."""
         self.rules = build_groups(settings)
         self._sections = settings.groups
+        self._early_words = settings.support.early_words
 
     @property
     def approval_groups(self) -> frozenset[str]:
@@ -81,6 +82,18 @@ class GroupRegistry:
             return True
         is_agent = identity.person.role in AGENT_ROLES
         return is_agent and bool(self.rules.capacities(identity.person, identity.claims))
+
+    def serves(self, identity: Identity, name: str) -> bool:
+        """Return True if an agent serves a group; a group that does not exist counts as the default group."""
+        person = identity.person
+        return person.role in AGENT_ROLES and self.rules[name].name in self.rules.capacities(
+            person, identity.claims
+        )
+
+    def early_words(self, name: str) -> EarlyWords:
+        """Return what becomes of the first words of a user of the group who gives up."""
+        own = self._section(name).early_words
+        return EarlyWords(self._early_words if own == "default" else own)
 
     def title(self, name: str, language: str) -> str:
         """Return the title of a group in ``zh_CN`` or ``en``."""

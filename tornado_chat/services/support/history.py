@@ -27,6 +27,7 @@ from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.messaging.transcripts import chunks_of
 from tornado_chat.services.supervision.rights import SupervisionRights
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage import conversation_lists, conversations, messages, participants
 
@@ -36,7 +37,7 @@ class SupportHistory:
 
     The host, admins, and the waiter that serves the user now may read them. A waiter may also read each
     conversation whose last waiter it was, a user the messages of its own conversations, and a supervisor
-    those conversations that it supervises.
+    those conversations that it supervises. A left message may be read as ``FirstWords`` says.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SupportHistory:
         support: Support,
         access_control: AccessControl,
         plugins: PluginManager,
+        first_words: FirstWords,
         rights: SupervisionRights,
     ) -> None:
         self._rights = rights
@@ -52,6 +54,7 @@ class SupportHistory:
         self._support = support
         self._access_control = access_control
         self._plugins = plugins
+        self._first_words = first_words
 
     async def of_user(
         self, identity: Identity, user_id: str, before: int | None, limit: int
@@ -104,6 +107,7 @@ class SupportHistory:
             not await self._access_control.is_allowed_by_plugin(identity, Action.READ, thread)
             and not own
             and not await self._serves(identity, conversation.user)
+            and not await self._first_words.may_read_left(identity, conversation)
             and not await self._rights.supervises(identity, conversation.view)
         ):
             self._plugins.report_action(Activity(identity.person.key, "refused to read", thread))

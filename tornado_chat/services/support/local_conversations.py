@@ -25,15 +25,20 @@ from tornado_chat.cluster.facts import (
 )
 from tornado_chat.core.errors import ChatError, Conflict
 from tornado_chat.core.events import (
+    ConversationAccepted,
     ConversationAssigned,
     ConversationEnded,
+    ConversationPrioritised,
     ConversationRequeued,
     Event,
     QueuePositionChanged,
+    WaiterPaused,
 )
+from tornado_chat.core.handed_over import SupportDetails
 from tornado_chat.core.types import (
     DEFAULT_GROUP,
     Action,
+    ConsentForm,
     Conversation,
     ConversationState,
     Handover,
@@ -44,14 +49,21 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.delivery.answer_watch import AnswerWatch
 from tornado_chat.delivery.hub import Hub
+from tornado_chat.domain.expected_wait import is_noticeable
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.auth.access import AccessControl
+from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store, read_in_chunks
 from tornado_chat.services.supervision.approvals import Approvals
-from tornado_chat.services.support.connections import SocketNotifier, SupportConnection, UserConversation
+from tornado_chat.services.support.connections import (
+    NOT_ACCEPTED,
+    SocketNotifier,
+    SupportConnection,
+    UserConversation,
+)
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.sign_ins import WaiterSignIns
@@ -70,9 +82,10 @@ class LocalWaiter:
     :ivar claims: the claims of the waiter's last token.
     :ivar ready: True if the waiter takes new users.
     :ivar rows: the newest versions of the conversations, by number.
+    :ivar accepted: the conversations that the waiter has confirmed, as far as this process knows.
     """
 
-    __slots__ = ("address", "claims", "connections", "name", "person", "ready", "rows")
+    __slots__ = ("accepted", "address", "claims", "connections", "name", "person", "ready", "rows")
 
     def __init__(self, person: Person, address: str) -> None:
         self.person = person
@@ -82,6 +95,7 @@ class LocalWaiter:
         self.ready = False
         self.connections: dict[SupportConnection, AnswerWatch] = {}
         self.rows: dict[int, Conversation] = {}
+        self.accepted: set[int] = set()
 
     @property
     def is_answering(self) -> bool:
@@ -97,6 +111,10 @@ class LocalWaiter:
 
 def _allow() -> None:
     """Allow a new conversation."""
+
+
+def _ask_nothing(form: ConsentForm) -> None:
+    """Ignore what a user has to accept."""
 
 
 class LocalConversations:
@@ -117,9 +135,11 @@ class LocalConversations:
         participant_names: ParticipantNames,
         groups: GroupRegistry,
         approvals: Approvals,
+        consents: Consents,
     ) -> None:
         self._settings = settings
         self._groups = groups
+        self._consents = consents
         self._store = store
         self._repository = repository
         self._loop = loop
@@ -127,12 +147,13 @@ class LocalConversations:
         self._access_control = access_control
         self._coordinator_client = coordinator_client
         self._sign_ins = WaiterSignIns(bus)
+        self._tasks = BackgroundTasks(loop)
         self._notifier = SocketNotifier(
             hub,
             receipts,
             store,
             self.apply_version,
-            BackgroundTasks(loop),
+            self._tasks,
             receipt_reports,
             participant_names,
             approvals,
@@ -161,17 +182,26 @@ class LocalConversations:
         resume: bool = False,
         before_new: Callable[[], None] = _allow,
         group: str | None = None,
+        shown: SupportDetails | None = None,
+        accepted: ConsentForm | None = None,
+        ask_consent: Callable[[ConsentForm], None] = _ask_nothing,
     ) -> bool:
         """Connect a user with its unfinished conversation; if there is none, with a new one in the queue.
 
         Returns False, and does not connect, if ``resume`` is set and there is no unfinished conversation.
+        A user who has to accept a text first gets ``connection.consent_form``: it is connected with an
+        unfinished conversation, but does not join the queue.
 
         :arg resume: do not create a conversation.
         :arg before_new: called before a conversation is created; the errors that it raises are raised.
         :arg group: the group of a new conversation; None: the default group.
+        :arg shown: what another process has shown to the connection, which is not repeated; None: nothing.
+        :arg accepted: what the user has accepted.
+        :arg ask_consent: called with what the user has to accept, before the conversation is shown.
         :raises NotFound: there is no such group, or the user may not choose it.
         :raises Unavailable: the queue could not be joined; nothing has changed.
-        :raises Forbidden: a plugin does not let the user join the queue.
+        :raises Forbidden: a plugin does not let the user join the queue; or the client cannot show the text
+            that the user has to accept.
         """
         await self._access_control.is_allowed_by_plugin(connection.identity, Action.QUEUE)
         person = connection.person
@@ -186,25 +216,37 @@ class LocalConversations:
             async with user_conversation.lock:
                 if self._user_conversations.get(person) is not user_conversation:
                     continue  # the conversation ended while this call waited for the lock
-                if user_conversation.conversation is None:
-                    try:
-                        user_conversation.conversation = await self._open(
-                            connection, before_new, DEFAULT_GROUP if group is None else group
+                try:
+                    row = user_conversation.conversation
+                    if row is None:
+                        row = user_conversation.conversation = await self._open(
+                            connection, before_new, DEFAULT_GROUP if group is None else group, accepted
                         )
-                    except BaseException:
-                        del self._user_conversations[person]
-                        raise
+                    if row is not None and shown is None:
+                        await self._check_consent(connection, row, accepted)
+                except BaseException:
+                    self._forget_unused(person, user_conversation)
+                    raise
+                if connection.consent_form is not None:
+                    ask_consent(connection.consent_form)
+                if row is None:  # the user has to accept a text first
+                    self._forget_unused(person, user_conversation)
+                    return True
+                if self._user_conversations.get(person) is not user_conversation:
+                    continue  # the conversation ended during the check
+                row = user_conversation.row
                 user_conversation.connections[connection] = None
                 connection.user_conversation = user_conversation
-                user_conversation.awaiting_position.add(connection)
+                if shown is None:
+                    user_conversation.awaiting_position.add(connection)
+                elif not user_conversation.position:
+                    user_conversation.position, user_conversation.serving = shown.position, shown.serving
                 # Reported also if the coordinator has the fact: the report requests the queue position.
-                self._coordinator_client.report(
-                    QueuePresence(user_conversation.conversation, self._loop.time())
-                )
-                if user_conversation.conversation.state is ConversationState.ACTIVE:
-                    self._notifier.show_agent(connection, user_conversation.conversation)
-                elif user_conversation.conversation.returned:
-                    self._notifier.start_following(connection, user_conversation.conversation)
+                self._coordinator_client.report(QueuePresence(row, self._loop.time()))
+                if row.state is ConversationState.ACTIVE:
+                    self._notifier.show_agent(connection, row)
+                elif row.returned or "early" in connection.features:
+                    self._notifier.start_following(connection, row)
                 break
         if connection.socket_stream.closed:  # it closed during this call
             self.detach(connection)
@@ -241,12 +283,45 @@ class LocalConversations:
                 self.detach(connection)
                 raise
         for row in waiter.rows.values():
-            if row.id not in connection.shown:
+            if row.id not in connection.shown or row.thread in connection.positions:
                 self._notifier.show_user(connection, row)
         if waiter.connections:
             self._coordinator_client.report(waiter.presence)
         if connection.socket_stream.closed:
             self.detach(connection)
+
+    def describe(self, connection: SupportConnection) -> SupportDetails:
+        """Return what another process needs to continue a connection."""
+        mine, waiter = connection.user_conversation, self._local_waiters.get(connection.person)
+        serves = waiter is not None and connection in waiter.connections
+        return SupportDetails(
+            connection.address,
+            dict(connection.shown),
+            mine is not None or serves,
+            waiter is not None and serves and waiter.ready,
+            0 if mine is None else mine.position,
+            None if mine is None else mine.serving,
+        )
+
+    async def continue_user(self, connection: SupportConnection, shown: SupportDetails) -> None:
+        """Connect a user whose connection another process has had, as ``attach_user``."""
+        await self.attach_user(connection, resume=True, shown=shown)
+        await self._notify_missed_departures(connection)
+
+    async def continue_waiter(self, connection: SupportConnection, *, ready: bool) -> None:
+        """Connect a waiter whose connection another process has had, as ``attach_waiter``."""
+        await self.attach_waiter(connection, ready=ready)
+        await self._notify_missed_departures(connection)
+
+    async def _notify_missed_departures(self, connection: SupportConnection) -> None:
+        """Notify a connection of the ends of conversations that no process had while they ended."""
+        missed = [thread.id for thread in connection.positions if thread.id in connection.shown]
+        waiter = self._local_waiters.get(connection.person)
+        for row in await self._store.look_up(conversations.find_many, missed):
+            is_open = row.open and (row.user == connection.person or row.waiter == connection.person)
+            if not is_open and not (waiter is not None and row.id in waiter.rows):
+                self._notifier.start_following(connection, row)
+                self._notifier.notify_departure(connection, row)
 
     def detach(self, connection: SupportConnection, *, has_left: bool = False) -> None:
         """Remove a closed connection; after the person's last connection here, withdraw the presence fact.
@@ -278,18 +353,64 @@ class LocalConversations:
             elif not waiter.is_answering:
                 self._coordinator_client.report(waiter.presence)
 
+    async def has_consented(self, connection: SupportConnection) -> bool:
+        """Return True if nothing remains to be accepted: the user may have accepted it on another connection.
+
+        :raises Unavailable: the database is away.
+        """
+        form, user_conversation = connection.consent_form, connection.user_conversation
+        if form is not None and user_conversation is not None:
+            thread = user_conversation.row.thread
+            if await self._consents.is_accepted(connection.person, thread, form):
+                connection.consent_form = None
+        return connection.consent_form is None
+
+    async def accept_consent(self, connection: SupportConnection, form: ConsentForm) -> None:
+        """Store that a user has accepted a form in its unfinished conversation.
+
+        :raises Conflict: the user has no conversation.
+        :raises Unavailable: it could not be stored.
+        """
+        await self._consents.accept(connection.person, self.conversation_of(connection, None).thread, form)
+        connection.consent_form = None
+
     async def sign_in(self, connection: SupportConnection) -> None:
         """Replace the waiter's other connections by a new one, among those with the feature ``kickout``."""
         await self._sign_ins.add(connection)
         if connection.socket_stream.closed:  # it closed during this call
             self._sign_ins.remove(connection)
 
-    async def end(self, conversation: Conversation, gone: Person) -> None:
+    async def end(self, conversation: Conversation, gone: Person, *, withdraws: bool = False) -> Conversation:
         """End a conversation because ``gone`` leaves it for good. Ending it twice has no effect.
 
+        :arg withdraws: as in ``ConversationRepository.leave``.
         :raises Conflict: ``gone`` is not in the conversation any more.
         """
-        await self._repository.leave(conversation, gone)
+        return await self._repository.leave(conversation, gone, withdraws=withdraws)
+
+    async def accept(self, connection: SupportConnection, row: Conversation) -> None:
+        """Confirm the assignment of a conversation to the waiter, if that is needed and was not done before.
+
+        :raises Conflict: the waiter does not serve the user any more.
+        :raises Unavailable: the confirmation could not be stored.
+        """
+        waiter = self._local_waiters.get(connection.person)
+        if not self._settings.accept_timeout or waiter is None or row.id in waiter.accepted:
+            return
+        waiter.accepted.add(row.id)
+        if row.accepted is not None:
+            return
+        try:
+            await self._repository.accept(row, connection.person)
+        except BaseException:
+            waiter.accepted.discard(row.id)
+            raise
+
+    def accept_later(self, connection: SupportConnection, row: Conversation) -> None:
+        """Confirm an assignment as ``accept``, without waiting: the waiter writes, or types."""
+        waiter = self._local_waiters.get(connection.person)
+        if self._settings.accept_timeout and waiter is not None and row.id not in waiter.accepted:
+            self._tasks.spawn(self._accept_or_log(connection, row))
 
     def conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         """Return the conversation that a request of the client refers to.
@@ -315,7 +436,10 @@ class LocalConversations:
         ConversationAssigned,
         ConversationEnded,
         ConversationRequeued,
+        ConversationAccepted,
+        ConversationPrioritised,
         QueuePositionChanged,
+        WaiterPaused,
         *WaiterSignIns.events,
     )
 
@@ -324,8 +448,12 @@ class LocalConversations:
         if isinstance(event, ConversationAssigned):
             row = event.conversation
             self.apply_version(row, is_new=event.previous is None and row.last_seq == 0)
-        elif isinstance(event, ConversationEnded | ConversationRequeued):
+        elif isinstance(event, ConversationEnded | ConversationRequeued | ConversationPrioritised):
             self.apply_version(event.conversation)
+        elif isinstance(event, ConversationAccepted):
+            self._on_accepted(event.conversation)
+        elif isinstance(event, WaiterPaused):
+            self._on_paused(event.waiter)
         elif isinstance(event, QueuePositionChanged):
             self._on_position(event)
         else:
@@ -339,14 +467,18 @@ class LocalConversations:
             return
         has_moved = user_conversation.position != event.place
         has_serving_changed = user_conversation.serving != event.serving
+        has_wait_changed = is_noticeable(user_conversation.expected, event.expected)
         user_conversation.position, user_conversation.serving = event.place, event.serving
+        if has_moved or has_wait_changed:
+            user_conversation.expected = event.expected
         for connection in user_conversation.connections:
             if (
                 has_moved
                 or connection in user_conversation.awaiting_position
                 or (has_serving_changed and "seq" in connection.features)
+                or (has_wait_changed and "eta" in connection.features)
             ):
-                self._notifier.show_position(connection, row, event.place, event.serving)
+                self._notifier.show_position(connection, row, event.place, event.serving, event.expected)
         user_conversation.awaiting_position.clear()
 
     def apply_version(self, row: Conversation, *, is_new: bool = False) -> None:
@@ -403,6 +535,8 @@ class LocalConversations:
                 if connection.shown.get(row.id) != row.waiter_uuid:
                     self._notifier.show_agent(connection, row, is_new=is_new)
         elif row.state is ConversationState.WAITING:
+            if before.state is ConversationState.WAITING and before.returned is row.returned:
+                return  # another score
             user_conversation.position = 0
             for connection in user_conversation.connections:
                 connection.shown.pop(row.id, None)
@@ -411,7 +545,7 @@ class LocalConversations:
             self._forget(user_conversation)
             self._coordinator_client.withdraw(queue_key(row.id))
             for connection in user_conversation.connections:
-                connection.user_conversation = None
+                connection.user_conversation = connection.consent_form = None
                 self._notifier.notify_departure(connection, row)
 
     def _update_waiter(self, waiter: LocalWaiter, row: Conversation, is_new: bool) -> None:
@@ -427,11 +561,38 @@ class LocalConversations:
                     connection.socket_stream.ping(self._loop.time())  # is the waiter still there?
         elif known is not None:
             del waiter.rows[row.id]
+            waiter.accepted.discard(row.id)
+            reason = NOT_ACCEPTED if waiter.person in row.missed_by else None
             if self._holders.get(row.id) is waiter:
                 del self._holders[row.id]
             for connection in waiter.connections:
                 if row.id in connection.shown:
-                    self._notifier.notify_departure(connection, row)
+                    self._notifier.notify_departure(connection, row, reason)
+
+    async def _accept_or_log(self, connection: SupportConnection, row: Conversation) -> None:
+        try:
+            await self.accept(connection, row)
+        except Conflict:
+            pass  # the waiter has lost the user at this moment, and is notified of it
+        except ChatError as error:  # the next sign of life is the next attempt
+            log.warning("a confirmation could not be stored: %s", error, extra=fields(conversation=row.id))
+
+    def _on_accepted(self, row: Conversation) -> None:
+        """Note a confirmation, maybe by another socket of the waiter in another process."""
+        waiter = None if row.waiter is None else self._local_waiters.get(row.waiter)
+        if waiter is not None and row.id in waiter.rows and waiter.rows[row.id].changes == row.changes:
+            waiter.accepted.add(row.id)
+            waiter.rows[row.id] = row
+
+    def _on_paused(self, person: Person) -> None:
+        """Pause a waiter, as the coordinator has decided, and notify it."""
+        waiter = self._local_waiters.get(person)
+        if waiter is None:
+            return
+        waiter.ready = False
+        self._coordinator_client.report(waiter.presence)
+        for connection in waiter.connections:
+            connection.view.show_pause()
 
     def _on_answering_changed(self, waiter: LocalWaiter) -> None:
         """Report whether the waiter takes new users: a waiter that answers no ping does not."""
@@ -445,9 +606,16 @@ class LocalConversations:
         self._coordinator_client.report(waiter.presence)
 
     async def _open(
-        self, connection: SupportConnection, before_new: Callable[[], None], group: str
-    ) -> Conversation:
-        """Return the user's unfinished conversation, a new one if it has none."""
+        self,
+        connection: SupportConnection,
+        before_new: Callable[[], None],
+        group: str,
+        accepted: ConsentForm | None,
+    ) -> Conversation | None:
+        """Return the user's unfinished conversation, a new one if it has none.
+
+        Returns None, and sets ``connection.consent_form``, if the user has to accept a text first.
+        """
         identity, claims = connection.identity, {}
         for claim in self._settings.queue_claims:
             if claim in identity.claims:
@@ -459,17 +627,47 @@ class LocalConversations:
             row = await self._repository.find_unfinished(connection.person)
             if row is None:
                 self._groups.require_open(identity, group)
+                form = self._consents.of_new(group, connection.language, can_ask=connection.can_ask_consent)
+                if form is not None and not form.is_same_version(accepted):
+                    connection.consent_form = form
+                    return None
                 before_new()
                 row = await self._repository.join(
-                    connection.person, identity.name, connection.address, claims, group
+                    connection.person, identity.name, connection.address, claims, group, form
                 )
+                if form is not None and row.group == group:
+                    self._consents.report(connection.person, row.thread, form)
             if row.changes >= self._seen_versions.get(row.id, 0):  # else it has changed since it was read
                 return row
+
+    async def _check_consent(
+        self, connection: SupportConnection, row: Conversation, accepted: ConsentForm | None
+    ) -> None:
+        """Set what the user has to accept in its unfinished conversation.
+
+        :arg accepted: what the user has accepted: it is stored, if it is what the conversation needs.
+        """
+        form = await self._consents.missing(
+            connection.person,
+            row.thread,
+            row.group,
+            connection.language,
+            can_ask=connection.can_ask_consent,
+        )
+        if form is not None and form.is_same_version(accepted):
+            await self._consents.accept(connection.person, row.thread, form)
+            form = None
+        connection.consent_form = form
 
     async def _subscribe(self, connection: SupportConnection) -> None:
         """Subscribe to the person's channel. A closed connection does not, as it would never unsubscribe."""
         if not connection.socket_stream.closed:
             await self._bus.subscribe(connection.person)
+
+    def _forget_unused(self, user: Person, user_conversation: UserConversation) -> None:
+        """Forget a conversation without connections, whose first one could not be attached."""
+        if self._user_conversations.get(user) is user_conversation and not user_conversation.connections:
+            del self._user_conversations[user]
 
     def _forget(self, user_conversation: UserConversation) -> None:
         if self._user_conversations.get(user_conversation.row.user) is user_conversation:

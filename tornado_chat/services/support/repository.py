@@ -9,11 +9,14 @@ from functools import partial
 from typing import Any, Protocol
 
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.types import Conversation, Person
+from tornado_chat.core.types import ConsentForm, Conversation, EarlyWords, Person
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.dispatch_state import Decision
-from tornado_chat.storage import conversations
+from tornado_chat.storage import consents, conversations
 from tornado_chat.storage.writer import Transaction
+
+MAX_MEASURED = 2000
+"""The last conversations that are read for the service times of all groups."""
 
 MayStore = Callable[[], bool]
 """Returns True as long as a decision may be stored; called on the writer's thread."""
@@ -63,16 +66,31 @@ class ConversationStore(Protocol):
         """Return the user of an active conversation to the head of the queue."""
         ...
 
+    def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        """Return the user of an assignment without a confirmation to the head of the queue.
+
+        The future's error is also ``Conflict`` if the waiter has confirmed it, or has written, meanwhile.
+        """
+        ...
+
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
+        """Return how long the last conversations took, as ``conversations.service_times``."""
+        ...
+
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         """End an unfinished conversation whose user has not returned in time."""
         ...
 
 
 class ConversationRepository:
-    """The ``ConversationStore`` on the database, with the lookups for the connections of this process."""
+    """The ``ConversationStore`` on the database, with the lookups for the connections of this process.
 
-    def __init__(self, store: Store) -> None:
+    :arg early_words: returns what becomes of the first words of users of a group who give up.
+    """
+
+    def __init__(self, store: Store, early_words: Callable[[str], EarlyWords]) -> None:
         self._store = store
+        self._early_words = early_words
 
     # --- for the connections of this process ---
 
@@ -81,24 +99,49 @@ class ConversationRepository:
         return self._store.look_up(conversations.unfinished_of, user)
 
     def join(
-        self, user: Person, name: str | None, address: str, claims: Mapping[str, Any], group: str
+        self,
+        user: Person,
+        name: str | None,
+        address: str,
+        claims: Mapping[str, Any],
+        group: str,
+        accepted: ConsentForm | None = None,
     ) -> asyncio.Future[Conversation]:
         """Return the user's unfinished conversation; if there is none, store a new waiting conversation.
 
         :arg address: the address of the user in a new conversation.
         :arg group: the group of a new conversation.
+        :arg accepted: what the user has accepted; it is stored with a conversation of this group.
         """
-        return self._store.write(
-            partial(conversations.join, user=user, name=name, uuid=address, claims=claims, group=group)
-        )
 
-    def leave(self, conversation: Conversation, gone: Person) -> asyncio.Future[Conversation]:
+        def work(tx: Transaction) -> Conversation:
+            row = conversations.join(tx, user, name, address, claims, group)
+            if accepted is not None and accepted.group == row.group:
+                consents.accept(tx, row.thread, user, accepted)
+            return row
+
+        return self._store.write(work)
+
+    def leave(
+        self, conversation: Conversation, gone: Person, *, withdraws: bool
+    ) -> asyncio.Future[Conversation]:
         """End a conversation because ``gone`` has left for good. Ending it twice has no effect.
 
+        :arg withdraws: delete the first words, if there was no waiter.
         The future's error is ``Conflict`` if ``gone`` is not in the conversation any more.
         """
+        words = EarlyWords.DISCARD if withdraws else self._early_words(conversation.group)
         return self._store.write(
-            lambda tx: conversations.leave(tx, conversation.id, gone), conversation.thread
+            lambda tx: conversations.leave(tx, conversation.id, gone, words), conversation.thread
+        )
+
+    def accept(self, conversation: Conversation, waiter: Person) -> asyncio.Future[Conversation]:
+        """Note that the waiter has confirmed its assignment. A second confirmation has no effect.
+
+        The future's error is ``Conflict`` if the waiter does not serve the user any more.
+        """
+        return self._store.write(
+            lambda tx: conversations.accept(tx, conversation.id, waiter), conversation.thread
         )
 
     # --- for the dispatcher ---
@@ -124,8 +167,16 @@ class ConversationRepository:
     def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._change(row, partial(conversations.requeue, conversation=row), may_store)
 
+    def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._change(row, partial(conversations.take_back, conversation=row), may_store)
+
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
+        return await self._store.read(conversations.service_times, MAX_MEASURED)
+
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
-        return self._change(row, partial(conversations.end_abandoned, conversation=row), may_store)
+        words = self._early_words(row.group)
+        work = partial(conversations.end_abandoned, conversation=row, early_words=words)
+        return self._change(row, work, may_store)
 
     def _give(
         self, give: Callable[..., Conversation], decision: Decision, may_store: MayStore

@@ -40,6 +40,7 @@ from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.support.connections import SupportConnection
+from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.storage import conversations, messages, participants
 from tornado_chat.storage.messages import AppendRequest
@@ -77,6 +78,7 @@ class Support:
         filtering: MessageFilter,
         report_action: Callable[[Activity], None],
         approvals: Approvals,
+        first_words: FirstWords,
     ) -> None:
         self._approvals = approvals
         self._local_conversations = local_conversations
@@ -86,18 +88,23 @@ class Support:
         self._read_marks = ReadMarks(store)
         self._filtering = filtering
         self._report_action = report_action
+        self._first_words = first_words
 
     # --- leaving ---
 
-    async def disconnect(self, connection: SupportConnection, address: str | None) -> None:
+    async def disconnect(
+        self, connection: SupportConnection, address: str | None, *, withdraws: bool = False
+    ) -> None:
         """Leave a conversation, or the queue, for good.
 
+        :arg withdraws: the user takes its first words back, if no waiter has come.
         :raises Conflict: the person is in no conversation and not in the queue.
         """
         await connection.filter_queue.wait_empty()  # earlier messages are delivered before the end
-        await self._local_conversations.end(
-            self._local_conversations.conversation_of(connection, address), connection.person
-        )
+        conversation = self._local_conversations.conversation_of(connection, address)
+        ended = await self._local_conversations.end(conversation, connection.person, withdraws=withdraws)
+        if withdraws and ended.last_seq and not ended.has_had_waiter:
+            self._report_action(Activity(connection.person.key, "took first words back", ended.thread))
 
     async def transfer(self, connection: SupportConnection, address: str | None, target: Person) -> None:
         """Transfer a user to another waiter, or to a consultant who serves a group.
@@ -109,6 +116,15 @@ class Support:
         conversation = self._local_conversations.conversation_of(connection, address)
         await self._coordinator_client.call(TransferRequest(conversation.id, connection.person, target))
 
+    async def accept(self, connection: SupportConnection, address: str | None) -> None:
+        """Confirm a user that was assigned to the calling waiter. A second confirmation has no effect.
+
+        :raises Conflict: the calling waiter does not serve the user.
+        :raises Unavailable: the confirmation could not be stored.
+        """
+        conversation = self._local_conversations.conversation_of(connection, address)
+        await self._local_conversations.accept(connection, conversation)
+
     # --- messages ---
 
     def send(
@@ -118,19 +134,25 @@ class Support:
 
         A message that needs an approval is held instead; the result has its number then.
 
-        Returns the conversation and the result, whose error may also be ``Unavailable`` or ``Refused``.
+        Returns the conversation and the result, whose error may also be ``Unavailable`` or ``Refused``, or
+        ``Conflict`` if the user has written as much as is allowed before its first waiter.
 
         :arg address: the address of the user, if the sender is a waiter; ignored if the sender is a user.
-        :raises Conflict: the sender has no conversation, or is waiting for the first waiter.
+        :raises Conflict: the sender has no conversation, is waiting for the first waiter without the feature
+            ``early``, or has to accept a text first.
         :raises Unavailable: the server is overloaded; nothing was stored.
         :raises Refused: a filter refuses the message.
         """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
+        early_limit = None
         if conversation.state is ConversationState.WAITING and not conversation.returned:
-            raise Conflict("still_waiting")
+            early_limit = self._first_words.require_limit(connection)
+        self._confirm(connection, conversation)
         same_text_only = "ack" not in connection.features
         message = AppendRequest(
-            conversation.thread, connection.person, text, client_id, media, same_text_only
+            conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit
         )
         identity, append = connection.identity, None
         if connection.person.role in AGENT_ROLES and needs_approval(
@@ -143,8 +165,14 @@ class Support:
         )
 
     def typing(self, connection: SupportConnection, address: str | None, typing: bool) -> None:
-        """Publish that a person is typing, or has stopped; this is not stored."""
+        """Publish that a person is typing, or has stopped; this is not stored.
+
+        :raises Conflict: the person has no conversation, or has to accept a text first.
+        """
+        if connection.consent_form is not None:
+            raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
+        self._confirm(connection, conversation)
         self._typing.set(conversation.thread, connection.person, typing)
 
     def mark_read(self, connection: SupportConnection, address: str | None, seq: int) -> None:
@@ -218,6 +246,11 @@ class Support:
         return await self._store.read(conversations.serves, waiter, user)
 
     # --- inside ---
+
+    def _confirm(self, connection: SupportConnection, conversation: Conversation) -> None:
+        """A waiter that writes or types has confirmed the user."""
+        if connection.person == conversation.waiter:
+            self._local_conversations.accept_later(connection, conversation)
 
     async def _conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         if connection.person.role is Role.USER and connection.user_conversation is None:

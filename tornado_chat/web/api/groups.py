@@ -45,6 +45,15 @@ class GroupNumbers(msgspec.Struct, frozen=True):
     ]
 
 
+class ConsentText(msgspec.Struct, frozen=True):
+    """What a user has to accept before its first message to a group."""
+
+    version: Annotated[str, Meta(description="`[group:NAME] consent_version`.", examples=["2026-01"])]
+    text: Annotated[
+        str, Meta(description="Plain text with line breaks.", examples=["What you write here is stored."])
+    ]
+
+
 class GroupItem(msgspec.Struct, frozen=True):
     """A group of agents, which a user chooses by `payload.group` of `connect`."""
 
@@ -55,6 +64,23 @@ class GroupItem(msgspec.Struct, frozen=True):
         bool,
         Meta(description="True if an agent serves the group now, or a group that it falls back to."),
     ]
+    expected_wait: Annotated[
+        float | None,
+        Meta(
+            description=(
+                "The seconds that a user who joins now is expected to wait, rounded up; 0: an agent is free. "
+                "Null while too few conversations have ended for an estimate, or no agent is on duty."
+            ),
+            examples=[300.0],
+        ),
+    ] = None
+    based_on: Annotated[
+        int,
+        Meta(description="The number of conversations that `expected_wait` rests on.", examples=[23]),
+    ] = 0
+    consent: (
+        Annotated[ConsentText, Meta(description="Missing if there is nothing to accept.")] | UnsetType
+    ) = UNSET
     numbers: Annotated[GroupNumbers, Meta(description=STAFF_NUMBER)] | UnsetType = UNSET
     serves: (
         Annotated[bool, Meta(description="True if the caller serves the group. " + STAFF_NUMBER)] | UnsetType
@@ -89,12 +115,16 @@ class GroupsHandler(ApiHandler):
         for group in shown:
             helpers = [each.group for each in registry.rules.fallbacks(group.name)]
             state = states.get(group.name) or GroupStatus(group.name, 0, 0.0, 0, 0, 0)
+            form = self.services.consents.form(group.name, language)
             items.append(
                 GroupItem(
                     group.name,
                     registry.title(group.name, language),
                     registry.text(group.name, language),
                     any(states[name].serving for name in (group.name, *helpers) if name in states),
+                    state.expected_wait,
+                    state.based_on,
+                    UNSET if form is None else ConsentText(form.version, form.text),
                     UNSET
                     if is_user
                     else GroupNumbers(

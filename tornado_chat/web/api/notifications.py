@@ -89,7 +89,7 @@ class SupportStatusHandler(ApiHandler):
     @operation(
         "get_support_status",
         "Waiters, queue and conversations",
-        access="Waiters, consultants who serve a group, and the roles `service` and `admin`.",
+        access="Waiters, consultants who serve a group, and the roles `supervisor`, `service` and `admin`.",
         responses=[ApiResponse(HTTPStatus.OK, schemas.SupportStatus)],
         errors=[Forbidden("role_not_allowed", role=Role.USER.value)],
     )
@@ -97,13 +97,14 @@ class SupportStatusHandler(ApiHandler):
         """The state at the moment of the request."""
         identity = await self.authenticate()
         role = identity.person.role
-        if role not in HOST_ROLES and not self.services.groups.has_agent(identity):
+        may_see = role in (*HOST_ROLES, Role.SUPERVISOR) or self.services.groups.has_agent(identity)
+        if not may_see:
             raise Forbidden("role_not_allowed", role=role.value)
-        self.respond(
-            serializers.support_status(
-                await self.services.support.status(), now_microseconds(), self.services.times
-            )
-        )
+        status = await self.services.support.status()
+        first = status["queue"]["first"]
+        waiting = {each["conversation"]: each["group"] for each in first if "conversation" in each}
+        first_words = await self.services.first_words.beginnings(identity, waiting)
+        self.respond(serializers.support_status(status, now_microseconds(), self.services.times, first_words))
 
 
 class GuestHandler(ApiHandler):

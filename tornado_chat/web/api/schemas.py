@@ -5,13 +5,14 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number, NumberText, is_number
 from tornado_chat.core.plain_text import MAX_NAME_CHARS, is_person_id
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import ConversationState, EndReason, Part, Person, Role, SessionState
+from tornado_chat.services.support.priorities import MAX_REASON_CHARACTERS, MAX_SCORE
 from tornado_chat.web.api.bodies import find_misspelt_key
 from tornado_chat.web.api.ids import Id
 from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, PersonId
@@ -387,11 +388,30 @@ Seen = Annotated[
 ]
 
 
+class ConsentGiven(msgspec.Struct, frozen=True):
+    """The acceptance of a group's consent text by the client of a conversation."""
+
+    group: Annotated[str, Meta(description="The group whose text it is.", examples=["default"])]
+    version: Annotated[str, Meta(description="`[group:NAME] consent_version`.", examples=["2026-01"])]
+    language: Annotated[str, Meta(description="`zh_CN` or `en`.", examples=["en"])]
+    accepted: Annotated[Time, Meta(description="The time of the acceptance.")]
+
+
+GivenConsents = (
+    Annotated[
+        list[ConsentGiven],
+        Meta(description="What the client has accepted, oldest first; missing if it has accepted nothing."),
+    ]
+    | UnsetType
+)
+
+
 class SessionDetails(Session, frozen=True):
-    """A session, and how far its participants have got."""
+    """A session, how far its participants have got, and what the visitor has accepted."""
 
     received: Received
     read: Seen
+    consents: GivenConsents = UNSET
 
 
 class SupervisionDetails(SupervisionRecord, frozen=True):
@@ -427,6 +447,7 @@ class SupportMessagePage(msgspec.Struct, frozen=True):
     handovers: Annotated[
         list[HandedOver], Meta(description="All changes of the waiter of the conversation, oldest first.")
     ]
+    consents: GivenConsents = UNSET
 
 
 class EndedConversation(msgspec.Struct, frozen=True):
@@ -485,6 +506,33 @@ class ConversationPage(msgspec.Struct, frozen=True):
     next: Annotated[
         int | None, Meta(description="The value of `before` for the following page; null on the last page.")
     ]
+
+
+class Prioritise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    score: Annotated[
+        int,
+        Meta(ge=0, le=MAX_SCORE, description="Users with a higher score come first.", examples=[50]),
+    ]
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                max_length=MAX_REASON_CHARACTERS,
+                description="A sentence for staff, stored with the conversation.",
+                examples=["The form mentions self-harm"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Priority(msgspec.Struct, frozen=True):
+    """The priority of a support conversation."""
+
+    conversation: Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])]
+    state: Annotated[str, Meta(description="`waiting` or `active`.", examples=["waiting"])]
+    score: Annotated[int, Meta(description="The score, 0 to 100.", examples=[50])]
+    reason: Annotated[str | None, Meta(examples=["The form mentions self-harm"])]
 
 
 class Transcript(msgspec.Struct, frozen=True):
@@ -555,6 +603,22 @@ class Waiting(msgspec.Struct, frozen=True):
     name: Annotated[str | None, Meta(examples=["Ada"])]
     since: Time
     group: Annotated[str, Meta(description="The group that the user waits for.", examples=["default"])]
+    conversation: (
+        Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])] | UnsetType
+    ) = UNSET
+    first_words: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "The beginning of what the user has written while waiting, in one line, at most 80 "
+                    "characters. Only for agents and supervisors of the group, and admins."
+                ),
+                examples=["我睡不着已经一周了"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class QueueStatus(msgspec.Struct, frozen=True):

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from tornado_chat.core.status import ConversationSummary, Status
 from tornado_chat.core.types import (
     DEFAULT_GROUP,
+    Consent,
     Conversation,
     Message,
     Notification,
@@ -19,9 +21,11 @@ from tornado_chat.core.types import (
 from tornado_chat.services.counselling.service import Progress
 from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.schemas import (
+    ConsentGiven,
     ConversationDetails,
     ConversationParticipant,
     EndedConversation,
+    GivenConsents,
     InboxItem,
     QueueStatus,
     Session,
@@ -80,10 +84,25 @@ def _by_role(seqs: Mapping[Role, int]) -> dict[str, int]:
     return {role.value: seq for role, seq in seqs.items()}
 
 
-def session_details(room: Room, progress: Progress, times: LocalTimes) -> SessionDetails:
-    """Convert the room of a session, and how far its participants have got."""
+def session_details(
+    room: Room, progress: Progress, given: Sequence[Consent], times: LocalTimes
+) -> SessionDetails:
+    """Convert the room of a session, how far its participants have got, and what the visitor has accepted."""
     shown = msgspec.structs.asdict(session(room, times))
-    return SessionDetails(**shown, received=_by_role(progress.received), read=_by_role(progress.read))
+    return SessionDetails(
+        **shown,
+        received=_by_role(progress.received),
+        read=_by_role(progress.read),
+        consents=given_consents(given, times),
+    )
+
+
+def given_consents(given: Sequence[Consent], times: LocalTimes) -> GivenConsents:
+    """Convert the consents of a conversation; unset if there are none."""
+    shown = [
+        ConsentGiven(each.group, each.version, each.language, times.format(each.accepted)) for each in given
+    ]
+    return shown or UNSET
 
 
 def record_details(room: Room, progress: Progress, times: LocalTimes) -> SupervisionDetails:
@@ -105,11 +124,14 @@ def notification(item: Notification, times: LocalTimes) -> InboxItem:
     )
 
 
-def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> SupportStatus:
+def support_status(
+    status: Mapping[str, Any], now: int, times: LocalTimes, first_words: Mapping[int, str]
+) -> SupportStatus:
     """Convert the status of the support service.
 
     :arg status: the result of ``Support.status``.
     :arg now: microseconds since 1970 UTC.
+    :arg first_words: the beginnings of first words that the caller may read, by conversation.
     """
     queue = status["queue"]
     return SupportStatus(
@@ -136,6 +158,8 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
                     name=each["name"],
                     since=times.format(each["since"]),
                     group=each.get("group", DEFAULT_GROUP),
+                    conversation=Id(each["conversation"]) if "conversation" in each else UNSET,
+                    first_words=first_words.get(each.get("conversation", 0), UNSET),
                 )
                 for each in queue["first"]
             ],

@@ -121,7 +121,8 @@ class SessionHandler(ApiHandler):
         identity = await self.authenticate()
         room = await self.services.sessions.read(identity, Thread(Kind.SESSION, self.path_number(session_id)))
         progress = await self.services.sessions.progress(room)
-        self.respond(serializers.session_details(room, progress, self.services.times))
+        given = await self.services.consents.of_thread(room.thread)
+        self.respond(serializers.session_details(room, progress, given, self.services.times))
 
 
 class RecordHandler(ApiHandler):

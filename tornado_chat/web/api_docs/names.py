@@ -9,7 +9,16 @@ from collections.abc import Mapping
 
 from tornado_chat.core import status
 from tornado_chat.core.types import ConversationState, EndReason, Part, SessionState
-from tornado_chat.web.api import approvals, groups, ops, revocations, schemas, session_lists, staff
+from tornado_chat.web.api import (
+    approvals,
+    groups,
+    left_messages,
+    ops,
+    revocations,
+    schemas,
+    session_lists,
+    staff,
+)
 from tornado_chat.wire import approval_frames, counselling_frames, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
@@ -18,6 +27,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.CallSupervisor: "SupervisionCreate",
     schemas.Rating: "Rating",
     schemas.Notify: "NotificationCreate",
+    schemas.Prioritise: "SupportPriorityChange",
     revocations.Revoke: "RevocationCreate",
     staff.Credentials: "Credentials",
     approvals.Approve: "ApprovalCreate",
@@ -33,6 +43,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.Transcript: "Transcript",
     schemas.Supervision: "SupervisionCreated",
     schemas.SupervisionRecord: "SupervisionRecord",
+    schemas.ConsentGiven: "Consent",
     schemas.SupervisionDetails: "SupervisionDetails",
     schemas.SupervisionTranscript: "SupervisionTranscript",
     schemas.MessagePage: "MessagePage",
@@ -45,6 +56,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.ConversationTranscript: "SupportTranscript",
     ConversationState: "SupportConversationState",
     Part: "ParticipantPart",
+    schemas.Priority: "SupportPriority",
     schemas.Notified: "NotificationCreated",
     schemas.InboxItem: "Notification",
     schemas.Inbox: "NotificationPage",
@@ -53,8 +65,12 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.QueueStatus: "QueueStatus",
     schemas.SupportStatus: "SupportStatus",
     groups.GroupItem: "Group",
+    groups.ConsentText: "GroupConsent",
     groups.GroupNumbers: "GroupNumbers",
     groups.GroupPage: "GroupPage",
+    left_messages.LeftMessageHandling: "LeftMessageHandling",
+    left_messages.LeftMessageItem: "LeftMessage",
+    left_messages.LeftMessagePage: "LeftMessagePage",
     schemas.GuestToken: "GuestToken",
     staff.Account: "Account",
     staff.SignedIn: "SignedInAccount",
@@ -91,6 +107,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
     support_frames.Connect: "ConnectPayload",
+    support_frames.Disconnect: "DisconnectPayload",
     support_frames.DisconnectUser: "DisconnectUserPayload",
     support_frames.MessageText: "MessageTextPayload",
     support_frames.MessageImage: "MessageImagePayload",
@@ -99,10 +116,18 @@ SCHEMA_NAMES: Mapping[type, str] = {
     support_frames.MarkRead: "MarkReadPayload",
     support_frames.Transfer: "TransferPayload",
     support_frames.Rate: "RatePayload",
+    support_frames.AnswerConsent: "ConsentAnswerPayload",
+    support_frames.ConsentAsked: "ConsentPayload",
+    support_frames.ConsentNoted: "ConsentSuccessPayload",
+    counselling_frames.ConsentAnswer: "ConsentAnswer",
+    counselling_frames.ConsentText: "ConsentText",
+    counselling_frames.ConsentDecision: "ConsentDecision",
     support_frames.Failed: "ErrorPayload",
     support_frames.SignedIn: "AuthSuccessPayload",
     support_frames.MessageStored: "MessageStoredPayload",
     support_frames.Queued: "ConnectQueuePayload",
+    support_frames.Eta: "ExpectedWait",
+    support_frames.Accepted: "AcceptSuccessPayload",
     support_frames.Matched: "ConnectionPayload",
     support_frames.ReadShown: "ReadPayload",
     support_frames.ReceiptShown: "ReceiptPayload",

@@ -21,6 +21,7 @@ contains texts of messages, at any level.
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -48,6 +49,7 @@ from tornado_chat.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tornado_chat.core.handed_over import GrantState, SocketState, SupportDetails, ThreadDetails
 from tornado_chat.core.requests import Request
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import AppendResult, Grant, HeldMessage, Identity
@@ -56,13 +58,13 @@ from tornado_chat.observability.metrics import DROP_REASONS
 from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.auth.connection_limits import AnonymousConnection
 from tornado_chat.services.container import Services
-from tornado_chat.services.messaging.connections import Encoder, SocketStream
+from tornado_chat.services.messaging.connections import Encoder, SocketGrant, SocketStream
 from tornado_chat.services.supervision.approvals import refusal_of, result_of
 from tornado_chat.web.http.client_request import client_request
 from tornado_chat.web.http.open_connections import connection_of
 from tornado_chat.web.http.origins import AllowedOrigins, refusal_fields
 from tornado_chat.web.sockets.frame_limits import FrameLimits
-from tornado_chat.web.transport.handler import FastWebSocketHandler
+from tornado_chat.web.transport.handler import FastWebSocketHandler, WebSocketConnection
 from tornado_chat.wire.parsing import bare_token
 
 log = logging.getLogger(__name__)
@@ -154,6 +156,106 @@ class SocketHandler(FastWebSocketHandler):
     def conversation_fields(self) -> Mapping[str, Any]:
         """Return the log fields that identify the conversation of the socket."""
         return {}
+
+    @property
+    def asked_features(self) -> frozenset[str]:
+        """The features that the client has asked for and that exist."""
+        raise NotImplementedError
+
+    def describe(self, grant: SocketGrant) -> tuple[Identity, ThreadDetails | SupportDetails] | None:
+        """Return the person and what the socket is for; None: it cannot be handed over now."""
+        raise NotImplementedError
+
+    def make_encoder(self, state: SocketState) -> Encoder:
+        """Return the encoder of a socket that is taken over."""
+        raise NotImplementedError
+
+    async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
+        """Continue a socket that is taken over; it has its encoder already.
+
+        :raises ChatError: the socket cannot go on; it is closed with the close code of the error.
+        """
+        raise NotImplementedError
+
+    # --- the hand-over to another process ---
+
+    def suspend(self) -> None:
+        """Handle no more frames."""
+        if self.ws_connection is not None:
+            self.ws_connection.suspend()
+
+    @property
+    def can_be_handed_over(self) -> bool:
+        """True if nothing is under way: no frame, no commit, no missed message."""
+        return (
+            self.admitted
+            and not self.is_closing
+            and self.socket_stream is not None
+            and not self.socket_stream.closed
+            and self.socket_stream.is_settled
+            and self._used_request is None
+            and not self._pending_messages
+            and self.ws_connection is not None
+            and self.ws_connection.can_be_handed_over
+        )
+
+    def hand_over(self) -> tuple[SocketState, int] | None:
+        """Return the state and a duplicate of the descriptor; None: the socket cannot be handed over.
+
+        Afterwards nothing is written to the socket or read from it.
+        """
+        if not self.can_be_handed_over or self.socket_stream is None or self.ws_connection is None:
+            return None
+        grant = self.services.connections.grants[self.socket_stream]
+        described = self.describe(grant)
+        if described is None:
+            return None
+        identity, details = described
+        try:
+            wire, descriptor = self.ws_connection.hand_over()
+        except OSError:
+            return None
+        state = SocketState(
+            self.endpoint,
+            self.connection_id,
+            self.opened_at,
+            self.client_address,
+            self.language,
+            sorted(self.asked_features),
+            GrantState(identity, grant.expires, grant.issued, grant.key, grant.opened),
+            self.socket_stream.hand_over(),
+            wire,
+            details,
+        )
+        return state, descriptor
+
+    async def take_over(self, state: SocketState, connected: socket.socket) -> None:
+        """Continue the socket of another process.
+
+        :raises OSError: the peer has disconnected.
+        """
+        self.opened_at, self.connection_id = state.opened_at, state.conn
+        self.client_address, self.language = state.client_address, state.language
+        self._frame_limits = FrameLimits(self.services, self.client_address, self._loop.time())
+        connection = self.ws_connection = WebSocketConnection(self)
+        await connection.take_over(connected, state.wire)
+        self._counted = True
+        self.meters.open += 1
+        grant = Grant(state.grant.identity, state.grant.expires, state.grant.issued, state.grant.key)
+        try:
+            self._frame_limits.identify(grant.identity)
+            self.socket_stream = self.services.connections.open(
+                grant, self, self.make_encoder(state), self.meters, self.connection_id
+            )
+            self.services.connections.grants[self.socket_stream].opened = state.grant.opened
+            self.socket_stream.take_over(state.stream)
+            self.admitted = True
+            await self.continue_from(state, self.socket_stream)
+        except ChatError as error:
+            self.refuse(error)
+        self._release_request()
+        log.info("taken over", extra=self._log_fields())
+        connection.resume()
 
     # --- Tornado's side ---
 

@@ -6,8 +6,16 @@ from functools import partial
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.events import Event, HeldChanged
+from tornado_chat.core.handed_over import SocketState, ThreadDetails
 from tornado_chat.core.types import Action, Grant, Identity, Kind, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
+from tornado_chat.services.messaging.connections import (
+    ACCOUNT_SESSION_CLAIM,
+    Encoder,
+    SocketGrant,
+    SocketStream,
+)
+from tornado_chat.services.messaging.consents import CONSENT_FEATURE, require_form
 from tornado_chat.services.supervision.observers import Observation
 from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.web.sockets.base import SocketHandler
@@ -15,7 +23,17 @@ from tornado_chat.wire import counselling as wire
 from tornado_chat.wire import counselling_frames as frames
 from tornado_chat.wire.parsing import parse_features, parse_language, peek_id
 
+AFTER_CONSENT = (wire.PostMessage, wire.TypingNow)
+"""The commands of a visitor that are refused until the visitor has accepted the text of its group."""
+
 KIND_BY_TYPE = {0: Kind.SESSION, 1: Kind.RECORD}
+
+
+def followed(state: SocketState) -> tuple[Thread, int]:
+    """Return the thread of a socket, and the last ``seq`` that was written to it."""
+    assert isinstance(state.details, ThreadDetails)
+    thread = state.details.thread
+    return thread, dict(state.stream.positions)[thread]
 
 
 class CounsellingHandler(SocketHandler):
@@ -27,6 +45,10 @@ class CounsellingHandler(SocketHandler):
     @property
     def is_plain(self) -> bool:
         return not self.features
+
+    @property
+    def asked_features(self) -> frozenset[str]:
+        return self.features
 
     @property
     def chat_encoder(self) -> wire.ChatEncoder:
@@ -85,6 +107,27 @@ class ChatHandler(CounsellingHandler):
         if self.connection is not None:
             self.connection.identity = identity
 
+    def describe(self, grant: SocketGrant) -> tuple[Identity, ThreadDetails] | None:
+        if self.connection is None or self.connection.consent_form is not None:
+            return None
+        return self.connection.identity, ThreadDetails(self.connection.thread)
+
+    def make_encoder(self, state: SocketState) -> Encoder:
+        self.features = frozenset(state.features)
+        return self.chat_encoder
+
+    async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
+        thread, position = followed(state)
+        self.connection = await self.services.counselling.enter(
+            state.grant.identity,
+            thread,
+            socket_stream,
+            needs_names=bool(self.features & {"sender", "history"}),
+            position=position,
+        )
+        if "receipt" in self.features:
+            await self.services.counselling.watch_receipts(self.connection)
+
     def conversation_fields(self) -> Mapping[str, int]:
         return self.connection.thread.named if self.connection else {}
 
@@ -93,10 +136,22 @@ class ChatHandler(CounsellingHandler):
         grant = await self.authenticate(query, wire.CHAT_FEATURES)
         thread = Thread(KIND_BY_TYPE[query.type], query.sessionId)
         socket_stream = self.open_stream(grant, self.chat_encoder)
-        self.connection = await self.services.counselling.enter(
-            grant.identity, thread, socket_stream, needs_names=bool(self.features & {"sender", "history"})
-        )
+        try:
+            self.connection = await self.services.counselling.enter(
+                grant.identity,
+                thread,
+                socket_stream,
+                needs_names=bool(self.features & {"sender", "history"}),
+                can_ask_consent=CONSENT_FEATURE in self.features,
+                language=self.language or self.services.language,
+            )
+        except Forbidden as error:
+            if error.code == "consent_required":  # people read it, who may have another client
+                self.send(self.chat_encoder.error(error, now_microseconds()))
+            raise
         self.admitted = True
+        if self.connection.consent_form is not None:
+            self.send(wire.consent_asked(self.connection.consent_form))
         if "history" in self.features:
             await self._send_history(self.connection, wire.GetHistory(None))
         events: list[Event] = []
@@ -120,28 +175,62 @@ class ChatHandler(CounsellingHandler):
             return None
         if self.tracing:
             self.trace(command, data)
+        if self.connection.consent_form is not None and isinstance(command, AFTER_CONSENT):
+            return self._receive_after_consent(self.connection, command, data)
+        return self._run_command(self.connection, command, data)
+
+    def _run_command(
+        self, connection: RoomConnection, command: wire.Command, data: str | bytes
+    ) -> Awaitable[None] | None:
         counselling = self.services.counselling
         if isinstance(command, wire.PostMessage):  # first, as most frames are messages
-            stored = counselling.send(self.connection, command.msg, command.id)
+            stored = counselling.send(connection, command.msg, command.id)
             acknowledgement = None
             if command.id is not None:
                 acknowledgement = partial(self.chat_encoder.ack, command.id)
             self.acknowledge_when_stored(stored, data, acknowledgement)
         elif isinstance(command, wire.TypingNow):
-            counselling.typing(self.connection, command.typing)
+            counselling.typing(connection, command.typing)
         elif isinstance(command, wire.MarkRead):
-            counselling.mark_read(self.connection, command.seq)
+            counselling.mark_read(connection, command.seq)
         elif isinstance(command, wire.RenewToken):
             return self.accept_token(command.token)
         elif isinstance(command, wire.WaitLonger):
-            return self._wait_longer(self.connection, command.seconds)
+            return self._wait_longer(connection, command.seconds)
+        elif isinstance(command, wire.AnswerConsent):
+            return self._answer_consent(connection, command)
         else:
-            return self._send_history(self.connection, command)
+            return self._send_history(connection, command)
         return None
 
     def on_disconnected(self, close_code: int | None) -> None:
         if self.connection is not None:
             self.services.counselling.leave(self.connection, close_code, has_left=self.has_left)
+
+    async def _answer_consent(self, connection: RoomConnection, answer: wire.AnswerConsent) -> None:
+        """Note that the visitor accepts or declines; a visitor that declines leaves the room."""
+        try:
+            form = require_form(connection.consent_form, answer.version)
+            if answer.accept:
+                await self.services.counselling.accept_consent(connection, form)
+        except ChatError as error:
+            self.services.metrics.frames_refused.add(self.endpoint, error.code)
+            self.send(self.chat_encoder.error(error, now_microseconds(), refused="consent"))
+            return
+        self.send(wire.consent_noted(form, is_accepted=answer.accept))
+        if not answer.accept:
+            self.refuse(Forbidden("consent_declined"))
+
+    async def _receive_after_consent(
+        self, connection: RoomConnection, command: wire.Command, data: str | bytes
+    ) -> None:
+        """Handle a frame that has to follow the consent: the visitor may have given it on another socket."""
+        form = connection.consent_form
+        if form is not None and await self.services.counselling.has_consented(connection):
+            self.send(wire.consent_noted(form, is_accepted=True))
+        executed = self._run_command(connection, command, data)
+        if executed is not None:
+            await executed
 
     async def _wait_longer(self, connection: RoomConnection, seconds: int) -> None:
         """Let the room wait longer. The answer is a frame ``presence``, or the error."""
@@ -163,6 +252,22 @@ class NotifyHandler(CounsellingHandler):
 
     endpoint = "notify"
 
+    def describe(self, grant: SocketGrant) -> tuple[Identity, ThreadDetails] | None:
+        if self.socket_stream is None or len(self.socket_stream.threads) != 1:
+            return None
+        claims = {} if grant.session is None else {ACCOUNT_SESSION_CLAIM: grant.session}
+        identity = Identity(self.socket_stream.person, claims=claims)
+        return identity, ThreadDetails(self.socket_stream.threads[0])
+
+    def make_encoder(self, state: SocketState) -> Encoder:
+        self.features = frozenset(state.features)
+        return self.services.frames.notify(self.features)
+
+    async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
+        await self.services.notifications.attach(
+            socket_stream, is_plain=self.is_plain, position=followed(state)[1]
+        )
+
     async def admit(self) -> None:
         grant = await self.authenticate(query_parameters(self, frames.NotifyQuery), wire.NOTIFY_FEATURES)
         identity = grant.identity
@@ -182,6 +287,26 @@ class ObserveHandler(CounsellingHandler):
 
     def conversation_fields(self) -> Mapping[str, int]:
         return self.observation.thread.named if self.observation else {}
+
+    def describe(self, grant: SocketGrant) -> tuple[Identity, ThreadDetails] | None:
+        if self.observation is None:
+            return None
+        return self.observation.identity, ThreadDetails(self.observation.thread)
+
+    def make_encoder(self, state: SocketState) -> Encoder:
+        self.features = frozenset(state.features)
+        return self.services.frames.observe(self.features, self.language)
+
+    async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
+        thread, position = followed(state)
+        self.observation = await self.services.observers.observe(
+            state.grant.identity,
+            thread,
+            socket_stream,
+            self.opened_at,
+            needs_names="sender" in self.features,
+            position=position,
+        )
 
     async def admit(self) -> None:
         query = query_parameters(self, frames.ObserveQuery)

@@ -11,13 +11,29 @@ from functools import partial
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed, Unauthenticated
-from tornado_chat.core.types import Conversation, Handover, Identity, Person, Role, Thread
+from tornado_chat.core.handed_over import SocketState, SupportDetails
+from tornado_chat.core.types import (
+    ConsentForm,
+    Conversation,
+    ExpectedWait,
+    Handover,
+    Identity,
+    Kind,
+    Person,
+    Role,
+    Thread,
+)
 from tornado_chat.services.auth.client_limits import Activity
+from tornado_chat.services.messaging.connections import Encoder, SocketGrant, SocketStream
+from tornado_chat.services.messaging.consents import require_form
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import support as wire
 from tornado_chat.wire import support_frames as frames
 from tornado_chat.wire.parsing import parse_language, peek_id
+
+AFTER_CONSENT = (frames.MessageText, frames.MessageImage, frames.TypingNow)
+"""The payloads of a user that are refused until the user has accepted the text of its group."""
 
 
 class SupportHandler(SocketHandler):
@@ -35,17 +51,62 @@ class SupportHandler(SocketHandler):
         return not (self.admitted and self.frames.features)
 
     async def admit(self) -> None:
-        self.frames = wire.SupportEncoder(
-            str(uuid.uuid4()),
+        self.frames = self._make_frames(str(uuid.uuid4()))
+        self._auth_timer = self._loop.call_later(
+            self.services.support_settings.auth_timeout, self.refuse, Unauthenticated("auth_timeout")
+        )
+        self.send(self.frames.initialize())
+
+    def _make_frames(self, address: str) -> wire.SupportEncoder:
+        return wire.SupportEncoder(
+            address,
             self.role,
             self.services.language,
             self.services.times,
             self.services.participant_names.name_of,
         )
-        self._auth_timer = self._loop.call_later(
-            self.services.support_settings.auth_timeout, self.refuse, Unauthenticated("auth_timeout")
+
+    # --- the hand-over to another process ---
+
+    @property
+    def asked_features(self) -> frozenset[str]:
+        return self.frames.features
+
+    def describe(self, grant: SocketGrant) -> tuple[Identity, SupportDetails] | None:
+        connection = self.connection
+        if connection is None or connection.departures or connection.consent_form is not None:
+            return None
+        return connection.identity, self.services.local_conversations.describe(connection)
+
+    def make_encoder(self, state: SocketState) -> Encoder:
+        assert isinstance(state.details, SupportDetails)
+        self.frames = self._make_frames(state.details.address)
+        self.frames.features = frozenset(state.features)
+        self.frames.language = self.language or self.services.language
+        for number, peer in state.details.shown.items():
+            self.frames.set_peer(Thread(Kind.SUPPORT, number), peer)
+        return self.frames
+
+    async def continue_from(self, state: SocketState, socket_stream: SocketStream) -> None:
+        details = state.details
+        assert isinstance(details, SupportDetails)
+        self.connection = SupportConnection(
+            state.grant.identity,
+            socket_stream,
+            self,
+            self.frames.address,
+            self.frames.features,
+            self.frames.language,
         )
-        self.send(self.frames.initialize())
+        self.connection.shown.update(details.shown)
+        self.connection.positions.update(state.stream.positions)
+        await self.services.local_conversations.sign_in(self.connection)
+        if not details.is_connected:
+            return
+        if self.role is Role.USER:
+            await self.services.local_conversations.continue_user(self.connection, details)
+        else:
+            await self.services.local_conversations.continue_waiter(self.connection, ready=details.is_ready)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         command = wire.parse_command(data, self.role)
@@ -56,6 +117,8 @@ class SupportHandler(SocketHandler):
             return self._authenticate(command, payload)
         if self.connection is None:
             raise Conflict("auth_first")
+        if self.connection.consent_form is not None and isinstance(payload, AFTER_CONSENT):
+            return self._receive_after_consent(self.connection, command, data)
         if isinstance(payload, frames.MessageText):
             self._post_message(self.connection, command, payload.message, "text", data)
             return None
@@ -69,17 +132,10 @@ class SupportHandler(SocketHandler):
         support, payload = self.services.support, command.payload
         match payload:
             case frames.Connect():
-                local = self.services.local_conversations
-                limit = partial(
-                    self.services.client_limits.require,
-                    Activity.SESSION,
-                    connection.identity,
-                    self.client_address,
-                )
-                if not await local.attach_user(
-                    connection, resume=payload.resume, before_new=limit, group=payload.group
-                ):
+                if not await self._attach_user(connection, command, payload):
                     self.send(self.frames.nothing_to_resume(command.id))
+            case frames.AnswerConsent():
+                await self._answer_consent(connection, command, payload)
             case frames.Ready():
                 await self.services.local_conversations.attach_waiter(connection, ready=True)
                 self._acknowledge_ready(command, ready=True)
@@ -87,7 +143,8 @@ class SupportHandler(SocketHandler):
                 await self.services.local_conversations.attach_waiter(connection, ready=False)
                 self._acknowledge_ready(command, ready=False)
             case frames.Disconnect():
-                await support.disconnect(connection, command.to)
+                withdraws = payload.withdraw and "early" in connection.features
+                await support.disconnect(connection, command.to, withdraws=withdraws)
             case frames.DisconnectUser():
                 await support.disconnect(connection, command.to or payload.uuid)
             case frames.TypingNow():
@@ -113,6 +170,10 @@ class SupportHandler(SocketHandler):
                 target = Person(Role(payload.role), str(payload.waiter))
                 await support.transfer(connection, command.to, target)
                 self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
+            case frames.Accept():
+                await support.accept(connection, command.to)
+                if "accept" in connection.features:
+                    self.send(self.frames.success("accept_success", frames.Accepted(), command.id))
             case frames.Rate():
                 await support.rate(connection, payload.rate, payload.feedback)
                 self.send(self.frames.success("rate_success", frames.Rated(payload.rate), command.id))
@@ -142,18 +203,33 @@ class SupportHandler(SocketHandler):
 
     def show_user(self, conversation: Conversation) -> None:
         self.frames.set_peer(conversation.thread, conversation.user_uuid)
-        self._show(self.frames.new_connection(conversation))
+        timeout = self.services.support_settings.accept_timeout
+        self._show(self.frames.new_connection(conversation, timeout))
 
-    def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
-        self._show(self.frames.connect_queue(position, conversation=conversation, serving=serving))
+    def show_position(
+        self,
+        conversation: Conversation,
+        position: int,
+        serving: int | None,
+        expected: ExpectedWait | None = None,
+    ) -> None:
+        early = self.services.first_words.offer(conversation)
+        self._show(
+            self.frames.connect_queue(
+                position, conversation=conversation, serving=serving, expected=expected, early=early
+            )
+        )
 
     def show_handover(self, handover: Handover) -> None:
         text = self.frames.handed_over(handover)
         if text is not None:
             self._show(text)
 
-    def show_departure(self, thread: Thread) -> None:
-        self._show(self.frames.disconnected(thread))
+    def show_departure(self, thread: Thread, reason: str | None = None) -> None:
+        self._show(self.frames.disconnected(thread, reason))
+
+    def show_pause(self) -> None:
+        self._show(self.frames.paused())
 
     def show_replacement(self) -> None:
         self._show(self.frames.kickout())
@@ -195,10 +271,66 @@ class SupportHandler(SocketHandler):
         self._cancel_auth_timer()
         self.admitted = True
         self.connection = SupportConnection(
-            identity, socket_stream, self, self.frames.address, self.frames.features
+            identity,
+            socket_stream,
+            self,
+            self.frames.address,
+            self.frames.features,
+            self.frames.language,
         )
         self._send_auth_success(identity, command)
         await self.services.local_conversations.sign_in(self.connection)
+
+    def _attach_user(
+        self,
+        connection: SupportConnection,
+        command: wire.Command,
+        connect: frames.Connect,
+        accepted: ConsentForm | None = None,
+    ) -> Awaitable[bool]:
+        limit = partial(
+            self.services.client_limits.require, Activity.SESSION, connection.identity, self.client_address
+        )
+        return self.services.local_conversations.attach_user(
+            connection,
+            resume=connect.resume,
+            before_new=limit,
+            group=connect.group,
+            accepted=accepted,
+            ask_consent=lambda form: self.send(self.frames.consent(form, command.id)),
+        )
+
+    async def _answer_consent(
+        self, connection: SupportConnection, command: wire.Command, answer: frames.AnswerConsent
+    ) -> None:
+        """Note that the user accepts or declines; without a conversation, accepting joins the queue."""
+        form = require_form(connection.consent_form, answer.version)
+        is_connected = connection.user_conversation is not None
+        if answer.accept and is_connected:
+            await self.services.local_conversations.accept_consent(connection, form)
+        elif answer.accept:
+            await self._attach_user(connection, command, frames.Connect(group=form.group), form)
+        elif is_connected:
+            await self.services.support.disconnect(connection, None)
+        if not answer.accept:
+            connection.consent_form = None
+        if connection.consent_form is None:  # else asked: a newer version, or a conversation of another group
+            self.send(self.frames.consent_success(form, command.id, is_accepted=answer.accept))
+
+    async def _receive_after_consent(
+        self, connection: SupportConnection, command: wire.Command, data: str | bytes
+    ) -> None:
+        """Handle a frame that has to follow the consent, which the user may have given on another socket."""
+        form = connection.consent_form
+        if form is not None and await self.services.local_conversations.has_consented(connection):
+            self.send(self.frames.consent_success(form))
+        match command.payload:
+            case frames.MessageText(message=text):
+                self._post_message(connection, command, text, "text", data)
+            case frames.MessageImage(url=url):
+                self._post_message(connection, command, url, "image", data)
+            case frames.TypingNow(typing=typing):
+                self.services.support.typing(connection, command.to, typing)
 
     def _send_auth_success(self, identity: Identity, command: wire.Command) -> None:
         person = identity.person

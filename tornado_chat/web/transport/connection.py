@@ -1,15 +1,19 @@
 """One WebSocket connection on an asyncio transport, without Tornado's streams: see ``transport.handler``."""
 
 import asyncio
+import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from tornado.gen import convert_yielded
 from tornado.httputil import HTTPHeaders
 from tornado.util import _websocket_mask
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from tornado_chat.core.handed_over import WireState
 from tornado_chat.web.transport.frame_handler import FrameHandler
 from tornado_chat.web.transport.handshake import NotUpgraded, adopt_socket, upgrade
 from tornado_chat.web.transport.outgoing import OutgoingProtocol
@@ -54,6 +58,8 @@ class WebSocketConnection(OutgoingProtocol):
         "_discarded_bytes",
         "_eof",
         "_handler_busy",
+        "_is_handed_over",
+        "_is_settled",
         "_lost",
         "_parser",
         "_paused",
@@ -75,6 +81,49 @@ class WebSocketConnection(OutgoingProtocol):
         self._lost = False
         self._close_reported = False
         self._close_timer: asyncio.TimerHandle | None = None
+        self._is_handed_over = False  # no frame is handled any more
+        self._is_settled = False  # the handler has finished its work on the last frame before that
+
+    # --- the hand-over to another process ---
+
+    def suspend(self) -> None:
+        """Handle no more frames: reading stops, and the frame under way is finished."""
+        self._is_handed_over = True
+        if self._transport is not None and not self._paused and not self._eof:
+            self._paused = True
+            self._transport.pause_reading()
+        if not self._handler_busy:
+            self._handler_busy = self._is_settled = True
+
+    @property
+    def can_be_handed_over(self) -> bool:
+        """True if the connection is suspended and open, and the handler has finished its work."""
+        return self._is_settled and not self._eof and not self.is_closing()
+
+    def hand_over(self) -> tuple[WireState, int]:
+        """Return the state and a duplicate of the descriptor; nothing is written or read afterwards.
+
+        :raises OSError: there is no descriptor left.
+        """
+        assert self._transport is not None
+        descriptor = os.dup(self._transport.get_extra_info("socket").fileno())
+        state = msgspec.structs.replace(self._parser.hand_over(), unsent=self._unsent_bytes())
+        self.server_terminated = self.client_terminated = True
+        return state, descriptor
+
+    async def take_over(self, connected: socket.socket, state: WireState) -> None:
+        """Continue the connection of another process; its frames wait until ``resume``.
+
+        :raises OSError: the peer has disconnected.
+        """
+        self._parser.take_over(state)
+        await self._loop.connect_accepted_socket(lambda: self, connected)
+        if state.unsent and self._transport is not None:
+            self._write(self._transport, state.unsent)
+
+    def resume(self) -> None:
+        """Handle the frames of a connection that was taken over."""
+        self._on_handler_idle()
 
     # --- the handshake ---
 
@@ -198,6 +247,9 @@ class WebSocketConnection(OutgoingProtocol):
 
     def _on_handler_idle(self) -> None:
         """Continue after the handler has finished its work."""
+        if self._is_handed_over and not self.client_terminated:
+            self._is_settled = True
+            return
         self._handler_busy = False
         if self.client_terminated:
             self._report_close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import deque
 from typing import Any, cast
 
 from tornado.escape import json_encode, utf8
@@ -29,6 +30,8 @@ class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
 
     __slots__ = (
         "_flush_due",
+        "_kept_bytes",
+        "_last_written",
         "_loop",
         "_max_unsent_bytes",
         "_queued_bytes",
@@ -54,6 +57,8 @@ class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
         self._queued_bytes = 0  # total size of _queued_frames
         self._max_unsent_bytes = handler.max_unsent_bytes
         self._written_bytes = 0  # total size of what was passed to the transport
+        self._kept_bytes = 0  # total size of _last_written, if it is a deque
+        self._last_written: deque[bytes] | bytes = b""  # its end, which the kernel may not have taken
         self._taken_before: int | None = None  # see has_read
         self._flush_due = False  # a call of _flush is already scheduled
         self._waiters: list[asyncio.Future[None]] = []  # futures of write_message
@@ -188,12 +193,34 @@ class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
         if transport.is_closing():  # asyncio logs a warning for a write to a closing transport
             self._release_write_waiters(WebSocketClosedError)
             return
-        self._written_bytes += len(data)
-        transport.write(data)
+        self._write(transport, data)
         if self._write_paused:
             self._update_reading()
         elif self._waiters:
             self._release_write_waiters(None)
+
+    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Pass data to the transport, and keep what it may not have sent: it does not show its buffer."""
+        self._written_bytes += len(data)
+        transport.write(data)
+        waiting = transport.get_write_buffer_size()
+        if waiting <= len(data):
+            self._last_written = data
+            return
+        kept = self._last_written
+        if isinstance(kept, bytes):
+            self._kept_bytes = len(kept)
+            kept = self._last_written = deque((kept,))
+        kept.append(data)
+        self._kept_bytes += len(data)
+        while waiting <= self._kept_bytes - len(kept[0]):
+            self._kept_bytes -= len(kept.popleft())
+
+    def _unsent_bytes(self) -> bytes:
+        """Return the bytes that were passed to the transport, but not yet to the kernel."""
+        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        kept = self._last_written
+        return (kept if isinstance(kept, bytes) else b"".join(kept))[-waiting:] if waiting else b""
 
     def _release_write_waiters(self, error: type[WebSocketClosedError] | None) -> None:
         """Complete the futures of ``write_message``, with ``error`` if given."""

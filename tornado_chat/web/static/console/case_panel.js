@@ -224,7 +224,7 @@ export class CasePanel {
 
   #showEnded() {
     const { case: item } = this;
-    if (item.endReason === "parted" || item.endReason === "lost") {
+    if (item.endReason && ["parted", "lost", "missed"].includes(item.endReason)) {
       this.#view?.giveUpDraft(); // the agent was still writing
     }
     this.#view?.giveUpUnsent();

@@ -58,6 +58,13 @@ export class CaseStore {
       onAssigned: (client) => this.#onAssigned(client),
       onRemoved: (number, reason) => this.#onRemoved(number, reason),
       onReady: (ready) => this.#onReady(ready),
+      onPaused: () => {
+        this.readyRefusal = "";
+        this.isPausedByServer = true;
+        this.#setReadyWanted(false);
+        this.readyConfirmed = true;
+        listener.onChange();
+      },
       onReadyRefused: (reason) => {
         this.readyRefusal = reason;
         this.#setReadyWanted(false);
@@ -89,6 +96,8 @@ export class CaseStore {
   readyConfirmed = false;
   /** Why the server assigns no clients; empty: it does. */
   readyRefusal = "";
+  /** Whether the server has paused this agent. */
+  isPausedByServer = false;
   connected = false;
 
   start() {
@@ -150,6 +159,7 @@ export class CaseStore {
     this.#setReadyWanted(wanted);
     this.readyConfirmed = false;
     this.readyRefusal = "";
+    this.isPausedByServer = false;
     this.#socket.setReady(wanted);
     this.#listener.onChange();
   }
@@ -183,6 +193,11 @@ export class CaseStore {
         this.#socket.markRead(number, seq);
       },
     };
+  }
+
+  /** The agent has turned to a client. @param {Case} item */
+  accept(item) {
+    this.#socket.accept(item.number);
   }
 
   /** @param {Case} item */

@@ -20,6 +20,7 @@ import { CaseStore } from "./case_store.js";
 import { Details } from "./details.js";
 import { agentName, prepareEnd, prepareHandOver, prepareShortcuts } from "./dialogs.js";
 import { ariaShortcut, listenForShortcuts, shortcutText } from "./shortcuts.js";
+import { LeftMessages } from "./left_messages.js";
 import { QueueStatus } from "./queue_status.js";
 import { preparePreferences } from "./preferences.js";
 import { Sidebar } from "./sidebar.js";
@@ -63,6 +64,7 @@ class ConsolePage {
       onEndFailed: (_, reason) => this.#showNotice(text("not_ended", { reason })),
     });
     this.#queueStatus = new QueueStatus(api, onChange);
+    this.#leftMessages = new LeftMessages(api, this.#groups);
     this.#columns = new Columns(this.#store.key, onChange);
     this.#replies = new QuickReplies(me.id);
     this.#details = new Details(api, this.#groups, () => this.#toggleDetails());
@@ -85,6 +87,7 @@ class ConsolePage {
   #sidebar;
   #store;
   #queueStatus;
+  #leftMessages;
   #columns;
   #replies;
   #details;
@@ -202,6 +205,7 @@ class ConsolePage {
   /** @param {ConnectionStatus} status */
   #onStatus(status) {
     this.#queueStatus.setConnected(status.state === "open");
+    this.#leftMessages.setConnected(status.state === "open");
     this.#statusBar.show(status);
     if (status.state !== "closed") {
       return;
@@ -242,9 +246,11 @@ class ConsolePage {
 
   /** @param {number} number */
   #open(number) {
-    if (!this.#store.find(number)) {
+    const item = this.#store.find(number);
+    if (!item) {
       return;
     }
+    this.#store.accept(item);
     if (this.#columns.isNarrow && !history.state?.talk) {
       history.pushState({ talk: true }, ""); // makes the phone's back button return to the list
     }

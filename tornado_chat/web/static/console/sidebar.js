@@ -176,13 +176,14 @@ export class Sidebar {
     setText(find(".text", HTMLElement, status), text(store.connected ? "online" : "no_connection"));
     this.#ready.setAttribute("aria-checked", String(store.readyWanted));
     const full = capacity !== undefined && store.openCount >= capacity;
+    const pausedWords = store.isPausedByServer ? "paused_missed" : "paused_words";
     const content = store.readyRefusal
       ? text("ready_refused", { reason: store.readyRefusal })
       : !store.connected
         ? text("ready_disconnected")
         : !store.readyConfirmed
           ? text("ready_wait")
-          : text(store.readyWanted ? (full ? "ready_full" : "ready_words") : "paused_words");
+          : text(store.readyWanted ? (full ? "ready_full" : "ready_words") : pausedWords);
     setText(find("#ready-description"), content);
     this.#ready.classList.toggle("ready-refused", store.readyRefusal !== "");
     setText(
@@ -235,13 +236,14 @@ export class Sidebar {
     }
     this.#queueRows.dataset.key = key;
     this.#queueRows.replaceChildren(
-      ...shown.map(({ id, name, since }, index) => {
+      ...shown.map(({ id, name, since, first_words: words }, index) => {
         const waitMs = make("span", "row-wait");
         waitMs.dataset.since = since;
         const position = make("span", "queue-position", String(positions[index]));
         const client = make("span", "queue-name", clientName(name, id));
         const group = titles[index] ? [make("span", "queue-group", titles[index])] : [];
-        return make("li", "queue-row", position, client, ...group, waitMs);
+        const beginning = words ? [make("span", "queue-words", words)] : [];
+        return make("li", "queue-row", position, client, ...group, waitMs, ...beginning);
       }),
     );
     if (length > shown.length) {

@@ -20,6 +20,10 @@ addTexts({
   ready_wait: ["正在告知服务器…", "Telling the server…"],
   ready_disconnected: ["连接中断，暂不分配新访客", "Not connected, no new visitors"],
   start_taking: ["开始接待", "Start taking visitors"],
+  paused_missed: [
+    "您连续两次没有及时回应新访客，服务器已暂停接待。准备好后请重新上线。",
+    "You did not turn to your last two visitors in time, so you are paused. Go on duty again when you are ready.",
+  ],
   ready_refused: ["服务器不允许您接待：{reason}", "The server does not let you take visitors: {reason}"],
 
   my_groups: ["接待：{groups}", "Serves {groups}"],
@@ -49,6 +53,17 @@ addTexts({
   queue_empty: ["当前无人排队", "Nobody is waiting"],
   queue_unknown: ["暂时无法得知", "Not known right now"],
   queue_more: ["另有 {count} 人", "and {count} more"],
+
+  // messages of visitors who gave up
+  left_button: ["留言 {count} 条", "Left messages: {count}"],
+  left_title: ["留言", "Left messages"],
+  left_text: [
+    "这些访客在接入前就离开了。请通过其他方式回复，然后标记为已处理。",
+    "These visitors left the line before anybody joined. Answer them in another way, then mark the message as handled.",
+  ],
+  left_empty: ["没有待处理的留言", "None waits for an answer"],
+  left_handled: ["标记为已处理", "Mark as handled"],
+  left_picture: ["[图片]", "[picture]"],
 
   // no open conversation
   placeholder_paused: ["您已暂停接待", "You are paused"],
@@ -92,6 +107,10 @@ addTexts({
   over_parted: ["{name}已离开，会话已结束。", "{name} has left. The conversation is over."],
   over_ended: ["您已结束会话。", "You have ended the conversation."],
   over_handed: ["{name}已转接给其他客服。", "{name} was handed over."],
+  over_missed: [
+    "您没有及时回应，{name}已转给其他同事。",
+    "You did not turn to {name} in time, so somebody else does.",
+  ],
   over_lost: [
     "您断线期间，会话已结束或转给了其他客服。",
     "While you were disconnected it ended, or went to another agent.",

@@ -21,7 +21,25 @@ import { text } from "../shared/strings.js";
  * @property {{ length: number, first: WaitingClient[] }} queue
  */
 
-/** @typedef {{ id: string, name: string | null, since: string, group?: string }} WaitingClient */
+/**
+ * `first_words`: the beginning of what the client has written while waiting; undefined: nothing, or the agent may
+ * not read it.
+ *
+ * @typedef {{ id: string, name: string | null, since: string, group?: string, first_words?: string }}
+ *   WaitingClient
+ */
+
+/**
+ * What a client wrote who gave up before an agent came.
+ *
+ * @typedef {object} LeftMessage
+ * @property {string} conversation its number
+ * @property {string} user_id
+ * @property {string | null} user_name
+ * @property {string} group
+ * @property {string} time
+ * @property {string} beginning
+ */
 
 /**
  * @typedef {object} Agent
@@ -53,6 +71,7 @@ import { text } from "../shared/strings.js";
 
 const FETCH_TIMEOUT_MS = 15_000;
 const PAGE_CONVERSATIONS = 10;
+const PAGE_LEFT_MESSAGES = 50;
 const PAGE_MESSAGES = 500; // the server's maximum
 
 /** A request failed; the message is shown to the agent. */
@@ -133,17 +152,33 @@ export class SupportApi {
     }
   }
 
+  /**
+   * Return left messages that wait for an answer, oldest first.
+   *
+   * @param {number} after the `next` of the previous page; 0: the first page
+   * @returns {Promise<Page<LeftMessage>>}
+   */
+  getLeftMessages(after) {
+    return this.#request(`/left-messages?after=${after}&limit=${PAGE_LEFT_MESSAGES}`);
+  }
+
+  /** Mark a left message as handled. @param {string} conversation */
+  async markHandled(conversation) {
+    await this.#request(`/left-messages/${conversation}/handled`, "POST");
+  }
+
   /** Whether an agent of the status is this one. @param {Agent} agent */
   isMe({ id, role = "waiter" }) {
     return id === this.#me.id && role === this.#me.role;
   }
 
-  /** @param {string} path */
-  async #request(path) {
+  /** @param {string} path @param {string} [method] */
+  async #request(path, method = "GET") {
     /** @type {Response} */
     let response;
     try {
       response = await fetch(addressOf(`/api/v1/support${path}`), {
+        method,
         headers: requestHeaders(await this.#token()),
         signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });

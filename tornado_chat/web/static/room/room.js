@@ -8,6 +8,7 @@
 import { addressOf } from "../shared/base.js";
 import { showSignInCard } from "../shared/card.js";
 import { ChatSocket } from "../shared/chat.js";
+import { ConsentPanel } from "../shared/consent.js";
 import { ChatComposer } from "../shared/composer.js";
 import { find, icon } from "../shared/elements.js";
 import { metaContent } from "../shared/identity.js";
@@ -24,6 +25,7 @@ import { RoomHeader } from "./header.js";
 import { SessionApi } from "./session_api.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
+/** @typedef {import("../shared/consent.js").ConsentForm} ConsentForm */
 /** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
 /** @typedef {import("../shared/room_link.js").Role} Role */
 
@@ -84,6 +86,8 @@ class RoomPage {
         this.#showPresence(present[this.#other], awaitedMs[this.#other]);
       },
       onWaitRefused: () => this.#header.showLongestWait(),
+      onConsentAsked: (form, problem) => this.#onConsentAsked(form, problem),
+      onConsentNoted: (accepted) => this.#onConsentNoted(accepted),
     });
   }
 
@@ -104,6 +108,11 @@ class RoomPage {
   #statusBar = find("#connection-status", ConnectionStatusBar);
   /** @type {ConversationView} */
   #view;
+  #consent = new ConsentPanel(find("#consent"), {
+    accept: () => this.#socket.answerConsent(true),
+    decline: () => this.#socket.answerConsent(false),
+  });
+  #hasDeclined = false;
   #endRequested = false;
   /** Why the session has ended. @type {string | undefined} */
   #endReason;
@@ -126,10 +135,14 @@ class RoomPage {
     this.#showPresence(undefined);
     this.#prepareMenu();
     this.#statusBar.addEventListener("retry", () => this.#socket.retry());
+    this.#focusComposer();
+    this.#socket.start();
+  }
+
+  #focusComposer() {
     if (matchMedia("(hover: hover)").matches) {
       this.#composer.focus(); // on a phone the keyboard would cover the messages before they are read
     }
-    this.#socket.start();
   }
 
   // --- messages ---
@@ -167,6 +180,34 @@ class RoomPage {
     if (!present) {
       this.#view.onTyping(false);
     }
+  }
+
+  // --- the consent ---
+
+  /**
+   * @param {ConsentForm} form
+   * @param {string} problem
+   */
+  #onConsentAsked(form, problem) {
+    this.#consent.show(form, text("consent_leaves"), problem);
+    if (find("#consent").hidden) {
+      this.#showConsent(true);
+      this.#consent.focus();
+    }
+  }
+
+  /** @param {boolean} accepted */
+  #onConsentNoted(accepted) {
+    this.#hasDeclined = !accepted; // the server closes the connection
+    this.#showConsent(false);
+    this.#focusComposer();
+  }
+
+  /** Show the question in place of the conversation. @param {boolean} isAsked */
+  #showConsent(isAsked) {
+    find("#consent").hidden = !isAsked;
+    find("#conversation").hidden = isAsked;
+    this.#messages.visible = !isAsked;
   }
 
   // --- connection status ---
@@ -234,7 +275,12 @@ class RoomPage {
   /** @param {ConnectionStatus} status */
   #onClosed(status) {
     const code = status.code ?? 0;
-    if (ENDED_CLOSE_CODES.has(code)) {
+    this.#showConsent(false);
+    if (this.#hasDeclined) {
+      showCard("declined", "lock");
+      find("#card-again").hidden = false;
+      find("#card-again button").addEventListener("click", () => location.reload());
+    } else if (ENDED_CLOSE_CODES.has(code)) {
       const isMissed = code === CLOSE_FINISHED && tabStorage.getItem(this.#endSeenKey) === null;
       void this.#showEnd(isMissed, status.wasOpen);
     } else if (CARDS_BY_CLOSE_CODE[code]) {

@@ -6,11 +6,13 @@
  */
 
 import { Connection } from "./connection.js";
+import { ConsentQuestion } from "./consent.js";
 import { Conversation } from "./conversation.js";
 import { language } from "./strings.js";
 
 /** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
+/** @typedef {import("./consent.js").ConsentForm} ConsentForm */
 /** @typedef {import("./conversation.js").ConversationListener} ConversationListener */
 /** @typedef {import("./conversation.js").Message} Message */
 /** @typedef {import("./conversation.js").Sender} Sender */
@@ -34,6 +36,9 @@ import { language } from "./strings.js";
  * @property {(seq: number, role: string) => void} onRead
  * @property {(presence: Presence) => void} onPresence
  * @property {() => void} [onWaitRefused] the session does not wait longer
+ * @property {(form: ConsentForm, problem: string) => void} [onConsentAsked] nothing is sent before the visitor
+ *   has accepted this; `problem`: why the last answer was refused
+ * @property {(accepted: boolean) => void} [onConsentNoted] the server has noted the visitor's answer
  */
 
 /**
@@ -54,7 +59,7 @@ import { language } from "./strings.js";
  * @typedef {{ seq: number, msg: string, senderType: boolean, time: string, sender?: Sender }} MessageRow
  */
 
-const FEATURES = "ack,seq,history,typing,read,receipt,presence,echo,sender,token,approval";
+const FEATURES = "ack,seq,history,typing,read,receipt,presence,echo,sender,token,consent,approval";
 const CLOSE_TOO_BIG = 1009;
 const CLOSE_SERVICE_RESTART = 1012;
 const CLOSE_END = 4000;
@@ -83,9 +88,13 @@ export class ChatSocket {
       mapCloseCode: (code, clean) => this.#mapCloseCode(code, clean),
     });
     this.#conversation = new Conversation(outbox, listener, {
-      send: (entry) => this.#connection.send({ msg: entry.text, id: entry.id }),
+      send: (entry) => !this.#question.isOpen && this.#connection.send({ msg: entry.text, id: entry.id }),
       requestOlder: (before) => this.#connection.send({ history: before }),
     });
+    this.#question = new ConsentQuestion(
+      (form, problem) => listener.onConsentAsked?.(form, problem),
+      (version, accept) => this.#connection.send({ consent: { version, accept } }, true),
+    );
   }
 
   #room;
@@ -93,6 +102,7 @@ export class ChatSocket {
   /** @type {Connection} */
   #connection;
   #conversation;
+  #question;
   #endRequested = false;
   #readSeq = 0;
 
@@ -130,7 +140,14 @@ export class ChatSocket {
 
   /** @param {boolean} typing */
   sendTyping(typing) {
-    this.#connection.send({ typing });
+    if (!this.#question.isOpen) {
+      this.#connection.send({ typing });
+    }
+  }
+
+  /** Accept or decline the text that was asked for. @param {boolean} accept */
+  answerConsent(accept) {
+    this.#question.answer(accept);
   }
 
   /** Let the session wait longer for the other participant. @param {number} seconds */
@@ -167,6 +184,7 @@ export class ChatSocket {
   /** @param {string} token */
   #path(token) {
     this.#conversation.resetInFlight();
+    this.#question.onReconnected();
     const { session, type } = this.#room;
     const query = { token, sessionId: String(session), type: String(type), features: FEATURES, language };
     return `/chat?${new URLSearchParams(query)}`;
@@ -203,6 +221,9 @@ export class ChatSocket {
         frame.history.map((row) => this.#toMessage(row)),
         frame.next !== null,
       );
+      if (this.#question.onAdmitted()) {
+        this.#listener.onConsentNoted?.(true);
+      }
       if (!this.#connection.open) {
         this.#connection.markAccepted(); // the server sends the first history page only to an accepted client
       }
@@ -218,6 +239,14 @@ export class ChatSocket {
       this.#listener.onPresence(readPresence(frame));
     } else if ("approval" in frame) {
       this.#conversation.receiveApproval(frame.approval);
+    } else if (frame.consent === false) {
+      this.#question.onRefused(frame.msg.replace(ERROR_PREFIX, ""));
+    } else if ("consent" in frame) {
+      this.#question.onAsked(frame.consent);
+    } else if ("consented" in frame) {
+      this.#question.close();
+      this.#listener.onConsentNoted?.(frame.consented.accepted);
+      this.#conversation.flush();
     } else if ("token" in frame) {
       // whether a newer token was accepted: there is nothing to do
     } else if (frame.wait === false) {

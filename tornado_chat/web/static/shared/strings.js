@@ -175,6 +175,19 @@ const TEXTS = {
     "请回到您预约的网站，重新登录后再打开会话。您的对话都已保存。",
     "Please sign in again on the website you came from, and open the conversation there. Nothing that was said is lost.",
   ],
+  consent_title: ["开始之前请阅读", "Before we begin"],
+  consent_accept: ["同意并继续", "I agree"],
+  consent_decline: ["不同意", "Decline"],
+  consent_leaves: [
+    "如不同意，您将离开此会话，您的决定不会被保存。",
+    "If you do not agree, you leave this session. Your decision is not stored.",
+  ],
+  declined_title: ["您没有同意", "You did not agree"],
+  declined_text: [
+    "您已离开会话。如果改变主意，可以在会话等待期间重新打开；否则请通过预约网站联系我们。",
+    "You have left the session. If you change your mind, open it again while it waits; else reach us on the website where you made the appointment.",
+  ],
+  consent_again: ["重新阅读", "Read it again"],
   forbidden_title: ["这不是您的会话", "This is not your conversation"],
   forbidden_text: [
     "您登录的账号不是此会话的参与者。请检查是否登录了正确的账号。",

@@ -5,11 +5,13 @@
  * @module
  */
 
+import { ConsentQuestion } from "./consent.js";
 import { Conversation } from "./conversation.js";
 import { SupportSocket } from "./support.js";
 
 /** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
+/** @typedef {import("./consent.js").ConsentForm} ConsentForm */
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 /** @typedef {import("./support.js").Frame} Frame */
 /** @typedef {import("./support.js").SupportListener} SupportListener */
@@ -19,7 +21,9 @@ import { SupportSocket } from "./support.js";
  *
  * - `none`: neither in the queue nor in a conversation
  * - `waiting`: in the queue at `position` (1: the next); `returned`: the client lost its agent; `serving`: how
- *   many agents serve the queue, undefined if that is unknown
+ *   many agents serve the queue, undefined if that is unknown; `wait`: the expected wait in seconds, undefined
+ *   if there is no estimate; `early`: messages are stored already, and
+ *   `keep` (as a left message) or `discard` (deleted) is what becomes of them if the client gives up
  * - `assigned`: assigned to an agent called `name`
  * - `ended`: the wait or the conversation has ended
  *
@@ -28,6 +32,8 @@ import { SupportSocket } from "./support.js";
  * @property {number} [position]
  * @property {boolean} [returned]
  * @property {number} [serving]
+ * @property {number} [wait]
+ * @property {"keep" | "discard"} [early]
  * @property {string | null} [name]
  * @property {number} [conversation]
  * @property {string} [group] the group of the conversation; undefined from a server without groups
@@ -40,10 +46,13 @@ import { SupportSocket } from "./support.js";
  *   onConversation: (conversation: number, unsent: string[]) => void,
  *   onOwnRead: (seq: number) => void,
  *   onRated: () => void,
+ *   onConsentAsked: (form: ConsentForm, problem: string) => void,
+ *   onConsentNoted: (accepted: boolean) => void,
  *   onError: (message: string) => void,
  * }} UserListener
  * `onConversation`: a different conversation begins, which shares nothing with the previous one. `unsent` are
- * the texts that were written for the previous one and will not be sent. `onOwnRead`: how far this client has
+ * the texts that were written for the previous one and will not be sent. `onConsentAsked`: nothing is sent
+ * before the client has accepted the text. `onConsentNoted`: the server has noted the client's answer. `onOwnRead`: how far this client has
  * read, in any window.
  */
 
@@ -57,14 +66,31 @@ export class UserSupportSocket extends SupportSocket {
    *   if it has ended
    */
   constructor(token, outbox, listener, lastConversation) {
-    const features = ["ack", "seq", "echo", "typing", "read", "receipt", "profile", "sender", "group"];
+    const features = [
+      "ack",
+      "seq",
+      "echo",
+      "typing",
+      "read",
+      "receipt",
+      "profile",
+      "sender",
+      "group",
+      "eta",
+      "early",
+      "consent",
+    ];
     super("user", token, features, listener.onStatus);
     this.#outbox = outbox;
     this.#listener = listener;
     this.#lastConversation = lastConversation;
     this.#conversation = this.#makeConversation();
+    this.#question = new ConsentQuestion(listener.onConsentAsked, (version, accept) => {
+      this.#consentRequest = this.request("consent", { version, accept });
+    });
   }
 
+  #question;
   #outbox;
   #listener;
   #lastConversation;
@@ -79,8 +105,13 @@ export class UserSupportSocket extends SupportSocket {
   #group = "";
   /** Whether to leave as soon as there is a connection. */
   #leaveRequested = false;
+  /** Whether to take back the first words when leaving. */
+  #withdraws = false;
+  /** Whether the history was requested and the outbox was sent over the present socket. */
+  #isSynchronized = false;
   #connectRequest = "";
   #rateRequest = "";
+  #consentRequest = "";
   #readSeq = 0;
 
   get phase() {
@@ -103,18 +134,33 @@ export class UserSupportSocket extends SupportSocket {
     this.#sendConnect();
   }
 
-  /** Leave the queue or end the conversation; without a connection, as soon as there is one. */
-  leave() {
+  /**
+   * Leave the queue or end the conversation; without a connection, as soon as there is one.
+   *
+   * @param {boolean} [withdraws] take back what was written before the first agent came
+   */
+  leave(withdraws = false) {
     this.#joinRequested = false;
     this.#leaveRequested = true;
+    this.#withdraws = withdraws;
     if (this.connection.open) {
-      this.request("disconnect");
+      this.#requestLeave();
     } else {
       this.connection.retry();
     }
   }
 
-  /** Send a message now, or as soon as an agent is assigned. @param {string} text */
+  /** Accept or decline the text that was asked for. @param {boolean} accept */
+  answerConsent(accept) {
+    this.#question.answer(accept);
+  }
+
+  /** Whether the client has to accept a text first. */
+  get asksForConsent() {
+    return this.#question.isOpen;
+  }
+
+  /** Send a message now, or as soon as the server accepts it. @param {string} text */
   send(text) {
     const entry = this.#conversation.send(text);
     entry.conversation = this.#conversationNumber;
@@ -133,7 +179,7 @@ export class UserSupportSocket extends SupportSocket {
 
   /** @param {boolean} typing */
   sendTyping(typing) {
-    if (this.#phase.state === "assigned") {
+    if (this.#phase.state === "assigned" && !this.#question.isOpen) {
       this.request("typing", { typing });
     }
   }
@@ -160,6 +206,8 @@ export class UserSupportSocket extends SupportSocket {
   }
 
   onAccepted() {
+    this.#isSynchronized = false;
+    this.#question.onReconnected();
     this.#sendConnect();
   }
 
@@ -186,15 +234,36 @@ export class UserSupportSocket extends SupportSocket {
       this.#conversation.receiveHandovers([this.toHandover(payload)]);
     } else if (type === "rate_success") {
       this.#listener.onRated();
+    } else if (type === "consent") {
+      this.#question.onAsked(payload);
+    } else if (type === "consent_success") {
+      this.#onConsentNoted(payload.accepted);
     }
   }
 
   /** @param {Frame} frame */
   onError(frame) {
+    if (frame.reply_id === this.#consentRequest) {
+      this.#question.onRefused(frame.payload.message);
+    }
     if (frame.reply_id === this.#connectRequest || frame.reply_id === this.#rateRequest) {
       this.#joinRequested = false;
       this.#listener.onError(frame.payload.message);
     }
+  }
+
+  #onAdmitted() {
+    if (this.#question.onAdmitted()) {
+      this.#listener.onConsentNoted(true);
+    }
+  }
+
+  /** @param {boolean} accepted */
+  #onConsentNoted(accepted) {
+    this.#question.close();
+    this.#joinRequested &&= accepted;
+    this.#listener.onConsentNoted(accepted);
+    this.#conversation.flush();
   }
 
   #sendConnect() {
@@ -209,14 +278,25 @@ export class UserSupportSocket extends SupportSocket {
   }
 
   /**
-   * @param {{ location: number, conversation: number, returned: boolean, serving?: number, group?: string }}
-   *   ticket
+   * @param {{ location: number, conversation: number, returned: boolean, serving?: number, group?: string,
+   *   eta?: { seconds: number }, early?: "keep" | "discard" }} ticket
    */
-  #onQueued({ location, conversation, returned, serving, group }) {
-    const previous = this.#phase;
+  #onQueued({ location, conversation, returned, serving, group, eta, early }) {
+    const wasAssigned = this.#phase.state === "assigned";
+    const wait = eta?.seconds;
+    this.#onAdmitted();
     this.#setConversation(conversation);
-    this.#setPhase({ state: "waiting", position: location, returned, serving, conversation, group });
-    if (returned && !(previous.state === "waiting" && previous.returned)) {
+    this.#setPhase({
+      state: "waiting",
+      position: location,
+      returned,
+      serving,
+      wait,
+      conversation,
+      group,
+      early,
+    });
+    if (this.#acceptsMessages() && (wasAssigned || !this.#isSynchronized)) {
       this.#resync(); // the next agent can read what is written while waiting
     }
     this.#leaveIfRequested();
@@ -224,6 +304,7 @@ export class UserSupportSocket extends SupportSocket {
 
   /** @param {{ conversation: number, name: string | null, group?: string }} found */
   #onAssigned({ conversation, name, group }) {
+    this.#onAdmitted();
     this.#setConversation(conversation);
     this.#setPhase({ state: "assigned", name, conversation, group });
     this.#resync();
@@ -241,6 +322,7 @@ export class UserSupportSocket extends SupportSocket {
       this.#readSeq = 0;
     }
     this.#conversationNumber = number;
+    this.#isSynchronized = false;
     // A message that was written for one agent must not reach another one.
     const stale = this.#outbox.entries.filter((entry) => entry.conversation !== number);
     stale.forEach((entry) => this.#outbox.remove(entry.id));
@@ -254,11 +336,16 @@ export class UserSupportSocket extends SupportSocket {
   /** Leave, after everything that was written has been sent. */
   #leaveIfRequested() {
     if (this.#leaveRequested) {
-      this.request("disconnect");
+      this.#requestLeave();
     }
   }
 
+  #requestLeave() {
+    this.request("disconnect", this.#withdraws ? { withdraw: true } : null);
+  }
+
   #resync() {
+    this.#isSynchronized = true;
     this.requestHistory(this.#conversation);
     this.#conversation.flush();
     if (this.#readSeq && this.#phase.state === "assigned") {
@@ -268,6 +355,7 @@ export class UserSupportSocket extends SupportSocket {
 
   /** @param {Frame} frame */
   #onDisconnected(frame) {
+    this.#question.close();
     const previous = this.#phase.state;
     // the answer to `connect`: there is no conversation to resume
     const nothingToResume = frame.reply_id !== undefined;
@@ -295,9 +383,10 @@ export class UserSupportSocket extends SupportSocket {
 
   /** Whether the server accepts messages in this phase. */
   #acceptsMessages() {
-    return (
-      this.#phase.state === "assigned" || (this.#phase.state === "waiting" && this.#phase.returned === true)
-    );
+    const { state, returned, early } = this.#phase;
+    const isTaken =
+      state === "assigned" || (state === "waiting" && (returned === true || early !== undefined));
+    return isTaken && !this.#question.isOpen;
   }
 
   #makeConversation() {

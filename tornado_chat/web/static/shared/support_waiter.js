@@ -32,9 +32,10 @@ import { SupportSocket } from "./support.js";
  * - `ended`: the agent ended the conversation
  * - `parted`: the client ended it
  * - `handed`: the client was transferred to another agent
+ * - `missed`: the server gave the client to another agent, as this one had not turned to it in time
  * - `lost`: while there was no connection, the conversation ended or another agent took it over
  *
- * @typedef {"ended" | "parted" | "handed" | "lost"} EndReason
+ * @typedef {"ended" | "parted" | "handed" | "lost" | "missed"} EndReason
  */
 
 /**
@@ -53,6 +54,7 @@ import { SupportSocket } from "./support.js";
  *   clients
  * @property {(conversation: number, message: string) => void} onEndFailed why a conversation could not be
  *   ended
+ * @property {() => void} onPaused the server has paused this agent, who has not turned to its last clients
  * @property {(message: string) => void} onReadyRefused why the server does not allow this agent to serve
  */
 
@@ -70,6 +72,8 @@ class AgentConversation {
   }
 
   readSeq = 0;
+  /** Whether the server waits for the agent to confirm the client. */
+  mustAccept = false;
   /** Whether the server has reported over the current socket that the conversation goes on. */
   confirmed = true;
   /** What the agent requested to end it. @type {"ended" | "handed" | undefined} */
@@ -93,7 +97,7 @@ export class WaiterSupportSocket extends SupportSocket {
    */
   constructor(token, ready, listener) {
     const features = ["ack", "seq", "echo", "typing", "read", "receipt", "profile", "sender", "group"];
-    super("waiter", token, [...features, "ready", "kickout", "approval"], listener.onStatus);
+    super("waiter", token, [...features, "ready", "kickout", "accept", "approval"], listener.onStatus);
     this.#ready = ready;
     this.#listener = listener;
   }
@@ -133,6 +137,15 @@ export class WaiterSupportSocket extends SupportSocket {
   /** @param {number} number */
   loadOlder(number) {
     this.#conversations.get(number)?.conversation.loadOlder();
+  }
+
+  /** The agent has turned to a client: confirm it, if the server waits for that. @param {number} number */
+  accept(number) {
+    const assigned = this.#conversations.get(number);
+    if (assigned?.mustAccept) {
+      assigned.mustAccept = false;
+      this.request("accept", null, assigned.client.address);
+    }
   }
 
   /**
@@ -208,7 +221,10 @@ export class WaiterSupportSocket extends SupportSocket {
     const { type, payload, reply_id: requestId = "" } = frame;
     const assigned = this.#conversationOfFrame(frame);
     if (type === "new_connection") {
-      this.#onNewConnection({ ...payload, address: payload.uuid });
+      this.#onNewConnection({ ...payload, address: payload.uuid }, payload.accept_within > 0);
+    } else if (type === "ready_success" && !requestId && !payload.ready) {
+      this.#ready = false;
+      this.#listener.onPaused();
     } else if (type === "ready_success") {
       for (const lost of [...this.#conversations.values()].filter((one) => !one.confirmed)) {
         // it ended, or was taken over, while there was no connection
@@ -236,7 +252,8 @@ export class WaiterSupportSocket extends SupportSocket {
     } else if (assigned && type === "approval") {
       assigned.conversation.receiveApproval(payload);
     } else if (assigned && type === "disconnected") {
-      this.#removeConversation(assigned, assigned.requestedEnd ?? "parted");
+      const reason = frame.reason === "not_accepted" ? "missed" : "parted";
+      this.#removeConversation(assigned, assigned.requestedEnd ?? reason);
     }
   }
 
@@ -257,8 +274,11 @@ export class WaiterSupportSocket extends SupportSocket {
     this.#readyRequest = this.request(this.#ready ? "ready" : "unready");
   }
 
-  /** @param {AssignedClient} client */
-  #onNewConnection(client) {
+  /**
+   * @param {AssignedClient} client
+   * @param {boolean} mustAccept
+   */
+  #onNewConnection(client, mustAccept) {
     const number = client.conversation;
     let assigned = this.#conversations.get(number);
     if (!assigned) {
@@ -273,6 +293,7 @@ export class WaiterSupportSocket extends SupportSocket {
     }
     assigned.client = client;
     assigned.confirmed = true;
+    assigned.mustAccept = mustAccept;
     // the transfer did not happen
     assigned.requestedEnd = assigned.requestedEnd === "ended" ? "ended" : undefined;
     this.requestHistory(assigned.conversation, client.address);

@@ -6,13 +6,15 @@
  */
 
 import { ChatComposer } from "../shared/composer.js";
+import { ConsentPanel } from "../shared/consent.js";
 import { find, icon, make } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
-import { positionText } from "./strings.js";
+import { positionText, waitText } from "./strings.js";
 
+/** @typedef {import("../shared/consent.js").ConsentForm} ConsentForm */
 /** @typedef {import("../shared/groups.js").Group} Group */
 
 /**
@@ -26,7 +28,9 @@ import { positionText } from "./strings.js";
  *
  * @typedef {object} PanelActions
  * @property {() => void} start start a conversation
- * @property {() => void} leave leave the queue
+ * @property {(withdraws: boolean) => void} leave leave the queue; `withdraws`: take back what was written
+ * @property {() => "keep" | "discard" | undefined} earlyWords what becomes of what was written; undefined:
+ *   nothing was
  * @property {() => void} end end the conversation
  * @property {() => boolean} hasUnsent whether a message is still being sent
  * @property {(stars: number, feedback: string) => void} rate
@@ -35,7 +39,7 @@ import { positionText } from "./strings.js";
  * @property {() => void} close close the panel
  */
 
-const SCREENS = ["resuming", "start", "groups", "conversation", "card"];
+const SCREENS = ["resuming", "start", "groups", "consent", "conversation", "card"];
 
 export class Panel {
   /**
@@ -56,7 +60,7 @@ export class Panel {
     onClick("#start-button", actions.start);
     onClick("#again", actions.start);
     onClick("#card-again", actions.tryAgain);
-    onClick("#leave", actions.leave);
+    this.#prepareLeave();
     onClick("#groups-back", () => this.#groupActions?.back());
     this.#prepareEnd();
     this.#prepareRating();
@@ -76,6 +80,12 @@ export class Panel {
   /** @type {ChatComposer | undefined} */
   #composer;
   #screen = "resuming";
+  /** @type {(accept: boolean) => void} */
+  #answerConsent = () => {};
+  #consent = new ConsentPanel(find("#consent"), {
+    accept: () => this.#answerConsent(true),
+    decline: () => this.#answerConsent(false),
+  });
   /** @type {GroupActions | undefined} */
   #groupActions;
 
@@ -143,6 +153,24 @@ export class Panel {
   }
 
   /**
+   * Show the text that the reader has to accept before a message is sent.
+   *
+   * @param {ConsentForm} form
+   * @param {string} note what happens if the reader declines
+   * @param {string} problem why the last answer was refused; may be empty
+   * @param {(accept: boolean) => void} answer
+   */
+  showConsent(form, note, problem, answer) {
+    this.#answerConsent = answer;
+    this.#setHeader(this.#title, "", "");
+    this.#consent.show(form, note, problem);
+    if (this.#screen !== "consent") {
+      this.#show("consent");
+      this.focus();
+    }
+  }
+
+  /**
    * Show a card instead of the chat: what is wrong, and what to do.
    *
    * @param {string} key
@@ -158,22 +186,24 @@ export class Panel {
   }
 
   /**
-   * @param {number} position in the queue
-   * @param {boolean} returned whether the client lost its agent
-   * @param {boolean} served whether an agent serves the queue, or may serve it
-   * @param {string} group the title of the queue's group; empty: there is only one
+   * `position`: in the queue; `kind`: what is said about writing: the client lost its agent (`returned`), its
+   * messages are stored and kept (`early_keep`) or deleted (`early_discard`) if it leaves, or wait in the page
+   * (`waiting`); `served`: an agent serves the queue, or may serve it; `wait`: the expected wait in seconds,
+   * undefined if there is no estimate; `group`: the title of the queue's group, empty if there is only one.
+   *
+   * @param {{ position: number, kind: string, served: boolean, wait?: number, group: string }} queue
    */
-  showQueue(position, returned, served, group) {
+  showQueue({ position, kind, served, wait, group }) {
     this.#setHeader(this.#title, text("waiting"), "");
     const content = served ? positionText(position) : text("unserved");
     if (find("#position").textContent !== content) {
       find("#position").textContent = content; // announced by screen readers
     }
+    const hasEstimate = served && wait !== undefined;
+    find("#queue-wait").hidden = !hasEstimate;
+    find("#queue-wait").textContent = hasEstimate ? waitText(wait) : "";
     find("#queue-group").textContent = group;
-    find("#queue-text").textContent = text(
-      `${returned ? "returned" : "waiting"}_text${served ? "" : "_unserved"}`,
-      { place: position },
-    );
+    find("#queue-text").textContent = text(`${kind}_text${served ? "" : "_unserved"}`, { place: position });
     this.#showConversationPart("queue");
   }
 
@@ -247,6 +277,8 @@ export class Panel {
       find("#start-button").focus();
     } else if (this.#screen === "groups") {
       find("#groups-title").focus();
+    } else if (this.#screen === "consent") {
+      this.#consent.focus();
     } else {
       find("#title").focus();
     }
@@ -256,9 +288,7 @@ export class Panel {
 
   /** @param {"queue" | "messages" | "end"} part */
   #showConversationPart(part) {
-    if (part !== "messages") {
-      this.#closeDialog();
-    }
+    this.#closeDialogs(part === "messages" ? "#end-dialog" : part === "queue" ? "#leave-dialog" : "");
     find("#queue").hidden = part !== "queue";
     find("#ended").hidden = part !== "end";
     find("#end").hidden = part !== "messages";
@@ -276,7 +306,7 @@ export class Panel {
     }
     if (screen !== "conversation") {
       find("#end").hidden = true;
-      this.#closeDialog();
+      this.#closeDialogs();
     }
     if (
       document.hasFocus() &&
@@ -328,10 +358,35 @@ export class Panel {
     dialog.addEventListener("close", () => dialog.returnValue === "end" && this.#actions.end());
   }
 
-  #closeDialog() {
-    const dialog = find("#end-dialog", HTMLDialogElement);
-    if (dialog.open) {
-      dialog.close("");
+  /** Leaving the queue asks what becomes of the words that the visitor has written. */
+  #prepareLeave() {
+    const dialog = find("#leave-dialog", HTMLDialogElement);
+    onClick("#leave", () => {
+      const words = this.#actions.earlyWords();
+      if (words === undefined) {
+        this.#actions.leave(false);
+        return;
+      }
+      find("#leave-text").textContent = text(`leave_text_${words}`);
+      find("#leave-keep").hidden = words === "discard";
+      dialog.returnValue = "";
+      dialog.showModal();
+      find("#leave-cancel").focus(); // a hasty Enter deletes nothing
+    });
+    dialog.addEventListener("close", () => {
+      if (dialog.returnValue === "keep" || dialog.returnValue === "withdraw") {
+        this.#actions.leave(dialog.returnValue === "withdraw");
+      }
+    });
+  }
+
+  /** Close the dialogs that do not fit any more. @param {string} [except] the selector of the one that fits */
+  #closeDialogs(except) {
+    for (const selector of ["#end-dialog", "#leave-dialog"]) {
+      const dialog = find(selector, HTMLDialogElement);
+      if (dialog.open && selector !== except) {
+        dialog.close("");
+      }
     }
   }
 

@@ -7,7 +7,12 @@
 
 import { tabStorage } from "../shared/storage.js";
 
-/** @typedef {{ number: number, read: number, rated: boolean, name: string }} StoredConversation */
+/**
+ * `served`: whether an agent has come; undefined in what an earlier version has stored.
+ *
+ * @typedef {{ number: number, read: number, rated: boolean, name: string, served?: boolean }}
+ *   StoredConversation
+ */
 
 const MAX_EARLIER = 5; // conversations before the shown one
 
@@ -44,6 +49,11 @@ export class ShownConversation {
     return this.#stored?.rated ?? false;
   }
 
+  /** Whether an agent has come. */
+  get served() {
+    return this.#stored?.served ?? true;
+  }
+
   /** The agent's name; may be empty. */
   get name() {
     return this.#stored?.name ?? "";
@@ -52,11 +62,8 @@ export class ShownConversation {
   /** Store another conversation. @param {number} number */
   begin(number) {
     if (number !== this.number) {
-      if (this.number !== undefined) {
-        this.#earlier = [...this.#earlier, this.number].slice(-MAX_EARLIER);
-        tabStorage.setItem(`${this.#key}:earlier`, JSON.stringify(this.#earlier));
-      }
-      this.#stored = { number, read: 0, rated: false, name: "" };
+      this.fold();
+      this.#stored = { number, read: 0, rated: false, name: "", served: false };
       this.update({});
     }
   }
@@ -66,6 +73,15 @@ export class ShownConversation {
     if (this.#stored) {
       Object.assign(this.#stored, changes);
       tabStorage.setItem(this.#key, JSON.stringify(this.#stored));
+    }
+  }
+
+  /** Put the conversation among the earlier ones. */
+  fold() {
+    if (this.number !== undefined) {
+      this.#earlier = [...this.#earlier, this.number].slice(-MAX_EARLIER);
+      tabStorage.setItem(`${this.#key}:earlier`, JSON.stringify(this.#earlier));
+      this.clear();
     }
   }
 

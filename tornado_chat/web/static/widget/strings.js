@@ -28,10 +28,27 @@ addTexts({
   group_gone: ["这一项已不可选，请重新选择。", "This choice is not available any more. Please choose again."],
   groups_back: ["返回", "Back"],
 
+  // the consent
+  consent_not_begun: [
+    "如不同意，对话不会开始，也不会保存任何内容。",
+    "If you do not agree, no conversation begins and nothing is stored.",
+  ],
+  consent_ends: [
+    "说明有更新。如不同意，当前对话将结束。",
+    "This text is new. If you do not agree, your conversation ends.",
+  ],
+  consent_declined_note: [
+    "您没有同意，对话没有开始，也没有保存任何内容。您可以重新开始，或通过其他方式联系我们。",
+    "You did not agree, so no conversation has begun and nothing is stored. You can start again, or reach us in another way.",
+  ],
+
   // in the queue
   waiting: ["正在排队", "Waiting for one of us"],
   position_1: ["下一位就是您", "You are next"],
   position_n: ["您排在第 {place} 位", "You are {place} in line"],
+  wait_minute: ["预计等待约 1 分钟", "About a minute to wait"],
+  wait_minutes: ["预计等待约 {minutes} 分钟", "About {minutes} minutes to wait"],
+  wait_long: ["预计等待一小时以上", "More than an hour to wait"],
   waiting_text: [
     "可以先写下您的问题，有人接入时会自动发送。",
     "You can write already. Your message is sent as soon as one of us joins.",
@@ -49,7 +66,36 @@ addTexts({
     "刚才的同事掉线了，现在没有其他客服在线。您写的内容都已保存，客服上线后会接着帮您。请保持页面打开。",
     "The person you talked with has lost the connection, and none of us is on duty right now. What you write is kept for the next one of us. Please keep this page open.",
   ],
+  early_keep_text: [
+    "您可以先写下问题，内容会立即保存。排队时我们能看到开头，有人接入后从头阅读。",
+    "You can write already. It is stored at once: we see how it begins, and one of us reads it all on joining.",
+  ],
+  early_discard_text: [
+    "您可以先写下问题，内容会立即保存。排队时我们能看到开头，有人接入后从头阅读；如果您先离开，内容会被删除。",
+    "You can write already. It is stored at once: we see how it begins, and one of us reads it all on joining. If you leave before, it is deleted.",
+  ],
+  early_keep_text_unserved: [
+    "您排在第 {place} 位，客服上线后按顺序接待，请保持页面打开。您写的内容会立即保存，客服上线后阅读；如果您先离开，会作为留言保留。",
+    "Your place in the line is {place}. Please keep this page open. What you write is stored at once, and read when one of us is back. If you leave before, it stays with us as a message.",
+  ],
+  early_discard_text_unserved: [
+    "您排在第 {place} 位，客服上线后按顺序接待，请保持页面打开。您写的内容会立即保存，客服上线后阅读；如果您先离开，内容会被删除。",
+    "Your place in the line is {place}. Please keep this page open. What you write is stored at once, and read when one of us is back. If you leave before, it is deleted.",
+  ],
   leave: ["离开队列", "Leave the line"],
+  leave_title: ["离开队列？", "Leave the line?"],
+  leave_text_keep: [
+    "您写的内容还没有人接手。可以作为留言留给我们（如需回复，请写明联系方式），也可以收回，收回的内容会被删除。",
+    "Nobody has taken up what you wrote. You can leave it with us as a message (say in it how to reach you, if you want an answer), or take it back: then it is deleted.",
+  ],
+  leave_text_discard: [
+    "您写的内容还没有人接手，离开后会被删除。",
+    "Nobody has taken up what you wrote. It is deleted when you leave.",
+  ],
+  leave_keep: ["留言并离开", "Leave it as a message"],
+  leave_withdraw: ["删除并离开", "Delete it and leave"],
+  leave_cancel: ["继续排队", "Stay in the line"],
+  words_kept_note: ["您写的内容已作为留言保留。", "What you wrote stays with us as a message."],
   left_note: ["您已离开队列。", "You have left the line."],
   lost_position_note: [
     "离线时间过长，您的排队位置已失效。",
@@ -106,6 +152,15 @@ addTexts({
 const ordinal = new Intl.PluralRules("en", { type: "ordinal" });
 /** @type {Record<string, string>} */
 const ORDINAL_SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
+
+/** An expected wait in words. @param {number} seconds as the server has rounded them */
+export function waitText(seconds) {
+  const minutes = Math.ceil(seconds / 60);
+  if (minutes > 60) {
+    return text("wait_long");
+  }
+  return minutes > 1 ? text("wait_minutes", { minutes }) : text("wait_minute");
+}
 
 /** A position in the queue in words. @param {number} position 1: the next one */
 export function positionText(position) {

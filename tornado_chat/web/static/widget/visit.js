@@ -18,6 +18,7 @@ import { ShownConversation } from "./shown_conversation.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
+/** @typedef {import("../shared/consent.js").ConsentForm} ConsentForm */
 /** @typedef {import("../shared/conversation.js").Message} Message */
 /** @typedef {import("../shared/messages.js").ChatMessages} ChatMessages */
 /** @typedef {import("../shared/support_user.js").UserPhase} UserPhase */
@@ -63,10 +64,16 @@ export class Visit {
         onStatus: (status) => this.#onStatus(status),
         onPhase: (phase) => this.#onPhase(phase),
         onConversation: (number, hasUnsent) => this.#onConversation(number, hasUnsent),
-        onMessage: (message) => this.#countUnread([message], () => this.#view?.onMessage(message)),
+        onMessage: (message) => {
+          this.#hasWritten ||= message.own;
+          this.#countUnread([message], () => this.#view?.onMessage(message));
+        },
         onHistory: (messages, hasOlder) =>
           this.#countUnread(messages, () => this.#onHistory(messages, hasOlder)),
-        onStored: (id, seq, time) => this.#view?.onStored(id, seq, time),
+        onStored: (id, seq, time) => {
+          this.#hasWritten = true;
+          this.#view?.onStored(id, seq, time);
+        },
         onRefused: (id, reason) => this.#onRefused(id, reason),
         onTyping: (typing) => this.#view?.onTyping(typing),
         onReceived: (seq) => this.#view?.onReceived(seq),
@@ -74,6 +81,8 @@ export class Visit {
         onHandover: (handover) => this.#view?.onHandover(handover),
         onOwnRead: (seq) => this.#onOwnRead(seq),
         onRated: () => this.#onRated(),
+        onConsentAsked: (form, problem) => this.#onConsentAsked(form, problem),
+        onConsentNoted: (accepted) => this.#onConsentNoted(accepted),
         onError: (message) => this.#onError(message),
       },
       this.#shown.number,
@@ -98,6 +107,12 @@ export class Visit {
   #phase = { state: "none" };
   #startRequested = false;
   #leaveRequested = false;
+  /** Whether a stored message of this person is in the conversation. */
+  #hasWritten = false;
+  /** Whether the place in the line was lost while this page was not there. */
+  #lostWhileAway = false;
+  /** Whether the words are taken back by leaving. */
+  #withdraws = false;
   #ratingSent = false;
   #visible = false;
   /** The last reported value of `hasConversation`. @type {boolean | undefined} */
@@ -134,9 +149,16 @@ export class Visit {
     }
   }
 
-  leave() {
+  /** @param {boolean} [withdraws] take back what was written before an agent came */
+  leave(withdraws = false) {
     this.#leaveRequested = true;
-    this.#socket.leave();
+    this.#withdraws = withdraws;
+    this.#socket.leave(withdraws);
+  }
+
+  /** What becomes of the words of the visitor who leaves the line now; undefined if there are none. */
+  get earlyWords() {
+    return this.#phase.state === "waiting" && this.#hasWritten ? this.#phase.early : undefined;
   }
 
   retry() {
@@ -195,10 +217,10 @@ export class Visit {
       this.#groupStep.cancel(); // another tab may have started it
     }
     if (this.#messages) {
-      this.#messages.held = phase.state === "waiting" && !phase.returned;
+      this.#messages.held = phase.state === "waiting" && !phase.returned && !phase.early;
     }
-    if (this.#startRequested) {
-      // The visitor chooses a group, or the answer to `connect` is still to come.
+    if (this.#startRequested || (this.hasConversation && this.#socket.asksForConsent)) {
+      // The visitor chooses a group, or is asked for its consent, or the answer to `connect` is still to come.
     } else if (phase.state === "none") {
       this.#panel.showStart();
     } else if (phase.state === "waiting") {
@@ -209,28 +231,50 @@ export class Visit {
       }
     } else if (phase.state === "assigned") {
       const name = phase.name ?? "";
-      this.#shown.update({ name });
+      this.#shown.update({ name, served: true });
       this.#panel.showConversation(name);
       if (before.state === "waiting") {
         this.#panel.announce(text(name ? "joined_news" : "joined_news_unnamed", { name }));
       }
-    } else if (before.state === "waiting" && !before.returned) {
-      this.#shown.clear(); // no message was sent
-      this.#panel.showStart(text(this.#leaveRequested ? "left_note" : "lost_position_note"));
+    } else if (!this.#shown.served) {
+      this.#giveUp(before);
     } else {
       this.#showEnd();
     }
     if (!this.hasConversation) {
-      this.#leaveRequested = false;
+      this.#leaveRequested = this.#withdraws = false;
     }
     this.#report();
   }
 
   #showQueue() {
-    const { state, position, returned, serving, group } = this.#phase;
+    const { state, position, returned, serving, wait, group, early } = this.#phase;
     if (state === "waiting") {
-      this.#panel.showQueue(position ?? 1, returned === true, serving !== 0, this.#groupTitles.of(group));
+      this.#panel.showQueue({
+        position: position ?? 1,
+        kind: returned ? "returned" : early ? `early_${early}` : "waiting",
+        served: serving !== 0,
+        wait,
+        group: this.#groupTitles.of(group),
+      });
     }
+  }
+
+  /** The visitor has left the line, or has lost its place, before an agent came. @param {UserPhase} before */
+  #giveUp(before) {
+    this.#lostWhileAway = before.state === "none"; // the history, which was requested, has what was kept
+    const isKept = before.early === "keep" && this.#hasWritten && !this.#withdraws;
+    if (isKept || this.#lostWhileAway) {
+      this.#shown.fold();
+    } else {
+      this.#shown.clear();
+    }
+    this.#showGivenUp(this.#leaveRequested ? "left_note" : "lost_position_note", isKept);
+  }
+
+  /** @param {string} note @param {boolean} isKept whether the words stay as a left message */
+  #showGivenUp(note, isKept) {
+    this.#panel.showStart(isKept ? `${text(note)} ${text("words_kept_note")}` : text(note));
   }
 
   #showEnd() {
@@ -243,6 +287,28 @@ export class Visit {
     this.#startRequested = true;
     this.#panel.showStarting();
     this.#groupStep.begin();
+  }
+
+  /**
+   * @param {ConsentForm} form
+   * @param {string} problem
+   */
+  #onConsentAsked(form, problem) {
+    const note = text(this.hasConversation ? "consent_ends" : "consent_not_begun");
+    this.#panel.showConsent(form, note, problem, (accept) => {
+      this.#leaveRequested = !accept && this.hasConversation;
+      this.#socket.answerConsent(accept);
+    });
+  }
+
+  /** @param {boolean} accepted */
+  #onConsentNoted(accepted) {
+    if (!accepted && this.#startRequested) {
+      this.#startRequested = false;
+      this.#panel.showStart(text("consent_declined_note"));
+    } else if (this.hasConversation) {
+      this.#onPhase(this.#phase);
+    }
   }
 
   /** No conversation is started. @param {string} problem empty: the visitor went back */
@@ -262,6 +328,7 @@ export class Visit {
   #onConversation(number, unsent) {
     this.#shown.begin(number);
     this.#unread.clear();
+    this.#hasWritten = false;
     const draftKey = `${this.#key}:draft`;
     const draft = [...unsent, tabStorage.getItem(draftKey)].filter(Boolean).join("\n");
     tabStorage.setItem(draftKey, draft);
@@ -324,6 +391,13 @@ export class Visit {
    * @param {boolean} hasOlder
    */
   #onHistory(messages, hasOlder) {
+    const hasOwn = messages.some((message) => message.own);
+    this.#hasWritten ||= hasOwn;
+    if (this.#lostWhileAway && this.#phase.state === "ended") {
+      this.#lostWhileAway = false;
+      this.#showGivenUp("lost_position_note", hasOwn);
+      return;
+    }
     this.#view?.onHistory(messages, hasOlder);
     if (this.#phase.state === "ended") {
       this.#view?.giveUpUnsent();

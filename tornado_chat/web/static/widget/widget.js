@@ -37,7 +37,8 @@ class Widget {
     };
     this.#panel = new Panel(settings.get("title") ?? "", settings.get("greeting") ?? "", {
       start: () => (this.#visit ? this.#visit.startConversation() : void this.#start(true)),
-      leave: () => this.#visit?.leave(),
+      leave: (withdraws) => this.#visit?.leave(withdraws),
+      earlyWords: () => this.#visit?.earlyWords,
       end: () => this.#visit?.leave(),
       hasUnsent: () => this.#visit?.hasUnsent ?? false,
       rate: (stars, feedback) => this.#visit?.rate(stars, feedback),
