@@ -40,6 +40,9 @@ from tornado_chat.storage.messages import AppendRequest
 MAX_RECENT = 1000
 """The number of last decisions that are kept for acknowledgements which are awaited after the decision."""
 
+CHUNK_ROWS = 200
+"""The least number of held messages in one query for a list."""
+
 OnDecided = Callable[[HeldMessage], None]
 
 DECISION_NAMES = {
@@ -155,16 +158,17 @@ class Approvals:
         """Return held messages that the caller may decide on, as ``held_messages.page``."""
         found: list[HeldMessage] = []
         allowed: dict[Thread, bool] = {}
+        chunk = max(limit + 1, CHUNK_ROWS)  # most rows may be those of other supervisors
         while True:
             rows = await self._store.read(
-                held_messages.page, decided=decided, group=group, after=after, limit=limit + 1
+                held_messages.page, decided=decided, group=group, after=after, limit=chunk
             )
             for held in rows:
                 if held.thread not in allowed:
                     allowed[held.thread] = await self._may_decide(identity, held.thread)
                 if allowed[held.thread] and held.sender != identity.person:
                     found.append(held)
-            if len(found) > limit or len(rows) <= limit:
+            if len(found) > limit or len(rows) < chunk:
                 return Page(found[:limit], len(found) > limit)
             after = rows[-1].id
 

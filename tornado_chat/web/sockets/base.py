@@ -110,6 +110,7 @@ class SocketHandler(FastWebSocketHandler):
     _counted = False
     _is_quiet = False  # many sockets of the client's network do not sign in
     _pending_messages = 0
+    _held_messages = 0  # that wait for an approval, and then for their acknowledgement
     _renewable_at = 0.0  # by the loop's clock
     _slot_free: asyncio.Future[None] | None = None
     _local_close: tuple[int, str] | None = None  # if the server closes: the close code and the reason's name
@@ -186,7 +187,7 @@ class SocketHandler(FastWebSocketHandler):
 
     @property
     def can_be_handed_over(self) -> bool:
-        """True if nothing is under way: no frame, no commit, no missed message."""
+        """True if nothing is under way: no frame, no commit, no approval, no missed message."""
         return (
             self.admitted
             and not self.is_closing
@@ -195,6 +196,7 @@ class SocketHandler(FastWebSocketHandler):
             and self.socket_stream.is_settled
             and self._used_request is None
             and not self._pending_messages
+            and not self._held_messages
             and self.ws_connection is not None
             and self.ws_connection.can_be_handed_over
         )
@@ -634,8 +636,10 @@ class SocketHandler(FastWebSocketHandler):
                 decided.settle(result_of(held))
             else:
                 decided.settle(error=refusal_of(held))
+            self._held_messages -= 1
             self._pending_messages += 1
             self._on_stored(data, acknowledgement, decided)
 
         if self.socket_stream is not None:
+            self._held_messages += 1
             self.services.approvals.when_decided(held_id, self.socket_stream, answer)
