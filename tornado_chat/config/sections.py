@@ -543,6 +543,11 @@ class Web:
     base_path: str = option(
         "", "Path below which the server is on its host, as /help/chat; the proxy may remove it or not."
     )
+    public_url: str = option(
+        "",
+        "Address at which people reach the server, as https://chat.example.org, without base_path: for the "
+        "links that plugins make; empty: they make links without a host.",
+    )
     organisation: str = reloadable(
         "", "The name that the start page / shows, if the server has no accounts; empty: the host's name."
     )

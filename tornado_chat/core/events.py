@@ -1,9 +1,9 @@
 """The events that the bus carries.
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
-starts and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``ReadAdvanced``,
-``HeldChanged``, ``TokensRevoked``. The writer publishes them after the commit. ``DuplicateMessage`` refers to
-a message that an earlier commit has stored.
+starts, agents and ends of rooms, the changes of conversations, ``ParticipationChanged``,
+``ParticipantNamed``, ``ReadAdvanced``, ``HeldChanged``, ``TokensRevoked``. The writer publishes them after
+the commit. ``DuplicateMessage`` refers to a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
 ``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``WaiterPaused``,
@@ -22,6 +22,7 @@ from tornado_chat.core.types import (
     HeldMessage,
     Message,
     Notification,
+    Part,
     Person,
     Revocation,
     Role,
@@ -30,14 +31,25 @@ from tornado_chat.core.types import (
     Thread,
 )
 
+PLUGIN_LINE = "line"
+"""The code of a system text that a plugin has written itself: ``SystemNotice.name`` is the text."""
+
 
 class SystemNotice(msgspec.Struct, frozen=True):
-    """A counselling system text for the participants in a room; ``code`` names it in ``texts.py``."""
+    """A counselling system text for the participants in a room.
+
+    ``code`` names it in ``texts.py``; that of ``PLUGIN_LINE`` is the text ``name``.
+    """
 
     thread: Thread
     code: str
     time: int
     name: str = ""
+
+    @classmethod
+    def of_plugin(cls, thread: Thread, time: int, text: str) -> "SystemNotice":
+        """Return a system text that a plugin has written."""
+        return cls(thread, PLUGIN_LINE, time, text)
 
 
 OBSERVING_NOTICES = {"observing": True, "observing_ended": False}
@@ -48,6 +60,35 @@ class RoomStarted(msgspec.Struct, frozen=True):
     """Both participants of a session or record are present for the first time."""
 
     room: Room
+
+
+class AgentReplaced(msgspec.Struct, frozen=True):
+    """Another person is the agent of a session: ``previous`` gets no message after ``room.last_seq``.
+
+    :ivar room: the session with its next agent.
+    """
+
+    room: Room
+    previous: Person
+    previous_name: str | None
+    time: int
+
+    @property
+    def thread(self) -> Thread:
+        return self.room.thread
+
+
+class ParticipationChanged(msgspec.Struct, frozen=True):
+    """A supervisor or an observer begins or stops to take part in a session or support conversation.
+
+    :ivar part: ``supervisor`` or ``observer``; None: the person has left. A new agent is announced by
+        ``AgentReplaced`` or ``ConversationAssigned`` instead.
+    """
+
+    thread: Thread
+    person: Person
+    name: str | None
+    part: Part | None
 
 
 class RoomEnded(msgspec.Struct, frozen=True):
@@ -233,6 +274,8 @@ Event = (
     | Notification
     | SystemNotice
     | RoomStarted
+    | AgentReplaced
+    | ParticipationChanged
     | RoomEnded
     | ConversationQueued
     | ConversationAssigned
@@ -262,6 +305,8 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             Message()
             | Notification()
             | SystemNotice()
+            | AgentReplaced()
+            | ParticipationChanged()
             | RoomEnded()
             | TypingChanged()
             | ReadAdvanced()
@@ -300,6 +345,7 @@ COORDINATOR_EVENTS = (
     ConversationRequeued,
     ConversationAccepted,
     ConversationPrioritised,
+    AgentReplaced,
     RoomEnded,
     HeldChanged,
 )

@@ -25,7 +25,12 @@ class Role(enum.StrEnum):
     WAITER = "waiter"
     ADMIN = "admin"
     SERVICE = "service"
+    BOT = "bot"
+    """A participant that a plugin speaks as; its id is its name. No token has this role."""
 
+
+TOKEN_ROLES = tuple(role for role in Role if role is not Role.BOT)
+"""The roles that tokens may have."""
 
 AGENT_ROLES = frozenset({Role.WAITER, Role.CONSULTANT})
 """The roles that serve users in support conversations: consultants only if a group lets them."""
@@ -165,7 +170,11 @@ _LOG_KEYS = {
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A stored message. ``seq`` counts from 1 within the thread, without gaps."""
+    """A stored message. ``seq`` counts from 1 within the thread, without gaps.
+
+    ``agent`` is the ``Person.key`` of the agent of the conversation at that time, empty if it had none. It is
+    None if the conversation never had another agent, and in messages that were read from the database.
+    """
 
     thread: Thread
     seq: int
@@ -174,6 +183,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     time: int
     media: str = "text"
     client_id: str | None = None
+    agent: str | None = None
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -322,6 +332,8 @@ class Room(msgspec.Struct, frozen=True):
     that a record is about; None if the record is about the support conversation ``conversation_id``.
     ``arrived`` is the time at which the visitor of a session came first, and ``awaited_until`` the time to
     which a participant has extended the wait for the other one. ``group`` is that of a session.
+    ``agent_changes`` counts the replacements of a session's agent: of two versions of a room, the one with
+    the higher count has the later agent.
     """
 
     thread: Thread
@@ -341,6 +353,7 @@ class Room(msgspec.Struct, frozen=True):
     end_reason: EndReason | None = None
     awaited_until: int | None = None
     arrived: int | None = None
+    agent_changes: int = 0
     conversation_id: int | None = None
     group: str = DEFAULT_GROUP
 
@@ -463,6 +476,19 @@ class LeftMessage(msgspec.Struct, frozen=True):
     beginning: str
     handled: int | None = None
     handled_by: Person | None = None
+
+
+class AgentState(enum.StrEnum):
+    """The state of an agent of support."""
+
+    READY = "ready"
+    """It is connected and takes users."""
+    PAUSED = "paused"
+    """It is connected and takes no new users."""
+    AWAY = "away"
+    """Its last connection has ended, and its grace runs."""
+    GONE = "gone"
+    """It was never connected, or did not return in time."""
 
 
 class Part(enum.StrEnum):

@@ -43,6 +43,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "user": ("来访者/用户", "Visitor"),
     "consultant": ("咨询师", "Counsellor"),
     "supervisor": ("督导", "Supervisor"),
+    "bot": ("机器人", "Bot"),
     "waiter": ("客服", "Support"),
     "admin": ("管理员", "Administrator"),
     "service": ("系统", "System"),

@@ -19,7 +19,7 @@ from tornado_chat.cluster.facts import CoordinatorClient
 from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.sections import Config
 from tornado_chat.core.events import DuplicateMessage, Event
-from tornado_chat.core.types import Message, Notification, Thread
+from tornado_chat.core.types import AgentState, Message, Notification, Person, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.history import MetricsHistory
@@ -35,6 +35,8 @@ from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
+from tornado_chat.services.auth.plugin_tokens import PluginTokens
+from tornado_chat.services.auth.refused_tokens import RefusedTokens
 from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.auth.socket_expiry import SocketExpiry
 from tornado_chat.services.container import Services
@@ -60,12 +62,14 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
 from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness
+from tornado_chat.services.plugin_host.actions import PluginActions
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
 from tornado_chat.services.supervision.approval_calls import ApprovalCalls
 from tornado_chat.services.supervision.approval_timers import ApprovalTimers
 from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.participation import Participation
 from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.first_words import FirstWords
@@ -175,6 +179,7 @@ def build_delivery(base: Foundation, storage: Storage) -> Delivery:
         ping_interval=config.limits.ping_interval,
         ping_timeout=config.limits.ping_timeout,
         on_resent=count_resent,
+        fetch_as_agent=storage.store.items_for_agent,
         subscribe=base.bus.subscribe if base.is_clustered else None,
         unsubscribe=forget_thread,
     )
@@ -219,8 +224,11 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         report_action=base.plugins.report_action,
     )
     revocations = Revocations(storage.store, delivery.connections, report_action=base.plugins.report_action)
+    refused_tokens = RefusedTokens(
+        lambda code, count: base.plugins.emit("token_refused", code=code, count=count), base.loop
+    )
     access_control = AccessControl(
-        keys.authenticator, base.plugins, accounts.require_session, revocations.check
+        keys.authenticator, base.plugins, accounts.require_session, revocations.check, refused_tokens.add
     )
     socket_expiry = SocketExpiry(config.auth, delivery.connections, access_control, base.loop)
     return Auth(
@@ -320,6 +328,10 @@ def build_coordination(base: Foundation, storage: Storage, supervision: Supervis
         holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
+
+    def report_agent(agent: Person, state: AgentState, previous: AgentState) -> None:
+        base.plugins.emit("agent_changed", agent=agent, state=state, previous=previous)
+
     dispatcher = Dispatcher(
         config.support,
         ConversationRepository(storage.store, base.groups.early_words),
@@ -331,6 +343,7 @@ def build_coordination(base: Foundation, storage: Storage, supervision: Supervis
         holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
         groups=base.groups.rules,
+        on_agent_changed=report_agent,
     )
     base.plugins.on_policy_switched = dispatcher.sort_again
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
@@ -360,6 +373,7 @@ class Conversations:
     first_words: FirstWords
     consents: Consents
     observers: Observers
+    participation: Participation
 
 
 def build_conversations(
@@ -412,7 +426,9 @@ def build_conversations(
         plugins=base.plugins,
         coordinator_client=coordination.client,
         participant_names=delivery.participant_names,
+        filtering=messaging.filtering,
     )
+    participation = Participation(store, rights, base.plugins, messaging.room_lookup.view, base.bus.publish)
     local_conversations = LocalConversations(
         config.support,
         store,
@@ -438,6 +454,7 @@ def build_conversations(
         base.bus.publish,
         messaging.filtering,
         base.plugins.report_action,
+        base.plugins.emit,
         supervision.approvals,
         first_words,
     )
@@ -452,6 +469,7 @@ def build_conversations(
         first_words,
         consents,
         observers,
+        participation,
     )
 
 
@@ -484,6 +502,7 @@ class PluginHost:
     """The parts of the server that plugins use."""
 
     event_feed: PluginEventFeed
+    tokens: PluginTokens
 
 
 def build_plugin_host(
@@ -492,9 +511,25 @@ def build_plugin_host(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    coordination: Coordination,
     conversations: Conversations,
 ) -> PluginHost:
-    plugins = base.plugins
+    plugins, config = base.plugins, base.config
+    tokens = PluginTokens(config.auth, config.state_dir, storage.store, base.registrations.keepers, base.loop)
+    actions = PluginActions(
+        plugins,
+        storage.store,
+        messaging.filtering,
+        messaging.room_lookup,
+        conversations.counselling,
+        conversations.sessions,
+        auth.access_control,
+        base.groups,
+        coordination.client,
+        base.bus.publish,
+        base.loop,
+        now_microseconds,
+    )
     services = ContextServices(
         storage.store,
         auth.access_control,
@@ -505,13 +540,17 @@ def build_plugin_host(
         conversations.support_history,
         conversations.priorities,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
+        base.metrics,
+        tokens,
+        config.web,
+        actions,
     )
     for context in base.contexts.values():
         context.connect(services)
     event_feed = PluginEventFeed(
         plugins, storage.store, delivery.presence, base.loop, shared=base.is_clustered
     )
-    return PluginHost(event_feed)
+    return PluginHost(event_feed, tokens)
 
 
 @dataclass(frozen=True)
@@ -580,6 +619,7 @@ def build_services(
         first_words=conversations.first_words,
         consents=conversations.consents,
         observers=conversations.observers,
+        participation=conversations.participation,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,

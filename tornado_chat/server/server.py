@@ -146,7 +146,9 @@ class Server:
         )
         self._retention = builders.build_retention(base, storage)
         self._replaced_databases = builders.build_replaced_databases(base)
-        plugin_host = builders.build_plugin_host(base, storage, delivery, auth, messaging, conversations)
+        plugin_host = builders.build_plugin_host(
+            base, storage, delivery, auth, messaging, coordination, conversations
+        )
         monitoring = builders.build_monitoring(base, storage, delivery, auth, coordination)
         self._services = builders.build_services(
             base, delivery, auth, messaging, supervision, conversations, monitoring
@@ -166,9 +168,10 @@ class Server:
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._consents = conversations.consents
         self._counselling = conversations.counselling
+        self._observers = conversations.observers
         self._local_conversations = conversations.local_conversations
         self._first_words = conversations.first_words
-        self._plugin_event_feed = plugin_host.event_feed
+        self._plugin_event_feed, self._plugin_tokens = plugin_host.event_feed, plugin_host.tokens
         self._readiness, self._history = monitoring.readiness, monitoring.history
         self._status_aggregator = monitoring.status_aggregator
         return builders.build_application(base, self._services, monitoring, self._more_pages)
@@ -280,6 +283,7 @@ class Server:
         await self._replaced_databases.stop()
         await self._position_check.stop()
         self._counselling.stop()
+        self._observers.stop_reporting()
         self._local_conversations.stop()
         self._cluster_mode.stop_deciding()
         await self._filtering.finish(FILTER_TIMEOUT_SECONDS)
@@ -386,6 +390,7 @@ class Server:
         self._dispatcher.reconfigure(new.support, to.policy, self._groups.rules)
         self._access_control.reconfigure(keys.authenticator)
         self._guests.reconfigure(new.auth, keys.secret)
+        self._plugin_tokens.reconfigure(new.auth)
         self._accounts.reconfigure(new.auth, keys.account_key)
         self._socket_expiry.reconfigure(new.auth)
         self._client_limits.reconfigure(new.limits)

@@ -20,6 +20,7 @@ from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
 from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.participation import Participation
 from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
@@ -49,6 +50,7 @@ class Services:
     priorities: Priorities
     first_words: FirstWords
     observers: Observers
+    participation: Participation
     guests: Guests
     client_limits: ClientLimits
     accounts: Accounts

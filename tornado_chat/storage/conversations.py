@@ -244,7 +244,7 @@ def _give(
     )
     changed = _change(tx, conversation, expected, active)
     if conversation.waiter is not None:
-        participants.leave(tx, conversation.thread, conversation.waiter)
+        participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
         held_messages.close(tx, conversation.thread, conversation.waiter)
     participants.join(tx, conversation.thread, [NewParticipant(waiter, Part.AGENT, waiter_name)])
     tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
@@ -266,7 +266,7 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
         waiter_uuid=None,
     )
     changed = _change(tx, conversation, ConversationState.ACTIVE, waiting)
-    participants.leave(tx, conversation.thread, conversation.waiter)
+    participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
     held_messages.close(tx, conversation.thread, conversation.waiter)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
@@ -287,7 +287,7 @@ def take_back(tx: Transaction, conversation: Conversation) -> Conversation:
         & (message.sender == waiter.key)
         & (message.time >= (conversation.assigned or 0))
     )
-    if _lock(tx, conversation.id).accepted is not None or has_written.exists(tx.database):
+    if lock(tx, conversation.id).accepted is not None or has_written.exists(tx.database):
         raise Conflict("no_conversation")
     return requeue(tx, replace(conversation, missed_by=(*conversation.missed_by, waiter)))
 
@@ -299,7 +299,7 @@ def accept(tx: Transaction, conversation_id: int, waiter: Person) -> Conversatio
 
     :raises Conflict: the waiter does not serve the user any more.
     """
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     if current.state is not ConversationState.ACTIVE or current.waiter != waiter:
         raise Conflict("no_conversation")
     if current.accepted is not None:
@@ -319,7 +319,7 @@ def prioritise(tx: Transaction, conversation_id: int, score: int, reason: str | 
     current = get(tx.database, conversation_id)
     if current is None:
         raise NotFound("no_such_conversation", id=conversation_id)
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     if not current.open:
         raise Conflict("conversation_ended")
     if (current.score, current.score_reason) == (score, reason):
@@ -338,7 +338,7 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
 
     :arg gone: the participant who has left for good.
     """
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     return current if current.state is ConversationState.ENDED else _end(tx, current, gone, None)
 
 
@@ -350,7 +350,7 @@ def leave(
     :arg early_words: what becomes of the user's words, if it has had no waiter.
     :raises Conflict: ``gone`` is not in the conversation any more, as after a transfer.
     """
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     if current.state is ConversationState.ENDED:
         return current
     if gone not in (current.user, current.waiter):
@@ -388,7 +388,7 @@ def _end(
     return changed
 
 
-def _lock(tx: Transaction, conversation_id: int) -> Conversation:
+def lock(tx: Transaction, conversation_id: int) -> Conversation:
     """Return a conversation that no other transaction can change before this one ends."""
     query = _table.select().where(_table.id == conversation_id)
     if tx.database.for_update:  # SQLite has one writer at a time

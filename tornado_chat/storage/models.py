@@ -27,6 +27,7 @@ class ConsultationSession(Table):
     :ivar awaited_until: the time until which an absent participant is awaited, if another has extended that.
     :ivar arrived: the time at which the visitor came for the first time.
     :ivar group_name: the group that the host has chosen; NULL: the default group.
+    :ivar agent_changes: how many times ``helper`` was replaced; NULL: never.
     """
 
     id = pw.BigAutoField()
@@ -46,6 +47,7 @@ class ConsultationSession(Table):
     awaited_until = pw.BigIntegerField(null=True)
     arrived = pw.BigIntegerField(null=True)
     group_name = pw.CharField(32, null=True)
+    agent_changes = pw.IntegerField(null=True)
 
     class Meta:
         # Each ends with ``created``: lists are read newest first (``storage/session_lists.py``).
@@ -231,6 +233,8 @@ class Participant(Table):
     """A person in a conversation; see ``core.types.Participant``.
 
     ``kind`` and ``number`` name the session, record or conversation.
+
+    :ivar left_seq: of a former agent, the last message that was stored before it left.
     """
 
     id = pw.BigAutoField()
@@ -241,6 +245,7 @@ class Participant(Table):
     name = pw.CharField(NAME_CHARS, null=True)
     joined = pw.BigIntegerField()
     left = pw.BigIntegerField(null=True)
+    left_seq = pw.BigIntegerField(null=True)
 
     class Meta:
         indexes = ((("kind", "number"), False), (("person",), False))
@@ -266,6 +271,41 @@ class Consent(Table):
             (("kind", "number", "person", "group_name", "version"), True),
             (("person",), False),
         )
+
+
+class Handover(Table):
+    """An offer to another agent to take over a session or support conversation; see ``core.types.Offer``.
+
+    ``kind`` and ``number`` name the conversation.
+
+    :ivar source: the agent of the conversation.
+    :ivar targets: the people to whom it is offered one after the other, a JSON list of their keys.
+    :ivar group_name: the group to whose line the conversation returns; NULL: it is offered to ``targets``.
+    :ivar place: the index of ``target`` in ``targets``.
+    :ivar target: the person to whom it is offered now, or that has accepted it.
+    :ivar deadline: the time until which ``target`` may accept.
+    :ivar timeout: how long each target may think, in microseconds.
+    :ivar settled: the time of the last state; NULL while it is offered.
+    """
+
+    id = pw.BigAutoField()
+    kind = pw.SmallIntegerField()
+    number = pw.BigIntegerField()
+    source = pw.CharField(PERSON_KEY_CHARS)
+    offered_by = pw.CharField(PERSON_KEY_CHARS)
+    targets = pw.TextField()
+    group_name = pw.CharField(32, null=True)
+    note = pw.TextField(null=True)
+    state = pw.CharField(12)
+    place = pw.IntegerField()
+    target = pw.CharField(PERSON_KEY_CHARS, null=True)
+    deadline = pw.BigIntegerField(null=True)
+    timeout = pw.BigIntegerField()
+    created = pw.BigIntegerField()
+    settled = pw.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = ((("kind", "number"), False), (("state",), False), (("target",), False))
 
 
 class Inbox(Table):
@@ -483,6 +523,7 @@ TABLES = (
     LeftMessage,
     Participant,
     Consent,
+    Handover,
     Message,
     HeldMessage,
     Inbox,

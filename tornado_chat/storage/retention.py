@@ -54,6 +54,7 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "feedback": None,
         "arrived": None,
         "group_name": None,
+        "agent_changes": None,
     },
     models.SupervisorConsultation: {
         **_EMPTY_ROOM,

@@ -18,6 +18,7 @@ from tornado_chat.web.api import (
     left_messages,
     notifications,
     ops,
+    participation,
     revocations,
     sessions,
     staff,
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 SOCKET_ROUTES: Routes = (*counselling.ROUTES, *support.ROUTES)
 API_ROUTES: Routes = (
     *(*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *left_messages.ROUTES, *groups.ROUTES),
-    *(*staff.ROUTES, *revocations.ROUTES, *approvals.ROUTES),
+    *(*participation.ROUTES, *staff.ROUTES, *approvals.ROUTES, *revocations.ROUTES),
 )
 """The routes of the HTTP API whose handlers take the services and the origins only."""
 
@@ -75,7 +76,7 @@ class ChatApplication(Application):
         status_routes = _with_handler_args(network_args, status.ROUTES)
         api_routes = [*API_ROUTES, *status_routes]
         self._api_documents = ApiDocuments(
-            [*api_routes, *api_docs.ROUTES, *ops.ROUTES], config.auth, config.web.base_path
+            [*api_routes, *api_docs.ROUTES, *ops.ROUTES], config.auth, config.web.base_path, plugin_routes
         )
         routes = [
             *_with_handler_args(common_args, SOCKET_ROUTES),

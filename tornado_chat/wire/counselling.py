@@ -14,6 +14,8 @@ from msgspec import UNSET
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
+    PLUGIN_LINE,
+    AgentReplaced,
     ConversationEnded,
     Event,
     HeldChanged,
@@ -25,7 +27,16 @@ from tornado_chat.core.events import (
     TypingChanged,
 )
 from tornado_chat.core.texts import Language, error_text, system_text
-from tornado_chat.core.types import AGENT_ROLES, AppendResult, ConsentForm, Kind, Message, Notification, Role
+from tornado_chat.core.types import (
+    AGENT_ROLES,
+    AppendResult,
+    ConsentForm,
+    Kind,
+    Message,
+    Notification,
+    Part,
+    Role,
+)
 from tornado_chat.wire.approval_frames import approval_shown, held_shown
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
@@ -40,6 +51,8 @@ from tornado_chat.wire.counselling_frames import (
     ConsentNoted,
     ConsentText,
     DecisionFrame,
+    HandedOver,
+    Handover,
     Held,
     History,
     Line,
@@ -47,6 +60,7 @@ from tornado_chat.wire.counselling_frames import (
     NotifyFrame,
     ObserveFrame,
     ObservingShown,
+    PartShown,
     PresenceShown,
     ReadShown,
     ReceiptShown,
@@ -54,7 +68,7 @@ from tornado_chat.wire.counselling_frames import (
     TypingShown,
 )
 from tornado_chat.wire.parsing import parse
-from tornado_chat.wire.people import NameOf, no_name, sender_of
+from tornado_chat.wire.people import NameOf, no_name, sender_of, text_with_name, with_speaker
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
@@ -64,7 +78,9 @@ CHAT_FEATURES = frozenset(
     }
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
-OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender", "approve"})
+OBSERVE_FEATURES = frozenset(
+    {"seq", "alive", "presence", "token", "sender", "speak", "ack", "typing", "read", "approve"}
+)
 
 T = TypeVar("T")
 
@@ -277,7 +293,7 @@ def sender_type(message: Message) -> bool:
     In a supervision record, false is the supervisor; elsewhere a supervisor who takes part is true.
     """
     if message.thread.kind is Kind.RECORD:
-        return message.sender.role in AGENT_ROLES
+        return message.sender.role in (*AGENT_ROLES, Role.BOT)
     return message.sender.role is not Role.USER
 
 
@@ -342,20 +358,25 @@ class ChatEncoder:
         if isinstance(event, Message):
             if own and not self._echo:
                 return None
-            frame = self._frame(False, event.text, event.time)
+            name = self._name_of(event.thread, event.sender)
+            text = event.text if self._sender else with_speaker(event, name)
+            frame = self._frame(False, text, event.time)
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
             if own:
                 frame.self = True
             if self._sender:
-                frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
+                frame.sender = sender_of(event.sender, name)
             return _encode(frame)
         if isinstance(event, SystemNotice):
             if self._observing and event.code in OBSERVING_NOTICES:
                 return _encode(ObservingShown(OBSERVING_NOTICES[event.code]))
-            text = system_text(self._language, event.code, name=event.name)
+            is_text = event.code == PLUGIN_LINE
+            text = event.name if is_text else system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
+        if isinstance(event, AgentReplaced):
+            return self._replacement(event)
         if isinstance(event, RoomEnded):
             frame = self._frame(True, system_text(self._language, "session_ended"), event.time)
             if self._presence and event.room is not None and event.room.end_reason is not None:
@@ -372,6 +393,20 @@ class ChatEncoder:
         if isinstance(event, HeldChanged) and self._approval and own:
             return _encode(Approval(approval_shown(event, self._times)))
         return None
+
+    def _replacement(self, event: AgentReplaced) -> bytes:
+        room = event.room
+        if self._sender:
+            previous = sender_of(event.previous, event.previous_name)
+            following = sender_of(room.helper, room.helper_name)
+            return _encode(HandedOver(Handover(previous, following, self._times.format(event.time))))
+        text = system_text(
+            self._language,
+            "agent_replaced",
+            previous=event.previous_name or event.previous.id,
+            name=room.helper_name or room.helper.id,
+        )
+        return _encode(self._frame(True, text, event.time))
 
     def ack(self, client_id: str | None, stored: AppendResult) -> bytes | None:
         """Return the acknowledgement of a stored message, or None without an id or the feature ``ack``."""
@@ -434,6 +469,8 @@ class ObserveEncoder:
         self._presence = "presence" in features
         self._sender = "sender" in features
         self._approve = "approve" in features
+        self._typing = "typing" in features
+        self._read = "read" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._name_of = name_of
@@ -444,9 +481,8 @@ class ObserveEncoder:
         None: observers get no frame for this event.
         """
         if isinstance(event, Message):
-            frame = ObserveFrame(
-                msg=event.text, senderType=sender_type(event), time=self._times.format(event.time)
-            )
+            text = event.text if self._sender else text_with_name(event.sender, event.text)
+            frame = ObserveFrame(msg=text, senderType=sender_type(event), time=self._times.format(event.time))
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
@@ -462,7 +498,15 @@ class ObserveEncoder:
         if isinstance(event, HeldChanged) and self._approve and not own and not event.approvers:
             name = self._name_of(event.thread, event.sender)
             return _encode(Held(held_shown(event.held, self._times, name)))
+        if isinstance(event, TypingChanged) and self._typing and not own:
+            return _encode(TypingShown(event.typing, event.sender.role.value))
+        if isinstance(event, ReadAdvanced) and self._read:
+            return _encode(ReadShown(event.seq, event.reader.role.value))
         return None
+
+    def part(self, part: Part | None) -> bytes:
+        """Return the frame that says as what the person of the socket takes part; None: it observes."""
+        return _encode(PartShown(None if part is None else part.value))
 
 
 class NotifyEncoder:

@@ -14,6 +14,7 @@ from tornado_chat.wire.counselling_frames import (
     ConsentAsked,
     ConsentNoted,
     DecisionFrame,
+    HandedOver,
     Held,
     History,
     ListenerFrame,
@@ -23,6 +24,7 @@ from tornado_chat.wire.counselling_frames import (
     ObserveFrame,
     ObserveQuery,
     ObservingShown,
+    PartShown,
     PlainAlert,
     PresenceShown,
     ReadShown,
@@ -156,15 +158,6 @@ _HELD_FRAME = FrameKind(
     "A message of the agent that is held: on observing, when a message is held, and after the decision.",
     Held,
     [{"held": _HELD}],
-    feature="approve",
-)
-_DECISION_REFUSED = FrameKind(
-    "decision_refused",
-    "A decision has no effect: it was made before, or an earlier message of the sender is held.",
-    ChatFrame,
-    [{**_SYSTEM, "msg": "错误: 此消息已由 supervisor:3 处理 (approved)", "time": _OFFSET_TIME}],
-    keys=("isSystem", "system", "msg", "time"),
-    constant_keys={"isSystem": True},
     feature="approve",
 )
 _APPROVAL = FrameKind(
@@ -378,6 +371,22 @@ CHAT = Endpoint(
         ),
         _PRESENCE,
         FrameKind(
+            "handover",
+            "Another agent has the session from now on, and who had it before. Sockets without the feature "
+            "get a system text that says it.",
+            HandedOver,
+            [
+                {
+                    "handover": {
+                        "from": _SENDER,
+                        "to": {"role": "consultant", "id": "3", "name": "吴老师"},
+                        "time": _OFFSET_TIME,
+                    }
+                }
+            ],
+            feature="sender",
+        ),
+        FrameKind(
             "history",
             "A page of messages: the newest page on joining, other pages on request.",
             History,
@@ -443,11 +452,11 @@ CHAT = Endpoint(
         ),
         "observing": "Shows that a supervisor listens in by a frame, and not by a system text.",
         "receipt": "Shows which messages have arrived at the other participant.",
-        "sender": _SENDER_FEATURE,
         "consent": (
             "The visitor is asked to accept the text of its group (`[group:NAME] consent`) before its first "
             "message; until then its messages are refused."
         ),
+        "sender": f"{_SENDER_FEATURE} A change of the agent is a frame `handover`.",
         "token": _RENEWAL_FEATURE,
         "approval": "Shows the states of own messages that wait for an approval.",
     },
@@ -570,7 +579,37 @@ OBSERVE = Endpoint(
         "supervisors with a record on the conversation; with `[counselling] observe = any` all supervisors."
     ),
     query=ObserveQuery,
-    from_client=(*_LISTENER_REQUESTS, *_DECISIONS),
+    from_client=(
+        *_LISTENER_REQUESTS,
+        *_DECISIONS,
+        FrameKind(
+            "say",
+            "Post a message, after `POST …/join` or `…/takeover`.",
+            ClientFrame,
+            [{"msg": "hello", "id": "a1"}],
+            keys=("msg", "id"),
+            required=("msg",),
+            feature="speak",
+        ),
+        FrameKind(
+            "typing",
+            "The supervisor begins or stops typing.",
+            ClientFrame,
+            [{"typing": True}],
+            keys=("typing",),
+            required=("typing",),
+            feature="typing",
+        ),
+        FrameKind(
+            "read",
+            "The agent has read all messages up to this seq.",
+            ClientFrame,
+            [{"read": 17}],
+            keys=("read",),
+            required=("read",),
+            feature="read",
+        ),
+    ),
     to_client=(
         FrameKind(
             "message",
@@ -581,16 +620,59 @@ OBSERVE = Endpoint(
                 {"msg": "会话已结束", "senderType": None, "time": _TIME},
             ],
         ),
+        FrameKind(
+            "part",
+            "As what the person of the socket takes part: on each change, and on connecting if it does.",
+            PartShown,
+            [{"part": "supervisor"}, {"part": None}],
+            feature="speak",
+        ),
+        FrameKind(
+            "error",
+            "What is wrong with a frame of the client, as before it has joined.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 请先加入或接管此对话", "time": _OFFSET_TIME, "id": "a1"}],
+            keys=("isSystem", "system", "msg", "time", "id"),
+            constant_keys={"isSystem": True},
+            feature="speak",
+        ),
+        FrameKind(
+            "ack",
+            "The message is stored durably.",
+            Ack,
+            [{"ack": "a1", "seq": 17, "time": _OFFSET_TIME}],
+            feature="ack",
+        ),
+        FrameKind(
+            "typing",
+            "A participant begins or stops typing.",
+            TypingShown,
+            [{"typing": True, "role": "user"}],
+            feature="typing",
+        ),
+        FrameKind(
+            "read",
+            "How far a participant has read.",
+            ReadShown,
+            [{"read": 17, "role": "user"}],
+            feature="read",
+        ),
         _PRESENCE,
         _ANSWER,
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
         _HELD_FRAME,
-        _DECISION_REFUSED,
     ),
     features={
         "seq": _SEQ_FEATURE,
         "alive": _ALIVE_FEATURE,
+        "speak": (
+            "After `POST …/join` or `…/takeover` the socket sends messages as `/chat` does. After a "
+            "take-over it is the presence of the agent."
+        ),
+        "ack": "As of `/chat`, with `speak`.",
+        "typing": "Shows when a participant is typing; with `speak`, the client may send it.",
+        "read": "Shows how far each participant has read; with `speak`, an agent may send it.",
         "presence": "Shows which of the two participants are connected.",
         "sender": _SENDER_FEATURE,
         "token": _RENEWAL_FEATURE,

@@ -261,6 +261,20 @@ class ObservingShown(msgspec.Struct):
     ]
 
 
+class PartShown(msgspec.Struct):
+    """As what the person of the socket takes part."""
+
+    part: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "`supervisor`: it has joined. `agent`: it has taken the conversation over. Null: it observes."
+            ),
+            examples=["supervisor"],
+        ),
+    ]
+
+
 class ReadShown(msgspec.Struct):
     read: Annotated[
         int, Meta(ge=0, description="The participant has read all messages up to this seq.", examples=[17])
@@ -273,6 +287,20 @@ class ReceiptShown(msgspec.Struct):
         int, Meta(ge=0, description="All messages up to this seq have arrived at the client.", examples=[17])
     ]
     role: ParticipantRole
+
+
+class Handover(msgspec.Struct, rename={"from_": "from"}):
+    """Who had a session, and who has it from then on."""
+
+    from_: Annotated[Sender, Meta(description="The agent before.")]
+    to: Annotated[Sender, Meta(description="The agent from then on.")]
+    time: Time
+
+
+class HandedOver(msgspec.Struct):
+    """Another agent has the session from now on."""
+
+    handover: Handover
 
 
 class PresenceShown(msgspec.Struct):

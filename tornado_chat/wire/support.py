@@ -40,7 +40,7 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.wire.approval_frames import approval_shown
 from tornado_chat.wire.parsing import parse
-from tornado_chat.wire.people import Named, NameOf, no_name, sender_of
+from tornado_chat.wire.people import Named, NameOf, no_name, sender_of, with_speaker
 from tornado_chat.wire.support_frames import (
     CLIENT_PAYLOADS,
     ClientFrame,
@@ -64,6 +64,7 @@ from tornado_chat.wire.support_frames import (
     ReceiptShown,
     ServerFrame,
     SignedIn,
+    Supervising,
     TypingNow,
 )
 from tornado_chat.wire.times import LocalTimes
@@ -90,6 +91,9 @@ FEATURES = frozenset(
         "observing",
     }
 )
+
+SUPERVISOR_NOTICES = {"joined_supervisor": True, "left_supervisor": False}
+"""The system notices of supervisors that take part, by code: whether one has joined."""
 
 USERS = frozenset({Role.USER})
 
@@ -197,15 +201,17 @@ class SupportEncoder:
             ours = event.sender.role in self._own_roles
             if ours and "echo" not in self.features:
                 return None
-            type_, payload = self._content(event)
+            name = self._name_of(event.thread, event.sender)
+            type_, payload = self._content(event, name)
             frame = self._frame(type_, payload, id=message_id(event))
-            frame.from_ = self.address if ours else self._peers.get(event.thread, UNSET)
+            is_on_own_side = ours or self._is_colleague(event.sender)
+            frame.from_ = self.address if is_on_own_side else self._peers.get(event.thread, UNSET)
             if "seq" in self.features:
                 frame.seq = event.seq
                 frame.time = self._times.format(event.time)
                 frame.conversation = event.thread.id
             if "sender" in self.features:
-                frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
+                frame.sender = sender_of(event.sender, name)
             return _encode(frame)
         if isinstance(event, TypingChanged):
             if event.sender.role in self._own_roles or "typing" not in self.features:
@@ -241,6 +247,9 @@ class SupportEncoder:
             return _encode(
                 self._frame("observing", Observing(OBSERVING_NOTICES[event.code], event.thread.id))
             )
+        if isinstance(event, SystemNotice) and event.code in SUPERVISOR_NOTICES and "sender" in self.features:
+            joined = SUPERVISOR_NOTICES[event.code]
+            return _encode(self._frame("supervisor", Supervising(joined, event.name, event.thread.id)))
         return None
 
     def initialize(self) -> bytes:
@@ -415,10 +424,19 @@ class SupportEncoder:
             time=self._times.format(message.time),
         )
 
-    def _content(self, message: Message) -> tuple[str, msgspec.Struct]:
+    def _content(self, message: Message, name: str | None) -> tuple[str, msgspec.Struct]:
         if message.media == "image" and "image" in self.features:
             return "message_image", MessageImage(message.text)
-        return "message_text", MessageText(message.text)
+        text = message.text if "sender" in self.features else with_speaker(message, name)
+        return "message_text", MessageText(text)
+
+    def _is_colleague(self, person: Person) -> bool:
+        """Return True for a bot, at a socket of an agent that can tell its messages from its own."""
+        return (
+            person.role is Role.BOT
+            and self._own_roles is AGENT_ROLES
+            and self.features.issuperset(("sender", "echo"))
+        )
 
     def _frame(
         self,

@@ -173,6 +173,13 @@ _COMMON_SERVER_FRAMES = (
         reply_id="f1",
     ),
     _to_client(
+        "supervisor",
+        "A supervisor takes part in the conversation from now on, or does not any more. Its messages have "
+        "the sender; clients without the feature get its name in front of the text.",
+        {"joined": True, "name": "吴督导", "conversation": 7},
+        feature="sender",
+    ),
+    _to_client(
         "observing",
         "A supervisor has begun or stopped to listen in, if `[group] tell_observing` says so.",
         {"observing": True, "conversation": 7},

@@ -522,6 +522,14 @@ class Observing(msgspec.Struct):
     conversation: Annotated[int, Meta(description="The conversation.", examples=[7])]
 
 
+class Supervising(msgspec.Struct):
+    """A supervisor takes part in the conversation from now on, or does not any more."""
+
+    joined: Annotated[bool, Meta(description="True: it has joined. False: it has left.", examples=[True])]
+    name: Annotated[str, Meta(description="The name of the supervisor.", examples=["吴督导"])]
+    conversation: Annotated[int, Meta(description="The conversation.", examples=[7])]
+
+
 class HandedOver(msgspec.Struct, rename={"from_": "from"}):
     """Another waiter has the conversation from now on."""
 
@@ -626,6 +634,7 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "approval": ApprovalShown,
     "handed_over": HandedOver,
     "observing": Observing,
+    "supervisor": Supervising,
     "ready_success": ReadyNoted,
     "transfer_success": Transferred,
     "accept_success": Accepted,

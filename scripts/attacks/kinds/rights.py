@@ -57,6 +57,13 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "call_supervisor_to_conversation": HOSTS | {"the waiter"},
     "prioritise_conversation": HOSTS,
     "list_conversation_messages": HOSTS | {"the waiter"},
+    "join_session": frozenset({"an admin", "the supervisor"}),
+    "take_over_session": frozenset({"an admin", "the supervisor"}),
+    "join_conversation": frozenset({"an admin"}),
+    "take_over_conversation": frozenset({"an admin"}),
+    # For callers that take no part in it, leaving has no effect.
+    "leave_session": SIGNED_IN,
+    "leave_conversation": SIGNED_IN,
     "admit_guest": frozenset({"no token", "a guest"}),
     "get_status": HOSTS,
     # From an address that is not an operator's, as all attackers'.
@@ -83,7 +90,10 @@ QUERIES = {
     "list_sessions": f"?user_id={VICTIM}&consultant_id={COUNSELLOR}",
     "list_conversations": f"?user={CUSTOMER}",
 }
-DESTRUCTIVE = ("end_session", "read_notification")
+DESTRUCTIVE = (
+    *("join_session", "leave_session", "join_conversation", "leave_conversation"),
+    *("take_over_session", "take_over_conversation", "end_session", "read_notification"),
+)
 """Calls that change what the others need, so they are tried last."""
 
 
@@ -150,7 +160,10 @@ async def run(trial: Trial) -> None:
         "conversation_id": world.conversation,
         "notification_id": world.notification,
     }
-    found = sorted(calls(document, numbers, all_callers), key=lambda call: call.id in DESTRUCTIVE)
+    found = sorted(
+        calls(document, numbers, all_callers),
+        key=lambda call: DESTRUCTIVE.index(call.id) + 1 if call.id in DESTRUCTIVE else 0,
+    )
     trial.require(len(found) > 20, f"the server describes {len(found)} calls only")
     await trial.together(
         partial(_try, trial, call, caller)

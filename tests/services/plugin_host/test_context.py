@@ -11,6 +11,7 @@ from tests.services.plugins import StubPlugin, manage
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session
 from tornado_chat.core.lists import KnownPerson, ListPage
 from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
@@ -43,6 +44,10 @@ def make_context(store: Store, presence: Any = None) -> PluginContext:
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         Priorities(store, plugins.report_action),
+        None,  # type: ignore[arg-type]
+        Metrics(),
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
     )
     return PluginContext("caller", plugins, services, asyncio.get_running_loop(), "en", Path("state"))

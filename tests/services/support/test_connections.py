@@ -34,7 +34,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.fixture = HubFixture()
-        nothing: Any = SimpleNamespace(look_up=self._nothing, get=self._nothing)
+        nothing: Any = SimpleNamespace(look_up=self._nothing, get=self._nothing, has=lambda thread: True)
         tasks = BackgroundTasks(asyncio.get_running_loop())
         self.notifier = SocketNotifier(
             self.fixture.hub, nothing, nothing, lambda row: None, tasks, nothing, nothing, nothing

@@ -17,7 +17,8 @@ from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.core import errors
-from tornado_chat.core.types import Person, Role
+from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.storage import rooms
 from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
 from tornado_chat.wire.kinds import CLOSE_CODES
 from tornado_chat.wire.support_frames import CLIENT_PAYLOADS, SERVER_PAYLOADS
@@ -88,7 +89,7 @@ async def test_every_time_has_an_offset_but_those_of_the_published_frames(harnes
         if key in ("time", "since") and about.get("format") != "date-time"
     }
     assert without_format == {
-        "ObserveOutDecisionRefused",
+        "ObserveOutError",
         *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
         "ChatOutConsentRefused",
         *("NotifyOutPlain", "NotifyOutAlert", "NotifyOutAppointment", "NotifyOutConversation"),
@@ -231,7 +232,7 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await counting.send_json({"edit": number, "text": "you may"})
     await listen.until(counting, "observe", watching, "held")
     await counting.send_json({"refuse": number, "note": "too late"})
-    await listen.until(counting, "observe", watching, "decision_refused")
+    await listen.until(counting, "observe", watching, "error")
     for client, channel in ((asked, "notify"), (counting, "observe")):
         await client.send_json({"alive": True})
         await listen.until(client, channel, watching, "alive")
@@ -256,7 +257,26 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await listen.until(at_work, "notify", plain, "appointment")
     await listen.until(at_work, "notify", plain, "appointment")
 
-    await counsellor.close(4000)
+    speaking = sorted(counselling.OBSERVE_FEATURES)
+    path = f"/observe?token={SUPERVISOR}&sessionId={session}&features={','.join(speaking)}"
+    speaker = await harness.connect(path)
+    await speaker.send_json({"msg": "not yet", "id": "c1"})
+    await listen.until(speaker, "observe", speaking, "error", id="c1")
+    await harness.api("POST", f"/api/v1/sessions/{session}/join", SUPERVISOR)
+    await listen.until(speaker, "observe", speaking, "part", part="supervisor")
+    await speaker.send_json({"msg": "I am here", "id": "c2"})
+    await listen.until(speaker, "observe", speaking, "ack", ack="c2")
+    await counsellor.send_json({"typing": True})
+    await counsellor.send_json({"read": 3})
+    await listen.all_of(speaker, "observe", speaking, {"typing", "read"})
+
+    thread, chen = Thread(Kind.SESSION, session), Person(Role.CONSULTANT, "2")
+    await harness.server._store.write(
+        lambda tx: rooms.replace_agent(tx, thread, chen, Person(Role.CONSULTANT, "5"), None)
+    )
+    await listen.until(counsellor, "chat", every, "handover")
+    assert await listen.rest(counsellor, "chat", every) == 4409
+    await (await harness.chat(token("consultant", 5), session)).close(4000)
     assert await listen.rest(visitor, "chat", plain) == 1000
     assert await listen.rest(typing, "chat", ["typing", "read", "presence"]) == 1000
     assert await listen.rest(observer, "observe", plain) == 1000
@@ -326,6 +346,9 @@ async def test_a_support_conversation(harness: Harness) -> None:
     await until(ada, "user", every, "connect_success")
     await harness.connect(f"/observe?token={admin}&conversationId={number}")
     await until(eve, "waiter", every, "observing")
+    await harness.api("POST", f"/api/v1/support/conversations/{number}/join", admin)
+    await until(eve, "waiter", every, "supervisor")
+    await until(ada, "user", every, "supervisor")
     for type, payload in (
         ("message_text", {"message": "hi"}),
         ("message_image", {"url": "https://example.org/map.png"}),

@@ -18,7 +18,7 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
     ApprovalCreate HeldMessage HeldMessagePage LeftMessage LeftMessageHandling LeftMessagePage
-    Account AccountToken AppointmentChanged Consent ConversationStatus
+    Account AccountToken Agent AppointmentChanged Consent ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
     GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
@@ -31,13 +31,14 @@ HTTP_SCHEMAS = """
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
     SupportParticipant SupportTranscript ParticipantPart
-    SupportPriority SupportPriorityChange
+    SupportPriority SupportPriorityChange TakeOver
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
 OPERATIONS = """
     admit_guest approve_message call_supervisor call_supervisor_to_conversation end_session
     export_conversation
+    join_conversation join_session leave_conversation leave_session take_over_conversation take_over_session
     get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
     get_support_status list_conversation_messages list_conversations list_groups list_left_messages
@@ -70,6 +71,7 @@ SOCKET_SCHEMAS = """
     GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
+    SessionHandover SupervisorPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
@@ -79,16 +81,18 @@ FRAMES = {
     "chat.in": "say typing read history token wait consent",
     "chat.out": """
         observing approval
-        message system end wait_refused ack typing read receipt presence history token
+        message system end handover wait_refused ack typing read receipt presence history token
         token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
-    "observe.in": "alive token approve edit refuse",
-    "observe.out": "message presence alive token token_refused held decision_refused",
+    "observe.in": "alive token say typing read approve edit refuse",
+    "observe.out": """
+        held message part error ack typing read presence alive token token_refused
+    """,
     "user.in": "auth connect message_text message_image typing read get_history disconnect rate consent",
     "user.out": """
-        observing
+        observing supervisor
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
         rate_success consent consent_success
@@ -97,7 +101,7 @@ FRAMES = {
         auth ready unready message_text message_image typing read get_history disconnect transfer accept
     """,
     "waiter.out": """
-        observing approval
+        observing approval supervisor
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
         accept_success kickout
@@ -186,5 +190,6 @@ def test_a_type_without_a_name_is_an_error() -> None:
     class Unnamed(msgspec.Struct):
         """In no document."""
 
+    Unnamed.__module__ = "tornado_chat.web.api"
     with pytest.raises(LookupError, match="add it to SCHEMA_NAMES of tornado_chat"):
         schemas.components_of([Unnamed])

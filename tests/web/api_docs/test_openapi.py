@@ -18,7 +18,7 @@ from tests.helpers.accounts import SESSION, TOKEN, Browser, cheap_passwords, mak
 from tests.web.api_docs.document_checks import problems
 from tornado_chat import config
 from tornado_chat.core.numbers import NUMBER_PATTERN
-from tornado_chat.core.types import Role
+from tornado_chat.core.types import TOKEN_ROLES
 from tornado_chat.server import builders
 from tornado_chat.server.server import Server
 from tornado_chat.storage import revocations
@@ -33,6 +33,8 @@ LIMITED = (
     *("list_left_messages", "mark_left_message_handled"),
     *("get_conversation", "export_conversation", "call_supervisor_to_conversation"),
     *("list_approvals", "approve_message", "refuse_message"),
+    *("join_session", "leave_session", "take_over_session"),
+    *("join_conversation", "leave_conversation", "take_over_conversation"),
 )
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
@@ -301,12 +303,21 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
         await call(name, other, {}, held_id=2)
         await call(name, other, {}, held_id=99)
         await call(name, supervisor, {"text" if name == "approve_message" else "note": 5}, held_id=2)
+    admin, taken = token("admin", 9), {"former": "leave"}
+    for name, body in (("join_session", None), ("take_over_session", taken), ("leave_session", None)):
+        await call(name, admin, body, **ids)
+        await call(name, admin, body, session_id=99)
+        if name != "leave_session":
+            await call(name, STRANGER, body, **ids)
+    await call("join_session", admin, **ids)
+    await call("take_over_session", admin, {"former": 1}, **ids)
+
     await call("rate_session", VISITOR, {"rate": 5, "feedback": "It helped."}, **ids)
     await call("rate_session", COUNSELLOR, {"rate": 5}, **ids)
     await call("rate_session", VISITOR, {"rate": 5}, session_id=99)
     await call("end_session", STRANGER, **ids)
     await call("end_session", HOST, session_id=99)
-    assert (await call("end_session", COUNSELLOR, **ids))["state"] == "completed"
+    assert (await call("end_session", HOST, **ids))["state"] == "completed"
 
     for type, data in ((0, None), (1, {"apointmentId": 3}), (2, {"sessionId": 7, "more": True})):
         made = await call("notify", HOST, {"role": "user", "id": 1, "type": type, "msg": "m", "data": data})
@@ -366,9 +377,24 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call(name, HOST, {"supervisor_id": 4}, conversation_id=99)
     await call("list_conversations", token("waiter", 8), query="?state=open&user=1")
     await call("list_conversations", VISITOR, query="?state=open")
+    for name, body in (
+        ("join_conversation", None),
+        ("leave_conversation", None),
+        ("take_over_conversation", taken),
+    ):
+        await call(name, admin, body, **one)
+        await call(name, admin, body, conversation_id=99)
+        if name != "leave_conversation":
+            await call(name, STRANGER, body, **one)
+    await call("join_conversation", admin, **one)
+    await call("take_over_conversation", admin, {"former": 1}, **one)
     await ada.send_frame("disconnect")
     await ada.until("disconnected")
     await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=1)
+    for name, body in (("join_conversation", None), ("take_over_conversation", taken)):
+        await call(name, admin, body, **one)
+    for name, body in (("join_session", None), ("take_over_session", taken)):
+        await call(name, admin, body, **ids)
     guest = await call("admit_guest", None)
     assert (await call("admit_guest", guest["token"]))["id"] == guest["id"]
     await call("admit_guest", HOST)
@@ -474,7 +500,7 @@ async def test_roles_with_access_are_those_of_the_document(harness: Harness) -> 
     by_role = [each for each in operations(document) if "x-roles" in each[2]]
     assert {about["operationId"] for _, _, about in by_role} >= {"notify", "list_conversations"}
     for verb, path, about in by_role:
-        for role in Role:
+        for role in TOKEN_ROLES:
             answer = await harness.api(verb, _example_path(path), token(role.value, 1), {})
             refused = answer.code == 403 and json.loads(answer.body)["code"] == "role_not_allowed"
             assert refused != (role.value in about["x-roles"]), (path, role)

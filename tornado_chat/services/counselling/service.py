@@ -25,10 +25,17 @@ from tornado_chat.cluster.facts import (
     WaitRequest,
     room_key,
 )
-from tornado_chat.core.close_codes import ENDED
+from tornado_chat.core.close_codes import AGENT_REPLACED, ENDED
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unavailable
+from tornado_chat.core.events import (
+    AgentReplaced,
+    PresenceChanged,
+    ReadAdvanced,
+    RoomEnded,
+    SystemNotice,
+    TypingChanged,
+)
 from tornado_chat.core.events import Event as Published
-from tornado_chat.core.events import PresenceChanged, ReadAdvanced, RoomEnded, SystemNotice, TypingChanged
 from tornado_chat.core.texts import Language
 from tornado_chat.core.types import (
     Action,
@@ -63,7 +70,7 @@ from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
 from tornado_chat.services.messaging.store import Store, read_in_chunks
 from tornado_chat.services.supervision.approvals import Approvals
-from tornado_chat.storage import messages, participants, read_marks, rooms
+from tornado_chat.storage import agents, participants, read_marks, rooms
 from tornado_chat.storage.join_queries import MissedItems
 from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.writer import Transaction
@@ -123,6 +130,15 @@ class RoomConnection:
     def person(self) -> Person:
         return self.identity.person
 
+    @property
+    def is_agent_of_session(self) -> bool:
+        """True if the person takes part in a session as its agent, who can be replaced."""
+        return _is_agent_of_session(self.room.thread, self.person)
+
+
+def _is_agent_of_session(thread: Thread, participant: Person) -> bool:
+    return thread.kind is Kind.SESSION and participant.role is not Role.USER
+
 
 class _LocalRoom:
     """The connections of a room in this process.
@@ -130,12 +146,28 @@ class _LocalRoom:
     Joins and departures hold ``lock``, so they happen one after the other.
     """
 
-    __slots__ = ("connections", "lock", "lock_users")
+    __slots__ = ("connections", "lock", "lock_users", "room")
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.connections: dict[Person, set[RoomConnection]] = {}
         self.lock_users = 0  # tasks that hold the lock, or wait for it
+
+        self.room: Room | None = None  # with the agent that was told to the connections last
+
+    def take_newer(self, room: Room) -> bool:
+        """Take over a room with a later agent. Returns False if that agent is known here already."""
+        if self.room is not None and self.room.agent_changes >= room.agent_changes:
+            return False
+        self.room = room
+        for connection in self.all_connections:
+            connection.room = room
+        return True
+
+    @property
+    def all_connections(self) -> list[RoomConnection]:
+        """The connections of all participants in this process."""
+        return [each for of_person in self.connections.values() for each in of_person]
 
 
 class Counselling:
@@ -232,6 +264,10 @@ class Counselling:
             except ChatError:
                 self._hub.unfollow(socket_stream, thread)
                 raise
+            if local.room is None or not local.connections:
+                local.take_newer(room)
+            elif local.room.agent_changes > room.agent_changes:  # replaced while the room was read
+                room = local.room
             connection = RoomConnection(identity, room, socket_stream, form)
             if room.open:
                 self._join(connection, local, is_announced=position is not None)
@@ -240,7 +276,8 @@ class Counselling:
         try:
             if room.open:
                 await self._store_name(connection)
-            if needs_names:
+            # A third participant is named in its texts, so plain clients need names, too.
+            if needs_names or not self._participant_names.has(thread):
                 await self._participant_names.load(socket_stream, thread)
             if position is None:
                 resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
@@ -262,7 +299,8 @@ class Counselling:
 
         A message that needs an approval is held instead; the result has its number then.
 
-        The result has the error ``Conflict`` if the room has ended. It may also have one of the errors below.
+        The result has the error ``Conflict`` if the room has ended, or has another agent now. It may also
+        have one of the errors below.
 
         :raises Unavailable: the server is overloaded, and the message is not stored.
         :raises Refused: a filter refuses the message.
@@ -270,7 +308,10 @@ class Counselling:
         """
         if connection.consent_form is not None:
             raise Conflict("consent_first")
-        message = AppendRequest(connection.thread, connection.person, text, client_id)
+        message = AppendRequest(
+            *(connection.thread, connection.person, text, client_id),
+            as_agent=connection.is_agent_of_session,
+        )
         identity, group, append = connection.identity, connection.approval_group, None
         if group is not None and needs_approval(group, self._approvals.groups_on, identity.claims):
             append = partial(self._approvals.hold, group)
@@ -394,17 +435,21 @@ class Counselling:
     async def history(
         self, connection: RoomConnection, before: int | None, limit: int, max_bytes: int
     ) -> Page[Message]:
-        """Return the last messages before the ``seq`` ``before``, as ``messages.page_before``."""
-        return await self._store.look_up(messages.page_before, connection.thread, before, limit, max_bytes)
+        """Return the last messages before the ``seq`` ``before``, as ``agents.page_before``."""
+        return await self._store.look_up(
+            agents.page_before, connection.thread, connection.person, before, limit, max_bytes
+        )
 
     # --- events ---
 
-    events = (*BROADCAST_EVENTS, RoomEnded)
+    events = (*BROADCAST_EVENTS, AgentReplaced, RoomEnded)
 
     def on_event(self, event: Published) -> None:
         """Deliver an event to the followers of its thread; called for the types in ``events``."""
         if isinstance(event, BROADCAST_EVENTS):
             self._hub.deliver_event(event, event.thread)
+        elif isinstance(event, AgentReplaced):
+            self._on_replaced(event)
         elif isinstance(event, RoomEnded):
             self._hub.deliver_event(event, event.thread, upto=event.room.last_seq if event.room else 0)
             # Close in the next turn of the loop, after the acknowledgements of the same commit are sent.
@@ -417,10 +462,37 @@ class Counselling:
         """
         threads = [thread for thread in self._hub.threads if thread.kind in (Kind.SESSION, Kind.RECORD)]
         async for room in read_in_chunks(self._store, rooms.find_many, threads):
+            if room.agent_changes:
+                await self._resync_agent(room)
             if not room.open:
                 self.on_event(_end_of(room))
         await self._receipt_reports.resync()
         await self._approvals.resync()
+
+    async def _resync_agent(self, room: Room) -> None:
+        """Tell of the last change of the agent, and close the sockets of former agents, after an outage."""
+        replaced = await self._store.read(rooms.last_replacement, room)
+        if replaced is not None:
+            self._on_replaced(replaced)
+        local = self._local_rooms.get(room.thread)
+        connections = local.all_connections if local else ()
+        people = {each.person for each in connections if each.is_agent_of_session}
+        for person in people - {room.helper}:
+            last = await self._store.read(agents.last_visible, room.thread, person)
+            if last is not None:
+                self._hub.close_former_agent(room.thread, person, last, *AGENT_REPLACED)
+
+    def _on_replaced(self, event: AgentReplaced) -> None:
+        """Tell the participants of the next agent, and close the sockets of the former one."""
+        room = event.room
+        local = self._local_rooms.get(room.thread)
+        if local is not None and local.take_newer(room):
+            self._receipt_reports.replace_readers(room.thread, (room.asker, room.helper))
+            self._hub.deliver_event(event, room.thread, upto=room.last_seq)
+        # In the next turn of the loop, after the acknowledgements of the same commit are sent.
+        self._loop.call_soon(
+            self._hub.close_former_agent, room.thread, event.previous, room.last_seq, *AGENT_REPLACED
+        )
 
     # --- inside ---
 
@@ -441,7 +513,8 @@ class Counselling:
     ) -> tuple[Room, MissedItems[Message]]:
         """Return the room and what the participant has missed; its events are held back from now on."""
         # Subscribe first: an end during the query is either in its result, or arrives as an event.
-        await self._hub.subscribe_and_prepare(socket_stream, thread)
+        as_agent = _is_agent_of_session(thread, person)
+        await self._hub.subscribe_and_prepare(socket_stream, thread, as_agent=as_agent)
         try:
             room, missed = await self._room_lookup.get_with_missed(thread, person)
             if person not in (room.asker, room.helper):
@@ -514,7 +587,7 @@ class Counselling:
         """End the room, if the state table says so. A failed write is tried again later."""
         try:
             ended = await self._store.write(
-                lambda tx: _end_room(tx, connection.thread, event), connection.thread
+                lambda tx: _end_room(tx, connection.thread, connection.person, event), connection.thread
             )
             if ended:
                 person = connection.person
@@ -530,9 +603,11 @@ class Counselling:
             self._tasks.spawn(self._end_with_retry(connection, event))
 
 
-def _end_room(tx: Transaction, thread: Thread, event: Event) -> bool:
-    """End the room, if the state table says so. Return True if this call has ended it."""
+def _end_room(tx: Transaction, thread: Thread, person: Person, event: Event) -> bool:
+    """End the room for ``person``, if the state table says so. Return True if this call has ended it."""
     room = rooms.lock(tx, thread)
+    if person not in (room.asker, room.helper):  # replaced in the meantime
+        return False
     state, effects = transition(room.state, event, is_other_present=False)
     if RoomEffect.FINISH in effects:
         rooms.finish(tx, thread, state, expected=room.state, reason=end_reason(room.state, event))

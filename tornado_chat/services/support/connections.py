@@ -10,7 +10,15 @@ from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.close_codes import NOT_READ_BACK
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.texts import Language
-from tornado_chat.core.types import ConsentForm, Conversation, ExpectedWait, Handover, Identity, Thread
+from tornado_chat.core.types import (
+    ConsentForm,
+    Conversation,
+    ExpectedWait,
+    Handover,
+    Identity,
+    Role,
+    Thread,
+)
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.observability.logs import fields
@@ -143,6 +151,11 @@ class SupportConnection:
         """True if the person has an unfinished conversation on this connection, or waits in the queue."""
         return self.user_conversation is not None or bool(self.shown)
 
+    @property
+    def is_agent(self) -> bool:
+        """True if the person serves users."""
+        return self.person.role is not Role.USER
+
     def run_after_departures(self, action: Callable[[], None]) -> None:
         """Run ``action`` after the departures that are pending now.
 
@@ -249,7 +262,11 @@ class SocketNotifier:
             self.start_following(connection, conversation)
             return
         connection.shown[conversation.id] = other_address
-        if is_new and not connection.departures and self._hub.follow_new(connection.socket_stream, thread):
+        if (
+            is_new
+            and not connection.departures
+            and self._hub.follow_new(connection.socket_stream, thread, as_agent=connection.is_agent)
+        ):
             if "sender" in connection.features and conversation.waiter is not None:
                 names = {
                     conversation.user: conversation.user_name,
@@ -265,11 +282,11 @@ class SocketNotifier:
         def show_and_follow() -> None:
             # Repeated, since an earlier departure may have been from this conversation, which has returned,
             # and then has unfollowed the thread.
-            self._hub.prepare_follow(connection.socket_stream, thread)
+            self._prepare_follow(connection, thread)
             show(conversation)
             self._tasks.spawn(self._follow(connection, conversation))
 
-        self._hub.prepare_follow(connection.socket_stream, thread)
+        self._prepare_follow(connection, thread)
         connection.run_after_departures(show_and_follow)
 
     def show_handover(
@@ -324,8 +341,11 @@ class SocketNotifier:
 
         The caller does not wait, since a client that reads slowly would delay it for as long as it likes.
         """
-        self._hub.prepare_follow(connection.socket_stream, conversation.thread)
+        self._prepare_follow(connection, conversation.thread)
         self._tasks.spawn(self._follow(connection, conversation))
+
+    def _prepare_follow(self, connection: SupportConnection, thread: Thread) -> None:
+        self._hub.prepare_follow(connection.socket_stream, thread, as_agent=connection.is_agent)
 
     async def _follow(self, connection: SupportConnection, conversation: Conversation) -> None:
         """Deliver the messages that the person has not received yet, then all new messages.
@@ -337,7 +357,7 @@ class SocketNotifier:
             received = connection.positions.pop(thread, None)
             if received is None:
                 received = await self._receipts.get(thread, connection.person)
-            if "sender" in connection.features:
+            if "sender" in connection.features or not self._participant_names.has(thread):
                 await self._participant_names.load(connection.socket_stream, thread)
             resent = await self._hub.follow(connection.socket_stream, thread, received or 0)
             log.info(

@@ -47,6 +47,7 @@ from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.leadership.term import Term
 from tornado_chat.services.support.absences import Absences
 from tornado_chat.services.support.acceptances import Acceptances
+from tornado_chat.services.support.agent_states import AgentChanged, AgentStates
 from tornado_chat.services.support.decisions import Decisions
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
 from tornado_chat.services.support.fallbacks import FallbackTimes
@@ -72,6 +73,7 @@ class Dispatcher:
     :arg clock: seconds since 1970.
     :arg make_queue: creates the empty queue of a group with a policy.
     :arg groups: the groups; None: one group, with the capacity of ``settings``.
+    :arg on_agent_changed: called when the state of an agent has changed.
     :arg settle_seconds: seconds from ``begin`` in which processes report their users and waiters. Until then
         no match is made, or the users of the process that reports first would be served first.
     """
@@ -90,6 +92,7 @@ class Dispatcher:
         make_queue: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
         settle_seconds: float = 0.0,
         groups: Groups | None = None,
+        on_agent_changed: AgentChanged = lambda agent, state, previous: None,
     ) -> None:
         self._settings = settings
         self._repository = repository
@@ -100,6 +103,7 @@ class Dispatcher:
         self._holds_lease = holds_lease
         self._state = DispatchState(groups or Groups.single(settings.capacity), policy, make_queue)
         self._term: Term[Conversation] = Term(loop, settle_seconds, self._on_settled)
+        self._agent_states = AgentStates(on_agent_changed, lambda: self._term.has_settled)
         self._decisions = Decisions(
             loop,
             repository,
@@ -120,6 +124,7 @@ class Dispatcher:
             apply_version=self._apply_version,
             reread=self._reread,
             on_serving_changed=self._on_serving_changed,
+            on_waiter_gone=self._agent_states.note_gone,
         )
         self._acceptances = Acceptances(
             loop,
@@ -286,6 +291,7 @@ class Dispatcher:
         if self._state.set_serving(waiter, fact.ready):
             self._on_serving_changed()
         self._absences.watch_silence(waiter)
+        self._agent_states.note(waiter)
         self._match()
 
     def on_waiter_absent(self, process: str, person: Person, *, has_left: bool = False) -> None:
@@ -298,6 +304,7 @@ class Dispatcher:
         self._absences.watch_silence(waiter)
         if not waiter.processes:
             self._state.update_waiter(waiter, self._loop.time())
+            self._agent_states.note(waiter)
             self._absences.await_waiter(waiter, has_left=has_left)
             self._publish_presences(waiter)
 
@@ -604,6 +611,7 @@ class Dispatcher:
     def _on_settled(self) -> None:
         """Match and publish the requested positions: all processes have reported, the queue is complete."""
         self._match()
+        self._agent_states.on_settled()
         requests, self._position_requests = self._position_requests, {}
         self._tasks.spawn(self._publish_positions(list(requests)))
 
@@ -618,6 +626,7 @@ class Dispatcher:
     def _clear(self) -> None:
         """Discard all users, waiters, timers and pending position updates."""
         self._absences.clear()
+        self._agent_states.clear()
         self._acceptances.clear()
         self._fallback_times.clear()
         self._positions.stop()

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.types import ConsentForm, Conversation, EarlyWords, Person
+from tornado_chat.core.types import ConsentForm, Conversation, EarlyWords, Kind, Person, Thread
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.dispatch_state import Decision
 from tornado_chat.storage import consents, conversations
@@ -142,6 +142,12 @@ class ConversationRepository:
         """
         return self._store.write(
             lambda tx: conversations.accept(tx, conversation.id, waiter), conversation.thread
+        )
+
+    def end(self, conversation_id: int, by: Person) -> asyncio.Future[Conversation]:
+        """End a conversation, whoever takes part in it. One that has ended stays as it is."""
+        return self._store.write(
+            lambda tx: conversations.end(tx, conversation_id, by), Thread(Kind.SUPPORT, conversation_id)
         )
 
     # --- for the dispatcher ---

@@ -42,7 +42,7 @@ from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.local_conversations import LocalConversations
-from tornado_chat.storage import conversations, messages, participants
+from tornado_chat.storage import agents, conversations, participants
 from tornado_chat.storage.messages import AppendRequest
 
 GROUP_STATES_TIMEOUT_SECONDS = 5.0
@@ -67,6 +67,7 @@ class Support:
 
     :arg publish: publishes events that are not stored.
     :arg report_action: reports an action to the plugins.
+    :arg emit: queues an event for the plugins, as ``PluginManager.emit``.
     """
 
     def __init__(
@@ -77,9 +78,11 @@ class Support:
         publish: Callable[[Event], None],
         filtering: MessageFilter,
         report_action: Callable[[Activity], None],
+        emit: Callable[..., None],
         approvals: Approvals,
         first_words: FirstWords,
     ) -> None:
+        self._emit = emit
         self._approvals = approvals
         self._local_conversations = local_conversations
         self._coordinator_client = coordinator_client
@@ -152,7 +155,8 @@ class Support:
         self._confirm(connection, conversation)
         same_text_only = "ack" not in connection.features
         message = AppendRequest(
-            conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit
+            *(conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit),
+            as_agent=connection.is_agent,
         )
         identity, append = connection.identity, None
         if connection.person.role in AGENT_ROLES and needs_approval(
@@ -199,7 +203,7 @@ class Support:
         """
         conversation = await self._conversation_of(connection, address)
         thread = conversation.thread
-        page = await self._store.read(messages.page_before, thread, before, limit, max_bytes)
+        page = await self._store.read(agents.page_before, thread, connection.person, before, limit, max_bytes)
         people: Sequence[Participant] = ()
         if "sender" in connection.features:
             people = await self._store.look_up(participants.of_thread, thread)
@@ -217,7 +221,9 @@ class Support:
         await self._store.write(
             lambda tx: conversations.rate(tx, conversation_id, stars, feedback), conversation.thread
         )
-        self._report_action(Activity(connection.person.key, "rated", conversation.thread, f"{stars} of 5"))
+        person, thread = connection.person, conversation.thread
+        self._report_action(Activity(person.key, "rated", thread, f"{stars} of 5"))
+        self._emit("conversation_rated", thread=thread, person=person, stars=stars, feedback=feedback)
 
     # --- status ---
 

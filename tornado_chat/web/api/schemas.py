@@ -298,10 +298,21 @@ class Problem(msgspec.Struct, frozen=True):
         return cls("about:blank", status.phrase, status.value, "internal", detail)
 
 
+class Agent(msgspec.Struct, frozen=True):
+    """The person that has a conversation now: a consultant or waiter, or a supervisor after a take-over."""
+
+    role: Annotated[str, Meta(description="The role of the agent.", examples=["consultant"])]
+    id: Annotated[AnyId, Meta(examples=["2"])]
+    name: Annotated[str | None, Meta(examples=["陈老师"])]
+
+
 class Session(msgspec.Struct, frozen=True):
     session_id: SessionNumber
     user_id: AnyId
-    consultant_id: Annotated[AnyId, Meta(examples=["2"])]
+    consultant_id: Annotated[
+        AnyId | None,
+        Meta(description="The present agent, if it is a consultant; else null.", examples=["2"]),
+    ]
     user_name: Annotated[str | None, Meta(examples=["小林"])]
     consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
     appointment_id: Annotated[Id | None, Meta(examples=["8"])]
@@ -318,6 +329,7 @@ class Session(msgspec.Struct, frozen=True):
     rate: Annotated[int | None, Meta(description="The visitor's rating, 1 to 5.", examples=[None])]
     feedback: Annotated[str | None, Meta(examples=[None])]
     end_reason: WhyEnded
+    agent: Agent
     group: Annotated[str, Meta(description="The group of the session.", examples=["default"])]
 
 

@@ -1,13 +1,13 @@
 """``/chat``, ``/notify`` and ``/observe`` (counselling seed)."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.events import Event, HeldChanged
 from tornado_chat.core.handed_over import SocketState, ThreadDetails
-from tornado_chat.core.types import Action, Grant, Identity, Kind, Role, Thread
+from tornado_chat.core.types import Action, Grant, Identity, Kind, Part, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
 from tornado_chat.services.messaging.connections import (
     ACCOUNT_SESSION_CLAIM,
@@ -306,6 +306,7 @@ class ObserveHandler(CounsellingHandler):
             self.opened_at,
             needs_names="sender" in self.features,
             position=position,
+            on_part=self._on_part(self.services.frames.observe(self.features, self.language)),
         )
 
     async def admit(self) -> None:
@@ -315,7 +316,12 @@ class ObserveHandler(CounsellingHandler):
         encoder = self.services.frames.observe(self.features, self.language)
         socket_stream = self.open_stream(grant, encoder)
         self.observation = await self.services.observers.observe(
-            grant.identity, thread, socket_stream, self.opened_at, needs_names="sender" in self.features
+            grant.identity,
+            thread,
+            socket_stream,
+            self.opened_at,
+            needs_names="sender" in self.features,
+            on_part=self._on_part(encoder),
         )
         self.admitted = True
         if "presence" in self.features:
@@ -329,11 +335,43 @@ class ObserveHandler(CounsellingHandler):
         if socket_stream.closed:  # the client disconnected during the calls above
             self.on_disconnected(None)
 
+    @property
+    def is_engaged(self) -> bool:
+        return self.observation is not None and self.observation.part is not None
+
+    def on_renewed(self, identity: Identity) -> None:
+        if self.observation is not None:
+            self.observation.identity = identity
+
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         decision = wire.parse_decision(data, self.features)
-        if decision is None or self.observation is None:
+        if decision is not None and self.observation is not None:
+            return self._decide(self.observation.identity, decision)
+        if "speak" not in self.features or wire.parse_listener(data, self.features) is not None:
             return super().receive(data)
-        return self._decide(self.observation.identity, decision)
+        assert self.observation is not None, "frames are read only after the socket is admitted"
+        command = wire.parse_chat(data, self.features)
+        observers = self.services.observers
+        if isinstance(command, wire.PostMessage):
+            stored = observers.send(self.observation, command.msg, command.id)
+            acknowledgement = None
+            if command.id is not None:
+                acknowledgement = partial(self.chat_encoder.ack, command.id)
+            self.acknowledge_when_stored(stored, data, acknowledgement)
+        elif isinstance(command, wire.TypingNow):
+            observers.typing(self.observation, command.typing)
+        elif isinstance(command, wire.MarkRead):
+            observers.mark_read(self.observation, command.seq)
+        else:
+            self.ignore(data)
+        return None
+
+    def _on_part(self, encoder: wire.ObserveEncoder) -> Callable[[Part | None], None] | None:
+        return partial(self._show_part, encoder) if "speak" in self.features else None
+
+    def _show_part(self, encoder: wire.ObserveEncoder, part: Part | None) -> None:
+        if self.socket_stream is not None:
+            self.socket_stream.send(encoder.part(part))
 
     async def _decide(self, identity: Identity, decision: wire.Decide) -> None:
         """Decide on a held message. The answer is its frame `held`, or the error."""
@@ -344,7 +382,7 @@ class ObserveHandler(CounsellingHandler):
 
     def on_disconnected(self, close_code: int | None) -> None:
         if self.observation is not None:
-            self.services.observers.stop(self.observation)
+            self.services.observers.stop(self.observation, has_left=self.has_left)
             self.observation = None
 
 
