@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import Harness, token
 from tornado_chat.core.errors import Malformed, UnknownKey
 from tornado_chat.core.texts import error_text
-from tornado_chat.web.api import participation, revocations, schemas, staff
+from tornado_chat.web.api import approvals, handovers, participation, revocations, schemas, staff
 from tornado_chat.web.api.bodies import find_unknown_key, parse_body
 
 HOST = token("service", "host")
@@ -110,6 +110,7 @@ def test_any_body_is_accepted_or_refused(body: Any) -> None:
 BODIES = (
     *(schemas.OpenSession, schemas.CallSupervisor, schemas.Rating, schemas.Notify),
     *(schemas.Prioritise, participation.TakeOver, revocations.Revoke, staff.Credentials),
+    *(approvals.Approve, approvals.Refuse, handovers.OfferCreate),
 )
 
 

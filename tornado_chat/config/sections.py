@@ -354,6 +354,17 @@ class Group:
     fallback_after: Seconds = reloadable(
         120.0, "Time that a user has waited before the agents of the group fallback serve it, too."
     )
+    approval: bool = reloadable(
+        False,
+        "Hold each message of an agent in a conversation of the group until a supervisor approves, edits or "
+        "refuses it. Off: only messages of agents whose token has the claim `trainee` (true) are held.",
+    )
+    approval_timeout: Seconds = reloadable(
+        120.0, "Time for the decision of a supervisor on a held message; 0: a message is held without end."
+    )
+    approval_expired: Literal["refuse", "send"] = reloadable(
+        "refuse", "What happens to a held message after approval_timeout: refuse it, or send it as it is."
+    )
 
     early_words: Literal["default", "keep", "discard"] = reloadable(
         "default", "As [support] early_words, for the users of this group; default takes that."

@@ -2,8 +2,8 @@
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
 starts, agents and ends of rooms, the changes of conversations, ``ParticipationChanged``,
-``ParticipantNamed``, ``ReadAdvanced``, ``TokensRevoked``. The writer publishes them after the commit.
-``DuplicateMessage`` refers to a message that an earlier commit has stored.
+``ParticipantNamed``, ``ReadAdvanced``, ``HeldChanged``, ``TokensRevoked``. The writer publishes them after
+the commit. ``DuplicateMessage`` refers to a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
 ``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``WaiterPaused``,
@@ -12,13 +12,14 @@ commit of the start.) A client that missed a transient event does not need it wh
 present state then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from tornado_chat.core.types import (
     Conversation,
     ExpectedWait,
+    HeldMessage,
     Message,
     Notification,
     Offer,
@@ -198,6 +199,20 @@ class ReadAdvanced(msgspec.Struct, frozen=True):
     seq: int
 
 
+class HeldChanged(msgspec.Struct, frozen=True):
+    """A message is held for a supervisor, or a decision was made on a held message.
+
+    For its sender and for supervisors; the client is never told.
+
+    :ivar approvers: the people who could approve it, with their names, if none of them is there.
+    """
+
+    thread: Thread
+    sender: Person
+    held: HeldMessage
+    approvers: Sequence[tuple[Person, str | None]] = ()
+
+
 class ReceiptAdvanced(msgspec.Struct, frozen=True):
     """Everything up to ``seq`` has arrived at ``reader``, as a pong has proved.
 
@@ -311,6 +326,7 @@ Event = (
     | ConversationPrioritised
     | TypingChanged
     | ReadAdvanced
+    | HeldChanged
     | ReceiptAdvanced
     | ReceiptsWanted
     | ParticipantNamed
@@ -335,6 +351,7 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             | RoomEnded()
             | TypingChanged()
             | ReadAdvanced()
+            | HeldChanged()
             | ReceiptAdvanced()
             | ReceiptsWanted()
             | ParticipantNamed()
@@ -374,5 +391,6 @@ COORDINATOR_EVENTS = (
     AgentReplaced,
     OfferChanged,
     RoomEnded,
+    HeldChanged,
 )
 """Events that the coordinator receives too, from every process."""

@@ -28,6 +28,14 @@ SYSTEM_TEXTS: Mapping[str, tuple[str, str]] = {
     "new_conversation": ("您有新的对话", "You have a new conversation"),
     "transcript_of": ("会话 {id} 的记录, {time}", "Transcript of session {id}, {time}"),
     "transcript_of_record": ("督导记录 {id}, {time}", "Transcript of supervision record {id}, {time}"),
+    "held_in_session": (
+        "会话 {id} 有消息等待您审批, 请打开督导页面",
+        "A message in session {id} waits for your approval: open the page for supervisors",
+    ),
+    "held_in_conversation": (
+        "对话 {id} 有消息等待您审批, 请打开督导页面",
+        "A message in conversation {id} waits for your approval: open the page for supervisors",
+    ),
     "transcript_of_conversation": ("对话 {id} 的记录, {time}", "Transcript of conversation {id}, {time}"),
     "erased": ("[内容已删除]", "[erased]"),
     "error": ("错误: {text}", "Error: {text}"),
@@ -178,6 +186,33 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "conversation_ended": ("会话已结束", "The conversation has ended"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
+    # approvals
+    "no_such_held_message": ("没有编号为 {id} 的待审消息", "There is no held message {id}"),
+    "already_decided": (
+        "此消息已由 {by} 处理 ({state})",
+        "A decision on this message was made before by {by}: {state}",
+    ),
+    "earlier_held": (
+        "请先处理同一发送者更早的待审消息 {id}",
+        "Decide on the earlier message {id} of the same sender first",
+    ),
+    "sender_left": (
+        "发送者已不再负责此会话, 消息不能发出",
+        "Its sender does not serve the conversation any more, so it cannot be sent",
+    ),
+    "only_texts_edited": (
+        "图片不能修改, 只能批准或拒绝",
+        "An image cannot be edited, only approved or refused",
+    ),
+    "not_approved": ("未发送: 督导未批准此消息", "Not sent: a supervisor has refused this message"),
+    "not_approved_note": (
+        "未发送: 督导未批准此消息: {note}",
+        "Not sent: a supervisor has refused this message: {note}",
+    ),
+    "approval_expired": (
+        "未发送: 没有督导及时批准此消息, 或会话已结束",
+        "Not sent: no supervisor has approved this message in time, or the conversation has ended",
+    ),
     # plugins
     "refused": ("未发送: {reason}", "Not sent: {reason}"),
     "not_allowed": ("您没有此操作的权限", "You are not allowed to do this"),

@@ -138,7 +138,8 @@ class StaffAccount(msgspec.Struct, frozen=True):
     """An account of the server itself, which signs in by ``name`` and password.
 
     ``signed_in`` is the time of the last sign-in; ``groups`` the groups that the person serves: its tokens
-    name them in the claim ``groups``, and have no such claim if there are none.
+    name them in the claim ``groups``, and have no such claim if there are none. ``trainee`` is True if the
+    messages of the person wait for an approval: its tokens have the claim ``trainee`` then.
     """
 
     name: str
@@ -148,6 +149,7 @@ class StaffAccount(msgspec.Struct, frozen=True):
     disabled: bool = False
     signed_in: int | None = None
     groups: tuple[str, ...] = ()
+    trainee: bool = False
 
     @property
     def shown_name(self) -> str:
@@ -236,11 +238,63 @@ class Page(NamedTuple, Generic[Item_co]):
 
 
 class AppendResult(msgspec.Struct, frozen=True, gc=False):
-    """The result of storing a message, for its sender, after the commit."""
+    """The result of storing a message, for its sender, after the commit.
+
+    :ivar held: the number of the held message, if the message waits for an approval; ``seq`` is 0 then.
+    """
 
     seq: int
     time: int
     duplicate: bool = False
+    held: int | None = None
+
+
+class HeldState(enum.StrEnum):
+    """The states of a held message. The texts are stored in the database; all but the first are final."""
+
+    HELD = "held"
+    """It waits for the decision of a supervisor."""
+    APPROVED = "approved"
+    """It was sent as it is: by a supervisor, or because the time was over."""
+    EDITED = "edited"
+    """It was sent with the text of a supervisor."""
+    REFUSED = "refused"
+    """A supervisor has refused it."""
+    EXPIRED = "expired"
+    """It was not sent: the time was over, or its sender does not serve the conversation any more."""
+
+
+class HeldMessage(msgspec.Struct, frozen=True):
+    """A message of an agent that is stored apart until a supervisor has decided on it.
+
+    :ivar text: the text as the agent has written it; ``final_text`` is the text that a supervisor has written
+        instead.
+    :ivar group: the group of the conversation.
+    :ivar deadline: the time at which the decision is made without a supervisor; None: never.
+    :ivar decided_by: the supervisor; None before the decision, and if no supervisor has made it.
+    :ivar seq: the number of the message that was sent.
+    """
+
+    id: int
+    thread: Thread
+    sender: Person
+    client_id: str | None
+    media: str
+    text: str
+    group: str
+    created: int
+    deadline: int | None = None
+    state: HeldState = HeldState.HELD
+    decided_by: Person | None = None
+    decided: int | None = None
+    final_text: str | None = None
+    note: str | None = None
+    seq: int | None = None
+
+    @property
+    def is_sent(self) -> bool:
+        """True if the message was sent, as it is or edited."""
+        return self.state in (HeldState.APPROVED, HeldState.EDITED)
 
 
 class SessionState(enum.StrEnum):
@@ -587,9 +641,9 @@ class Operation(msgspec.Struct, frozen=True):
     """An operator's command on personal data, accounts or access: a row of ``data_operation``.
 
     ``action`` is ``export``, ``erase``, ``prune``, ``backup``, ``restore``, ``token``, ``revoke``,
-    ``unrevoke``, ``staff add``, ``staff passwd``, ``staff off``, ``staff on``, ``staff groups`` or
-    ``staff remove``; ``state`` is ``begun``, ``done`` or ``stopped``; ``person`` is a ``Person.key``;
-    ``counts`` is a JSON text, the number of rows by table.
+    ``unrevoke``, ``staff add``, ``staff passwd``, ``staff off``, ``staff on``, ``staff groups``,
+    ``trainee on``, ``trainee off`` or ``staff remove``; ``state`` is ``begun``, ``done`` or ``stopped``;
+    ``person`` is a ``Person.key``; ``counts`` is a JSON text, the number of rows by table.
     """
 
     id: int

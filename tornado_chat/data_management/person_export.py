@@ -125,6 +125,18 @@ class PersonData:
                 "data": None if data is None else msgspec.json.decode(data),
             }
 
+    def held_messages(self) -> list[dict[str, Any]]:
+        """Return the person's messages that were held for an approval, with the decisions."""
+        return [self._held(row) for row in person_data.held_messages(self._database, self.person)]
+
+    def approvals(self) -> list[dict[str, Any]]:
+        """Return the person's decisions on held messages of agents."""
+        return [self._held(row) for row in person_data.approvals(self._database, self.person)]
+
+    def _held(self, row: dict[str, Any]) -> dict[str, Any]:
+        times: dict[str, Any] = {name: self.time(row[name]) for name in ("created", "decided") if name in row}
+        return {**row, **times, "kind": Kind(row["kind"]).name.lower()}
+
     def plugins(self) -> dict[str, Mapping[str, Sequence[Mapping[str, Any]]]]:
         """Return the rows of plugins, by plugin and table."""
         return self._keepers.of_person(self._database, self.person)

@@ -41,6 +41,12 @@ def write(
         listened = person_data.listened()
         document.members({"listened": listened})
         page.table("listened", listened)
+        for name, held in (
+            ("held_messages", person_data.held_messages()),
+            ("approvals", person_data.approvals()),
+        ):
+            document.members({name: held})
+            page.table(name, held)
         accounts = person_data.accounts()
         document.members({"accounts": accounts})
         page.table("accounts", accounts)

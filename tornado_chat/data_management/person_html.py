@@ -23,6 +23,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "supervisions": ("督导记录", "Supervision records"),
     "conversations": ("客服对话", "Support conversations"),
     "listened": ("旁听过的对话", "Conversations listened in to"),
+    "held_messages": ("待审消息", "Messages held for an approval"),
+    "approvals": ("审批", "Approvals"),
     "accounts": ("账号", "Accounts"),
     "revocations": ("令牌撤销", "Refused tokens"),
     "handled_messages": ("已处理的留言", "Left messages handled"),

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tornado_chat.core.close_codes import SLOW
-from tornado_chat.core.events import Event, ReceiptAdvanced, SequencedItem, TypingChanged
+from tornado_chat.core.events import Event, HeldChanged, ReceiptAdvanced, SequencedItem, TypingChanged
 from tornado_chat.core.handed_over import StreamState
 from tornado_chat.core.types import Message, Person, Thread
 from tornado_chat.domain.receipts import ReceiptTracker
@@ -78,7 +78,7 @@ class Encoder(Protocol):
 FrameCache = dict[tuple[Encoder, bool], bytes | None]
 """The WebSocket frames of one event, by encoder and ``own``, so that each is encoded once."""
 
-_EVENTS_WITH_SENDER = (Message, TypingChanged)
+_EVENTS_WITH_SENDER = (Message, TypingChanged, HeldChanged)
 
 MAX_DEFERRED_ACTIONS = 1000
 """Events of one thread that wait in memory while a socket catches up. Others cause them, without a limit."""

@@ -69,6 +69,9 @@ from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.actions import PluginActions
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
+from tornado_chat.services.supervision.approval_calls import ApprovalCalls
+from tornado_chat.services.supervision.approval_timers import ApprovalTimers
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.supervision.participation import Participation
 from tornado_chat.services.supervision.rights import SupervisionRights
@@ -276,12 +279,52 @@ class Coordination:
     dispatcher: Dispatcher
     room_lifecycle: RoomLifecycle
     snapshot: CoordinatorSnapshot
+    approval_timers: ApprovalTimers
     client: CoordinatorClient
     offer_steps: OfferSteps
     offer_timers: OfferTimers
 
 
-def build_coordination(base: Foundation, storage: Storage, messaging: Messaging) -> Coordination:
+@dataclass(frozen=True)
+class Supervision:
+    """The rights of supervisors, and their decisions on held messages."""
+
+    rights: SupervisionRights
+    approvals: Approvals
+
+
+def build_supervision(
+    base: Foundation, storage: Storage, delivery: Delivery, auth: Auth, messaging: Messaging
+) -> Supervision:
+    groups, language = base.groups, base.config.server.language
+    rights = SupervisionRights(
+        storage.store, auth.access_control, base.plugins, base.config.counselling, lambda: groups.rules
+    )
+    calls = ApprovalCalls(
+        storage.store,
+        delivery.hub,
+        messaging.notifications,
+        delivery.presence,
+        lambda: groups.rules,
+        language,
+    )
+    approvals = Approvals(
+        storage.store,
+        delivery.hub,
+        base.loop,
+        filtering=messaging.filtering,
+        plugins=base.plugins,
+        rights=rights,
+        calls=calls,
+        rules=groups.approval_rules,
+        groups_on=groups.approval_groups,
+    )
+    return Supervision(rights, approvals)
+
+
+def build_coordination(
+    base: Foundation, storage: Storage, messaging: Messaging, supervision: Supervision
+) -> Coordination:
     config, cluster_mode = base.config, base.cluster_mode
     room_lifecycle = RoomLifecycle(
         config.counselling,
@@ -314,9 +357,19 @@ def build_coordination(base: Foundation, storage: Storage, messaging: Messaging)
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
     offer_steps = OfferSteps(storage.store, messaging.notifications)
     offer_timers = OfferTimers(storage.store, offer_steps, base.loop, now_microseconds)
-    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot, offer_timers)
+    approval_timers = ApprovalTimers(
+        storage.store,
+        base.loop,
+        base.groups.approval_rules,
+        now_microseconds,
+        supervision.approvals.report,
+        holds_lease=cluster_mode.holds_lease,
+    )
+    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot, offer_timers, approval_timers)
     client = cluster_mode.connect_coordinator(coordinator, storage.store)
-    return Coordination(dispatcher, room_lifecycle, snapshot, client, offer_steps, offer_timers)
+    return Coordination(
+        dispatcher, room_lifecycle, snapshot, approval_timers, client, offer_steps, offer_timers
+    )
 
 
 @dataclass(frozen=True)
@@ -332,7 +385,6 @@ class Conversations:
     first_words: FirstWords
     consents: Consents
     observers: Observers
-    rights: SupervisionRights
     participation: Participation
     offers: Offers
     offer_notices: OfferNotices
@@ -344,13 +396,12 @@ def build_conversations(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    supervision: Supervision,
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
     consents = Consents(config.groups, store, base.plugins)
-    rights = SupervisionRights(
-        store, auth.access_control, base.plugins, config.counselling, lambda: base.groups.rules
-    )
+    rights = supervision.rights
     offers = Offers(
         store,
         coordination.offer_steps,
@@ -374,6 +425,7 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        approvals=supervision.approvals,
         consents=consents,
         accept_offer=offers.accept_on_entry,
     )
@@ -414,6 +466,7 @@ def build_conversations(
         delivery.receipt_reports,
         delivery.participant_names,
         base.groups,
+        supervision.approvals,
         consents,
     )
     offer_notices = OfferNotices(hub, store)
@@ -427,6 +480,7 @@ def build_conversations(
         messaging.filtering,
         base.plugins.report_action,
         base.plugins.emit,
+        supervision.approvals,
         first_words,
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words, rights)
@@ -440,7 +494,6 @@ def build_conversations(
         first_words,
         consents,
         observers,
-        rights,
         participation,
         offers,
         offer_notices,
@@ -574,6 +627,7 @@ def build_services(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    supervision: Supervision,
     conversations: Conversations,
     monitoring: Monitoring,
 ) -> Services:
@@ -584,6 +638,7 @@ def build_services(
         counselling=conversations.counselling,
         notifications=messaging.notifications,
         sessions=conversations.sessions,
+        approvals=supervision.approvals,
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
@@ -632,6 +687,7 @@ def connect_event_handlers(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    supervision: Supervision,
     coordination: Coordination,
     conversations: Conversations,
     plugin_host: PluginHost,
@@ -650,10 +706,13 @@ def connect_event_handlers(
     bus.add_handler(delivery.receipt_reports.on_event, *delivery.receipt_reports.events)
     bus.add_handler(auth.revocations.on_event, *auth.revocations.events)
     bus.add_handler(messaging.notifications.on_event, *messaging.notifications.events)
+    # Before the ends of rooms, which close the sockets of senders whose messages expire.
+    bus.add_handler(supervision.approvals.on_event, *supervision.approvals.events)
     bus.add_handler(conversations.counselling.on_event, *conversations.counselling.events)
     # The coordinator comes before the sockets of support: a client may react to an event at once with a
     # request that the coordinator has to answer.
     bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
+    bus.add_handler(coordination.approval_timers.on_event, *coordination.approval_timers.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
     bus.add_handler(coordination.offer_timers.on_event, *coordination.offer_timers.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)

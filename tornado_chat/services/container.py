@@ -20,6 +20,7 @@ from tornado_chat.services.messaging.consents import Consents
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.supervision.observers import Observers
 from tornado_chat.services.supervision.participation import Participation
 from tornado_chat.services.support.first_words import FirstWords
@@ -44,6 +45,7 @@ class Services:
     counselling: Counselling
     notifications: Notifications
     sessions: Sessions
+    approvals: Approvals
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory

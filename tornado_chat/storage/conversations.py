@@ -28,7 +28,7 @@ from tornado_chat.core.types import (
     Part,
     Person,
 )
-from tornado_chat.storage import first_words, handovers, models, participants
+from tornado_chat.storage import first_words, handovers, held_messages, models, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.writer import Transaction
 
@@ -245,6 +245,7 @@ def _give(
     changed = _change(tx, conversation, expected, active)
     if conversation.waiter is not None:
         participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
+        held_messages.close(tx, conversation.thread, conversation.waiter)
     participants.join(tx, conversation.thread, [NewParticipant(waiter, Part.AGENT, waiter_name)])
     if conversation.waiter is not None:
         handovers.settle(tx, conversation.thread)
@@ -276,6 +277,7 @@ def requeue(tx: Transaction, conversation: Conversation, group: str | None = Non
         changed = replace(changed, group=group)
         stored = None if group == DEFAULT_GROUP else group
         _table.update(group_name=stored).where(_table.id == conversation.id).execute(tx.database)
+    held_messages.close(tx, conversation.thread, conversation.waiter)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
 
@@ -386,6 +388,7 @@ def _end(
     ended = replace(conversation, state=ConversationState.ENDED, ended=tx.now, missed_by=())
     changed = _change(tx, conversation, conversation.state, ended)
     participants.leave(tx, conversation.thread)
+    held_messages.close(tx, conversation.thread)
     if conversation.state is ConversationState.WAITING and changed.last_seq:
         if early_words is EarlyWords.KEEP and first_words.is_unanswered(tx.database, changed):
             first_words.keep(tx, changed)

@@ -56,6 +56,20 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
         )
         .execute(tx.database)
     )
+    held = models.HeldMessage
+    in_thread = (held.kind == thread.kind.value) & (held.number == thread.id)
+    counts[ErasureEffect("held_message", EMPTIED)] = (
+        held.update(
+            text=tombstone,
+            final_text=None,
+            note=None,
+            media="text",
+            client_id=None,
+            sender=anonymous,
+        )
+        .where(in_thread & (held.sender == person.key))
+        .execute(tx.database)
+    )
     consent = models.Consent
     counts[ErasureEffect("consent", DELETED)] = (
         consent.delete()
@@ -124,6 +138,12 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
         marks.delete().where(marks.reader == person.key).execute(tx.database)
         counts[ErasureEffect(marks._meta.table_name, DELETED)] = len(found.difference(counted))
     counts[ErasureEffect("handover", ANONYMIZED)] = handovers.erase(tx, person, _anonymous_key)
+    held = models.HeldMessage
+    counts[ErasureEffect("held_message", ANONYMIZED)] = (
+        held.update(decided_by=_anonymous_key(person.role), final_text=None, note=None)
+        .where(held.decided_by == person.key)
+        .execute(tx.database)
+    )
     counts += _erase_account(tx, person)
     # The revocation of the person's own tokens stays until it ends: they would be accepted again.
     revocation = models.Revocation

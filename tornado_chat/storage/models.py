@@ -201,6 +201,34 @@ Message.add_index(
 )
 
 
+class HeldMessage(Table):
+    """A message that waits, or has waited, for the decision of a supervisor; see ``core.types.HeldMessage``.
+
+    ``kind`` and ``number`` name the session or conversation. Kind 0 marks an emptied row, see
+    ``storage/retention.py``.
+    """
+
+    id = pw.BigAutoField()
+    kind = pw.SmallIntegerField()
+    number = pw.BigIntegerField()
+    sender = pw.CharField(PERSON_KEY_CHARS)
+    client_id = pw.CharField(64, null=True)
+    media = pw.CharField(12)
+    text = pw.TextField()
+    group_name = pw.CharField(32)
+    created = pw.BigIntegerField()
+    deadline = pw.BigIntegerField(null=True)
+    state = pw.CharField(12)
+    decided_by = pw.CharField(PERSON_KEY_CHARS, null=True)
+    decided = pw.BigIntegerField(null=True)
+    final_text = pw.TextField(null=True)
+    note = pw.TextField(null=True)
+    seq = pw.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = ((("kind", "number"), False), (("state",), False), (("sender",), False))
+
+
 class Participant(Table):
     """A person in a conversation; see ``core.types.Participant``.
 
@@ -388,6 +416,7 @@ class StaffAccount(Table):
     :ivar role: the person's role; ``person_id`` is the person's id.
     :ivar password: a hash in PHC string format.
     :ivar group_names: the groups that the person serves, separated by commas; NULL: none are named.
+    :ivar trainee: true if the person's messages wait for an approval; NULL counts as false.
     """
 
     id = pw.BigAutoField()
@@ -401,6 +430,7 @@ class StaffAccount(Table):
     signed_in = pw.BigIntegerField(null=True)
     removed = pw.BigIntegerField(null=True)
     group_names = pw.TextField(null=True)
+    trainee = pw.BooleanField(null=True)
 
 
 class StaffSession(Table):
@@ -495,6 +525,7 @@ TABLES = (
     Consent,
     Handover,
     Message,
+    HeldMessage,
     Inbox,
     Notification,
     Receipt,

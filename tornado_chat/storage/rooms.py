@@ -24,7 +24,7 @@ from tornado_chat.core.types import (
     SessionState,
     Thread,
 )
-from tornado_chat.storage import handovers, models, numbers, participants
+from tornado_chat.storage import handovers, held_messages, models, numbers, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.writer import Transaction
@@ -274,6 +274,7 @@ def finish(
     if changed:
         participants.leave(tx, thread)
         handovers.settle(tx, thread)
+        held_messages.close(tx, thread)
         tx.emit(RoomEnded(thread, room.state, tx.now, room))
     return room
 
@@ -301,6 +302,7 @@ def replace_agent(
     ).execute(tx.database)
     participants.leave(tx, session, expected, last_seq=room.last_seq)
     handovers.settle(tx, session)
+    held_messages.close(tx, session, expected)
     participants.join(tx, session, [NewParticipant(person, part, clean_name(name))])
     changed = get(tx.database, session)
     tx.emit(AgentReplaced(changed, expected, _stored_name(tx, session, expected), tx.now))

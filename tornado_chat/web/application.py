@@ -13,6 +13,7 @@ from tornado_chat.services.container import Services
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web import entrance, pages, widget
 from tornado_chat.web.api import (
+    approvals,
     groups,
     handovers,
     left_messages,
@@ -43,7 +44,7 @@ SOCKET_ROUTES: Routes = (*counselling.ROUTES, *support.ROUTES)
 API_ROUTES: Routes = (
     *(*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *left_messages.ROUTES, *groups.ROUTES),
     *handovers.ROUTES,
-    *(*participation.ROUTES, *staff.ROUTES, *revocations.ROUTES),
+    *(*participation.ROUTES, *staff.ROUTES, *approvals.ROUTES, *revocations.ROUTES),
 )
 """The routes of the HTTP API whose handlers take the services and the origins only."""
 

@@ -18,6 +18,7 @@ from tornado_chat.core.events import (
     AgentReplaced,
     ConversationEnded,
     Event,
+    HeldChanged,
     OfferShown,
     PresenceChanged,
     ReadAdvanced,
@@ -37,19 +38,23 @@ from tornado_chat.core.types import (
     Part,
     Role,
 )
+from tornado_chat.wire.approval_frames import approval_shown, held_shown
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
     HISTORY_PAGE,
     Ack,
     Alive,
+    Approval,
     ChatFrame,
     ClientFrame,
     ConsentAsked,
     ConsentDecision,
     ConsentNoted,
     ConsentText,
+    DecisionFrame,
     HandedOver,
     Handover,
+    Held,
     History,
     Line,
     ListenerFrame,
@@ -72,12 +77,12 @@ from tornado_chat.wire.times import LocalTimes
 CHAT_FEATURES = frozenset(
     {
         *("ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"),
-        *("consent", "observing", "offer"),
+        *("consent", "observing", "offer", "approval"),
     }
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
 OBSERVE_FEATURES = frozenset(
-    {"seq", "alive", "presence", "token", "sender", "speak", "ack", "typing", "read"}
+    {"seq", "alive", "presence", "token", "sender", "speak", "ack", "typing", "read", "approve"}
 )
 
 T = TypeVar("T")
@@ -119,6 +124,19 @@ class RenewToken(msgspec.Struct, frozen=True):
     """``{"token": "…"}``: use a newer token of the same person from now on (feature token)."""
 
     token: str
+
+
+class Decide(msgspec.Struct, frozen=True):
+    """``{"approve": 12}``, ``{"edit": 12, "text": "…"}`` or ``{"refuse": 12}`` (feature approve).
+
+    :ivar text: the text to send instead; None: as it is.
+    :ivar note: with ``is_refused``, a sentence for the sender.
+    """
+
+    held: int
+    is_refused: bool = False
+    text: str | None = None
+    note: str | None = None
 
 
 class CheckAlive(msgspec.Struct, frozen=True):
@@ -199,6 +217,33 @@ def _answer(frame: ClientFrame) -> AnswerOffer:
 
 def _is_heartbeat(data: str | bytes) -> bool:
     return isinstance(data, str) and len(data) <= _MAX_HEARTBEAT_CHARS and data.strip().lower() in HEARTBEATS
+
+
+_decision_decoder = msgspec.json.Decoder(DecisionFrame)
+
+
+def parse_decision(data: str | bytes, features: frozenset[str]) -> Decide | None:
+    """Parse a decision from a client of ``/observe`` (feature approve); None for every other frame.
+
+    :raises Malformed: the frame has a key of a decision, and is none.
+    """
+    if "approve" not in features:
+        return None
+    try:
+        frame = parse(_decision_decoder, data)
+    except Malformed as error:
+        if error.code == "not_json":  # such as a heartbeat
+            return None
+        raise
+    if frame.approve is not UNSET:
+        return Decide(frame.approve)
+    if frame.edit is not UNSET:
+        if frame.text is None or not frame.text.strip():
+            raise Malformed("empty_message")
+        return Decide(frame.edit, text=frame.text)
+    if frame.refuse is not UNSET:
+        return Decide(frame.refuse, is_refused=True, note=frame.note)
+    return None
 
 
 _listener_decoder = msgspec.json.Decoder(ListenerFrame)
@@ -318,6 +363,7 @@ class ChatEncoder:
         self._presence = "presence" in features
         self._receipt = "receipt" in features
         self._sender = "sender" in features
+        self._approval = "approval" in features
         self._observing = "observing" in features
         self._offer = "offer" in features
         self._language = language
@@ -367,6 +413,8 @@ class ChatEncoder:
             return _presence(event, self._times)
         if isinstance(event, OfferShown) and self._offer:
             return _encode(Offered(offer_details(event, event.change.time, self._times)))
+        if isinstance(event, HeldChanged) and self._approval and own:
+            return _encode(Approval(approval_shown(event, self._times)))
         return None
 
     def _replacement(self, event: AgentReplaced) -> bytes:
@@ -445,6 +493,7 @@ class ObserveEncoder:
         self._seq = "seq" in features
         self._presence = "presence" in features
         self._sender = "sender" in features
+        self._approve = "approve" in features
         self._typing = "typing" in features
         self._read = "read" in features
         self._language = language
@@ -471,6 +520,9 @@ class ObserveEncoder:
             return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(time)))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
+        if isinstance(event, HeldChanged) and self._approve and not own and not event.approvers:
+            name = self._name_of(event.thread, event.sender)
+            return _encode(Held(held_shown(event.held, self._times, name)))
         if isinstance(event, TypingChanged) and self._typing and not own:
             return _encode(TypingShown(event.typing, event.sender.role.value))
         if isinstance(event, ReadAdvanced) and self._read:

@@ -7,12 +7,15 @@ from tornado_chat.wire.counselling_frames import (
     Ack,
     Alive,
     AppointmentChanged,
+    Approval,
     ChatFrame,
     ChatQuery,
     ClientFrame,
     ConsentAsked,
     ConsentNoted,
+    DecisionFrame,
     HandedOver,
+    Held,
     History,
     ListenerFrame,
     NewConversation,
@@ -119,6 +122,91 @@ _PRESENCE = FrameKind(
 )
 _ALIVE_FEATURE = "The server answers a frame `alive` with a frame `alive`."
 _SENDER_FEATURE = "Each message carries the person that has sent it: `sender` with `role`, `id` and `name`."
+_HELD = {
+    "id": 12,
+    "kind": "session",
+    "number": 4,
+    "group": "default",
+    "sender": _SENDER,
+    "media": "text",
+    "text": "hi",
+    "time": _OFFSET_TIME,
+    "until": "2025-03-20T08:28:45.391706+08:00",
+    "state": "held",
+    "by": None,
+    "decided": None,
+    "final": None,
+    "note": None,
+    "seq": None,
+}
+_SUPERVISOR = {"role": "supervisor", "id": "3", "name": None}
+_DECISIONS = (
+    FrameKind(
+        "approve",
+        "Send a held message as it is.",
+        DecisionFrame,
+        [{"approve": 12}],
+        keys=("approve",),
+        required=("approve",),
+        feature="approve",
+    ),
+    FrameKind(
+        "edit",
+        "Send a held message with another text.",
+        DecisionFrame,
+        [{"edit": 12, "text": "hello"}],
+        keys=("edit", "text"),
+        required=("edit", "text"),
+        feature="approve",
+    ),
+    FrameKind(
+        "refuse",
+        "Refuse a held message.",
+        DecisionFrame,
+        [{"refuse": 12}, {"refuse": 12, "note": "Ask first what has happened."}],
+        keys=("refuse", "note"),
+        required=("refuse",),
+        feature="approve",
+    ),
+)
+_HELD_FRAME = FrameKind(
+    "held",
+    "A message of the agent that is held: on observing, when a message is held, and after the decision.",
+    Held,
+    [{"held": _HELD}],
+    feature="approve",
+)
+_APPROVAL = FrameKind(
+    "approval",
+    "The state of an own message that waits, or has waited, for an approval: when it is held, after the "
+    "decision, and on entering. The acknowledgement, or an error, comes after the decision.",
+    Approval,
+    [
+        {
+            "approval": {
+                "held": 12,
+                "state": "held",
+                "client_id": "a1",
+                "text": "hi",
+                "time": _OFFSET_TIME,
+                "until": "2025-03-20T08:28:45.391706+08:00",
+            }
+        },
+        {
+            "approval": {
+                "held": 12,
+                "state": "edited",
+                "client_id": "a1",
+                "text": "hi",
+                "time": _OFFSET_TIME,
+                "final": "hello",
+                "seq": 5,
+                "by": _SUPERVISOR,
+            }
+        },
+    ],
+    feature="approval",
+)
 _SEQ_FEATURE = (
     "Each message carries an `id` and a `seq` that are the same on every delivery; numbers have no gaps."
 )
@@ -393,6 +481,7 @@ CHAT = Endpoint(
         ),
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
+        _APPROVAL,
     ),
     features={
         "ack": (
@@ -417,6 +506,7 @@ CHAT = Endpoint(
             "message; until then its messages are refused."
         ),
         "token": _RENEWAL_FEATURE,
+        "approval": "Shows the states of own messages that wait for an approval.",
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
     client_close_codes={
@@ -539,6 +629,7 @@ OBSERVE = Endpoint(
     query=ObserveQuery,
     from_client=(
         *_LISTENER_REQUESTS,
+        *_DECISIONS,
         FrameKind(
             "say",
             "Post a message, after `POST …/join` or `…/takeover`.",
@@ -618,6 +709,7 @@ OBSERVE = Endpoint(
         _ANSWER,
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
+        _HELD_FRAME,
     ),
     features={
         "seq": _SEQ_FEATURE,
@@ -632,6 +724,7 @@ OBSERVE = Endpoint(
         "presence": "Shows which of the two participants are connected.",
         "sender": _SENDER_FEATURE,
         "token": _RENEWAL_FEATURE,
+        "approve": "Shows the messages of the agent that wait for an approval, and takes decisions on them.",
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
 )

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tornado_chat.core.errors import Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Number, NumberText
 from tornado_chat.core.types import Kind, Thread
+from tornado_chat.wire.approval_frames import ApprovalShown, HeldNumber, HeldShown, Note
 from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Sender
 from tornado_chat.wire.times import Time
@@ -362,6 +363,30 @@ class PresenceShown(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+
+
+class Approval(msgspec.Struct):
+    """The state of a message that waits, or has waited, for an approval."""
+
+    approval: Annotated[ApprovalShown, Meta(description="The message and its state.")]
+
+
+class Held(msgspec.Struct):
+    """A held message: when an observer comes, when a message is held, and after the decision."""
+
+    held: Annotated[HeldShown, Meta(description="The message and its state.")]
+
+
+class DecisionFrame(msgspec.Struct, frozen=True):
+    """The decision of a supervisor on a held message, with one of the keys `approve`, `edit` and `refuse`."""
+
+    approve: HeldNumber | UnsetType = UNSET
+    edit: HeldNumber | UnsetType = UNSET
+    refuse: HeldNumber | UnsetType = UNSET
+    text: (
+        Annotated[str, Meta(description="With `edit`: the text to send instead.", examples=["hello"])] | None
+    ) = None
+    note: Note | None = None
 
 
 class ConsentText(msgspec.Struct):

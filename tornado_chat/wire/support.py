@@ -17,6 +17,7 @@ from tornado_chat.core.errors import ChatError, Conflict, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
     Event,
+    HeldChanged,
     OfferShown,
     ReadAdvanced,
     ReceiptAdvanced,
@@ -38,6 +39,7 @@ from tornado_chat.core.types import (
     Role,
     Thread,
 )
+from tornado_chat.wire.approval_frames import approval_shown
 from tornado_chat.wire.offers import offer_details
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.people import Named, NameOf, no_name, sender_of, with_speaker
@@ -83,6 +85,7 @@ FEATURES = frozenset(
         "receipt",
         "sender",
         "group",
+        "approval",
         "eta",
         "accept",
         "early",
@@ -233,6 +236,10 @@ class SupportEncoder:
             if event.reader.role not in self._other_roles or "receipt" not in self.features:
                 return None
             frame = self._frame("receipt", ReceiptShown(event.seq, event.thread.id))
+            frame.from_ = self._peers.get(event.thread, UNSET)
+            return _encode(frame)
+        if isinstance(event, HeldChanged) and own and "approval" in self.features:
+            frame = self._frame("approval", approval_shown(event, self._times))
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
         if (

@@ -446,6 +446,22 @@ WAITER = Endpoint(
         ),
         _to_client("transfer_success", "The user is assigned to the other waiter.", {}, reply_id="f1"),
         _to_client(
+            "approval",
+            "The state of an own message that waits, or has waited, for an approval: when it is held, after "
+            "the decision, and on resuming. The acknowledgement, or an `error`, comes after the decision.",
+            {
+                "held": 12,
+                "state": "held",
+                "client_id": "m1",
+                "text": "你好",
+                "time": _TIME,
+                "until": _TIME,
+                "conversation": 7,
+            },
+            feature="approval",
+            from_=_PEER,
+        ),
+        _to_client(
             "kickout",
             "The same waiter signed in elsewhere; the server then closes this socket with 4409.",
             feature="kickout",
@@ -454,6 +470,7 @@ WAITER = Endpoint(
     features={
         **_FEATURES,
         "ready": "`ready` and `unready` are answered by `ready_success`.",
+        "approval": "Delivers `approval`: the states of own messages that wait for an approval.",
         "accept": (
             "`new_connection` says within which time the user has to be confirmed, and `accept` is answered "
             "by `accept_success`. `disconnected` says if the user was lost for want of it, and "

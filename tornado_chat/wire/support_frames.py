@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.numbers import Number
 from tornado_chat.core.types import Role
+from tornado_chat.wire.approval_frames import ApprovalShown
 from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Named, Sender
 from tornado_chat.wire.times import Time
@@ -666,6 +667,7 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "typing": TypingNow,
     "read": ReadShown,
     "receipt": ReceiptShown,
+    "approval": ApprovalShown,
     "handed_over": HandedOver,
     "observing": Observing,
     "supervisor": Supervising,

@@ -45,6 +45,8 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "rate_session": frozenset({"the user"}),
     "notify": HOSTS,
     "list_groups": SIGNED_IN,
+    # Each supervisor gets the messages of its own conversations; there is none here.
+    "list_approvals": frozenset({"an admin", "the supervisor", "another supervisor"}),
     "list_notifications": SIGNED_IN,
     "read_notification": frozenset({"the user"}),
     "get_support_status": HOSTS | {"the waiter", "another waiter", "the supervisor", "another supervisor"},

@@ -70,6 +70,15 @@ class Encoder:
         return event.text.encode() if isinstance(event, Message) and not own else None
 
 
+class NoApprovals:
+    """Approvals of a server where no message is held."""
+
+    groups_on: frozenset[str] = frozenset()
+
+    async def resync(self) -> None:
+        """Find no decision that was missed."""
+
+
 class Process:
     """The counselling service of one process, with a hub and sockets that keep their texts."""
 
@@ -107,6 +116,7 @@ class Process:
             ),
             participant_names=ParticipantNames(store, self.hub),
             accept_offer=no_offer,
+            approvals=NoApprovals(),  # type: ignore[arg-type]
         )
 
     def open(self, person: Person) -> tuple[Socket, SocketStream]:

@@ -37,7 +37,7 @@ class Desk:
         nothing: Any = SimpleNamespace(look_up=self._nothing, get=self._nothing, has=lambda thread: True)
         tasks = BackgroundTasks(asyncio.get_running_loop())
         self.notifier = SocketNotifier(
-            self.fixture.hub, nothing, nothing, lambda row: None, tasks, nothing, nothing
+            self.fixture.hub, nothing, nothing, lambda row: None, tasks, nothing, nothing, nothing
         )
         self.socket, socket_stream = self.fixture.open(WAITER)
         view: Any = View(socket_stream)

@@ -107,7 +107,8 @@ def test_the_document_has_all_features_and_frames() -> None:
     heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
     assert {kind.name for kind in heard} == set(SERVER_PAYLOADS)
     assert set(support_catalogue.WAITER.features) == support.FEATURES - {"consent", "eta"}
-    assert set(support_catalogue.USER.features) == support.FEATURES - {"accept", "kickout", "ready", "offer"}
+    agents_only = {"accept", "kickout", "ready", "offer", "approval"}
+    assert set(support_catalogue.USER.features) == support.FEATURES - agents_only
     assert set(counselling_catalogue.CHAT.features) == counselling.CHAT_FEATURES
     assert set(counselling_catalogue.NOTIFY.features) == counselling.NOTIFY_FEATURES
     assert set(counselling_catalogue.OBSERVE.features) == counselling.OBSERVE_FEATURES
@@ -191,7 +192,7 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     counsellor = await harness.chat(COUNSELLOR, session, features=",".join(every))
     observer = await harness.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
     counting = await harness.connect(
-        f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq,alive,presence,token"
+        f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq,alive,presence,token,approve"
     )
     await listen.until(visitor, "chat", plain, "system", msg="会话已开始")
     await listen.until(counsellor, "chat", every, "system", msg="会话已开始")
@@ -219,6 +220,15 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await listen.until(typing, "chat", ["typing", "read", "presence"], "typing")
     await listen.until(observer, "observe", plain, "message", msg="hi", senderType=True)
     await listen.until(counting, "observe", watching, "message", msg="hi", senderType=True)
+    trainee = token("consultant", 2, trainee=True)
+    held = await harness.chat(trainee, session, features="approval")
+    await held.send_json({"msg": "may I?"})
+    await listen.until(held, "chat", ["approval"], "approval")
+    number = (await listen.until(counting, "observe", watching, "held"))["held"]["id"]
+    await counting.send_json({"edit": number, "text": "you may"})
+    await listen.until(counting, "observe", watching, "held")
+    await counting.send_json({"refuse": number, "note": "too late"})
+    await listen.until(counting, "observe", watching, "error")
     for client, channel in ((asked, "notify"), (counting, "observe")):
         await client.send_json({"alive": True})
         await listen.until(client, channel, watching, "alive")
@@ -323,7 +333,7 @@ async def test_a_support_conversation(harness: Harness) -> None:
         await peer.send_frame("nonsense")
         await until(peer, channel, features, "error")
 
-    eve = await sign_in("waiter", token("waiter", 8, "Eve"), every)
+    eve = await sign_in("waiter", token("waiter", 8, "Eve", trainee=True), every)
     await until(eve, "waiter", every, "auth_success")
     await eve.send_frame("ready")
     while len(json.loads((await harness.api("GET", "/api/v1/support/status", HOST)).body)["waiters"]) < 2:
@@ -350,6 +360,8 @@ async def test_a_support_conversation(harness: Harness) -> None:
     await eve.send_frame("accept", to=uuid)
     await until(eve, "waiter", every, "accept_success")
     await eve.send_frame("message_text", {"message": "hi"}, to=uuid)
+    held = (await until(eve, "waiter", every, "approval"))["payload"]["held"]
+    assert (await harness.api("POST", f"/api/v1/approvals/{held}/approve", admin, {})).code == 200
     await until(eve, "waiter", every, "message_text_success")
     await eve.send_frame("get_history", to=uuid)
     await until(eve, "waiter", every, "message_history")

@@ -18,14 +18,16 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
     HandoverCreate HandoverOffer HandoverTarget
-    LeftMessage LeftMessageHandling LeftMessagePage
+    ApprovalCreate HeldMessage HeldMessagePage LeftMessage LeftMessageHandling LeftMessagePage
     Account AccountToken Agent AppointmentChanged Consent ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
     GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
-    QueueOverview QueueStatus QueuedUserStatus Rating Revocation RevocationCreate RevocationPage Sender
-    ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary SignedInAccount
+    QueueOverview QueueStatus QueuedUserStatus Rating RefusalCreate Revocation RevocationCreate
+    RevocationPage Sender
+    ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary
+    SignedInAccount
     SupervisionCreate SupervisionCreated SupervisionDetails
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
@@ -36,7 +38,8 @@ HTTP_SCHEMAS = """
 
 OPERATIONS = """
     accept_conversation_offer accept_session_offer decline_conversation_offer decline_session_offer
-    admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
+    admit_guest approve_message call_supervisor call_supervisor_to_conversation end_session
+    export_conversation
     join_conversation join_session leave_conversation leave_session take_over_conversation take_over_session
     get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
@@ -45,12 +48,13 @@ OPERATIONS = """
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
     get_conversation_offer get_session_offer offer_conversation offer_session
     withdraw_conversation_offer withdraw_session_offer
-    open_session
+    open_session list_approvals refuse_message
     prioritise_conversation rate_session read_notification revoke sign_in sign_out undo_revocation
 """
 
 TAGS = {
     "Sessions",
+    "Approvals",
     "Notifications",
     "Staff",
     "Groups",
@@ -65,14 +69,14 @@ TAGS = {
 
 SOCKET_SCHEMAS = """
     AcceptOfferPayload DeclineOfferPayload HandoverOffer
-    AcceptSuccessPayload DisconnectPayload
+    ApprovalPayload HeldMessage AcceptSuccessPayload DisconnectPayload
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
     ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
     ConnectionPayload DisconnectUserPayload ErrorPayload ExpectedWait
     GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
-    SupervisorPayload
+    SessionHandover SupervisorPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
@@ -81,14 +85,16 @@ SOCKET_SCHEMAS = """
 FRAMES = {
     "chat.in": "say typing read history token wait consent accept decline",
     "chat.out": """
-        observing handover offer offer_refused
-        message system end wait_refused ack typing read receipt presence history token
+        observing offer offer_refused approval
+        message system end handover wait_refused ack typing read receipt presence history token
         token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
-    "observe.in": "alive token say typing read",
-    "observe.out": "message part error ack typing read presence alive token token_refused",
+    "observe.in": "alive token say typing read approve edit refuse",
+    "observe.out": """
+        held message part error ack typing read presence alive token token_refused
+    """,
     "user.in": "auth connect message_text message_image typing read get_history disconnect rate consent",
     "user.out": """
         observing supervisor
@@ -101,7 +107,7 @@ FRAMES = {
         accept_offer decline_offer
     """,
     "waiter.out": """
-        observing supervisor
+        observing approval supervisor
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
         accept_success kickout offer

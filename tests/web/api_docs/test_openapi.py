@@ -32,6 +32,7 @@ LIMITED = (
     *("list_conversations", "list_conversation_messages", "get_support_status", "list_groups"),
     *("list_left_messages", "mark_left_message_handled"),
     *("get_conversation", "export_conversation", "call_supervisor_to_conversation"),
+    *("list_approvals", "approve_message", "refuse_message"),
     *("join_session", "leave_session", "take_over_session"),
     *("join_conversation", "leave_conversation", "take_over_conversation"),
     *("offer_session", "offer_conversation"),
@@ -292,6 +293,22 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     transcript = await call("export_session", VISITOR, query="?format=json", **ids)
     assert transcript["messages"][0]["msg"] == "hello"
 
+    trainee = await harness.chat(token("consultant", 2, trainee=True), 7, features="approval")
+    for text in ("one", "two", "three"):
+        await trainee.send_json({"msg": text})
+        while (await trainee.recv_json()).get("approval", {}).get("text") != text:
+            pass
+    supervisor, other = token("supervisor", "s-3"), token("supervisor", 99)
+    assert len((await call("list_approvals", supervisor, query="?state=held"))["items"]) == 3
+    await call("approve_message", supervisor, {}, held_id=2)  # an earlier message is held
+    await call("approve_message", supervisor, {"text": " "}, held_id=1)
+    await call("approve_message", supervisor, {"text": "1"}, held_id=1)
+    await call("refuse_message", supervisor, {"note": "no"}, held_id=3)
+    for name in ("approve_message", "refuse_message"):
+        await call(name, token("admin", 1), {}, held_id=1)  # decided
+        await call(name, other, {}, held_id=2)
+        await call(name, other, {}, held_id=99)
+        await call(name, supervisor, {"text" if name == "approve_message" else "note": 5}, held_id=2)
     admin, taken = token("admin", 9), {"former": "leave"}
     for name in ("join_session", "leave_session"):
         await call(name, admin, **ids)
@@ -369,8 +386,14 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("prioritise_conversation", STRANGER, {"score": 50}, conversation_id=1)
     await call("call_supervisor_to_conversation", HOST, {"supervisor_id": 4}, conversation_id=1)
     await call("offer_conversation", HOST, {"to": [{"role": "waiter", "id": 9}]}, conversation_id=1)
-    await harness.waiter(7)
+    waiter = await harness.waiter(7, features=["approval"], trainee=True)
+    await waiter.until("new_connection")
     await ada.until("connect_success")
+    await waiter.send_frame("message_image", {"url": "https://example.org/map.png"}, to=ada.uuid)
+    image = (await waiter.until("approval"))["payload"]["held"]
+    await call("approve_message", token("admin", 1), {"text": "a map"}, held_id=image)
+    for name in ("approve_message", "refuse_message"):
+        await call(name, other, {}, held_id=image)
     for format in ("txt", "html"):
         await call("export_conversation", HOST, query=f"?format={format}", conversation_id=1)
     await call("export_conversation", HOST, query="?format=json", conversation_id=1)
@@ -506,21 +529,24 @@ async def test_account_operations_answer_as_documented(harness: Harness, expecte
 
 async def _try_common_errors(call: Caller, document: dict[str, Any]) -> None:
     """Call each operation with wrong tokens, bodies and queries, as far as it has them."""
-    ids = {"session_id": 7, "record_id": 2, "notification_id": 1, "conversation_id": 1}
+    ids = {"session_id": 7, "record_id": 2, "notification_id": 1, "conversation_id": 1, "held_id": 99}
     tokens = (None, token("service", 1, lifetime=-99), "junk")
     for _, _, about in operations(document):
         name = about["operationId"]
         for who in tokens if about["security"] else ():
             await call(name, who, {}, **ids)
+        caller = HOST
         if "x-roles" in about:
             await call(name, token("supervisor", 9), {}, **ids)
+            await call(name, STRANGER, {}, **ids)
+            caller = HOST if "service" in about["x-roles"] else token("admin", 1)
         if "requestBody" in about:
-            await call(name, HOST, b"{", **ids)
-            await call(name, HOST, {}, **ids)
-            await call(name, HOST, {"nonsense": 1}, **ids)
+            await call(name, caller, b"{", **ids)
+            await call(name, caller, {}, **ids)
+            await call(name, caller, {"nonsense": 1}, **ids)
         for parameter in about.get("parameters", ()):
             if parameter["in"] == "query":
-                await call(name, HOST, query=f"?{parameter['name']}=!", **ids)
+                await call(name, caller, query=f"?{parameter['name']}=!", **ids)
 
 
 class TestElsewhere:

@@ -25,6 +25,7 @@ from tornado_chat.core.types import Kind, Person
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
 from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.services.handover.offer_timers import OfferTimers
+from tornado_chat.services.supervision.approval_timers import ApprovalTimers
 from tornado_chat.services.support.dispatcher import Dispatcher
 
 
@@ -37,7 +38,9 @@ class Coordinator:
         room_lifecycle: RoomLifecycle,
         snapshot: CoordinatorSnapshot,
         offer_timers: OfferTimers,
+        approval_timers: ApprovalTimers,
     ) -> None:
+        self._approval_timers = approval_timers
         self._dispatcher = dispatcher
         self._room_lifecycle = room_lifecycle
         self._snapshot = snapshot
@@ -51,11 +54,13 @@ class Coordinator:
         await self._room_lifecycle.begin()
         await self._dispatcher.begin()
         await self._offer_timers.begin()
+        await self._approval_timers.begin()
 
     def end(self) -> None:
         self._room_lifecycle.end()
         self._dispatcher.end()
         self._offer_timers.end()
+        self._approval_timers.end()
 
     async def resync(self) -> None:
         """Read from the database the changes whose events may have been missed.
@@ -65,6 +70,7 @@ class Coordinator:
         await self._room_lifecycle.resync()
         await self._dispatcher.resync()
         await self._offer_timers.resync()
+        await self._approval_timers.resync()
 
     def republish(self) -> None:
         """Publish queue positions and room presence again; they are not in the database."""

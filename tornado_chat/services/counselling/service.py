@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import NamedTuple, NoReturn
 
 import msgspec
@@ -53,6 +54,7 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
+from tornado_chat.domain.approval import needs_approval
 from tornado_chat.domain.room_state import Event, RoomEffect, end_reason, transition
 from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.manager import PluginManager
@@ -67,6 +69,7 @@ from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
 from tornado_chat.services.messaging.store import Store, read_in_chunks
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.storage import agents, participants, read_marks, rooms
 from tornado_chat.storage.join_queries import MissedItems
 from tornado_chat.storage.messages import AppendRequest
@@ -96,11 +99,13 @@ class Progress(NamedTuple):
 class RoomConnection:
     """A socket of a participant in a room.
 
+    :ivar approval_group: the group of a session, for the socket of its agent; None for all others, whose
+        messages need no approval.
     :ivar consent_form: what the visitor has to accept before its first message; None: nothing, or the visitor
         has accepted it.
     """
 
-    __slots__ = ("consent_form", "filter_queue", "identity", "room", "socket_stream")
+    __slots__ = ("approval_group", "consent_form", "filter_queue", "identity", "room", "socket_stream")
 
     def __init__(
         self,
@@ -112,6 +117,8 @@ class RoomConnection:
         self.consent_form = consent_form
         self.identity = identity
         self.room = room
+        is_agent = room.thread.kind is Kind.SESSION and identity.person.role is Role.CONSULTANT
+        self.approval_group = room.view.group if is_agent else None
         self.socket_stream = socket_stream
         self.filter_queue = FilterQueue()
 
@@ -186,10 +193,12 @@ class Counselling:
         coordinator_client: CoordinatorClient,
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
+        approvals: Approvals,
         consents: Consents,
         accept_offer: Callable[[Identity, Thread], Awaitable[bool]],
     ) -> None:
         self._accept_offer = accept_offer
+        self._approvals = approvals
         self._receipt_reports = receipt_reports
         self._participant_names = participant_names
         self._consents = consents
@@ -291,6 +300,8 @@ class Counselling:
     def send(self, connection: RoomConnection, text: str, client_id: str | None) -> Deferred[AppendResult]:
         """Filter and store a message in the room of ``connection``; its commit publishes it.
 
+        A message that needs an approval is held instead; the result has its number then.
+
         The result has the error ``Conflict`` if the room has ended, or has another agent now. It may also
         have one of the errors below.
 
@@ -304,9 +315,11 @@ class Counselling:
             *(connection.thread, connection.person, text, client_id),
             as_agent=connection.is_agent_of_session,
         )
-        return self._filtering.submit(
-            connection.filter_queue, connection.identity, message, connection.socket_stream.last_received_at
-        )
+        identity, group, append = connection.identity, connection.approval_group, None
+        if group is not None and needs_approval(group, self._approvals.groups_on, identity.claims):
+            append = partial(self._approvals.hold, group)
+        received = connection.socket_stream.last_received_at
+        return self._filtering.submit(connection.filter_queue, identity, message, received, append)
 
     def typing(self, connection: RoomConnection, typing: bool) -> None:
         """Publish that a participant is typing, or has stopped; this is not stored.
@@ -457,6 +470,7 @@ class Counselling:
             if not room.open:
                 self.on_event(_end_of(room))
         await self._receipt_reports.resync()
+        await self._approvals.resync()
 
     async def _resync_agent(self, room: Room) -> None:
         """Tell of the last change of the agent, and close the sockets of former agents, after an outage."""

@@ -28,6 +28,7 @@ from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.storage import conversations, read_marks
 
 log = logging.getLogger(__name__)
@@ -221,7 +222,9 @@ class SocketNotifier:
         tasks: BackgroundTasks,
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
+        approvals: Approvals,
     ) -> None:
+        self._approvals = approvals
         self._receipt_reports = receipt_reports
         self._participant_names = participant_names
         self._hub = hub
@@ -364,6 +367,9 @@ class SocketNotifier:
             if "read" in connection.features:
                 for mark in await self._store.look_up(read_marks.read_marks, thread):
                     connection.socket_stream.send_event(mark, thread, {})
+            if "approval" in connection.features:
+                for held in await self._approvals.events_for_sender(connection.person, thread):
+                    connection.socket_stream.send_event(held, thread, {})
             if "receipt" in connection.features:
                 self._receipt_reports.watch(thread)
                 for receipt in await self._receipt_reports.current(thread):

@@ -57,6 +57,7 @@ from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store, read_in_chunks
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.support.connections import (
     NOT_ACCEPTED,
     SocketNotifier,
@@ -134,6 +135,7 @@ class LocalConversations:
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
         groups: GroupRegistry,
+        approvals: Approvals,
         consents: Consents,
     ) -> None:
         self._settings = settings
@@ -155,6 +157,7 @@ class LocalConversations:
             self._tasks,
             receipt_reports,
             participant_names,
+            approvals,
         )
         self._user_conversations: dict[Person, UserConversation] = {}
         self._local_waiters: dict[Person, LocalWaiter] = {}

@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +21,7 @@ from tornado_chat.core.errors import Conflict, Unavailable
 from tornado_chat.core.events import Event
 from tornado_chat.core.status import GroupStatus
 from tornado_chat.core.types import (
+    AGENT_ROLES,
     Activity,
     AppendResult,
     Candidate,
@@ -33,10 +35,12 @@ from tornado_chat.core.types import (
     Role,
     Thread,
 )
+from tornado_chat.domain.approval import needs_approval
 from tornado_chat.domain.participants import handovers
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.local_conversations import LocalConversations
@@ -77,9 +81,11 @@ class Support:
         filtering: MessageFilter,
         report_action: Callable[[Activity], None],
         emit: Callable[..., None],
+        approvals: Approvals,
         first_words: FirstWords,
     ) -> None:
         self._emit = emit
+        self._approvals = approvals
         self._local_conversations = local_conversations
         self._coordinator_client = coordinator_client
         self._store = store
@@ -144,6 +150,8 @@ class Support:
     ) -> tuple[Conversation, Deferred[AppendResult]]:
         """Filter and store a message; its commit delivers it to the other side.
 
+        A message that needs an approval is held instead; the result has its number then.
+
         Returns the conversation and the result, whose error may also be ``Unavailable`` or ``Refused``, or
         ``Conflict`` if the user has written as much as is allowed before its first waiter.
 
@@ -165,8 +173,14 @@ class Support:
             *(conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit),
             as_agent=connection.is_agent,
         )
+        identity, append = connection.identity, None
+        if connection.person.role in AGENT_ROLES and needs_approval(
+            conversation.group, self._approvals.groups_on, identity.claims
+        ):
+            append = partial(self._approvals.hold, conversation.group)
+        received = connection.socket_stream.last_received_at
         return conversation, self._filtering.submit(
-            connection.filter_queue, connection.identity, message, connection.socket_stream.last_received_at
+            connection.filter_queue, identity, message, received, append
         )
 
     def typing(self, connection: SupportConnection, address: str | None, typing: bool) -> None:

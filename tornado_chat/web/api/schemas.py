@@ -329,6 +329,7 @@ class Session(msgspec.Struct, frozen=True):
     rate: Annotated[int | None, Meta(description="The visitor's rating, 1 to 5.", examples=[None])]
     feedback: Annotated[str | None, Meta(examples=[None])]
     end_reason: WhyEnded
+    agent: Agent
     group: Annotated[str, Meta(description="The group of the session.", examples=["default"])]
 
 

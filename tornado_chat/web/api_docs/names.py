@@ -13,6 +13,7 @@ from tornado_chat.core import status
 from tornado_chat.core.types import ConversationState, EndReason, Part, SessionState
 from tornado_chat.plugins.origins import SHARED_PACKAGES
 from tornado_chat.web.api import (
+    approvals,
     groups,
     handovers,
     left_messages,
@@ -23,7 +24,7 @@ from tornado_chat.web.api import (
     session_lists,
     staff,
 )
-from tornado_chat.wire import counselling_frames, offers, people, support_frames
+from tornado_chat.wire import approval_frames, counselling_frames, offers, people, support_frames
 
 SCHEMA_NAMES: Mapping[type, str] = {
     # bodies of requests to the HTTP API
@@ -35,6 +36,8 @@ SCHEMA_NAMES: Mapping[type, str] = {
     schemas.Prioritise: "SupportPriorityChange",
     revocations.Revoke: "RevocationCreate",
     staff.Credentials: "Credentials",
+    approvals.Approve: "ApprovalCreate",
+    approvals.Refuse: "RefusalCreate",
     # bodies of its answers
     schemas.Problem: "Problem",
     handovers.OfferTarget: "HandoverTarget",
@@ -84,6 +87,8 @@ SCHEMA_NAMES: Mapping[type, str] = {
     staff.OwnToken: "AccountToken",
     revocations.Revocation: "Revocation",
     revocations.RevocationPage: "RevocationPage",
+    approvals.ApprovalPage: "HeldMessagePage",
+    approval_frames.HeldShown: "HeldMessage",
     ops.Health: "Health",
     status.Status: "ServerStatus",
     status.ParticipantStatus: "ParticipantStatus",
@@ -110,6 +115,7 @@ SCHEMA_NAMES: Mapping[type, str] = {
     support_frames.Supervising: "SupervisorPayload",
     counselling_frames.Handover: "SessionHandover",
     # parts of the frames
+    approval_frames.ApprovalShown: "ApprovalPayload",
     counselling_frames.PlainAlert: "PlainAlert",
     support_frames.Auth: "AuthPayload",
     support_frames.Connect: "ConnectPayload",

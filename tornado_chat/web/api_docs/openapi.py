@@ -46,6 +46,7 @@ TAGS = {
     "Supervisions": "Supervision records: conversations of a consultant and a supervisor.",
     "Notifications": "Pop-ups, delivered at `/notify`, and the inbox.",
     "Support": "Support conversations of users and waiters.",
+    "Approvals": "Messages of trainees that wait for a supervisor.",
     "Guest": "Tokens for anonymous users.",
     "Service": "For service managers, load balancers and Prometheus.",
     "Plugins": "Calls of the plugins of this server.",

@@ -5,7 +5,7 @@ from functools import partial
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
-from tornado_chat.core.events import Event
+from tornado_chat.core.events import Event, HeldChanged
 from tornado_chat.core.handed_over import SocketState, ThreadDetails
 from tornado_chat.core.types import Action, Grant, Identity, Kind, Part, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
@@ -159,9 +159,11 @@ class ChatHandler(CounsellingHandler):
             events += await self.services.counselling.initial_events(self.connection)
         if "receipt" in self.features:
             events += await self.services.counselling.watch_receipts(self.connection)
+        if "approval" in self.features:
+            events += await self.services.approvals.events_for_sender(grant.identity.person, thread)
         encoder = self.chat_encoder
         for event in events:
-            frame = encoder.encode(event, own=False)
+            frame = encoder.encode(event, own=isinstance(event, HeldChanged))
             if frame is not None:
                 self.send(frame)
         if "offer" in self.features:
@@ -341,6 +343,9 @@ class ObserveHandler(CounsellingHandler):
             frame = encoder.encode(present, own=False)
             if frame is not None:
                 self.send(frame)
+        if "approve" in self.features:
+            for held in await self.services.approvals.events_for_supervisor(thread):
+                socket_stream.send_event(held, thread, {})
         if socket_stream.closed:  # the client disconnected during the calls above
             self.on_disconnected(None)
 
@@ -353,6 +358,9 @@ class ObserveHandler(CounsellingHandler):
             self.observation.identity = identity
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
+        decision = wire.parse_decision(data, self.features)
+        if decision is not None and self.observation is not None:
+            return self._decide(self.observation.identity, decision)
         if "speak" not in self.features or wire.parse_listener(data, self.features) is not None:
             return super().receive(data)
         assert self.observation is not None, "frames are read only after the socket is admitted"
@@ -381,6 +389,13 @@ class ObserveHandler(CounsellingHandler):
         if self.socket_stream is not None:
             encoder = self.services.frames.observe(self.features, self.language)
             self.socket_stream.send(encoder.part(part))
+
+    async def _decide(self, identity: Identity, decision: wire.Decide) -> None:
+        """Decide on a held message. The answer is its frame `held`, or the error."""
+        if decision.is_refused:
+            await self.services.approvals.refuse(identity, decision.held, decision.note)
+        else:
+            await self.services.approvals.approve(identity, decision.held, decision.text)
 
     def on_disconnected(self, close_code: int | None) -> None:
         if self.observation is not None:

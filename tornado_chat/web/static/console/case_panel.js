@@ -105,7 +105,8 @@ export class CasePanel {
     if (item.isLoaded) {
       this.#showMessagesBefore(item.messages.length);
     }
-    const { onMessage, onStored, onRefused, onTyping, onReceived, onRead } = this.#view;
+    item.approvals.all.forEach((approval) => this.#view?.onApproval(approval));
+    const { onMessage, onStored, onRefused, onTyping, onReceived, onRead, onApproval } = this.#view;
     item.view = {
       onMessage,
       onStored,
@@ -113,6 +114,7 @@ export class CasePanel {
       onTyping,
       onReceived,
       onRead,
+      onApproval,
       onHandover: () => this.#showHandovers(),
       onHistory: (messages, hasOlder) => this.#onHistory(messages, hasOlder),
       showEnded: () => this.#showEnded(),

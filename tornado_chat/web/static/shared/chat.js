@@ -59,7 +59,7 @@ import { language } from "./strings.js";
  * @typedef {{ seq: number, msg: string, senderType: boolean, time: string, sender?: Sender }} MessageRow
  */
 
-const FEATURES = "ack,seq,history,typing,read,receipt,presence,echo,sender,token,consent";
+const FEATURES = "ack,seq,history,typing,read,receipt,presence,echo,sender,token,consent,approval";
 const CLOSE_TOO_BIG = 1009;
 const CLOSE_SERVICE_RESTART = 1012;
 const CLOSE_END = 4000;
@@ -237,6 +237,8 @@ export class ChatSocket {
       this.#listener.onRead(frame.read, placeOf(frame.role));
     } else if ("presence" in frame) {
       this.#listener.onPresence(readPresence(frame));
+    } else if ("approval" in frame) {
+      this.#conversation.receiveApproval(frame.approval);
     } else if (frame.consent === false) {
       this.#question.onRefused(frame.msg.replace(ERROR_PREFIX, ""));
     } else if ("consent" in frame) {

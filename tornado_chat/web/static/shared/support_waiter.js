@@ -114,7 +114,12 @@ export class WaiterSupportSocket extends SupportSocket {
    */
   constructor(token, ready, listener) {
     const features = ["ack", "seq", "echo", "typing", "read", "receipt", "profile", "sender", "group"];
-    super("waiter", token, [...features, "ready", "kickout", "accept", "offer"], listener.onStatus);
+    super(
+      "waiter",
+      token,
+      [...features, "ready", "kickout", "accept", "offer", "approval"],
+      listener.onStatus,
+    );
     this.#ready = ready;
     this.#listener = listener;
   }
@@ -286,6 +291,8 @@ export class WaiterSupportSocket extends SupportSocket {
       assigned.listener.onRead(payload.seq);
     } else if (assigned && type === "receipt") {
       assigned.listener.onReceived(payload.seq);
+    } else if (assigned && type === "approval") {
+      assigned.conversation.receiveApproval(payload);
     } else if (assigned && type === "disconnected") {
       const reason = frame.reason === "not_accepted" ? "missed" : "parted";
       this.#removeConversation(assigned, assigned.requestedEnd ?? reason);
@@ -360,6 +367,9 @@ export class WaiterSupportSocket extends SupportSocket {
 
   /** The conversation to which a frame belongs. @param {Frame} frame */
   #conversationOfFrame(frame) {
+    if (frame.type === "approval") {
+      return this.#conversations.get(frame.payload.conversation);
+    }
     return frame.conversation === undefined
       ? [...this.#conversations.values()].find((assigned) => assigned.client.address === frame.from)
       : this.#conversations.get(frame.conversation);

@@ -39,6 +39,21 @@ addTexts({
   ],
   placeholder_id: ["咨询师可用您的编号 {id} 请求督导。", "Counsellors reach you by your ID, {id}."],
 
+  // messages that wait for an approval
+  approvals_title: ["待审消息（{count}）", "Waiting for your approval ({count})"],
+  approval_in_session: ["会话 {number}", "Session {number}"],
+  approval_in_conversation: ["对话 {number}", "Conversation {number}"],
+  approval_left: ["剩余 {time}", "{time} left"],
+  approval_unlimited: ["无时限", "no time limit"],
+  approve: ["批准", "Approve"],
+  approval_edit: ["修改", "Edit"],
+  approval_refuse: ["拒绝", "Refuse"],
+  approval_send_edited: ["发送修改", "Send edited"],
+  approval_cancel: ["取消", "Cancel"],
+  approval_text: ["要发送的内容", "The text to send"],
+  approval_note: ["给发送者的说明（可留空）", "A note for the agent (may stay empty)"],
+  approval_after_earlier: ["请先处理上一条", "Decide on the one before first"],
+
   // the inbox
   inbox: ["收件箱", "Inbox"],
   show_all: ["全部", "All"],

@@ -15,6 +15,7 @@ import { parseNumber } from "../shared/numbers.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { prepareSettings } from "../shared/signal_settings.js";
 import { fillTexts, language, text } from "../shared/strings.js";
+import { ApprovalPanel } from "./approvals.js";
 import { SupervisionApi, ApiError } from "./api.js";
 import { PaneLayout } from "./pane_layout.js";
 import { keyText, parseKey } from "./conversation_key.js";
@@ -64,8 +65,12 @@ class SupervisePage {
         void this.#refresh();
         this.#checkCalls();
       },
-      onNotification: (frame) => this.#inbox.addFrame(frame),
+      onNotification: (frame) => {
+        this.#inbox.addFrame(frame);
+        this.#approvals.refresh();
+      },
     });
+    this.#approvals = new ApprovalPanel(me.token);
     this.#otherWindows = new BroadcastChannel("supervise");
     this.#otherWindows.onmessage = ({ data }) => this.#inbox.markRead(data.read, data.at);
   }
@@ -79,6 +84,7 @@ class SupervisePage {
   #layout;
   #overview;
   #socket;
+  #approvals;
   /** A channel to other windows of this browser. */
   #otherWindows;
   #statusBar = find("#connection-status", ConnectionStatusBar);
@@ -119,6 +125,7 @@ class SupervisePage {
     });
     setInterval(() => this.#checkCalls(), CALL_CHECK_MS);
     this.#layout.restore();
+    this.#approvals.start();
     this.#render();
     this.#followLink();
     addEventListener("hashchange", () => this.#followLink());
@@ -303,6 +310,7 @@ class SupervisePage {
     if (status.state !== "closed") {
       return;
     }
+    this.#approvals.stop();
     this.#isClosed = true; // a card replaces the page
     this.#signals.show({ alerts: 0, calls: 0, unread: 0 });
     this.#layout.panes.forEach((pane) => pane.stop());
