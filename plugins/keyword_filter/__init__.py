@@ -47,9 +47,8 @@ NO_RECIPIENT = (
     "/notify connection; add one by: tornado-chat staff add"
 )
 NO_ADMINISTRATOR = (
-    "there is no administrator with an account or a former /notify connection, so alerts of support "
-    "conversations reach no person, and no other alert is escalated to one; add one by: "
-    "tornado-chat staff add"
+    "there is no administrator with an account or a former /notify connection, so no alert is escalated to "
+    "one; add one by: tornado-chat staff add"
 )
 
 
@@ -82,6 +81,11 @@ class KeywordFilter(Plugin):
         )
         escalate_after: Annotated[float, Meta(gt=0, le=YEAR_SECONDS)] = option(
             120.0, "Seconds after which an unread alert goes to the next person."
+        )
+        alert_score: Annotated[int, Meta(ge=0, le=100)] = option(
+            0,
+            "Score of a user of a support conversation after an alert: a user who waits comes before all "
+            "users with a lower score. 0: no change.",
         )
         reject_text_en: str = option(
             "it contains words that are not allowed here; please say it differently",

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from tornado_chat.plugin_api import (
     ChatError,
+    Conflict,
     Context,
     Kind,
     Person,
@@ -32,6 +33,7 @@ from .alert_queries import Alert, Finding, Stage
 log = logging.getLogger(__name__)
 
 PLAIN_TYPE, CONVERSATION_TYPE = 0, 2  # types of notifications, as in the seed
+PRIORITY_REASON = "keyword alert"
 
 MICROSECONDS_PER_SECOND = 1_000_000
 RETRY_SECONDS = 5.0  # pause before a failed step is tried again
@@ -50,6 +52,9 @@ TEXTS = {
 }
 
 
+OBSERVE_KEYS = {Kind.SESSION: "observeSessionId", Kind.SUPPORT: "observeConversationId"}
+"""The key in ``data`` of a notification of the conversation that a supervisor may observe."""
+
 URGENT = ("紧急: ", "Urgent: ")
 """The beginning of the text of an alert of a severe list."""
 
@@ -65,6 +70,9 @@ class AlertSettings(Protocol):
 
     @property
     def severe_lists(self) -> Collection[str]: ...
+
+    @property
+    def alert_score(self) -> int: ...
 
 
 class _Addition:
@@ -90,13 +98,13 @@ def _log_not_stored(error: Exception) -> None:
 class AlertContext(NamedTuple):
     """An alert with the data that its next stage needs.
 
-    :ivar session_id: the session; None in support, which has no supervisors.
+    :ivar about: the session or support conversation; of an alert in a record, the one that it is about.
     :ivar excluded: people who are not to be notified: the message's sender, and people notified already.
     :ivar notified: True if at least one person was notified.
     """
 
     alert: Alert
-    session_id: int | None
+    about: Thread
     excluded: set[Person]
     notified: bool
 
@@ -132,14 +140,26 @@ class AlertService:
 
     def store(self, tx: Transaction, found: Finding) -> bool:
         """Store a finding. Return True if an alert was raised."""
-        stage = self._first_stage(found.thread)
-        return alert_queries.add(tx, found, self._settings().severe_lists, stage)
+        return alert_queries.add(tx, found, self._settings().severe_lists, self._first_stage)
 
     def on_raised(self, found: Finding) -> None:
         """An alert was raised and committed."""
         number = "refused message" if found.seq is None else f"message {found.seq}"
         log.info("keyword alert: %s, %s, lists %s", _name(found.thread), number, ", ".join(found.lists))
         self._wakeup.set()
+        if found.thread.kind is Kind.SUPPORT and self._settings().alert_score:
+            self._context.spawn(self._prioritise(found.thread.id))
+
+    async def _prioritise(self, conversation_id: int) -> None:
+        """Move the user of a support conversation forward in the line, also if it returns to it later."""
+        score = self._settings().alert_score
+        conversation = await self._context.conversation(conversation_id)
+        if conversation is None or not conversation.open or conversation.score >= score:
+            return
+        try:
+            await self._context.prioritise(conversation_id, score, PRIORITY_REASON)
+        except ChatError as error:
+            log.warning("support conversation %d keeps its place in the line: %s", conversation_id, error)
 
     async def run(self) -> None:
         """Escalate due alerts until the task is cancelled."""
@@ -186,7 +206,7 @@ class AlertService:
     async def _escalate(self, alert_context: AlertContext) -> None:
         """Notify the people of the next stage that has recipients, and store the stage after it."""
         alert = alert_context.alert
-        stage = self._first_stage(alert.thread) if alert.stage is Stage.NO_RECIPIENT else alert.stage
+        stage = self._first_stage if alert.stage is Stage.NO_RECIPIENT else alert.stage
         has_notified = False
         has_heard = False  # a person who is online was notified, or all administrators
         while not has_heard and stage is not Stage.EXHAUSTED:
@@ -202,7 +222,7 @@ class AlertService:
                     stage = Stage.SUPERVISOR if notified else Stage.ADMIN
                 case Stage.ADMIN:
                     has_heard = bool(notified)
-                    is_last = self._settings().alert_role == "admin" or alert_context.session_id is None
+                    is_last = self._settings().alert_role == "admin"
                     stage = Stage.EXHAUSTED if is_last else Stage.OFFLINE
                 case _:
                     has_heard = bool(notified)
@@ -261,36 +281,41 @@ class AlertService:
         return notified
 
     async def _notify(self, alert_context: AlertContext, person: Person) -> int:
-        context, alert = self._context, alert_context.alert
-        is_urgent = alert.list in self._settings().severe_lists
-        if alert_context.session_id is None:
-            text = _text(context.language, Kind.SUPPORT, alert.thread.id, is_urgent)
-            return (await context.notify(person, text, type=PLAIN_TYPE, data={"alert": True})).id
-        opened_id = alert_context.session_id
+        context, about = self._context, alert_context.about
+        is_urgent = alert_context.alert.list in self._settings().severe_lists
+        text = _text(context.language, about, is_urgent)
+        opened_id: int | None = about.id if about.kind is Kind.SESSION else None
         if person.role is Role.SUPERVISOR:
-            # A supervisor with a record may observe the session.
-            opened_id = (await context.supervise(alert_context.session_id, person)).thread.id
-        notification = await context.notify(
-            person,
-            _text(context.language, Kind.SESSION, alert_context.session_id, is_urgent),
-            type=CONVERSATION_TYPE,
-            data={"sessionId": opened_id, "observeSessionId": alert_context.session_id, "alert": True},
-        )
-        return notification.id
+            opened_id = await self._open_record(about, person)
+        if opened_id is None:
+            return (await context.notify(person, text, type=PLAIN_TYPE, data={"alert": True})).id
+        data = {"sessionId": opened_id, OBSERVE_KEYS[about.kind]: about.id, "alert": True}
+        return (await context.notify(person, text, type=CONVERSATION_TYPE, data=data)).id
 
-    def _first_stage(self, thread: Thread) -> Stage:
-        return Stage.ADMIN if thread.kind is Kind.SUPPORT else Stage(self._settings().alert_role)
+    async def _open_record(self, about: Thread, supervisor: Person) -> int | None:
+        """Return the supervisor's record, by which it may observe the conversation.
+
+        None: the user of a support conversation still waits, so there is no agent to talk to.
+        """
+        try:
+            return (await self._context.supervise(about, supervisor)).thread.id
+        except Conflict:
+            return None
+
+    @property
+    def _first_stage(self) -> Stage:
+        return Stage(self._settings().alert_role)
 
     async def _load_context(self, alert: Alert) -> AlertContext:
-        session_id = None
-        if alert.thread.kind is not Kind.SUPPORT:
+        about = alert.thread
+        if about.kind is Kind.RECORD:
             room = await self._context.room(alert.thread)
             if room is None:
                 raise LookupError(f"{_name(alert.thread)} does not exist")
-            session_id = room.session_id
+            about = room.about
         notified = await self._context.read(lambda database: alert_queries.find_notified(database, alert))
         sender = await self._context.read(lambda database: alert_queries.find_sender(database, alert))
-        return AlertContext(alert, session_id, {*notified, *sender}, bool(notified))
+        return AlertContext(alert, about, {*notified, *sender}, bool(notified))
 
     async def _recipients(
         self, alert_context: AlertContext, stage: Stage
@@ -298,12 +323,10 @@ class AlertService:
         """Return the people of a stage, and how many of them are notified at once (None: all)."""
         if stage is Stage.ADMIN:
             return await self._context.people(Role.ADMIN), None
-        if alert_context.session_id is None:
-            return (), None
         if stage is Stage.ASSIGNED:
-            records = await self._context.supervision(alert_context.session_id)
+            records = await self._context.supervision(alert_context.about)
             return await self._context.reachable([record.helper for record in records]), None
-        supervisors = await self._context.people(Role.SUPERVISOR)
+        supervisors = await self._context.supervisors(alert_context.about)
         if stage is Stage.SUPERVISOR:
             return [each for each in supervisors if await self._context.online(each)], 1
         return supervisors, 1
@@ -324,9 +347,9 @@ class AlertService:
         await self._context.write(lambda tx: alert_queries.set_stage(tx, alert, stage, delay))
 
 
-def _text(language: str, kind: Kind, id: int, is_urgent: bool) -> str:
+def _text(language: str, about: Thread, is_urgent: bool) -> str:
     index = 0 if language == "zh_CN" else 1
-    return (URGENT[index] if is_urgent else "") + TEXTS[kind][index].format(id=id)
+    return (URGENT[index] if is_urgent else "") + TEXTS[about.kind][index].format(id=about.id)
 
 
 def _name(thread: Thread) -> str:

@@ -1096,30 +1096,44 @@ async def test_a_supervisor_is_not_alerted_of_an_own_message(harness: Harness) -
 
 
 @pytest.mark.gen_test
-async def test_alerts_of_support_conversations_go_to_administrators(harness: Harness) -> None:
+@pytest.mark.parametrize("options", [{"escalate_after": "0.1"}])
+async def test_alerts_of_support_conversations_climb_the_supervisors_of_the_group_first(
+    harness: Harness,
+) -> None:
+    groups = {"default": config.Group(supervisors=("supervisor:4",))}
+    await harness.server.reload(replace(harness.config, groups=groups))
+    first, then = await listen(harness, "supervisor", 4), await listen(harness, "supervisor", 3)
     admin = await listen(harness, "admin", 9)
-    supervisor = await listen(harness, "supervisor", 3)
     waiter = await harness.waiter(5)
     user = await harness.user(6)
     await user.until("connect_success")
     await user.send_frame("message_text", {"message": "自杀"})
-    frame = await admin.recv_json()
-    (alert,) = await alerts(harness)
-    assert frame["type"] == 0
-    assert frame["data"] == {"alert": True}
-    assert frame["msg"] == f"客服对话 {alert.thread_id} 触发了关键词提醒, 请尽快查看"
-    with pytest.raises(TimeoutError):
-        await supervisor.recv_json(0.05)
+    for client in (first, then):
+        frame = await client.recv_json()
+        (alert,) = await alerts(harness)
+        record = int(frame["data"].pop("sessionId"))
+        assert frame["data"] == {"observeConversationId": str(alert.thread_id), "alert": True}
+        assert frame["type"] == 2
+        assert frame["msg"] == f"客服对话 {alert.thread_id} 触发了关键词提醒, 请尽快查看"
+        talk = await harness.chat(token("supervisor", 4 if client is first else 3), record, type=1)
+        assert talk.close_code is None
+    assert (await admin.recv_json())["data"] == {"alert": True}
+    assert await told(harness, 3) == ["supervisor:4", "supervisor:3", "admin:9"]
     assert (await waiter.until("message_text"))["payload"] == {"message": "自杀"}
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"alert_score": "90"}])
 async def test_words_of_a_user_who_waits_for_its_first_waiter_are_filtered_and_alert(
     harness: Harness,
 ) -> None:
     admin = await listen(harness, "admin", 9)
+    before = await harness.user(7, features=["early"])
+    assert (await before.until("connect_queue"))["payload"]["location"] == 1
     user = await harness.user(6, features=["early", "ack", "seq"])
-    number = (await user.until("connect_queue"))["payload"]["conversation"]
+    waiting = (await user.until("connect_queue"))["payload"]
+    number = waiting["conversation"]
+    assert waiting["location"] == 2
     await user.send_frame("message_text", {"message": "賭博"})
     assert "未发送" in (await user.until("error"))["payload"]["message"]
     for text in ("fuck", "我想自杀"):
@@ -1128,6 +1142,8 @@ async def test_words_of_a_user_who_waits_for_its_first_waiter_are_filtered_and_a
     assert (await admin.recv_json())["msg"] == f"客服对话 {number} 触发了关键词提醒, 请尽快查看"
     (alert,) = await alerts(harness)
     assert (alert.kind, alert.thread_id, alert.seq) == (Kind.SUPPORT, number, 2)
+    while (await user.until("connect_queue"))["payload"]["location"] != 1:  # by ``alert_score``
+        pass
     waiter = await harness.waiter(5)
     for text in ("****", "我想自杀"):
         assert (await waiter.until("message_text"))["payload"] == {"message": text}

@@ -128,6 +128,16 @@ class Context(ABC):
         """
 
     @abstractmethod
+    async def supervisors(self, about: Thread) -> Sequence[Person]:
+        """Return the supervisors who can be notified of a session or support conversation.
+
+        Those of its group come first (``[group:NAME] supervisors``, and accounts of the group), then all
+        others; among each, those who are online first. People who have gone are left out, as in ``people``.
+
+        :raises NotFound: there is no such conversation.
+        """
+
+    @abstractmethod
     async def participants(self, thread: Thread) -> Sequence[Participant]:
         """Return the participants of a session, record or support conversation, in the order of joining."""
 

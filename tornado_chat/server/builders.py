@@ -566,6 +566,7 @@ def build_plugin_host(
         conversations.sessions,
         conversations.support_history,
         conversations.priorities,
+        base.groups,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
         base.metrics,
         tokens,

@@ -42,6 +42,11 @@ def accounts(database: pw.Database) -> list[StaffAccount]:
     return [_account(row) for row in query.execute(database)]
 
 
+def people_of_group(database: pw.Database, group: str) -> list[Person]:
+    """Return the people whose accounts name a group, without those that are disabled."""
+    return [each.person for each in accounts(database) if group in each.groups and not each.disabled]
+
+
 def find_account(database: pw.Database, name: str) -> tuple[StaffAccount, str] | None:
     """Return the account ``name`` and its password hash."""
     query = (

@@ -45,6 +45,7 @@ def make_context(store: Store, presence: Any = None) -> PluginContext:
         None,  # type: ignore[arg-type]
         Priorities(store, plugins.report_action),
         None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
         Metrics(),
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]

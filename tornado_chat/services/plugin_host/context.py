@@ -54,6 +54,7 @@ from tornado_chat.services.plugin_host.actions import PluginActions
 from tornado_chat.services.plugin_host.outbox import OutboxWorker
 from tornado_chat.services.plugin_host.page_urls import page_url
 from tornado_chat.services.plugin_host.scheduled_task import ScheduledTask
+from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.storage import conversations, notifications, rooms, staff
@@ -83,6 +84,7 @@ class ContextServices(NamedTuple):
     sessions: Sessions
     support_history: SupportHistory
     priorities: Priorities
+    groups: GroupRegistry
     make_lease: Callable[[str], DatabaseLease]
     metrics: Metrics
     tokens: PluginTokens
@@ -164,6 +166,15 @@ class PluginContext(Context):
 
     async def supervision(self, about: Thread | int) -> Sequence[Room]:
         return await self._services.store.read(rooms.supervision_records, thread_of(about))
+
+    async def supervisors(self, about: Thread) -> Sequence[Person]:
+        view = await self._services.room_lookup.view(about)
+        known = await self.people(Role.SUPERVISOR)
+        of_group = set(self._services.groups.rules[view.group].supervisors)
+        of_group |= set(await self.read(partial(staff.people_of_group, group=view.group)))
+        new = [person for person in of_group.difference(known) if person.role is Role.SUPERVISOR]
+        first = [person for person in known if person in of_group] + list(await self.reachable(sorted(new)))
+        return [*first, *(person for person in known if person not in of_group)]
 
     async def participants(self, thread: Thread) -> Sequence[Participant]:
         return await self.read(lambda database: ServerData(database).participants(thread))
