@@ -15,8 +15,11 @@ from tornado_chat.core.errors import (
     ChatError,
     Conflict,
     Forbidden,
+    Malformed,
     NotFound,
     Refused,
+    TooBig,
+    TooFast,
     Unauthenticated,
     Unavailable,
 )
@@ -29,6 +32,7 @@ from tornado_chat.core.types import (
     DEFAULT_GROUP,
     Action,
     Activity,
+    AgentState,
     Conversation,
     ConversationState,
     Draft,
@@ -58,6 +62,7 @@ from tornado_chat.domain.queue import (
     WaiterPool,
 )
 from tornado_chat.observability.logs import described
+from tornado_chat.observability.metrics.plugin_metrics import Counter, Gauge
 from tornado_chat.plugins.base import Plugin, PluginSettings
 from tornado_chat.plugins.context import CommandContext, Context
 from tornado_chat.plugins.data_keeper import Keeper
@@ -68,6 +73,7 @@ from tornado_chat.plugins.outbox import Outbox
 from tornado_chat.plugins.server_data import ServerData
 from tornado_chat.plugins.write_behind import WriteBehind
 from tornado_chat.storage.writer import Transaction
+from tornado_chat.wire.operations import ApiResponse, operation
 
 __all__ = [
     "DEFAULT_GROUP",
@@ -75,6 +81,8 @@ __all__ = [
     "MAX_PAGE_ITEMS",
     "Action",
     "Activity",
+    "AgentState",
+    "ApiResponse",
     "ChatError",
     "Choice",
     "CommandContext",
@@ -82,12 +90,14 @@ __all__ = [
     "Context",
     "Conversation",
     "ConversationState",
+    "Counter",
     "Delivery",
     "DeliveryError",
     "Draft",
     "EndReason",
     "FifoLeastLoaded",
     "Forbidden",
+    "Gauge",
     "GiveUp",
     "HostRecord",
     "HostSession",
@@ -96,6 +106,7 @@ __all__ = [
     "Kind",
     "KnownPerson",
     "ListPage",
+    "Malformed",
     "Message",
     "NewDelivery",
     "NotFound",
@@ -120,6 +131,8 @@ __all__ = [
     "SessionState",
     "Thread",
     "Ticket",
+    "TooBig",
+    "TooFast",
     "Transaction",
     "Unauthenticated",
     "Unavailable",
@@ -131,6 +144,7 @@ __all__ = [
     "described",
     "escape_controls",
     "hookimpl",
+    "operation",
     "option",
     "replace_private_file",
 ]

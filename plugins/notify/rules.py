@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from tornado_chat.plugin_api import Notification, Role
 
 EXAMPLE = "ADDRESS role=supervisor+admin type=0+2 offline"
-ROLES = tuple(role.value for role in Role if role is not Role.SERVICE)  # services have no inbox
+ROLES = tuple(role.value for role in Role if role not in (Role.SERVICE, Role.BOT))  # they have no inbox
 
 
 class Channel(enum.StrEnum):

@@ -62,14 +62,21 @@ def queue(rules: PolicyRules) -> click.Group:
 
 
 def _explain_queue(data: ServerData, rules: PolicyRules) -> list[tuple[Ticket, str]]:
-    """Return the waiting users in the policy's order, each with a sentence."""
+    """Return the waiting users in the policy's order, each with a sentence.
+
+    Without any feature the order is that of the server's default policy.
+    """
     policy = Policy(rules, lambda: 0)
     lines = []
     positions: Counter[str] = Counter()  # by group
-    for ticket in sorted(_waiting_tickets(data), key=policy.rank):
+    waiting = {each.id: each for each in _waiting_conversations(data)}
+    for ticket in sorted(map(_ticket, waiting.values()), key=policy.rank):
         positions[ticket.group] += 1
         position = positions[ticket.group]
         reasons = ["the waiter was lost, so this user goes first"] if ticket.returned else []
+        if ticket.score:
+            why = waiting[ticket.number].score_reason
+            reasons.append(f"score {ticket.score}{f' ({why})' if why else ''}, before all lower ones")
         own = rules.of(ticket.group)
         priority = own.priority(ticket.claims)
         if priority:
@@ -82,26 +89,40 @@ def _explain_queue(data: ServerData, rules: PolicyRules) -> list[tuple[Ticket, s
             reasons.append(f"needs {', '.join(sorted(needed))}")
         if own.sticky and ticket.last_waiter:
             reasons.append(f"had {ticket.last_waiter.key} the last time")
-        reasons_text = f": {'; '.join(reasons)}" if reasons else ""
+        if ticket.avoids:
+            missed = ", ".join(waiter.key for waiter in ticket.avoids)
+            reasons.append(f"{missed} did not answer and is the last choice")
+        reasons_text = f": {'; '.join(reasons) or 'in the order of arrival'}"
         group = "" if ticket.group == DEFAULT_GROUP else f", group {ticket.group}"
         conversation = f"conversation {ticket.number}{group}"
         lines.append((ticket, f"{position}. {ticket.user.key} ({conversation}){reasons_text}"))
     return lines
 
 
-def _waiting_tickets(data: ServerData) -> list[Ticket]:
-    tickets: list[Ticket] = []
+def _waiting_conversations(data: ServerData) -> list[Conversation]:
+    found: list[Conversation] = []
     following = None
     while True:
         page, following = data.conversations(
             states=[ConversationState.WAITING], after=following, limit=MAX_PAGE_ITEMS
         )
-        tickets += [
-            Ticket(each.id, each.user, each.created, each.returned, each.claims, each.last_waiter, each.group)
-            for each in page
-        ]
+        found += page
         if following is None:
-            return tickets
+            return found
+
+
+def _ticket(row: Conversation) -> Ticket:
+    return Ticket(
+        row.id,
+        row.user,
+        row.created,
+        row.returned,
+        row.claims,
+        row.last_waiter,
+        row.group,
+        row.score,
+        tuple(dict.fromkeys(row.missed_by)),
+    )
 
 
 def _load_matches(data: ServerData, user: Person | None, last: int) -> list[tuple[int, Conversation]]:

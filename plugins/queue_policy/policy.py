@@ -1,8 +1,10 @@
 """The queue policy: pure functions of the ticket, the waiters and the time.
 
-No user starves, because a priority is only a head start. All users gain rank at the same speed, so a user who
-has waited longer than the largest head start is before every new user of any priority, and the order of two
-waiting users never changes.
+No user starves because of priorities, as a priority is only a head start. All users gain rank at the same
+speed, so a user who has waited longer than the largest head start is before every new user of any priority.
+
+A score is more: it is set by staff, the host or a plugin for one user, for example one at risk, and no wait
+weighs more. Users with a higher score come first, those with the same score in the order above.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -66,7 +68,7 @@ class Policy:
     def rank(self, ticket: Ticket) -> tuple[Any, ...]:
         rules = self._rules.of(ticket.group)
         head_start = rules.head_start_microseconds * rules.priority(ticket.claims)
-        return (not ticket.returned, ticket.since - head_start, ticket.number)
+        return (not ticket.returned, -ticket.score, ticket.since - head_start, ticket.number)
 
     def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
         rules = self._rules.of(ticket.group)
@@ -94,8 +96,11 @@ class Policy:
 
 
 def _reason(rules: PolicyRules, ticket: Ticket) -> str:
-    if ticket.returned:
-        return "returned user"
+    reason = "returned user" if ticket.returned else _place_text(rules, ticket)
+    return f"{reason}, score {ticket.score}" if ticket.score else reason
+
+
+def _place_text(rules: PolicyRules, ticket: Ticket) -> str:
     priority = rules.priority(ticket.claims)
     if priority:
         ahead = priority * rules.head_start_microseconds // MICROSECONDS_PER_SECOND

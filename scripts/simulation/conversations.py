@@ -12,11 +12,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tornado_chat.cluster.facts import ReturnRequest
 from tornado_chat.core.errors import ChatError, Conflict, Unavailable
 from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person
 from tornado_chat.services.support.dispatch_state import Decision
-from tornado_chat.services.support.repository import MayStore
+from tornado_chat.services.support.repository import MAX_MEASURED, MayStore
 
 COMMIT_SECONDS = 0.003  # from a change to its commit
 MAX_ENDED_CONVERSATIONS = 10_000  # that are kept for later queries
@@ -138,6 +139,18 @@ class InMemoryConversations:
             return changed, ConversationRequeued(changed, lost=row.waiter)
 
         return self._write(change, may_store)
+
+    def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self.requeue(row, may_store)  # the simulated day has no ``accept_timeout``
+
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
+        await asyncio.sleep(COMMIT_SECONDS)
+        return [(row.group, row.service_seconds) for row in list(self._ended.values())[-MAX_MEASURED:]]
+
+    def return_to_line(
+        self, row: Conversation, request: ReturnRequest, may_store: MayStore
+    ) -> asyncio.Future[Conversation]:
+        raise NotImplementedError("no simulated waiter hands a user to a group")
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._write(lambda: self._end(row, row.user), may_store)

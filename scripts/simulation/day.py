@@ -23,7 +23,13 @@ from scripts.simulation.staff import SimulatedStaff
 from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest, always_certain
 from tornado_chat.core.errors import ChatError, Unavailable
-from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued, Event
+from tornado_chat.core.events import (
+    ConversationAssigned,
+    ConversationEnded,
+    ConversationRequeued,
+    Event,
+    QueuePositionChanged,
+)
 from tornado_chat.core.types import ConversationState, Person, Role
 from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.support.dispatcher import Dispatcher
@@ -42,6 +48,7 @@ class Day:
     """One day of ``plan``; ``run`` simulates it.
 
     :ivar wait_seconds: the waiting times until the first waiter, by the hour of arrival.
+    :ivar estimates: of each user with an estimate on joining: the expected wait and the real one, in seconds.
     :ivar outcomes: the number of conversations by their outcome, and of other happenings.
     :ivar takeover_costs: the reported people and the seconds of processor time of each takeover.
     :arg on_minute: called each simulated minute.
@@ -53,6 +60,7 @@ class Day:
         self.plan = plan
         self.loop = loop
         self.wait_seconds: dict[int, array[float]] = defaultdict(lambda: array("f"))
+        self.estimates: list[tuple[float, float]] = []
         self.outcomes: Counter[str] = Counter()
         self.position_updates = 0
         self.takeover_costs: list[tuple[int, float]] = []
@@ -154,6 +162,7 @@ class Day:
         row = self.store.join(user.person, user.claims, user.last_waiter, self._chances.group())
         user.conversation, user.arrived = row.id, self.loop.time()
         user.served = user.is_over = False
+        user.expected = None
         self._users[row.id] = user
         self._connect(user)
         user.set_timer(self.loop.call_later(self._chances.patience(), self._leave, user))
@@ -239,7 +248,10 @@ class Day:
         if not user.served:
             user.served = True
             hour = int(user.arrived / (self.plan.hours * HOUR) * 24)
-            self.wait_seconds[min(hour, 23)].append(self.loop.time() - user.arrived)
+            waited = self.loop.time() - user.arrived
+            self.wait_seconds[min(hour, 23)].append(waited)
+            if user.expected is not None:
+                self.estimates.append((user.expected, waited))
         if not transferred:
             talk = self._chances.talk()
             user.set_timer(self.loop.call_later(talk, self._leave, user))
@@ -264,6 +276,10 @@ class Day:
 
     def _publish(self, event: Event) -> None:
         self.position_updates += 1
+        if isinstance(event, QueuePositionChanged) and event.expected is not None:
+            user = self._users.get(event.conversation.id)
+            if user is not None and user.expected is None and self.loop.time() == user.arrived:
+                user.expected = event.expected.seconds
 
     # --- coordinators ---
 

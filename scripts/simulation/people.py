@@ -12,6 +12,7 @@ class SimulatedUser:
 
     :ivar conversation: the id of its present or last conversation.
     :ivar arrived: the loop time at which that conversation began.
+    :ivar expected: the wait that the user was told then, in seconds; None without an estimate.
     :ivar process: the process that holds its socket; None if it has none.
     :ivar served: the user has had a waiter in this conversation.
     :ivar is_over: this conversation has ended.
@@ -22,6 +23,7 @@ class SimulatedUser:
         "arrived",
         "claims",
         "conversation",
+        "expected",
         "is_over",
         "last_waiter",
         "person",
@@ -35,6 +37,7 @@ class SimulatedUser:
         self.claims = claims
         self.conversation = 0
         self.arrived = 0.0
+        self.expected: float | None = None
         self.process: str | None = None
         self.served = False
         self.is_over = False

@@ -30,6 +30,7 @@ def lines(day: Day, footprint: MemoryFootprint, seconds: float) -> Iterator[str]
     yield f"  {'position updates':<56} {day.position_updates:>12,}"
     for outcome, count in sorted(day.outcomes.items()):
         yield f"  {outcome:<56} {count:>12,}"
+    yield from _estimates(day)
     yield ""
     yield "cost in µs, by the length of the queue at the time of the call"
     yield f"  {'':<20} {'queue length':>16} {'calls':>10} {'p50':>8} {'p99':>8}"
@@ -65,6 +66,19 @@ def _waiting_times(day: Day) -> Iterator[str]:
     for each in day.wait_seconds.values():
         together.extend(each)
     yield f"  {'all':<6} {_row(together)}"
+
+
+def _estimates(day: Day) -> Iterator[str]:
+    """Yield how good the expected wait was that users were told on joining."""
+    if not day.estimates:
+        return
+    errors = sorted(abs(expected - waited) for expected, waited in day.estimates)
+    shares = sorted(abs(expected - waited) / max(waited, 60.0) for expected, waited in day.estimates)
+    yield ""
+    yield (
+        f"expected wait: {len(errors):,} estimates, median error {_quantile(errors, 0.5):,.0f} s "
+        f"({_quantile(shares, 0.5):.0%} of the wait), 90 % within {_quantile(errors, 0.9):,.0f} s"
+    )
 
 
 def _row(waited: Sequence[float]) -> str:

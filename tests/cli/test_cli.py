@@ -84,7 +84,7 @@ def test_every_command_takes_config_and_set(run: Run, home: Path) -> None:
         assert result.exit_code == 2, command
         assert result.stderr.splitlines() == [
             "--set: in [web] y: this option is unknown; "
-            "there are origins, pages, base_path, organisation, ops_networks",
+            "there are origins, pages, base_path, public_url, organisation, ops_networks",
             '--set: "z" is not SECTION.OPTION=VALUE, as in server.port=9000',
             f'{home}/x.ini: in [server] port: "x" is not a whole number from 0 to 65535',
         ]

@@ -181,6 +181,16 @@ def test_each_change_signs_out_only_its_account(operator: Operator, command: lis
 CRISIS = ("--set", "group:crisis.roles=waiter")
 
 
+def test_a_trainee(operator: Operator) -> None:
+    operator.run("add", "chen", "--role", "consultant", "--generate", "--trainee")
+    assert operator.run("list").splitlines()[1].split()[-1] == "yes"
+    operator.sign_in("chen")
+    assert operator.run("trainee", "chen", "off") == "chen is no trainee, and is signed out\n"
+    assert operator.query("SELECT count(*) FROM staff_session") == [(0,)]
+    assert operator.query("SELECT trainee FROM staff_account") == [(None,)]
+    assert "there is no account bob" in operator.run("trainee", "bob", "on", code=1)
+
+
 def test_the_groups_of_an_account(operator: Operator) -> None:
     arguments = ("add", "chen", "--role", "waiter", "--generate", "--groups")
     refused = operator.run(*arguments, "crisis", code=1)

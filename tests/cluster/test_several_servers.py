@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,10 +16,12 @@ from tornado.ioloop import IOLoop
 from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import Harness, Peer, changed, token
 from tests.helpers.faults import FaultyProxy
+from tests.helpers.handing_over import SessionHandovers, SupportHandovers
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client.raw import RawClient
+from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.cluster.leader_election import ClusterMember
 from tornado_chat.core.events import ConversationAssigned
 from tornado_chat.core.types import Kind, Message, Person, Role, SessionState, Thread
@@ -32,13 +36,15 @@ VISITOR, COUNSELLOR, SUPERVISOR = (
     token("supervisor", 3),
 )
 HOST = token("service", "host")
+HANDOVERS = int(os.environ.get("HANDOVERS", "12"))
 
 pytestmark = pytest.mark.parametrize("database_kind", ["mariadb"], indirect=True)
 
 
 @pytest.fixture
 def settings(settings: config.Config, redis: RedisServer) -> config.Config:
-    return replace(settings, cluster=cluster_settings(redis))
+    limits = replace(settings.limits, requests_per_minute=10**6, sockets_per_minute=10**6)
+    return replace(settings, cluster=cluster_settings(redis), limits=limits)
 
 
 @pytest.fixture
@@ -572,3 +578,139 @@ class TestLeaving:
         await two.server.stop()  # its clients have not left
         del harnesses[1]
         await self.until_awaited_for(counsellor, 3600)
+
+
+class TestAccept:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", capacity=1, accept_timeout=1.0, queue_interval=0.05)
+
+    @pytest.mark.gen_test
+    async def test_confirmations_and_scores_cross_servers(self, harnesses: list[Harness]) -> None:
+        one, two, three = harnesses  # the first coordinates
+        silent = await two.waiter(7, features=["accept"])
+        user = await three.user(1)
+        await silent.until("new_connection")
+        other = await three.waiter(8, features=["accept"])
+        assert (await silent.until("disconnected"))["reason"] == "not_accepted"
+        await other.until("new_connection")
+        await other.send_frame("typing", {"typing": True}, to=user.uuid)
+        await silent.send_frame("unready")
+        line = [await two.user(id, features=["seq"]) for id in (2, 3)]
+        numbers = [(await peer.get("connect_queue"))["payload"]["conversation"] for peer in line]
+        path = f"/api/v1/support/conversations/{numbers[1]}/priority"
+        assert (await three.api("POST", path, HOST, {"score": 9})).code == 200
+        while (await line[1].until("connect_queue"))["payload"]["location"] != 1:
+            pass
+        await one.server.stop()  # another one coordinates, which has not heard of the confirmation
+        await other.send_frame("message_text", {"message": "still here"}, to=user.uuid)
+        while (await user.until("message_text"))["payload"]["message"] != "still here":
+            pass
+        await asyncio.sleep(1.5)  # longer than the time to confirm
+        await other.send_frame("disconnect", to=user.uuid)
+        assert (await other.until("new_connection"))["payload"]["uuid"] == line[1].uuid
+        del harnesses[0]
+
+
+@pytest.mark.gen_test
+async def test_another_agent_takes_a_session_of_participants_at_different_servers(
+    harnesses: list[Harness],
+) -> None:
+    """The change is stored at a third server, and the next agent comes before or after its event."""
+    one, two, three = harnesses
+    session = await one.session()
+    thread = Thread(Kind.SESSION, session)
+    visitor = await two.chat(VISITOR, session)
+    agent = await three.chat(COUNSELLOR, session)
+    await texts(visitor, 3)
+    for turn in range(4):
+        before, after = Person(Role.CONSULTANT, str(2 + turn)), Person(Role.CONSULTANT, str(3 + turn))
+        await visitor.send_json({"msg": f"last {turn}"})
+        await one.server._store.write(
+            lambda tx, of=before, to=after: rooms.replace_agent(tx, thread, of, to, None), thread
+        )
+        await visitor.send_json({"msg": f"next {turn}"})
+        following = await (two, three)[turn % 2].chat(token("consultant", 3 + turn), session)
+        shown = []
+        while (text := await text_or_end(agent)) is not None:
+            shown.append(text)
+        assert f"next {turn}" not in shown
+        assert (await agent.wait_closed()).code == 4409
+        while await texts(following, 1) != [f"next {turn}"]:
+            pass
+        await following.send_json({"msg": f"agent {turn}"})
+        while await texts(visitor, 1) != [f"agent {turn}"]:
+            pass
+        agent = following
+    await agent.close(4000)
+    while await texts(visitor, 1) != ["会话已结束"]:
+        pass
+
+
+async def text_or_end(client: RawClient) -> str | None:
+    """Return the text of the next message, None if the socket has closed."""
+    try:
+        return str((await client.recv_json())["msg"])
+    except ConnectionClosed:
+        return None
+
+
+@pytest.mark.gen_test
+async def test_a_supervisor_joins_and_takes_over_by_requests_at_another_server(
+    harnesses: list[Harness],
+) -> None:
+    """Its socket, the participants and the requests are at three servers."""
+    one, two, three = harnesses
+    user = await two.user(1, features=["seq"])
+    waiter = await three.waiter(7)
+    number = (await user.until("connect_success"))["payload"]["conversation"]
+    address = (await waiter.get("new_connection"))["payload"]["uuid"]
+    admin = token("admin", 9, "Wu")
+    speaker = await two.connect(f"/observe?token={admin}&conversationId={number}&features=speak,presence")
+    watching = await three.connect(f"/observe?token={admin}&conversationId={number}")
+
+    async def step(name: str, who: str = admin, body: dict[str, str] | None = None) -> int:
+        path = f"/api/v1/support/conversations/{number}/{name}"
+        return int((await one.api("POST", path, who, body)).code)
+
+    async def part(expected: str | None) -> None:
+        while (await frame_with(speaker, "part"))["part"] != expected:
+            pass
+
+    assert await step("join") == 200
+    await part("supervisor")
+    await speaker.send_json({"msg": "good evening"})
+    await waiter.get("message_text")
+    await user.get("message_text")
+    assert await texts(watching, 1) == ["good evening"]
+    assert await step("takeover", body={"former": "observe"}) == 200
+    await part("agent")
+    while (await frame_with(speaker, "presence"))["presence"] != {"user": True, "admin": True}:
+        pass
+    await waiter.until("disconnected")
+    await waiter.send_frame("message_text", {"message": "mine"}, to=address)
+    await waiter.get("error")
+    await user.until("connect_success")
+    former = await three.connect(f"/observe?token={token('waiter', 7)}&conversationId={number}")
+    await user.send_frame("message_text", {"message": "who is there?"})
+    assert await texts(former, 1) == ["who is there?"]
+    assert await step("leave", token("waiter", 7)) == 204
+    await user.send_frame("message_text", {"message": "not for the former agent"})
+    with pytest.raises(ConnectionClosed):
+        await former.recv_json()
+    assert await texts(watching, 2) == ["who is there?", "not for the former agent"]
+    await user.send_frame("disconnect")
+    for client in (watching, speaker):
+        while (await frame_with(client, "senderType"))["senderType"] is not None:
+            pass
+        assert (await client.wait_closed()).code == 1000
+
+
+@pytest.mark.gen_test(timeout=WAIT_TIMEOUT_SECONDS + HANDOVERS)
+async def test_many_handovers_between_people_at_different_servers(harnesses: list[Harness]) -> None:
+    """``HANDOVERS=1000`` makes so many of each kind."""
+    for kind in (SessionHandovers, SupportHandovers):
+        figures = await kind(harnesses, random.Random(3)).run(HANDOVERS)
+        print(kind.__name__, figures)
+        assert figures.is_clean, figures
+        assert figures.handovers == HANDOVERS

@@ -124,13 +124,17 @@ async def test_groups_on_two_processes(cluster: Cluster) -> None:
             assert pid is not None
             await cluster.kill(pid)
             await cluster.replace()
+            for user in (first, second):  # are they back? An agent takes the next of those who are there
+                await user.request("get_history", {"limit": 1})
             agent_token = token("consultant", 5, "陈老师", groups="crisis", capacity=1)
             async with WaiterClient(two.ws, agent_token, FEATURES) as agent:
                 await next_frame(first, "connect_success")
                 await position(second, 1)
+                await talk(first, agent, "help")
                 async with caller(two, 1, "crisis") as elsewhere:  # accepted at the other process
                     await next_frame(elsewhere, "connect_success")
-                    await talk(elsewhere, agent, "help")
+                    await elsewhere.send("more")
+                    assert (await next_frame(agent, "message_text")).message == "more"
                 for server in (one, two):
                     while (await numbers(server))["crisis"]["conversations"] != 1:
                         pass

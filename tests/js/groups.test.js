@@ -268,3 +268,40 @@ test("a consultant's own messages are its own, those of a waiter with the same i
   assert.deepEqual(payloadsOf(socket, "transfer"), [{ waiter: "5", role: "consultant" }]);
   agent.stop();
 });
+
+test("the expected wait is that of the last position", async () => {
+  const user = new UserSupportSocket(token, new Outbox("k"), makeListener());
+  user.start();
+  const socket = await signIn("user", "1");
+  const payload = { location: 2, conversation: 7, returned: false };
+  const eta = { seconds: 300, based_on: 9, places: 2 };
+  socket.receiveFrame({ type: "connect_queue", payload: { ...payload, eta } });
+  assert.equal(user.phase.wait, 300);
+  socket.receiveFrame({ type: "connect_queue", payload });
+  assert.equal(user.phase.wait, undefined);
+  user.stop();
+});
+
+test("an agent confirms a client once, is told that it lost one, and that it is paused", async () => {
+  const told = [];
+  const agent = new WaiterSupportSocket(
+    token,
+    true,
+    makeListener({
+      onAssigned: () => ({ listener: makeListener(), outbox: new Outbox("k") }),
+      onRemoved: (number, reason) => told.push([number, reason]),
+      onPaused: () => told.push("paused"),
+    }),
+  );
+  agent.start();
+  const socket = await signIn("waiter", "8");
+  const client = { uuid: "u", conversation: 7, id: "1", name: null, since: "t", accept_within: 30 };
+  socket.receiveFrame({ type: "new_connection", conversation: 7, from: "u", payload: client });
+  agent.accept(7);
+  agent.accept(7);
+  assert.equal(socket.sent.filter(({ type, to }) => type === "accept" && to === "u").length, 1);
+  socket.receiveFrame({ type: "disconnected", from: "u", payload: null, reason: "not_accepted" });
+  socket.receiveFrame({ type: "ready_success", payload: { ready: false } });
+  assert.deepEqual(told, [[7, "missed"], "paused"]);
+  agent.stop();
+});

@@ -38,12 +38,19 @@ async function notify() {
 }
 
 async function observe() {
-  const socket = new ObserveSocket(async () => "me", 12, {
-    onStatus: (status) => statuses.push(status),
-    onMessage: (line) => events.push(`${line.seq} ${line.msg}`),
-    onPresence: (present) => events.push(present),
-    onEnd: (time) => events.push(`ended ${time}`),
-  });
+  const socket = new ObserveSocket(
+    async () => "me",
+    { sessionId: "12" },
+    {
+      onStatus: (status) => statuses.push(status),
+      onMessage: (line) => events.push(`${line.seq} ${line.msg}`),
+      onPresence: (present) => events.push(present),
+      onEnd: (time) => events.push(`ended ${time}`),
+      onPart: (part) => events.push(`part ${part}`),
+      onStored: (id) => events.push(`stored ${id}`),
+      onRefused: (words, id) => events.push(`refused ${id}: ${words}`),
+    },
+  );
   socket.start();
   await settled();
   return socket;
@@ -116,9 +123,18 @@ test("an observer gets messages, presence and the end", async () => {
   FakeSocket.last.acceptUpgrade();
   FakeSocket.last.receiveFrame({ presence: { user: true, consultant: false } });
   FakeSocket.last.receiveFrame({ msg: "hello", senderType: false, time: "t1", id: "s12-3", seq: 3 });
-  FakeSocket.last.receiveFrame({ isSystem: true, msg: "Error: no", time: "t2" });
+  FakeSocket.last.receiveFrame({ part: "supervisor" });
+  FakeSocket.last.receiveFrame({ ack: "a1", seq: 4, time: "t2" });
+  FakeSocket.last.receiveFrame({ isSystem: true, msg: "Error: no", time: "t2", id: "a2" });
   FakeSocket.last.receiveFrame({ msg: "over", senderType: null, time: "t3" });
   FakeSocket.last.serverClose(1000);
-  assert.deepEqual(events, [{ user: true, consultant: false }, "3 hello", "ended t3"]);
+  assert.deepEqual(events, [
+    { user: true, consultant: false },
+    "3 hello",
+    "part supervisor",
+    "stored a1",
+    "refused a2: Error: no",
+    "ended t3",
+  ]);
   assert.deepEqual(states(), ["connecting", "open", "closed"]);
 });

@@ -104,6 +104,7 @@ async def test_a_hand_over_goes_to_the_agent_with_the_id(process: Process, peopl
     await bob.click_button("Lin", "Hand over")
     await bob.page.get_by_role("radio", name=re.compile("Dee")).check()
     await bob.page.get_by_role("dialog").get_by_role("button", name="Hand over").click()
+    await agents[NUMBER].page.get_by_role("button", name="Take over").click()
     await expect(agents[NUMBER].row("Lin")).to_be_visible()
     await expect(agents[NEIGHBOUR].row("Lin")).to_have_count(0)
     await visitor.close()
@@ -146,6 +147,7 @@ async def test_nobody_hands_over_to_itself(process: Process, people: People) -> 
     await expect(choices).to_have_count(1)
     await expect(cy.page.get_by_role("dialog")).to_contain_text("Dee")
     await cy.page.get_by_role("dialog").get_by_role("button", name="Hand over").click()
+    await neighbour.page.get_by_role("button", name="Take over").click()
     await expect(neighbour.row("Lin")).to_be_visible()
     await visitor.close()
 

@@ -1,6 +1,7 @@
 """``/supervise``: requests, observing sessions, and supervision records that the visitor does not see."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
@@ -17,7 +18,8 @@ from tests.pages.conftest import (
     Room,
     overlap,
 )
-from tests.pages.supervising import open_desk, start_session
+from tests.pages.consoles import Console
+from tests.pages.supervising import Pane, open_desk, start_session
 
 RESPONSE_REFUSED = r"Failed to load resource: .* status of 40[34]"  # the browser logs each such response
 
@@ -374,3 +376,60 @@ class TestObserveAny:
         await pane.expect_transcript("now")
         await expect(pane.element).to_contain_text("who can ask for it by your ID, 3")
         assert re.search(r"Session 1\b", await supervisor.tab("Session").inner_text())
+
+
+@pytest.mark.gen_test
+async def test_a_supervisor_joins_a_support_conversation_and_takes_it_over(
+    process: Process, people: People, tmp_path: Path
+) -> None:
+    harness = (await process.start()).harness
+    console = await Console.open(people, process.url, token("waiter", 7, "Anne"))
+    user = await harness.user(1, name="Lin", features=["sender"])
+    await user.until("connect_success")
+    await console.panel("Lin").get_by_role("button", name="Ask for help").click()
+    await console.page.get_by_label("The supervisor's ID").fill("3")
+    await console.page.screenshot(path=tmp_path / "asking.png")
+    await console.page.keyboard.press("Enter")
+    async with console.page.context.expect_page() as opened:
+        await console.page.get_by_role("link", name="Open the supervision").click()
+    agent = await Room(await opened.value).wait_ready()
+    await console.page.locator("#help-dialog").get_by_role("button", name="Close").click()
+    await user.send_frame("message_text", {"message": "I cannot sleep."})
+    supervisor = await open_desk(process, people)
+    page = supervisor.page
+    await expect(page.get_by_role("heading", name="Anne asks for supervision (visitor Lin)")).to_be_visible()
+    await page.get_by_text("Open support conversations").click()
+    await page.locator(".conversation-row", has_text="Lin · Anne").click()
+    pane = Pane(page.locator("#session-c1"))
+    await pane.wait_live()
+    await pane.expect_transcript("I cannot sleep.")
+    await expect(pane.element.locator(".pane-details")).to_contain_text("Conversation 1")
+    await expect(pane.record).to_contain_text("Here now")
+    await agent.send("What shall I say?")
+    await expect(pane.record.locator(".message .text").last).to_have_text("What shall I say?")
+    await agent.page.screenshot(path=tmp_path / "record.png")
+    await page.screenshot(path=tmp_path / "listening.png")
+    await pane.element.get_by_role("button", name="Join").click()
+    assert (await user.get("supervisor"))["payload"]["joined"]
+    field = pane.element.get_by_role("textbox", name="To both")
+    await field.fill("I am here, too.")
+    await field.press("Enter")
+    assert (await user.get("message_text"))["payload"]["message"] == "I am here, too."
+    await expect(field).to_have_value("")
+    await pane.expect_transcript("I cannot sleep.", "I am here, too.")
+    await page.screenshot(path=tmp_path / "joined.png")
+    await pane.element.get_by_role("button", name="Take over").click()
+    await pane.element.get_by_role("button", name="Take over, it leaves").click()
+    await user.until("connect_success")
+    await expect(pane.element.get_by_text("This is your conversation")).to_be_visible()
+    await expect(console.page.get_by_text("has left").first).to_be_visible()
+    await user.send_frame("message_text", {"message": "And you are?"})
+    await expect(pane.record).to_contain_text("Supervision with Anne")
+    own = pane.element.get_by_role("textbox", name="To Lin")
+    await own.fill("Wu.")
+    await own.press("Enter")
+    await user.until("message_text")
+    await page.screenshot(path=tmp_path / "taken.png")
+    await user.send_frame("disconnect")
+    await expect(pane.state).to_have_attribute("data-state", "ended")
+    await expect(own).to_be_hidden()

@@ -145,3 +145,27 @@ def test_the_skills_timeout_ends_without_another_event(server: ChatServer) -> No
     # No event occurs except the passage of time.
     server.clock.advance(40)
     assert user.receive("connect_success").payload_value("uuid") == waiter.uuid
+
+
+@pytest.mark.parametrize("rules", [PolicyRules(), PRIORITY])
+def test_a_score_goes_before_every_wait_and_priority(rules: PolicyRules) -> None:
+    queue = make_queue(rules, ann=[])
+    scored = replace_struct(ticket(4, since=900), score=50)
+    higher = replace_struct(ticket(5, since=950), score=60)
+    waiting = ticket(1, since=0), ticket(2, since=10, priority=3), ticket(3, since=600, returned=True)
+    for each in (*waiting, scored, higher):
+        queue.join(each)
+    made = queue.match()
+    assert [each.ticket.number for each in made][:3] == [3, 5, 4]
+    assert ", score 60;" in made[1].reason
+
+
+def test_a_waiter_to_be_avoided_is_the_last_choice() -> None:
+    queue = make_queue(PolicyRules(sticky=True), ann=[], ben=[])
+    avoiding = replace_struct(ticket(1, last=ANN), avoids=(ANN,))
+    assert matches(queue, avoiding) == [(1, BEN.id)]
+    queue.pool.set(BEN, available=True, capacity=1)  # on duty, without a free place
+    again = replace_struct(ticket(2, last=ANN), avoids=(ANN,))
+    assert matches(queue, again, ticket(3)) == [(3, ANN.id)]
+    queue.pool.set(BEN, available=False, capacity=1)
+    assert [(made.ticket.number, made.waiter) for made in queue.match()] == [(2, ANN)]

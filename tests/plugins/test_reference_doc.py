@@ -26,14 +26,19 @@ def test_every_hook_has_a_kind_and_a_manual() -> None:
 
 
 def test_every_example_loads(tmp_path: Path) -> None:
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 14
     for number, code in enumerate(EXAMPLES):
-        (tmp_path / f"example{number}.py").write_text(code)
+        (tmp_path / f"example{number:02}.py").write_text(code)
     loaded = discovery.load_plugins(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
     assert [each.hooks for each in loaded] == [
         ["startup", "session_started"],
         ["deliver_notification"],
         ["startup", "register_commands", "conversation_ended"],
+        ["startup"],
+        ["startup", "message_posted"],
+        ["startup", "conversation_rated", "agent_changed", "token_refused"],
+        ["startup", "session_started"],
+        ["startup", "message_posted"],
         ["startup"],
         ["register_models", "register_keeper"],
         ["register_handlers"],

@@ -7,6 +7,7 @@ import peewee as pw
 import pytest
 
 from tests.storage.conftest import NOW, transact
+from tests.storage.people import post
 from tornado_chat.core.errors import Conflict
 from tornado_chat.core.events import (
     ConversationAssigned,
@@ -14,8 +15,8 @@ from tornado_chat.core.events import (
     ConversationQueued,
     ConversationRequeued,
 )
-from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Thread
-from tornado_chat.storage import conversations, models
+from tornado_chat.core.types import Conversation, ConversationState, EarlyWords, Kind, Person, Role, Thread
+from tornado_chat.storage import conversations, left_messages, messages, models
 from tornado_chat.storage.writer import Transaction
 
 USER, OTHER = Person(Role.USER, "1"), Person(Role.USER, "2")
@@ -212,3 +213,42 @@ def test_the_last_rating_counts_and_stays_with_its_conversation(database: pw.Dat
     assert rated is not None
     assert (rated.rate, rated.feedback) == (4, None)
     assert conversations.latest_of_user(database, OTHER) == other
+
+
+@pytest.mark.parametrize("early_words", EarlyWords)
+@pytest.mark.parametrize(
+    ("waiters", "answers", "kept", "texts"),
+    [
+        (0, False, {EarlyWords.KEEP}, {EarlyWords.KEEP}),
+        (1, False, {EarlyWords.KEEP}, set(EarlyWords)),  # the waiter is lost before it has written
+        (1, True, set(), set(EarlyWords)),
+    ],
+)
+def test_what_becomes_of_the_words_of_a_user_who_gives_up_while_waiting(
+    database: pw.Database,
+    early_words: EarlyWords,
+    waiters: int,
+    answers: bool,
+    kept: set[EarlyWords],
+    texts: set[EarlyWords],
+) -> None:
+    row = join(database)
+    post(database, row.thread, USER, "one")
+    for _ in range(waiters):
+        row, _ = transact(database, assign(row))
+        if answers:
+            post(database, row.thread, ANNE, "two")
+        row, _ = transact(database, requeue(row))
+    transact(database, lambda tx: conversations.leave(tx, row.id, USER, early_words))
+    found = left_messages.page(database, None, (), None, 0, 10)
+    assert [each.conversation.id for each in found] == [row.id] * (early_words in kept)
+    stored = messages.after(database, row.thread, 0, 10)
+    assert [each.text for each in stored] == ["one", *(["two"] * answers)] * (early_words in texts)
+
+
+def test_a_user_who_leaves_its_waiter_leaves_no_message(database: pw.Database) -> None:
+    row = join(database)
+    post(database, row.thread, USER, "one")
+    row, _ = transact(database, assign(row))
+    transact(database, lambda tx: conversations.leave(tx, row.id, USER, EarlyWords.KEEP))
+    assert left_messages.page(database, None, (), None, 0, 10) == []

@@ -202,6 +202,16 @@ def test_sessions_and_records_of_before_migration_0019_keep_their_meaning(
     assert (record.thread.id, record.about, record.conversation_id) == (5, session.thread, None)
 
 
+def test_sessions_of_before_migration_0020_have_their_first_agent(empty: pw.Database, tmp_path: Path) -> None:
+    upgrade_before(empty, "0020_handover", tmp_path / "earlier")
+    empty.execute_sql(
+        "INSERT INTO consultation_session (asker, helper, state, last_seq, created)"
+        " VALUES ('user:1', 'consultant:2', 'active', 7, 1)"
+    )
+    assert "0020_handover" in schema.upgrade(empty)
+    assert rooms.get(empty, Thread(Kind.SESSION, 1)).agent_changes == 0
+
+
 NOTIFY_DELIVERY = (
     "CREATE TABLE notify_delivery (id BIGINT NOT NULL PRIMARY KEY, notification BIGINT NOT NULL, "
     "target VARCHAR(64) NOT NULL, shown TEXT NOT NULL, event_id VARCHAR(36) NOT NULL, "

@@ -509,6 +509,7 @@ async def test_access_to_a_supervision_record(harness: Harness) -> None:
     assert shown == {
         "record_id": str(record),
         "session_id": str(session),
+        "conversation": None,
         "consultant_id": "2",
         "supervisor_id": "3",
         "consultant_name": "Chen",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import Harness, token
 from tornado_chat.core.errors import Malformed, UnknownKey
 from tornado_chat.core.texts import error_text
-from tornado_chat.web.api import revocations, schemas, staff
+from tornado_chat.web.api import approvals, handovers, participation, revocations, schemas, staff
 from tornado_chat.web.api.bodies import find_unknown_key, parse_body
 
 HOST = token("service", "host")
@@ -109,19 +109,20 @@ def test_any_body_is_accepted_or_refused(body: Any) -> None:
 
 BODIES = (
     *(schemas.OpenSession, schemas.CallSupervisor, schemas.Rating, schemas.Notify),
-    *(revocations.Revoke, staff.Credentials),
+    *(schemas.Prioritise, participation.TakeOver, revocations.Revoke, staff.Credentials),
+    *(approvals.Approve, approvals.Refuse, handovers.OfferCreate),
 )
 
 
 @pytest.mark.gen_test
 async def test_every_described_body_forbids_unknown_keys(harness: Harness) -> None:
     document = json.loads((await harness.api("GET", "/api/v1/openapi.json")).body)
-    bodies = [
+    bodies = {
         about["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         for verbs in document["paths"].values()
         for about in verbs.values()
         if "requestBody" in about
-    ]
+    }
     assert len(bodies) == len(BODIES)
     for name in bodies:
         assert document["components"]["schemas"][name]["additionalProperties"] is False, name

@@ -20,7 +20,7 @@ FEATURES = ["early", "ack", "seq", "echo", "group"]
 SECRET = "the first sentence"
 ADMIN = token("admin", 1)
 GROUPS = {
-    "crisis": config.Group(roles=("consultant",)),
+    "crisis": config.Group(roles=("consultant",), supervisors=("supervisor:3",)),
     "school": config.Group(early_words="discard"),
 }
 
@@ -172,12 +172,13 @@ async def test_agents_of_the_group_supervisors_and_admins_see_the_beginning_in_t
     readers = {
         "the counsellor": token("consultant", 5),
         "a supervisor": token("supervisor", 3),
-        "a supervisor of the group": token("supervisor", 3, groups=["crisis"]),
+        "a supervisor by its token": token("supervisor", 2, groups=["crisis"]),
         "an admin": ADMIN,
     }
     others = {
         "a waiter of another group": token("waiter", 7),
         "a supervisor of another group": token("supervisor", 4, groups=["school"]),
+        "a supervisor of no group": token("supervisor", 5),
         "the host": token("service", "host"),
     }
     for name, who in (readers | others).items():

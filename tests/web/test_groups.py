@@ -169,9 +169,10 @@ async def test_the_list_of_groups(harness: Harness) -> None:
     for id in (2, 3):
         await (await user(harness, id)).get("connect_queue")
     guest = await groups(harness, token("user", 9))
+    no_estimate = {"expected_wait": None, "based_on": 0}
     assert guest == {
-        "default": {"title": "default", "text": "", "open": False},
-        "crisis": {"title": "危机", "text": "Day and night", "open": True},
+        "default": {"title": "default", "text": "", "open": False, **no_estimate},
+        "crisis": {"title": "危机", "text": "Day and night", "open": True, **no_estimate},
     }
     pupil = await groups(harness, token("user", 9, groups="school"), "?language=en")
     assert [*pupil] == ["default", "crisis", "school"]

@@ -108,6 +108,7 @@ async def test_the_ids_in_answers_are_those_of_the_people(harness: Harness) -> N
         "user_id": str(NUMBER),
         "consultant_id": str(NEIGHBOUR),
         "appointment_id": str(MAX_NUMBER),
+        "id": str(NEIGHBOUR),  # of the agent
     }
     record = (await call(harness, "GET", f"/supervisions/{MAX_NUMBER}", SUPERVISOR))[1]
     assert (record["record_id"], record["supervisor_id"]) == (str(MAX_NUMBER), str(MAX_NUMBER))
@@ -129,8 +130,8 @@ async def test_the_ids_in_answers_are_those_of_the_people(harness: Harness) -> N
 async def test_back_ends_read_numbers(harness: Harness) -> None:
     body = {"user_id": NUMBER, "consultant_id": "c-7", "session_id": 4001, "appointment_id": 8}
     opened = (await call(harness, "POST", "/sessions", HOST, body))[1]
-    assert ids_of(opened) == body
-    assert ids_of((await call(harness, "GET", "/sessions/4001", HOST))[1]) == body
+    assert ids_of(opened) == {**body, "id": "c-7"}
+    assert ids_of((await call(harness, "GET", "/sessions/4001", HOST))[1]) == {**body, "id": "c-7"}
     supervision = {"supervisor_id": 3, "record_id": 70}
     called = (await call(harness, "POST", "/sessions/4001/supervision", HOST, supervision))[1]
     assert ids_of(called) == {"record_id": 70, "session_id": 4001}
@@ -156,6 +157,7 @@ async def test_numbers_may_be_sent_as_texts(harness: Harness) -> None:
         "user_id": NUMBER,
         "consultant_id": 2,
         "appointment_id": MAX_NUMBER,
+        "id": 2,
     }
     assert (await call(harness, "POST", "/sessions", HOST, body))[0] == 200
     call_body = {"supervisor_id": "3", "record_id": str(MAX_NUMBER)}

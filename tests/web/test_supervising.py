@@ -36,10 +36,10 @@ def settings(settings: config.Config) -> config.Config:
     return replace(settings, groups=GROUPS)
 
 
-async def talk(harness: Harness, group: str = "crisis", **more: Any) -> tuple[Peer, Peer, int]:
+async def talk(harness: Harness, group: str = "crisis", *features: str) -> tuple[Peer, Peer, int]:
     """Return a user and a waiter in a conversation of a group, and its number."""
     waiter = await harness.waiter(7, name="Anne")
-    user = await harness.user(1, name="Lin", connect=False, features=["seq", "observing"])
+    user = await harness.user(1, name="Lin", connect=False, features=["seq", *features])
     await user.send_frame("connect", {"group": group})
     number = (await user.until("connect_success"))["payload"]["conversation"]
     await waiter.get("new_connection")
@@ -174,7 +174,7 @@ async def test_an_agent_asks_a_supervisor_and_talks_to_it(harness: Harness) -> N
 
 @pytest.mark.gen_test
 async def test_participants_are_told_of_observers_if_the_group_says_so(harness: Harness) -> None:
-    user, waiter, number = await talk(harness)
+    user, waiter, number = await talk(harness, "crisis", "observing")
     observer = await observe(harness, LI, number)
     shown = {"observing": True, "conversation": number}
     assert (await user.get("observing"))["payload"] == shown
@@ -193,3 +193,155 @@ async def test_participants_are_told_of_observers_if_the_group_says_so(harness: 
     while "observing" not in frame:
         frame = await asked.recv_json()
     assert frame == {"observing": True}
+
+
+async def step(harness: Harness, who: str, number: int, name: str, kind: str = "", **body: Any) -> int:
+    """Call ``join``, ``leave`` or ``takeover``; return the status."""
+    path = f"/api/v1/sessions/{number}" if kind else f"/api/v1/support/conversations/{number}"
+    return int((await harness.api("POST", f"{path}/{name}", who, body or None)).code)
+
+
+async def until(client: Any, **has: Any) -> dict[str, Any]:
+    """Return the next frame with these keys and values."""
+    while True:
+        frame: dict[str, Any] = await client.recv_json()
+        if has.items() <= frame.items():
+            return frame
+
+
+SPEAK = "speak,ack,sender,seq"
+
+
+@pytest.mark.gen_test
+async def test_a_supervisor_joins_a_support_conversation_and_leaves_it(harness: Harness) -> None:
+    user, waiter, number = await talk(harness)
+    asked = await harness.user(1, name="Lin", features=["sender"])
+    await asked.get("connect_success")
+    silent = await observe(harness, LI, number)
+    speaker = await observe(harness, LI, number, SPEAK)
+    await speaker.send_json({"msg": "may I?", "id": "a1"})
+    refused = await until(speaker, id="a1")
+    assert (refused["isSystem"], refused["msg"]) == (True, "错误: 请先加入或接管此对话")
+    assert await step(harness, token("supervisor", 6), number, "join") == 403
+    for _ in range(2):
+        assert await step(harness, LI, number, "join") == 200
+    assert await until(speaker, part="supervisor")
+    joined = {"joined": True, "name": "Li", "conversation": number}
+    assert (await asked.get("supervisor"))["payload"] == joined
+    await speaker.send_json({"msg": "I am Li", "id": "a2"})
+    await silent.send_json({"msg": "ignored: it has not asked to speak"})
+    assert (await until(speaker, ack="a2"))["seq"] == 1
+    for plain in (user, waiter):
+        assert (await plain.get("message_text"))["payload"]["message"] == "Li: I am Li"
+    frame = await asked.get("message_text")
+    assert (frame["payload"]["message"], frame["sender"]["role"]) == ("I am Li", "supervisor")
+    assert (await silent.recv_json())["msg"] == "I am Li"
+    assert await step(harness, LI, number, "leave") == 204
+    assert await until(speaker, part=None)
+    assert (await asked.get("supervisor"))["payload"] == {**joined, "joined": False}
+    await speaker.send_json({"msg": "gone", "id": "a3"})
+    assert (await until(speaker, id="a3"))["isSystem"]
+    await user.send_frame("message_text", {"message": "thank you"})
+    assert (await silent.recv_json())["msg"] == "thank you"  # and no message in between
+    _, shown = await get(harness, f"/{number}", LI)
+    assert [each["left"] is None for each in shown["participants"] if each["part"] == "supervisor"] == [False]
+
+
+@pytest.mark.gen_test
+async def test_a_supervisor_takes_a_support_conversation_over(harness: Harness) -> None:
+    user, waiter, number = await talk(harness)
+    address = user.uuid
+    speaker = await observe(harness, LI, number, f"{SPEAK},presence")
+    assert await step(harness, LI, number, "takeover", former="observe") == 200
+    assert await until(speaker, part="agent")
+    assert (await until(speaker, presence={"user": True, "supervisor": True}))["presence"]
+    assert (await user.get("connect_success"))["payload"]["uuid"]
+    await waiter.get("disconnected")
+    await waiter.send_frame("message_text", {"message": "still me?"}, to=address)
+    await waiter.get("error")
+    await user.send_frame("message_text", {"message": "who are you?"})
+    assert (await until(speaker, seq=1))["msg"] == "who are you?"
+    await speaker.send_json({"msg": "Li", "id": "b1"})
+    assert (await user.get("message_text"))["payload"]["message"] == "Li: Li"
+    former = await observe(harness, token("waiter", 7), number, SPEAK)
+    await former.send_json({"msg": "I may only read", "id": "c1"})
+    assert (await until(former, id="c1"))["isSystem"]
+    await user.send_frame("message_text", {"message": "seen by the former agent"})
+    assert (await until(former, seq=3))["msg"] == "seen by the former agent"
+    assert await step(harness, token("waiter", 7), number, "leave") == 204
+    assert (await former.wait_closed()).code == 1000
+    await user.send_frame("message_text", {"message": "not any more"})
+    assert (await until(speaker, seq=4))["msg"] == "not any more"
+    again = await observe(harness, token("waiter", 7), number)
+    assert (await again.wait_closed()).code == 4403
+    assert (await get(harness, f"/{number}/messages", token("waiter", 7)))[0] == 403
+
+
+@pytest.mark.gen_test
+async def test_a_former_agent_that_leaves_at_a_take_over_sees_nothing_more(harness: Harness) -> None:
+    _, waiter, number = await talk(harness)
+    await observe(harness, LI, number, SPEAK)
+    assert await step(harness, LI, number, "takeover", former="leave") == 200
+    await waiter.get("disconnected")
+    refused = await observe(harness, token("waiter", 7), number)
+    assert (await refused.wait_closed()).code == 4403
+    assert (await get(harness, f"/{number}", token("waiter", 7)))[0] == 403
+
+
+class TestGrace:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        support = replace(settings.support, rejoin_grace=1.0)
+        counselling = replace(settings.counselling, rejoin_grace=60.0)
+        return replace(settings, support=support, counselling=counselling)
+
+    @pytest.mark.gen_test
+    async def test_the_socket_of_a_supervisor_is_its_presence(self, harness: Harness) -> None:
+        user, waiter, number = await talk(harness)
+        await waiter.send_frame("unready")
+        speaker = await observe(harness, LI, number, SPEAK)
+        await step(harness, LI, number, "takeover", former="leave")
+        await until(speaker, part="agent")
+        await user.get("connect_success")
+        await speaker.close()
+        back = await observe(harness, LI, number, SPEAK)  # in time
+        await until(back, part="agent")
+        await back.send_json({"msg": "here again"})
+        await user.get("message_text")
+        await back.close()
+        assert (await user.get("connect_queue"))["payload"]["location"] == 1
+        await waiter.send_frame("ready")
+        await user.get("connect_success")
+        late = await observe(harness, LI, number, SPEAK)
+        await late.send_json({"msg": "too late", "id": "d1"})
+        assert (await until(late, id="d1"))["isSystem"]
+
+
+@pytest.mark.gen_test
+async def test_a_supervisor_joins_a_session_and_takes_it_over(harness: Harness) -> None:
+    session = await harness.session(session_id=60, group="crisis", consultant_name="Chen")
+    visitor = await harness.chat(token("user", 1), session)
+    agent = await harness.chat(token("consultant", 2, "Chen"), session, features="sender,seq")
+    await until(visitor, msg="会话已开始")
+    speaker = await harness.connect(f"/observe?token={LI}&sessionId={session}&features={SPEAK}")
+    assert await step(harness, WU, session, "join", "sessions") == 403
+    assert await step(harness, LI, session, "join", "sessions") == 200
+    await until(visitor, msg="督导 Li已进入会话")
+    await speaker.send_json({"msg": "good evening", "id": "a1"})
+    await until(visitor, msg="Li: good evening")
+    shown = await until(agent, msg="good evening")
+    assert shown["sender"] == {"role": "supervisor", "id": "4", "name": "Li"}
+    again = await harness.chat(token("user", 1), session)  # a new socket knows the name, too
+    await speaker.send_json({"msg": "shall we?"})
+    await until(again, msg="Li: shall we?")
+    assert await step(harness, LI, session, "takeover", "sessions", former="leave") == 200
+    await until(speaker, part="agent")
+    assert (await agent.wait_closed()).code == 4409
+    await visitor.send_json({"msg": "where is Chen?"})
+    await until(speaker, msg="where is Chen?")
+    await speaker.send_json({"msg": "I go on", "id": "a2"})
+    await until(visitor, msg="Li: I go on")
+    former = await harness.chat(token("consultant", 2), session)
+    assert (await former.wait_closed()).code == 4403
+    refused = await harness.connect(f"/observe?token={token('consultant', 2)}&sessionId={session}")
+    assert (await refused.wait_closed()).code == 4403

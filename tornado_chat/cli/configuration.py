@@ -13,7 +13,7 @@ from tornado_chat.cli.options import ConfigArguments, Misconfigured, parse_durat
 from tornado_chat.cli.plugins import plugin_findings
 from tornado_chat.cli.recording import record_if_possible
 from tornado_chat.core.numbers import MAX_NUMBER
-from tornado_chat.core.types import Person, Role
+from tornado_chat.core.types import TOKEN_ROLES, Person, Role
 
 MIN_DESCRIPTORS = 1024  # below it, check-config warns
 OWN_DESCRIPTORS = 40  # of a server without connections, roughly
@@ -22,7 +22,10 @@ OWN_DESCRIPTORS = 40  # of a server without connections, roughly
 @click.command()
 @click.option("--id", required=True, help="The person's id; digits become a number.")
 @click.option(
-    "--role", required=True, type=click.Choice([role.value for role in Role]), help="The person's role."
+    "--role",
+    required=True,
+    type=click.Choice([role.value for role in TOKEN_ROLES]),
+    help="The person's role.",
 )
 @click.option("--name", help="The display name.")
 @click.option(

@@ -17,7 +17,7 @@ from tornado_chat.cli.options import (
     missing_database_text,
     plugin_faults,
 )
-from tornado_chat.core.types import Person, Role
+from tornado_chat.core.types import TOKEN_ROLES, Person, Role
 
 if TYPE_CHECKING:
     import peewee
@@ -131,7 +131,7 @@ def person_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options ``--user`` and ``--role`` to a command, which gets them as ``id`` and ``role``."""
     role = click.option(
         "--role",
-        type=click.Choice([role.value for role in Role]),
+        type=click.Choice([role.value for role in TOKEN_ROLES]),
         default=Role.USER.value,
         show_default=True,
         help="The person's role: an id is unique within its role only.",

@@ -8,7 +8,7 @@ import click
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.options import ConfigArguments, current_database, parse_duration_option, with_config
 from tornado_chat.cli.recording import run_recorded
-from tornado_chat.core.types import Person, Role
+from tornado_chat.core.types import TOKEN_ROLES, Person, Role
 
 if TYPE_CHECKING:
     from tornado_chat.storage.writer import Transaction
@@ -19,7 +19,7 @@ def person_of_token(command: Callable[..., None]) -> Callable[..., None]:
     role = click.option(
         "--role",
         required=True,
-        type=click.Choice([role.value for role in Role]),
+        type=click.Choice([role.value for role in TOKEN_ROLES]),
         help="The person's role, as in its tokens.",
     )
     return click.option("--id", required=True, help="The person's id, as in its tokens.")(role(command))

@@ -84,6 +84,9 @@ def staff() -> None:
     callback=_parse_groups,
     help="The groups that the person serves, separated by commas. Default: those without members.",
 )
+@click.option(
+    "--trainee", is_flag=True, help="Hold each message of the person until a supervisor approves it."
+)
 @password_stdin_option
 @generate_option
 @with_config
@@ -94,6 +97,7 @@ def add(
     display_name: str | None,
     id: str | None,
     groups: tuple[str, ...],
+    trainee: bool,
     password_stdin: bool,
     generate: bool,
 ) -> None:
@@ -108,7 +112,7 @@ def add(
         person = Person(Role(role), id or ID_PREFIX + name)
         _require_no_account(database, name, person, chosen=id is not None)
         password = _read_password(name, display_name, password_stdin, generate)
-        account = StaffAccount(name, display_name, person, now_microseconds(), groups=groups)
+        account = StaffAccount(name, display_name, person, now_microseconds(), groups=groups, trainee=trainee)
         hash = _hash(password)
 
         def work(tx: "Transaction") -> None:
@@ -136,7 +140,7 @@ def list_(config_arguments: ConfigArguments) -> None:
     if not found:
         click.echo("there is no account: create one with `tornado-chat staff add NAME --role ROLE`")
         return
-    rows = [("NAME", "ROLE", "ID", "DISPLAY NAME", "STATE", "LAST SIGNED IN", "GROUPS")]
+    rows = [("NAME", "ROLE", "ID", "DISPLAY NAME", "STATE", "LAST SIGNED IN", "GROUPS", "TRAINEE")]
     rows += [
         (
             each.name,
@@ -146,6 +150,7 @@ def list_(config_arguments: ConfigArguments) -> None:
             "disabled" if each.disabled else "enabled",
             _format_time(each.signed_in, zone),
             ", ".join(each.groups),
+            "yes" if each.trainee else "",
         )
         for each in found
     ]
@@ -193,6 +198,26 @@ def groups(config_arguments: ConfigArguments, name: str, groups: tuple[str, ...]
             config, database, name, "staff groups", lambda tx: accounts.set_groups(tx.database, name, groups)
         )
     click.echo(f"{name} serves {', '.join(groups) or 'the groups of its role'}, and is signed out")
+
+
+@staff.command()
+@name_argument
+@click.argument("state", type=click.Choice(["on", "off"]))
+@with_config
+def trainee(config_arguments: ConfigArguments, name: str, state: str) -> None:
+    """Hold each message of a person until a supervisor approves it, or end that; and sign the account out."""
+    with current_database(config_arguments, or_demo=True) as (config, database):
+        from tornado_chat.storage import staff as accounts
+
+        is_on = state == "on"
+        _change(
+            config,
+            database,
+            name,
+            f"trainee {state}",
+            lambda tx: accounts.set_trainee(tx.database, name, is_on),
+        )
+    click.echo(f"{name} is {'a' if is_on else 'no'} trainee, and is signed out")
 
 
 @staff.command()

@@ -139,12 +139,13 @@ def _tables(status: Status) -> Iterator[str]:
     )
     if len(status.groups) > 1:
         yield from _table(
-            ("group", "waiting", "longest", "serving", "free", "conversations"),
+            ("group", "waiting", "longest", "expected", "serving", "free", "conversations"),
             [
                 (
                     each.name,
                     str(each.waiting),
                     duration(each.longest_wait),
+                    "-" if each.expected_wait is None else duration(each.expected_wait),
                     str(each.serving),
                     str(each.free),
                     str(each.conversations),

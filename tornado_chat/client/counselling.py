@@ -199,7 +199,7 @@ class NotifyClient(_Counselling[NotifyFrame]):
 
 
 class ObserveClient(_Counselling[ObserveFrame]):
-    """The client of a supervisor that observes a session.
+    """The client of a supervisor that observes a session or a support conversation: exactly one of the two.
 
     Without the feature ``seq``, some messages are delivered twice after a reconnect.
     """
@@ -210,11 +210,15 @@ class ObserveClient(_Counselling[ObserveFrame]):
         self,
         base_url: str,
         token: Token,
-        session_id: int | str,
+        session_id: int | str | None = None,
         features: Iterable[str] = ("seq",),
         options: Options | None = None,
+        *,
+        conversation_id: int | str | None = None,
     ) -> None:
-        super().__init__(base_url, token, {"sessionId": str(session_id)}, features, options)
+        numbers = {"sessionId": session_id, "conversationId": conversation_id}
+        named = {name: str(number) for name, number in numbers.items() if number is not None}
+        super().__init__(base_url, token, named, features, options)
 
     def _handle_frame(self, frame: dict[str, Any]) -> None:
         if "token" in frame:

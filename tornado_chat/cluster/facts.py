@@ -61,6 +61,8 @@ class WaiterPresence(msgspec.Struct, frozen=True, tag="OnDuty"):
     :ivar claims: the claims of the waiter's last token, for the queue policy.
     :ivar answers: False if no socket of the waiter in this process answers its pings: the waiter gets no more
         users until one does.
+    :ivar takes_offers: True if a client of the waiter asks it before another waiter's user is transferred to
+        it.
     """
 
     person: Person
@@ -69,6 +71,7 @@ class WaiterPresence(msgspec.Struct, frozen=True, tag="OnDuty"):
     address: str
     claims: Mapping[str, Any] = {}
     answers: bool = True
+    takes_offers: bool = False
 
     @property
     def key(self) -> str:
@@ -98,11 +101,35 @@ class TransferRequest(msgspec.Struct, frozen=True, tag="HandOver"):
 
     ``target`` must be ready and have free capacity. Fails with ``NotFound`` if no such waiter is ready, or
     with ``Conflict`` if the user is not served by ``source`` any more.
+
+    :ivar offer: the offer that the target has accepted: then it needs no free capacity.
+    :ivar note: of the source, for the target.
+    :ivar may_offer: if the target is to be asked first, nothing is done, and the result is a list with its
+        name, or null.
     """
 
     conversation_id: int
     source: Person
     target: Person
+    offer: int | None = None
+    note: str | None = None
+    may_offer: bool = False
+
+
+class ReturnRequest(msgspec.Struct, frozen=True, tag="HandToGroup"):
+    """Return the user of the waiter ``source`` to the head of the line of a group. The result is None.
+
+    Fails with ``Conflict`` if the user is not served by ``source`` any more.
+
+    :ivar returned_by: the person that hands the user over.
+    :ivar note: for the next waiter.
+    """
+
+    conversation_id: int
+    source: Person
+    returned_by: Person
+    group: str
+    note: str | None = None
 
 
 class RoomPresenceRequest(msgspec.Struct, frozen=True, tag="WhoIsThere"):
@@ -156,6 +183,7 @@ class GroupStatusRequest(msgspec.Struct, frozen=True, tag="HowAreGroups"):
 
 CoordinatorRequest = (
     TransferRequest
+    | ReturnRequest
     | RoomPresenceRequest
     | SupportStatusRequest
     | DeskStatusRequest

@@ -79,6 +79,11 @@ class Server:
         "Let a restart by SIGUSR2 keep the open sockets: the new program takes them over, and clients notice "
         "a pause only.",
     )
+    offer_timeout: PositiveSeconds = reloadable(
+        60.0,
+        "Time in which an agent to whom a conversation is offered may accept it. Then it is offered to the "
+        "next one that the offer names, or stays with its agent.",
+    )
     processes: Annotated[int, Meta(ge=0, le=256)] = option(
         1,
         "Number of equal processes that share the work of this machine; 0 is one for each core. More than "
@@ -275,6 +280,12 @@ class Support:
         "most rejoin_grace.",
     )
 
+    accept_timeout: Seconds = reloadable(
+        0.0,
+        "Time in which a waiter has to confirm a new user, by writing, typing or the frame accept. Else the "
+        "user goes back to the head of the queue and gets another waiter, if there is one; a waiter that "
+        "misses two users in a row is paused. 0: no confirmation is needed.",
+    )
     early_messages: Annotated[int, Meta(ge=0, le=1000)] = reloadable(
         20,
         "Messages that a user may send while waiting for the first agent, if its client asks for the feature "
@@ -342,6 +353,17 @@ class Group:
     )
     fallback_after: Seconds = reloadable(
         120.0, "Time that a user has waited before the agents of the group fallback serve it, too."
+    )
+    approval: bool = reloadable(
+        False,
+        "Hold each message of an agent in a conversation of the group until a supervisor approves, edits or "
+        "refuses it. Off: only messages of agents whose token has the claim `trainee` (true) are held.",
+    )
+    approval_timeout: Seconds = reloadable(
+        120.0, "Time for the decision of a supervisor on a held message; 0: a message is held without end."
+    )
+    approval_expired: Literal["refuse", "send"] = reloadable(
+        "refuse", "What happens to a held message after approval_timeout: refuse it, or send it as it is."
     )
 
     early_words: Literal["default", "keep", "discard"] = reloadable(
@@ -525,6 +547,11 @@ class Web:
     )
     base_path: str = option(
         "", "Path below which the server is on its host, as /help/chat; the proxy may remove it or not."
+    )
+    public_url: str = option(
+        "",
+        "Address at which people reach the server, as https://chat.example.org, without base_path: for the "
+        "links that plugins make; empty: they make links without a host.",
     )
     organisation: str = reloadable(
         "", "The name that the start page / shows, if the server has no accounts; empty: the host's name."

@@ -298,6 +298,10 @@ def _check_web(config: "Config") -> Findings:
     if config.web.base_path and not BASE_PATH_PATTERN.fullmatch(config.web.base_path):
         expected = "a path that begins with a slash and does not end with one, as /help/chat"
         yield "web", "base_path", f'"{config.web.base_path}" is not {expected}'
+    found = ORIGIN_PATTERN.fullmatch(config.web.public_url.lower())
+    if config.web.public_url and (found is None or found["scheme"] not in DEFAULT_PORTS):
+        expected = "http:// or https:// with a host and without a path, as https://chat.example.org"
+        yield "web", "public_url", f'"{config.web.public_url}" is not {expected}'
     yield from _networks("web", "ops_networks", config.web.ops_networks)
 
 

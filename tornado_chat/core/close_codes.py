@@ -19,6 +19,8 @@ KEY_DROPPED: CloseReason = (4401, "the key of the token is not accepted any more
 SLOW: CloseReason = (4408, "too slow: reconnect to get what is missing")
 SILENT: CloseReason = (4408, "no answer to pings: reconnect to get what is missing")
 REPLACED: CloseReason = (4409, "signed in elsewhere")
+OBSERVER_LEFT: CloseReason = (1000, "left")
+AGENT_REPLACED: CloseReason = (4409, "replaced")
 
 CLOSE_REASON_NAMES: Mapping[CloseReason, str] = {
     ENDED: "ended",
@@ -32,6 +34,8 @@ CLOSE_REASON_NAMES: Mapping[CloseReason, str] = {
     SLOW: "slow",
     SILENT: "silent",
     REPLACED: "signed_in_elsewhere",
+    OBSERVER_LEFT: "observer_left",
+    AGENT_REPLACED: "agent_replaced",
 }
 """The names of the close reasons in the log and in the metrics."""
 

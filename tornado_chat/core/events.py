@@ -1,24 +1,30 @@
 """The events that the bus carries.
 
 *Committed events* describe a change that the database already holds: ``Message``, ``Notification``, the
-starts and ends of rooms, the changes of conversations, ``ParticipantNamed``, ``ReadAdvanced``,
-``TokensRevoked``. The writer publishes them after the commit. ``DuplicateMessage`` refers to a message that
-an earlier commit has stored.
+starts, agents and ends of rooms, the changes of conversations, ``ParticipationChanged``,
+``ParticipantNamed``, ``ReadAdvanced``, ``HeldChanged``, ``TokensRevoked``. The writer publishes them after
+the commit. ``DuplicateMessage`` refers to a message that an earlier commit has stored.
 
 *Transient events* are not stored and need no commit: ``SystemNotice``, ``TypingChanged``,
-``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``ReceiptAdvanced`` (receipts are stored
-later), ``ReceiptsWanted``. (The notice of a start comes with the commit of the start.) A client that missed a
-transient event does not need it when it reconnects, or gets the present state then.
+``PresenceChanged``, ``QueuePositionChanged``, ``WaiterReplaced``, ``WaiterPaused``,
+``ReceiptAdvanced`` (receipts are stored later), ``ReceiptsWanted``. (The notice of a start comes with the
+commit of the start.) A client that missed a transient event does not need it when it reconnects, or gets the
+present state then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from tornado_chat.core.types import (
     Conversation,
+    ExpectedWait,
+    HeldMessage,
     Message,
     Notification,
+    Offer,
+    OfferState,
+    Part,
     Person,
     Revocation,
     Role,
@@ -27,14 +33,25 @@ from tornado_chat.core.types import (
     Thread,
 )
 
+PLUGIN_LINE = "line"
+"""The code of a system text that a plugin has written itself: ``SystemNotice.name`` is the text."""
+
 
 class SystemNotice(msgspec.Struct, frozen=True):
-    """A counselling system text for the participants in a room; ``code`` names it in ``texts.py``."""
+    """A counselling system text for the participants in a room.
+
+    ``code`` names it in ``texts.py``; that of ``PLUGIN_LINE`` is the text ``name``.
+    """
 
     thread: Thread
     code: str
     time: int
     name: str = ""
+
+    @classmethod
+    def of_plugin(cls, thread: Thread, time: int, text: str) -> "SystemNotice":
+        """Return a system text that a plugin has written."""
+        return cls(thread, PLUGIN_LINE, time, text)
 
 
 OBSERVING_NOTICES = {"observing": True, "observing_ended": False}
@@ -45,6 +62,72 @@ class RoomStarted(msgspec.Struct, frozen=True):
     """Both participants of a session or record are present for the first time."""
 
     room: Room
+
+
+class AgentReplaced(msgspec.Struct, frozen=True):
+    """Another person is the agent of a session: ``previous`` gets no message after ``room.last_seq``.
+
+    :ivar room: the session with its next agent.
+    """
+
+    room: Room
+    previous: Person
+    previous_name: str | None
+    time: int
+
+    @property
+    def thread(self) -> Thread:
+        return self.room.thread
+
+
+class ParticipationChanged(msgspec.Struct, frozen=True):
+    """A supervisor or an observer begins or stops to take part in a session or support conversation.
+
+    :ivar part: ``supervisor`` or ``observer``; None: the person has left. A new agent is announced by
+        ``AgentReplaced`` or ``ConversationAssigned`` instead.
+    """
+
+    thread: Thread
+    person: Person
+    name: str | None
+    part: Part | None
+
+
+class OfferChanged(msgspec.Struct, frozen=True):
+    """An offer of a hand-over was made, has gone to its next candidate, or has another state.
+
+    :ivar client: the client of the conversation.
+    :ivar names: the names of people that the offer names, by ``Person.key``; None if none is known.
+    :ivar former: the candidate before, to whom it is not offered any more; None: there is none.
+    :ivar answer: why it is not offered to ``former`` any more.
+    """
+
+    offer: Offer
+    client: Person
+    names: Mapping[str, str | None]
+    time: int
+    former: Person | None = None
+    answer: OfferState | None = None
+
+    @property
+    def readers(self) -> tuple[Person, ...]:
+        """The people that are told of it."""
+        offer = self.offer
+        people = (offer.target, self.former, offer.source, offer.offered_by)
+        return tuple(dict.fromkeys(person for person in people if person is not None))
+
+
+class OfferShown(msgspec.Struct, frozen=True):
+    """What one person is told of an offer; made for the sockets of a process, and not published.
+
+    :ivar is_yours: True if the person may accept it, or has accepted it.
+    :ivar note: None also for candidates to whom it is not offered any more.
+    """
+
+    change: OfferChanged
+    state: OfferState
+    is_yours: bool
+    note: str | None = None
 
 
 class RoomEnded(msgspec.Struct, frozen=True):
@@ -88,6 +171,18 @@ class ConversationRequeued(msgspec.Struct, frozen=True):
     lost: Person
 
 
+class ConversationAccepted(msgspec.Struct, frozen=True):
+    """The waiter of a conversation has confirmed the assignment (``[support] accept_timeout``)."""
+
+    conversation: Conversation
+
+
+class ConversationPrioritised(msgspec.Struct, frozen=True):
+    """A conversation has another score, and so maybe another position in the queue."""
+
+    conversation: Conversation
+
+
 class TypingChanged(msgspec.Struct, frozen=True):
     """A participant of this room or conversation started or stopped typing."""
 
@@ -102,6 +197,20 @@ class ReadAdvanced(msgspec.Struct, frozen=True):
     thread: Thread
     reader: Person
     seq: int
+
+
+class HeldChanged(msgspec.Struct, frozen=True):
+    """A message is held for a supervisor, or a decision was made on a held message.
+
+    For its sender and for supervisors; the client is never told.
+
+    :ivar approvers: the people who could approve it, with their names, if none of them is there.
+    """
+
+    thread: Thread
+    sender: Person
+    held: HeldMessage
+    approvers: Sequence[tuple[Person, str | None]] = ()
 
 
 class ReceiptAdvanced(msgspec.Struct, frozen=True):
@@ -165,11 +274,13 @@ class QueuePositionChanged(msgspec.Struct, frozen=True):
     """The queue position of a user has changed, or the user has asked for it; ``place`` is 1 for the next.
 
     :ivar serving: the number of waiters that serve the queue; None from a process of version 0.1.0.
+    :ivar expected: the expected wait; None if there is too little data for an estimate.
     """
 
     conversation: Conversation
     place: int
     serving: int | None = None
+    expected: ExpectedWait | None = None
 
 
 class WaiterReplaced(msgspec.Struct, frozen=True):
@@ -184,6 +295,12 @@ class WaiterReplaced(msgspec.Struct, frozen=True):
     time: int = 0
 
 
+class WaiterPaused(msgspec.Struct, frozen=True):
+    """A waiter gets no new users until it is ready again: it has not confirmed its last assignments."""
+
+    waiter: Person
+
+
 class TokensRevoked(msgspec.Struct, frozen=True):
     """The tokens of a person are refused from now on, and the sockets that they opened are closed."""
 
@@ -196,13 +313,20 @@ Event = (
     | Notification
     | SystemNotice
     | RoomStarted
+    | AgentReplaced
+    | OfferChanged
+    | OfferShown
+    | ParticipationChanged
     | RoomEnded
     | ConversationQueued
     | ConversationAssigned
     | ConversationEnded
     | ConversationRequeued
+    | ConversationAccepted
+    | ConversationPrioritised
     | TypingChanged
     | ReadAdvanced
+    | HeldChanged
     | ReceiptAdvanced
     | ReceiptsWanted
     | ParticipantNamed
@@ -210,6 +334,7 @@ Event = (
     | PresenceChanged
     | QueuePositionChanged
     | WaiterReplaced
+    | WaiterPaused
     | TokensRevoked
 )
 
@@ -221,9 +346,12 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             Message()
             | Notification()
             | SystemNotice()
+            | AgentReplaced()
+            | ParticipationChanged()
             | RoomEnded()
             | TypingChanged()
             | ReadAdvanced()
+            | HeldChanged()
             | ReceiptAdvanced()
             | ReceiptsWanted()
             | ParticipantNamed()
@@ -231,13 +359,21 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             | PresenceChanged()
         ):
             return (event.thread,)
+        case OfferChanged():
+            return event.readers
         case QueuePositionChanged():
             return (event.conversation.user,)
-        case WaiterReplaced():
+        case WaiterReplaced() | WaiterPaused():
             return (event.waiter,)
         case TokensRevoked():
             return (event.revocation.person,)
-        case ConversationAssigned() | ConversationEnded() | ConversationRequeued():
+        case (
+            ConversationAssigned()
+            | ConversationEnded()
+            | ConversationRequeued()
+            | ConversationAccepted()
+            | ConversationPrioritised()
+        ):
             row = event.conversation
             lost = event.previous if isinstance(event, ConversationAssigned) else getattr(event, "lost", None)
             people = tuple(person for person in (row.user, row.waiter, lost) if person is not None)
@@ -246,5 +382,15 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
             return ()
 
 
-COORDINATOR_EVENTS = (ConversationAssigned, ConversationEnded, ConversationRequeued, RoomEnded)
+COORDINATOR_EVENTS = (
+    ConversationAssigned,
+    ConversationEnded,
+    ConversationRequeued,
+    ConversationAccepted,
+    ConversationPrioritised,
+    AgentReplaced,
+    OfferChanged,
+    RoomEnded,
+    HeldChanged,
+)
 """Events that the coordinator receives too, from every process."""

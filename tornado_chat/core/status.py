@@ -79,6 +79,9 @@ class GroupStatus(msgspec.Struct, frozen=True):
     :arg serving: agents that serve the group, free or not.
     :arg free: agents that could take a user of the group now.
     :arg conversations: users of the group that have an agent.
+    :arg expected_wait: the seconds that a user who joins now is expected to wait; null while there is too
+        little data, or no agent on duty.
+    :arg based_on: the number of conversations that ``expected_wait`` rests on, 0 without it.
     """
 
     name: str
@@ -87,6 +90,8 @@ class GroupStatus(msgspec.Struct, frozen=True):
     serving: int
     free: int
     conversations: int
+    expected_wait: float | None = None
+    based_on: int = 0
 
 
 class WaiterOverview(msgspec.Struct, frozen=True):

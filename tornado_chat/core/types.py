@@ -25,7 +25,12 @@ class Role(enum.StrEnum):
     WAITER = "waiter"
     ADMIN = "admin"
     SERVICE = "service"
+    BOT = "bot"
+    """A participant that a plugin speaks as; its id is its name. No token has this role."""
 
+
+TOKEN_ROLES = tuple(role for role in Role if role is not Role.BOT)
+"""The roles that tokens may have."""
 
 AGENT_ROLES = frozenset({Role.WAITER, Role.CONSULTANT})
 """The roles that serve users in support conversations: consultants only if a group lets them."""
@@ -133,7 +138,8 @@ class StaffAccount(msgspec.Struct, frozen=True):
     """An account of the server itself, which signs in by ``name`` and password.
 
     ``signed_in`` is the time of the last sign-in; ``groups`` the groups that the person serves: its tokens
-    name them in the claim ``groups``, and have no such claim if there are none.
+    name them in the claim ``groups``, and have no such claim if there are none. ``trainee`` is True if the
+    messages of the person wait for an approval: its tokens have the claim ``trainee`` then.
     """
 
     name: str
@@ -143,6 +149,7 @@ class StaffAccount(msgspec.Struct, frozen=True):
     disabled: bool = False
     signed_in: int | None = None
     groups: tuple[str, ...] = ()
+    trainee: bool = False
 
     @property
     def shown_name(self) -> str:
@@ -183,7 +190,11 @@ _LOG_KEYS = {
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A stored message. ``seq`` counts from 1 within the thread, without gaps."""
+    """A stored message. ``seq`` counts from 1 within the thread, without gaps.
+
+    ``agent`` is the ``Person.key`` of the agent of the conversation at that time, empty if it had none. It is
+    None if the conversation never had another agent, and in messages that were read from the database.
+    """
 
     thread: Thread
     seq: int
@@ -192,6 +203,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     time: int
     media: str = "text"
     client_id: str | None = None
+    agent: str | None = None
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -226,11 +238,63 @@ class Page(NamedTuple, Generic[Item_co]):
 
 
 class AppendResult(msgspec.Struct, frozen=True, gc=False):
-    """The result of storing a message, for its sender, after the commit."""
+    """The result of storing a message, for its sender, after the commit.
+
+    :ivar held: the number of the held message, if the message waits for an approval; ``seq`` is 0 then.
+    """
 
     seq: int
     time: int
     duplicate: bool = False
+    held: int | None = None
+
+
+class HeldState(enum.StrEnum):
+    """The states of a held message. The texts are stored in the database; all but the first are final."""
+
+    HELD = "held"
+    """It waits for the decision of a supervisor."""
+    APPROVED = "approved"
+    """It was sent as it is: by a supervisor, or because the time was over."""
+    EDITED = "edited"
+    """It was sent with the text of a supervisor."""
+    REFUSED = "refused"
+    """A supervisor has refused it."""
+    EXPIRED = "expired"
+    """It was not sent: the time was over, or its sender does not serve the conversation any more."""
+
+
+class HeldMessage(msgspec.Struct, frozen=True):
+    """A message of an agent that is stored apart until a supervisor has decided on it.
+
+    :ivar text: the text as the agent has written it; ``final_text`` is the text that a supervisor has written
+        instead.
+    :ivar group: the group of the conversation.
+    :ivar deadline: the time at which the decision is made without a supervisor; None: never.
+    :ivar decided_by: the supervisor; None before the decision, and if no supervisor has made it.
+    :ivar seq: the number of the message that was sent.
+    """
+
+    id: int
+    thread: Thread
+    sender: Person
+    client_id: str | None
+    media: str
+    text: str
+    group: str
+    created: int
+    deadline: int | None = None
+    state: HeldState = HeldState.HELD
+    decided_by: Person | None = None
+    decided: int | None = None
+    final_text: str | None = None
+    note: str | None = None
+    seq: int | None = None
+
+    @property
+    def is_sent(self) -> bool:
+        """True if the message was sent, as it is or edited."""
+        return self.state in (HeldState.APPROVED, HeldState.EDITED)
 
 
 class SessionState(enum.StrEnum):
@@ -288,6 +352,8 @@ class Room(msgspec.Struct, frozen=True):
     that a record is about; None if the record is about the support conversation ``conversation_id``.
     ``arrived`` is the time at which the visitor of a session came first, and ``awaited_until`` the time to
     which a participant has extended the wait for the other one. ``group`` is that of a session.
+    ``agent_changes`` counts the replacements of a session's agent: of two versions of a room, the one with
+    the higher count has the later agent.
     """
 
     thread: Thread
@@ -309,6 +375,7 @@ class Room(msgspec.Struct, frozen=True):
     arrived: int | None = None
     conversation_id: int | None = None
     group: str = DEFAULT_GROUP
+    agent_changes: int = 0
 
     @property
     def open(self) -> bool:
@@ -338,6 +405,9 @@ class Conversation(msgspec.Struct, frozen=True):
     previous conversation) are input of the queue policy; ``reason`` is the sentence of the policy for the
     waiter that it chose. ``changes`` counts the changes of the state and of the waiter: of two versions of
     a conversation, the one with the higher count is newer. ``group`` is the group that the user has chosen.
+    ``score`` is the user's lane in the queue, 0 for most: users with a higher score come first;
+    ``score_reason`` says why it has another than 0. ``accepted`` is the time at which the present waiter has
+    confirmed the assignment, and ``missed_by`` are the waiters that have lost it unconfirmed, in order.
     """
 
     id: int
@@ -360,6 +430,10 @@ class Conversation(msgspec.Struct, frozen=True):
     reason: str | None = None
     changes: int = 0
     group: str = DEFAULT_GROUP
+    score: int = 0
+    score_reason: str | None = None
+    accepted: int | None = None
+    missed_by: tuple[Person, ...] = ()
 
     @property
     def thread(self) -> Thread:
@@ -368,6 +442,13 @@ class Conversation(msgspec.Struct, frozen=True):
     @property
     def open(self) -> bool:
         return self.state is not ConversationState.ENDED
+
+    @property
+    def service_seconds(self) -> float | None:
+        """The time from the last assignment to the end; None if there was none, or it has not ended."""
+        if self.assigned is None or self.ended is None:
+            return None
+        return (self.ended - self.assigned) / 1e6
 
     @property
     def has_had_waiter(self) -> bool:
@@ -380,6 +461,19 @@ class Conversation(msgspec.Struct, frozen=True):
         return ConversationView(
             self.thread, self.user, self.user_name, self.waiter, self.waiter_name, self.group, self.open
         )
+
+
+class ExpectedWait(msgspec.Struct, frozen=True):
+    """An estimate of the time that a waiting user will wait, see ``domain/expected_wait.py``.
+
+    :ivar seconds: until the user gets an agent.
+    :ivar based_on: the number of conversations that the estimate rests on.
+    :ivar places: the number of users that the agents on duty serve at the same time.
+    """
+
+    seconds: float
+    based_on: int
+    places: int
 
 
 class EarlyWords(enum.StrEnum):
@@ -402,6 +496,19 @@ class LeftMessage(msgspec.Struct, frozen=True):
     beginning: str
     handled: int | None = None
     handled_by: Person | None = None
+
+
+class AgentState(enum.StrEnum):
+    """The state of an agent of support."""
+
+    READY = "ready"
+    """It is connected and takes users."""
+    PAUSED = "paused"
+    """It is connected and takes no new users."""
+    AWAY = "away"
+    """Its last connection has ended, and its grace runs."""
+    GONE = "gone"
+    """It was never connected, or did not return in time."""
 
 
 class Part(enum.StrEnum):
@@ -479,13 +586,64 @@ class Handover(NamedTuple):
         return self.previous.left is not None and self.previous.left < self.next.joined
 
 
+class OfferState(enum.StrEnum):
+    """The states of an offer of a hand-over. The texts are stored in the database, and shown."""
+
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    """The last of the people to whom it was offered has declined."""
+    EXPIRED = "expired"
+    """The last of them has not answered in time."""
+    WITHDRAWN = "withdrawn"
+    ENDED = "ended"
+    """The conversation has ended, or has another agent, for another reason."""
+
+
+class Candidate(NamedTuple):
+    """A person to whom a conversation is offered; the name is None if the offer does not say it."""
+
+    person: Person
+    name: str | None = None
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """An offer to take over a session or support conversation; also one that was taken over at once.
+
+    It is offered to one candidate after the other; with ``group``, to the agent that is assigned next from
+    the line of that group. ``source`` is the agent that has the conversation, ``offered_by`` the person that
+    has made the offer; ``note`` is for the next agent only. ``place`` is the index of ``target`` in
+    ``candidates``: the person to whom it is offered now until ``deadline``, or that has accepted it.
+    ``timeout`` is the time for each candidate in microseconds; ``settled`` is the time of the last state.
+    """
+
+    id: int
+    thread: Thread
+    source: Person
+    offered_by: Person
+    candidates: tuple[Candidate, ...]
+    group: str | None
+    note: str | None
+    state: OfferState
+    place: int
+    target: Person | None
+    deadline: int | None
+    timeout: int
+    created: int
+    settled: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is OfferState.OFFERED
+
+
 class Operation(msgspec.Struct, frozen=True):
     """An operator's command on personal data, accounts or access: a row of ``data_operation``.
 
     ``action`` is ``export``, ``erase``, ``prune``, ``backup``, ``restore``, ``token``, ``revoke``,
-    ``unrevoke``, ``staff add``, ``staff passwd``, ``staff off``, ``staff on``, ``staff groups`` or
-    ``staff remove``; ``state`` is ``begun``, ``done`` or ``stopped``; ``person`` is a ``Person.key``;
-    ``counts`` is a JSON text, the number of rows by table.
+    ``unrevoke``, ``staff add``, ``staff passwd``, ``staff off``, ``staff on``, ``staff groups``,
+    ``trainee on``, ``trainee off`` or ``staff remove``; ``state`` is ``begun``, ``done`` or ``stopped``;
+    ``person`` is a ``Person.key``; ``counts`` is a JSON text, the number of rows by table.
     """
 
     id: int

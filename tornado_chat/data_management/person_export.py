@@ -15,7 +15,7 @@ import peewee as pw
 
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.data_keepers import DataKeepers
-from tornado_chat.storage import left_messages, messages, operations, person_data
+from tornado_chat.storage import handovers, left_messages, messages, operations, person_data
 
 FORMAT_NAME = "tornado-chat-person"
 FORMAT_VERSION = 1
@@ -100,6 +100,21 @@ class PersonData:
             for row in person_data.revocations(self._database, self.person)
         ]
 
+    def handovers(self) -> list[dict[str, Any]]:
+        """Return the offers of conversations by and to the person, with its own notes and those for it."""
+        return [
+            {
+                "kind": SECTIONS[offer.thread.kind],
+                "id": offer.thread.id,
+                "state": offer.state.value,
+                "created": self.time(offer.created),
+                "settled": self.time(offer.settled),
+                "by_you": self.person in (offer.source, offer.offered_by),
+                "note": offer.note if self.person in (offer.source, offer.offered_by, offer.target) else None,
+            }
+            for offer in handovers.naming(self._database, self.person)
+        ]
+
     def notifications(self) -> Iterator[dict[str, Any]]:
         for row in person_data.notifications(self._database, self.person):
             data = row["data"]
@@ -109,6 +124,18 @@ class PersonData:
                 "read": self.time(row["read"]),
                 "data": None if data is None else msgspec.json.decode(data),
             }
+
+    def held_messages(self) -> list[dict[str, Any]]:
+        """Return the person's messages that were held for an approval, with the decisions."""
+        return [self._held(row) for row in person_data.held_messages(self._database, self.person)]
+
+    def approvals(self) -> list[dict[str, Any]]:
+        """Return the person's decisions on held messages of agents."""
+        return [self._held(row) for row in person_data.approvals(self._database, self.person)]
+
+    def _held(self, row: dict[str, Any]) -> dict[str, Any]:
+        times: dict[str, Any] = {name: self.time(row[name]) for name in ("created", "decided") if name in row}
+        return {**row, **times, "kind": Kind(row["kind"]).name.lower()}
 
     def plugins(self) -> dict[str, Mapping[str, Sequence[Mapping[str, Any]]]]:
         """Return the rows of plugins, by plugin and table."""

@@ -41,6 +41,12 @@ def write(
         listened = person_data.listened()
         document.members({"listened": listened})
         page.table("listened", listened)
+        for name, held in (
+            ("held_messages", person_data.held_messages()),
+            ("approvals", person_data.approvals()),
+        ):
+            document.members({name: held})
+            page.table(name, held)
         accounts = person_data.accounts()
         document.members({"accounts": accounts})
         page.table("accounts", accounts)
@@ -50,6 +56,9 @@ def write(
         handled = person_data.handled_messages()
         document.members({"handled_messages": handled})
         page.table("handled_messages", handled)
+        handovers = person_data.handovers()
+        document.members({"handovers": handovers})
+        page.table("handovers", handovers)
         with document.array("notifications") as items:
             page.notifications(items.each(person_data.notifications()))
         plugins = person_data.plugins()

@@ -34,6 +34,9 @@ Fetch = Callable[[Thread, int, int, int], Awaitable[Page[SequencedItem]]]
 Arguments: thread, ``seq`` to start after, maximum number of items, size of the texts at which the page ends.
 """
 
+FetchAsAgent = Callable[[Thread, Person, int, int, int], Awaitable[Page[SequencedItem]]]
+"""Reads the items that an agent, present or former, may read; the reader is named after the thread."""
+
 PAGE_ITEMS = 200
 """The maximum number of items that are read from the database at a time."""
 
@@ -60,6 +63,7 @@ class Hub:
     :arg on_resent: called with the number of items that were read for a socket, after they were written.
     :arg subscribe: subscribes to a thread on the bus; returns when the subscription is effective. None for a
         single process.
+    :arg fetch_as_agent: reads stored items for sockets that follow a thread as its agent; None: as ``fetch``.
     :arg unsubscribe: called when no socket of this process follows the thread any more.
     """
 
@@ -72,11 +76,13 @@ class Hub:
         ping_interval: float,
         ping_timeout: float,
         on_resent: Callable[[int], None] = lambda count: None,
+        fetch_as_agent: FetchAsAgent | None = None,
         subscribe: Callable[[Thread], Awaitable[None]] | None = None,
         unsubscribe: Callable[[Thread], None] = lambda thread: None,
     ) -> None:
         self._loop = loop
         self._fetch = fetch
+        self._fetch_as_agent = fetch_as_agent
         self._on_receipt = on_receipt
         self._ping_interval = ping_interval
         self._ping_timeout = ping_timeout
@@ -141,26 +147,31 @@ class Hub:
         for thread in socket_stream.threads:
             self.unfollow(socket_stream, thread)
 
-    def prepare_follow(self, socket_stream: SocketStream, thread: Thread) -> None:
-        """Hold back the items and events of ``thread`` for this socket until ``follow`` is called."""
+    def prepare_follow(self, socket_stream: SocketStream, thread: Thread, *, as_agent: bool = False) -> None:
+        """Hold back the items and events of ``thread`` for this socket until ``follow`` is called.
+
+        :arg as_agent: as in ``SocketStream.prepare_follow``.
+        """
         if not socket_stream.closed:
-            socket_stream.prepare_follow(thread)
+            socket_stream.prepare_follow(thread, as_agent=as_agent)
             self._by_thread.setdefault(thread, {})[socket_stream] = None
 
-    def follow_new(self, socket_stream: SocketStream, thread: Thread) -> bool:
+    def follow_new(self, socket_stream: SocketStream, thread: Thread, *, as_agent: bool = False) -> bool:
         """Follow a thread in which nothing has been stored yet, without reading it.
 
         Returns False, and changes nothing, if that is not safe: other processes may store something before
         their events are received, or the socket is closed or follows the thread already.
         """
-        if self._subscribe is not None or not socket_stream.follow_new(thread):
+        if self._subscribe is not None or not socket_stream.follow_new(thread, as_agent=as_agent):
             return False
         self._by_thread.setdefault(thread, {})[socket_stream] = None
         return True
 
-    async def subscribe_and_prepare(self, socket_stream: SocketStream, thread: Thread) -> None:
+    async def subscribe_and_prepare(
+        self, socket_stream: SocketStream, thread: Thread, *, as_agent: bool = False
+    ) -> None:
         """Call ``prepare_follow``, and return when the bus is subscribed to ``thread``."""
-        self.prepare_follow(socket_stream, thread)
+        self.prepare_follow(socket_stream, thread, as_agent=as_agent)
         if self._subscribe is not None and not socket_stream.closed:
             await self._subscribe(thread)
 
@@ -240,6 +251,15 @@ class Hub:
             self._start_catching_up(socket_stream, thread)
         socket_stream.run_in_order(thread, action)
 
+    def close_former_agent(
+        self, thread: Thread, person: Person, last_seq: int, code: int, reason: str
+    ) -> None:
+        """Close the sockets by which ``person`` follows ``thread`` as its agent, after item ``last_seq``."""
+        for socket_stream in self.of_person(person):
+            if socket_stream.follows_as_agent(thread):
+                close = partial(socket_stream.close, code, reason)
+                self.run_after(socket_stream, thread, last_seq, close)
+
     def close_thread(self, thread: Thread, code: int, reason: str) -> None:
         """Close every socket that follows ``thread``, each after it has got all items and events."""
         for socket_stream in tuple(self._by_thread.get(thread, ())):
@@ -298,7 +318,7 @@ class Hub:
             is_fetched = page is None
             if page is None:
                 highest_seen = socket_stream.highest_seen(thread)
-                page = await self._fetch(thread, position, PAGE_ITEMS, PAGE_BYTES)
+                page = await self._read(socket_stream, thread, position)
             for item in page.items:
                 # A long backlog is written as fast as the peer reads. A peer that reads nothing does not
                 # answer pings either, so its socket is closed by the sweep.
@@ -316,6 +336,13 @@ class Hub:
             page = None
         self._on_resent(resent)
         return resent
+
+    def _read(
+        self, socket_stream: SocketStream, thread: Thread, position: int
+    ) -> Awaitable[Page[SequencedItem]]:
+        if self._fetch_as_agent is not None and socket_stream.follows_as_agent(thread):
+            return self._fetch_as_agent(thread, socket_stream.person, position, PAGE_ITEMS, PAGE_BYTES)
+        return self._fetch(thread, position, PAGE_ITEMS, PAGE_BYTES)
 
     # --- pings ---
 

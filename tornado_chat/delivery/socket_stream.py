@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tornado_chat.core.close_codes import SLOW
-from tornado_chat.core.events import Event, ReceiptAdvanced, SequencedItem, TypingChanged
+from tornado_chat.core.events import Event, HeldChanged, ReceiptAdvanced, SequencedItem, TypingChanged
 from tornado_chat.core.handed_over import StreamState
 from tornado_chat.core.types import Message, Person, Thread
 from tornado_chat.domain.receipts import ReceiptTracker
@@ -78,7 +78,7 @@ class Encoder(Protocol):
 FrameCache = dict[tuple[Encoder, bool], bytes | None]
 """The WebSocket frames of one event, by encoder and ``own``, so that each is encoded once."""
 
-_EVENTS_WITH_SENDER = (Message, TypingChanged)
+_EVENTS_WITH_SENDER = (Message, TypingChanged, HeldChanged)
 
 MAX_DEFERRED_ACTIONS = 1000
 """Events of one thread that wait in memory while a socket catches up. Others cause them, without a limit."""
@@ -92,11 +92,13 @@ class _Cursor:
         "first_buffered_seq",
         "has_position",
         "highest_seq",
+        "is_agents",
         "is_behind",
         "last_seq",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_agents: bool = False) -> None:
+        self.is_agents = is_agents  # True if the person gets the messages as the agent only
         self.has_position = False  # True when last_seq is known
         self.last_seq = 0  # the last item that was handled
         self.highest_seq = 0  # the highest seq that is known to exist
@@ -182,9 +184,19 @@ class SocketStream:
     def threads(self) -> tuple[Thread, ...]:
         return tuple(self._cursors)
 
-    def prepare_follow(self, thread: Thread) -> None:
-        """Hold back the items and events of ``thread`` until ``follow`` sets the position."""
-        self._cursors.setdefault(thread, _Cursor())
+    def prepare_follow(self, thread: Thread, *, as_agent: bool = False) -> None:
+        """Hold back the items and events of ``thread`` until ``follow`` sets the position.
+
+        :arg as_agent: the person gets messages only as long as it is the agent of the conversation. It is
+            ignored if the socket follows the thread already.
+        """
+        if thread not in self._cursors:
+            self._cursors[thread] = _Cursor(is_agents=as_agent)
+
+    def follows_as_agent(self, thread: Thread) -> bool:
+        """Return True if the person gets the messages of ``thread`` as its agent only."""
+        cursor = self._cursors.get(thread)
+        return cursor is not None and cursor.is_agents
 
     def follow(self, thread: Thread, after: int) -> None:
         """Set the position in ``thread``: the next item is ``after + 1``.
@@ -201,11 +213,14 @@ class SocketStream:
         cursor.last_seq = after
         cursor.highest_seq = max(cursor.highest_seq, after)
 
-    def follow_new(self, thread: Thread) -> bool:
-        """Follow a thread without items. Returns False if the socket is closed or follows it already."""
+    def follow_new(self, thread: Thread, *, as_agent: bool = False) -> bool:
+        """Follow a thread without items, as ``prepare_follow``.
+
+        Returns False if the socket is closed or follows it already.
+        """
         if self.closed or thread in self._cursors:
             return False
-        cursor = self._cursors[thread] = _Cursor()
+        cursor = self._cursors[thread] = _Cursor(is_agents=as_agent)
         cursor.has_position = True
         cursor.is_behind = False
         return True
@@ -223,6 +238,8 @@ class SocketStream:
         cursor = self._cursors.get(item.thread)
         if cursor is None or self.closed:
             return True
+        if cursor.is_agents and self._is_for_another_agent(item):
+            return True  # the change of the agent, whose event is under way, ends this stream of messages
         seq = item.seq
         if cursor.is_behind:
             cursor.highest_seq = max(cursor.highest_seq, seq)
@@ -238,6 +255,9 @@ class SocketStream:
         cursor.is_behind = True
         cursor.highest_seq = seq
         return False
+
+    def _is_for_another_agent(self, item: SequencedItem) -> bool:
+        return isinstance(item, Message) and item.agent is not None and item.agent != self.person.key
 
     def detect_gap(self, thread: Thread, seq: int) -> bool:
         """Note that the thread has an item ``seq``. Return True if this shows that items are missing."""

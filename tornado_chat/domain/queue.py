@@ -18,7 +18,8 @@ There is no clock and no lock: the owner makes one call at a time. Wrong use is 
 of a user, and raises ``ValueError``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -37,6 +38,8 @@ class Ticket(msgspec.Struct, frozen=True):
     :arg claims: the claims of the user's token that ``[support] queue_claims`` names, for the policy.
     :arg last_waiter: the waiter of the user's previous conversation.
     :arg group: the group that the user has chosen.
+    :arg score: the user's lane: a policy should serve users with a higher score first; 0 for most.
+    :arg avoids: waiters that get the user only if no other waiter is available.
     """
 
     number: int
@@ -46,6 +49,8 @@ class Ticket(msgspec.Struct, frozen=True):
     claims: Mapping[str, Any] = {}
     last_waiter: Person | None = None
     group: str = DEFAULT_GROUP
+    score: int = 0
+    avoids: tuple[Person, ...] = ()
 
 
 class Waiter(msgspec.Struct, frozen=True):
@@ -122,18 +127,21 @@ class QueuePolicy(Protocol):
 class FifoLeastLoaded:
     """The default policy: first come, first served, by the waiter with the fewest users.
 
-    Users that have lost their waiter come before users that have not been served yet. Among waiters with the
-    same load, the waiter whose last assignment is the oldest is chosen.
+    Users that have lost their waiter come before users that have not been served yet, and among both, users
+    with a higher score before those with a lower one. Among waiters with the same load, the waiter whose last
+    assignment is the oldest is chosen.
     """
 
     def rank(self, ticket: Ticket) -> tuple[Any, ...]:
-        return (not ticket.returned, ticket.number)
+        return (not ticket.returned, -ticket.score, ticket.number)
 
     def choose(self, ticket: Ticket, pool: "WaiterPool") -> Choice | None:
         waiter = pool.least_loaded()
         if waiter is None:
             return None
         rank = "returned user" if ticket.returned else "next in line"
+        if ticket.score:
+            rank += f", score {ticket.score}"
         return Choice(waiter.person, f"{rank}; least loaded waiter, {waiter.load} of {waiter.capacity}")
 
 
@@ -198,6 +206,21 @@ class WaiterPool:
         if held is not None and number in held:
             held.remove(number)
             self._put(replace(self._waiters[person], load=len(held)))
+
+    @contextmanager
+    def without(self, people: Sequence[Person]) -> Iterator[None]:
+        """Return a context in which these waiters are not available, if any other waiter is."""
+        hidden = [self._waiters[person] for person in people if person in self._waiters]
+        if hidden and any(each.available and each.person not in people for each in self):
+            for waiter in hidden:
+                self._put(replace(waiter, available=False))
+        else:
+            hidden = []
+        try:
+            yield
+        finally:
+            for waiter in hidden:
+                self._put(waiter)
 
     # --- views ---
 
@@ -346,15 +369,26 @@ class MatchingQueue:
         """
         pool = self.pool
         ticket: Ticket = self._queue[index][-1]
-        choice = self._policy.choose(ticket, pool)
+        if ticket.avoids:
+            with pool.without(ticket.avoids):
+                choice = self._choose(ticket)
+        else:
+            choice = self._choose(ticket)
         if choice is None:
             return None
-        if choice.waiter not in pool._free_entries:
-            raise ValueError(f"the policy chose {choice.waiter.key}, who is not free")
         del self._queue[index]
         del self._entries[ticket.number]
         pool.hold(choice.waiter, ticket.number)
         return Assignment(ticket, choice.waiter, choice.reason)
+
+    def _choose(self, ticket: Ticket) -> Choice | None:
+        pool = self.pool
+        if ticket.avoids and not pool._free:
+            return None
+        choice = self._policy.choose(ticket, pool)
+        if choice is not None and choice.waiter not in pool._free_entries:
+            raise ValueError(f"the policy chose {choice.waiter.key}, who is not free")
+        return choice
 
     def head_at(self, index: int) -> tuple[tuple[Any, ...], int] | None:
         """Return rank and number of the ticket at ``index``; None if there is none, or no waiter is free."""

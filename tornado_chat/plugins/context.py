@@ -11,6 +11,7 @@ from tornado_chat.core.deliveries import Delivery, OutboxTimes
 from tornado_chat.core.lists import KnownPerson, ListPage
 from tornado_chat.core.requests import Request
 from tornado_chat.core.types import (
+    DEFAULT_GROUP,
     Conversation,
     ConversationState,
     Identity,
@@ -23,6 +24,7 @@ from tornado_chat.core.types import (
     SessionState,
     Thread,
 )
+from tornado_chat.observability.metrics.plugin_metrics import Counter, Gauge
 from tornado_chat.plugins.outbox import Outbox
 from tornado_chat.plugins.server_data import DEFAULT_LIMIT, ServerData
 
@@ -211,6 +213,21 @@ class Context(ABC):
         """
 
     @abstractmethod
+    async def prioritise(self, conversation_id: int, score: int, reason: str | None = None) -> Conversation:
+        """Set the score of an unfinished support conversation: its lane in the queue.
+
+        Users with a higher score come first, see ``QueuePolicy``; 0 is the score of every new conversation.
+        A waiting user moves at once; an active conversation keeps the score for the case that it returns to
+        the queue.
+
+        :arg score: 0 to 100.
+        :arg reason: a sentence for staff, of up to 200 characters, which is stored.
+        :raises Malformed: the score or the reason is not valid.
+        :raises NotFound: there is no such conversation.
+        :raises Conflict: it has ended.
+        """
+
+    @abstractmethod
     async def notify(
         self, recipient: Person, msg: str, *, type: int = 0, data: Mapping[str, Any] | None = None
     ) -> Notification:
@@ -218,6 +235,105 @@ class Context(ABC):
 
         With ``"alert": True`` in ``data`` the notification stays on top of a supervisor's page until it is
         acknowledged.
+        """
+
+    @abstractmethod
+    async def mint_token(
+        self,
+        person: Person,
+        expires: float,
+        name: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Return a token of a person, as ``tornado-chat token``: for example for a link in a mail.
+
+        It is signed with the server's shared secret, and recorded as the command is: in ``tornado-chat db
+        operations`` and in the audit, by ``plugin NAME``. A plugin mints 60 at once, and one a second.
+
+        :arg expires: how long it is valid, in seconds.
+        :arg claims: further claims; those of the person, the name and the times cannot be replaced.
+        :raises ValueError: the server cannot make tokens (``[auth] algorithms`` has none with a shared
+            secret), the id or ``expires`` is wrong, or a plugin that records tokens cannot.
+        :raises TooFast: the plugin has minted too many.
+        """
+
+    @abstractmethod
+    def url_for(self, page: str, **query: object) -> str:
+        """Return the address of a page or a path, with ``[web] public_url`` and ``[web] base_path``.
+
+        :arg page: a page of the server, ``room``, ``desk``, ``console``, ``supervise``, ``admin`` or
+            ``signin``; or a path that begins with a slash, such as that of the plugin's own route.
+        :arg query: the parameters of the query, such as ``sessionId=4``; those that are None are left out.
+        :raises ValueError: there is no such page, or the path is none.
+        """
+
+    # --- actions in conversations ---
+
+    @abstractmethod
+    async def say(self, thread: Thread, text: str, as_: str | None = None) -> int | None:
+        """Say something in a session, a record or a support conversation. Returns after the commit.
+
+        With a name ``as_``, a bot of this name says it: a stored message with a ``seq``, which is returned.
+        The bot becomes a participant with part ``BOT``, its ``Person`` has the role ``BOT`` and its name as
+        id, and frames for clients with the feature ``sender`` have that role; for other clients, the text
+        begins with the name. The filters see the message, also those of this plugin, and ``message_posted``
+        is called for it: a plugin that answers messages leaves those of the role ``BOT`` out.
+
+        Without a name, it is a system line for those who are in the session or record now. It is not stored.
+        Support conversations have none.
+
+        A plugin says at most 20 lines a second, and 1 a second in a conversation (200 and 20 at once).
+
+        :arg as_: up to 32 printable characters.
+        :raises NotFound: there is no such conversation.
+        :raises Conflict: it has ended; or its user waits for the first agent, when nobody can be told yet.
+        :raises Refused: a filter refuses the message.
+        :raises Malformed: the text is empty. ``TooBig``: it is longer than ``[limits] frame_bytes``.
+        :raises TooFast: the plugin says too much; ``retry_after`` of the error are the seconds to wait.
+        """
+
+    @abstractmethod
+    async def end(self, thread: Thread, reason: str = "") -> None:
+        """End a session, a record or a support conversation at once; one that has ended stays as it is.
+
+        In ``conversation_ended``, ``gone`` is ``Person(Role.BOT, NAME)`` with the plugin's name. ``open_…``
+        and ``end`` together may be called once a second, and 60 times at once.
+
+        :arg reason: for the audit, up to 200 characters, without a text of a person.
+        :raises NotFound: there is no such conversation.
+        :raises TooFast: the plugin ends and opens too many.
+        """
+
+    @abstractmethod
+    async def open_session(
+        self,
+        user: Person,
+        consultant: Person,
+        *,
+        user_name: str | None = None,
+        consultant_name: str | None = None,
+        appointment_id: int | None = None,
+        group: str | None = None,
+    ) -> Room:
+        """Open a session, as ``POST /api/v1/sessions`` of a host. Its consultant is notified.
+
+        :raises NotFound: there is no such group.
+        :raises Forbidden: a plugin forbids it to ``Person(Role.SERVICE, NAME)`` with this plugin's name.
+        :raises TooFast: the plugin opens and ends too many.
+        """
+
+    @abstractmethod
+    async def open_conversation(
+        self, user: Person, group: str = DEFAULT_GROUP, *, name: str | None = None
+    ) -> Conversation:
+        """Return the unfinished support conversation of a user; if there is none, a new one in the line.
+
+        So a user has a place before it comes: its client finds the conversation when it connects. A user that
+        does not connect within ``[support] rejoin_grace`` loses the place.
+
+        :raises NotFound: there is no such group, or users cannot choose it.
+        :raises Forbidden: a plugin does not let the user join the queue.
+        :raises TooFast: the plugin opens and ends too many.
         """
 
     # --- the plugin's own state ---
@@ -231,6 +347,22 @@ class Context(ABC):
         logged, and is 1 in the metric ``tornado_chat_plugin_problem``, for which there is an alert. Each
         process has the problems that its own plugins report.
         """
+
+    @abstractmethod
+    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
+        """Return a counter that ``/metrics`` shows as ``tornado_chat_plugin_PLUGIN_NAME_total``.
+
+        Call it in ``startup``. Each process counts for itself. A metric has at most 100 combinations of label
+        values; what exceeds them is counted together, as ``other``. So a label is for a few values, and not
+        for people or conversations. The metric is removed when the plugin stops.
+
+        :arg name: small letters, digits and ``_``; ``labels`` as well, at most 4.
+        :raises ValueError: the name or a label cannot be used or is taken, or the plugin has 50 metrics.
+        """
+
+    @abstractmethod
+    def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:
+        """Return a gauge that ``/metrics`` shows as ``tornado_chat_plugin_PLUGIN_NAME``; see ``counter``."""
 
     @abstractmethod
     def outbox(
@@ -260,6 +392,35 @@ class Context(ABC):
     @abstractmethod
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine in the background until the server stops. Its exception is logged and counted."""
+
+    @abstractmethod
+    def every(self, seconds: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Run ``await work()`` every ``seconds``, on one process of a cluster. Call it in ``startup``.
+
+        The first run begins at the first start, each further one ``seconds`` after the begin of the run
+        before, also if the server was restarted or another process takes over. The schedule is kept in the
+        database; runs that were missed are not made up for, and two runs never overlap. A run that raises is
+        logged and counted as ``task NAME``, and the next one comes in time. A run that the stop or the death
+        of its process interrupts is begun again: on another process within 15 s, else after the next start.
+        A process that stood still for 12 s or longer has lost its right to run: its run is cancelled. So
+        make the changes of a run in one ``write``, or such that they may be made twice.
+
+        :arg seconds: at least 1.
+        :arg name: up to 32 characters, unique among the tasks of the plugin, and always the same.
+        :raises ValueError: a wrong interval or name, or more than 32 tasks.
+        """
+
+    @abstractmethod
+    def once(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``await work()`` on one process of a cluster, until it has returned once.
+
+        Call it in ``startup``. Once it has returned, it is never run again under this name, not after a
+        restart and not on another process; a new ``name`` runs it again. Until then it runs on one process
+        at a time. A run that raises is logged and counted as ``task NAME``, and repeated after a minute. One
+        that the stop or the death of its process interrupts is begun again, as of ``every``. So a work that
+        returns is done at least once, and one that never returns (a connection to another system) always
+        runs on exactly one process.
+        """
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tornado_chat.core.texts import Language, preferred_language
 from tornado_chat.core.types import Identity, Role
 from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.problems import answer_error, answer_problem, phrase_of
+from tornado_chat.wire.operations import Operation
 from tornado_chat.wire.parsing import parse, parse_query
 
 T = TypeVar("T")
@@ -47,11 +48,15 @@ class PluginHandler(RequestHandler):
         browser that is signed in with an account, which sends the cookie; or a page whose cookies a plugin
         knows (``authenticate``). Requests with cookies are refused if another site has caused them.
 
-        :arg roles: the only roles that have access; empty: all.
+        :arg roles: the only roles that have access; empty: those that ``operation`` names for the method of
+            the request, else all.
         :raises Unauthenticated: the caller has no valid token, and is not signed in.
         :raises Forbidden: the role has no access, or the request with the cookie comes from another site.
         """
         identity = await self._identify_caller()
+        described = getattr(getattr(self, (self.request.method or "").lower(), None), "operation", None)
+        if not roles and isinstance(described, Operation):
+            roles = described.roles
         if roles and identity.person.role not in roles:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         return identity

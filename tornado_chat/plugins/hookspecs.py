@@ -22,6 +22,7 @@ from tornado_chat.core.requests import Request
 from tornado_chat.core.types import (
     Action,
     Activity,
+    AgentState,
     Conversation,
     Draft,
     HostRecord,
@@ -274,6 +275,7 @@ class Hooks:
 
         ``opened session``, ``asked for supervision``, ``ended`` (a session or record), ``rated``,
         ``accepted consent`` (in a session or conversation),
+        ``prioritised`` (a support conversation; the detail is the score),
         ``refused to read`` (a transcript that the person may not read), ``refused to observe``,
         ``refused to enter`` (a session or record of other people), ``signed in``, ``failed to sign in`` (to
         an account; the actor is unknown, and the failures of a quarter of an hour are one action),
@@ -300,6 +302,34 @@ class Hooks:
     @hookspec
     def conversation_ended(self, conversation: Conversation, gone: Person) -> None:
         """A support conversation ended because the participant ``gone`` left for good."""
+
+    @hookspec
+    def conversation_rated(self, thread: Thread, person: Person, stars: int, feedback: str | None) -> None:
+        """A visitor has rated a session or a support conversation with 1 to 5 stars, perhaps again."""
+
+    @hookspec
+    def messages_read(self, thread: Thread, person: Person, seq: int) -> None:
+        """A participant has read all messages up to ``seq``. Only clients that report it cause this event."""
+
+    @hookspec
+    def agent_changed(self, agent: Person, state: AgentState, previous: AgentState) -> None:
+        """An agent of support is ready, paused, away or gone.
+
+        An agent has connected if ``previous`` is ``AWAY`` or ``GONE``. Of a cluster, the process that
+        coordinates has the event. Another process that takes the coordination over has an event with
+        ``previous`` equal to ``state`` for each agent that it finds connected; one that has gone in between
+        is missing there.
+        """
+
+    @hookspec
+    def token_refused(self, code: str, count: int) -> None:
+        """Tokens were refused, at sockets and at the HTTP API.
+
+        ``code`` is that of the error, such as ``token_expired``, ``token_invalid`` or ``token_revoked``; the
+        person is not known, as the token proves nothing. A call without any token is none. Each process has
+        its own events: the first one at once, those of the following second as one event with their
+        ``count``.
+        """
 
     @hookspec
     def presence_changed(self, person: Person, online: bool) -> None:
@@ -351,13 +381,17 @@ HOOK_KINDS: Mapping[str, HookKind] = {
     "conversation_queued": HookKind.EVENT,
     "conversation_assigned": HookKind.EVENT,
     "conversation_ended": HookKind.EVENT,
+    "conversation_rated": HookKind.EVENT,
+    "messages_read": HookKind.EVENT,
+    "agent_changed": HookKind.EVENT,
+    "token_refused": HookKind.EVENT,
     "presence_changed": HookKind.EVENT,
     "notification_created": HookKind.STORED_EVENT,
     "deliver_notification": HookKind.DELIVERY,
 }
 
 SENSITIVE_ARGUMENTS = frozenset(
-    {"draft", "message", "notification", "token", "request", "room", "conversation"}
+    {"draft", "message", "notification", "token", "request", "room", "conversation", "feedback"}
 )
 """Arguments with content that must not be logged."""
 

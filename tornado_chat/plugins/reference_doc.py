@@ -18,6 +18,7 @@ from tornado_chat.core.requests import Request
 from tornado_chat.core.types import (
     Action,
     Activity,
+    AgentState,
     Conversation,
     ConversationState,
     Draft,
@@ -39,6 +40,7 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.core.types import Kind as ThreadKind
 from tornado_chat.domain.queue import Choice, Ticket, Waiter
+from tornado_chat.observability.metrics.plugin_metrics import Counter, Gauge
 from tornado_chat.plugins.context import CommandContext, Context
 from tornado_chat.plugins.data_keeper import Keeper
 from tornado_chat.plugins.handler import PluginHandler
@@ -130,6 +132,15 @@ def render_handler() -> str:
     return "\n".join(entries)
 
 
+def render_metrics() -> str:
+    """Return a list entry for each method of a metric."""
+    methods = {"counter.add": Counter.add, "gauge.set": Gauge.set}
+    return "\n".join(
+        f"- `{name}{_signature(function)}`: {_docstring(function, '  ')}"
+        for name, function in methods.items()
+    )
+
+
 VALUES: Sequence[type] = (
     Person,
     Identity,
@@ -160,6 +171,7 @@ ENUMS: Sequence[type[enum.Enum]] = (
     EndReason,
     ConversationState,
     Part,
+    AgentState,
 )
 
 PARTS: Mapping[str, Callable[[], str]] = {
@@ -169,6 +181,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "keeper": render_keeper,
     "outbox": render_outbox,
     "handler": render_handler,
+    "metrics": render_metrics,
     "data": render_data,
     "values": render_values,
 }

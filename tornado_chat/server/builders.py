@@ -19,7 +19,7 @@ from tornado_chat.cluster.facts import CoordinatorClient
 from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.sections import Config
 from tornado_chat.core.events import DuplicateMessage, Event
-from tornado_chat.core.types import Message, Notification, Thread
+from tornado_chat.core.types import AgentState, Message, Notification, Person, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.history import MetricsHistory
@@ -35,6 +35,8 @@ from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import TokenKeys
 from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
+from tornado_chat.services.auth.plugin_tokens import PluginTokens
+from tornado_chat.services.auth.refused_tokens import RefusedTokens
 from tornado_chat.services.auth.revocations import Revocations
 from tornado_chat.services.auth.socket_expiry import SocketExpiry
 from tornado_chat.services.container import Services
@@ -44,6 +46,10 @@ from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
+from tornado_chat.services.handover.notices import OfferNotices
+from tornado_chat.services.handover.offer_timers import OfferTimers
+from tornado_chat.services.handover.offers import Offers
+from tornado_chat.services.handover.steps import OfferSteps
 from tornado_chat.services.housekeeping import ReplacedDatabases, Retention
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.connections import Connections
@@ -60,15 +66,21 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
 from tornado_chat.services.monitoring.overview import StatusReporter
 from tornado_chat.services.monitoring.readiness import Readiness
+from tornado_chat.services.plugin_host.actions import PluginActions
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
+from tornado_chat.services.supervision.approval_calls import ApprovalCalls
+from tornado_chat.services.supervision.approval_timers import ApprovalTimers
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.supervision.observers import Observers
+from tornado_chat.services.supervision.participation import Participation
 from tornado_chat.services.supervision.rights import SupervisionRights
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage.database import SQLITE_SCHEME
@@ -171,6 +183,7 @@ def build_delivery(base: Foundation, storage: Storage) -> Delivery:
         ping_interval=config.limits.ping_interval,
         ping_timeout=config.limits.ping_timeout,
         on_resent=count_resent,
+        fetch_as_agent=storage.store.items_for_agent,
         subscribe=base.bus.subscribe if base.is_clustered else None,
         unsubscribe=forget_thread,
     )
@@ -215,8 +228,11 @@ def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: Tok
         report_action=base.plugins.report_action,
     )
     revocations = Revocations(storage.store, delivery.connections, report_action=base.plugins.report_action)
+    refused_tokens = RefusedTokens(
+        lambda code, count: base.plugins.emit("token_refused", code=code, count=count), base.loop
+    )
     access_control = AccessControl(
-        keys.authenticator, base.plugins, accounts.require_session, revocations.check
+        keys.authenticator, base.plugins, accounts.require_session, revocations.check, refused_tokens.add
     )
     socket_expiry = SocketExpiry(config.auth, delivery.connections, access_control, base.loop)
     return Auth(
@@ -263,10 +279,52 @@ class Coordination:
     dispatcher: Dispatcher
     room_lifecycle: RoomLifecycle
     snapshot: CoordinatorSnapshot
+    approval_timers: ApprovalTimers
     client: CoordinatorClient
+    offer_steps: OfferSteps
+    offer_timers: OfferTimers
 
 
-def build_coordination(base: Foundation, storage: Storage) -> Coordination:
+@dataclass(frozen=True)
+class Supervision:
+    """The rights of supervisors, and their decisions on held messages."""
+
+    rights: SupervisionRights
+    approvals: Approvals
+
+
+def build_supervision(
+    base: Foundation, storage: Storage, delivery: Delivery, auth: Auth, messaging: Messaging
+) -> Supervision:
+    groups, language = base.groups, base.config.server.language
+    rights = SupervisionRights(
+        storage.store, auth.access_control, base.plugins, base.config.counselling, lambda: groups.rules
+    )
+    calls = ApprovalCalls(
+        storage.store,
+        delivery.hub,
+        messaging.notifications,
+        delivery.presence,
+        lambda: groups.rules,
+        language,
+    )
+    approvals = Approvals(
+        storage.store,
+        delivery.hub,
+        base.loop,
+        filtering=messaging.filtering,
+        plugins=base.plugins,
+        rights=rights,
+        calls=calls,
+        rules=groups.approval_rules,
+        groups_on=groups.approval_groups,
+    )
+    return Supervision(rights, approvals)
+
+
+def build_coordination(
+    base: Foundation, storage: Storage, messaging: Messaging, supervision: Supervision
+) -> Coordination:
     config, cluster_mode = base.config, base.cluster_mode
     room_lifecycle = RoomLifecycle(
         config.counselling,
@@ -278,6 +336,10 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
     )
+
+    def report_agent(agent: Person, state: AgentState, previous: AgentState) -> None:
+        base.plugins.emit("agent_changed", agent=agent, state=state, previous=previous)
+
     dispatcher = Dispatcher(
         config.support,
         ConversationRepository(storage.store, base.groups.early_words),
@@ -289,12 +351,25 @@ def build_coordination(base: Foundation, storage: Storage) -> Coordination:
         holds_lease=cluster_mode.holds_lease,
         settle_seconds=cluster_mode.settle_seconds,
         groups=base.groups.rules,
+        on_agent_changed=report_agent,
     )
     base.plugins.on_policy_switched = dispatcher.sort_again
     snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
-    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot)
+    offer_steps = OfferSteps(storage.store, messaging.notifications)
+    offer_timers = OfferTimers(storage.store, offer_steps, base.loop, now_microseconds)
+    approval_timers = ApprovalTimers(
+        storage.store,
+        base.loop,
+        base.groups.approval_rules,
+        now_microseconds,
+        supervision.approvals.report,
+        holds_lease=cluster_mode.holds_lease,
+    )
+    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot, offer_timers, approval_timers)
     client = cluster_mode.connect_coordinator(coordinator, storage.store)
-    return Coordination(dispatcher, room_lifecycle, snapshot, client)
+    return Coordination(
+        dispatcher, room_lifecycle, snapshot, approval_timers, client, offer_steps, offer_timers
+    )
 
 
 @dataclass(frozen=True)
@@ -306,10 +381,13 @@ class Conversations:
     local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
+    priorities: Priorities
     first_words: FirstWords
     consents: Consents
     observers: Observers
-    rights: SupervisionRights
+    participation: Participation
+    offers: Offers
+    offer_notices: OfferNotices
 
 
 def build_conversations(
@@ -318,12 +396,20 @@ def build_conversations(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    supervision: Supervision,
     coordination: Coordination,
 ) -> Conversations:
     config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
     consents = Consents(config.groups, store, base.plugins)
-    rights = SupervisionRights(
-        store, auth.access_control, base.plugins, config.counselling, lambda: base.groups.rules
+    rights = supervision.rights
+    offers = Offers(
+        store,
+        coordination.offer_steps,
+        coordination.client,
+        auth.access_control,
+        base.plugins,
+        timeout_seconds=config.server.offer_timeout,
+        is_group=lambda name: name in base.groups.rules.names,
     )
     counselling = Counselling(
         config.counselling,
@@ -339,7 +425,9 @@ def build_conversations(
         coordinator_client=coordination.client,
         receipt_reports=delivery.receipt_reports,
         participant_names=delivery.participant_names,
+        approvals=supervision.approvals,
         consents=consents,
+        accept_offer=offers.accept_on_entry,
     )
     sessions = Sessions(
         store,
@@ -362,7 +450,9 @@ def build_conversations(
         plugins=base.plugins,
         coordinator_client=coordination.client,
         participant_names=delivery.participant_names,
+        filtering=messaging.filtering,
     )
+    participation = Participation(store, rights, base.plugins, messaging.room_lookup.view, base.bus.publish)
     local_conversations = LocalConversations(
         config.support,
         store,
@@ -376,9 +466,11 @@ def build_conversations(
         delivery.receipt_reports,
         delivery.participant_names,
         base.groups,
+        supervision.approvals,
         consents,
     )
-    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers)
+    offer_notices = OfferNotices(hub, store)
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations, observers, offer_notices)
     first_words = FirstWords(config.support, base.groups, store, base.plugins, rights)
     support = Support(
         local_conversations,
@@ -387,6 +479,8 @@ def build_conversations(
         base.bus.publish,
         messaging.filtering,
         base.plugins.report_action,
+        base.plugins.emit,
+        supervision.approvals,
         first_words,
     )
     support_history = SupportHistory(store, support, auth.access_control, base.plugins, first_words, rights)
@@ -396,10 +490,13 @@ def build_conversations(
         local_conversations,
         support,
         support_history,
+        Priorities(store, base.plugins.report_action),
         first_words,
         consents,
         observers,
-        rights,
+        participation,
+        offers,
+        offer_notices,
     )
 
 
@@ -432,6 +529,7 @@ class PluginHost:
     """The parts of the server that plugins use."""
 
     event_feed: PluginEventFeed
+    tokens: PluginTokens
 
 
 def build_plugin_host(
@@ -440,9 +538,25 @@ def build_plugin_host(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    coordination: Coordination,
     conversations: Conversations,
 ) -> PluginHost:
-    plugins = base.plugins
+    plugins, config = base.plugins, base.config
+    tokens = PluginTokens(config.auth, config.state_dir, storage.store, base.registrations.keepers, base.loop)
+    actions = PluginActions(
+        plugins,
+        storage.store,
+        messaging.filtering,
+        messaging.room_lookup,
+        conversations.counselling,
+        conversations.sessions,
+        auth.access_control,
+        base.groups,
+        coordination.client,
+        base.bus.publish,
+        base.loop,
+        now_microseconds,
+    )
     services = ContextServices(
         storage.store,
         auth.access_control,
@@ -451,14 +565,19 @@ def build_plugin_host(
         delivery.presence,
         conversations.sessions,
         conversations.support_history,
+        conversations.priorities,
         lambda name: DatabaseLease(name, storage.store, base.loop, shared=base.is_clustered),
+        base.metrics,
+        tokens,
+        config.web,
+        actions,
     )
     for context in base.contexts.values():
         context.connect(services)
     event_feed = PluginEventFeed(
         plugins, storage.store, delivery.presence, base.loop, shared=base.is_clustered
     )
-    return PluginHost(event_feed)
+    return PluginHost(event_feed, tokens)
 
 
 @dataclass(frozen=True)
@@ -508,6 +627,7 @@ def build_services(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    supervision: Supervision,
     conversations: Conversations,
     monitoring: Monitoring,
 ) -> Services:
@@ -518,12 +638,17 @@ def build_services(
         counselling=conversations.counselling,
         notifications=messaging.notifications,
         sessions=conversations.sessions,
+        approvals=supervision.approvals,
         local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
+        priorities=conversations.priorities,
         first_words=conversations.first_words,
         consents=conversations.consents,
         observers=conversations.observers,
+        participation=conversations.participation,
+        offers=conversations.offers,
+        offer_notices=conversations.offer_notices,
         guests=auth.guests,
         client_limits=auth.client_limits,
         accounts=auth.accounts,
@@ -562,6 +687,7 @@ def connect_event_handlers(
     delivery: Delivery,
     auth: Auth,
     messaging: Messaging,
+    supervision: Supervision,
     coordination: Coordination,
     conversations: Conversations,
     plugin_host: PluginHost,
@@ -580,12 +706,17 @@ def connect_event_handlers(
     bus.add_handler(delivery.receipt_reports.on_event, *delivery.receipt_reports.events)
     bus.add_handler(auth.revocations.on_event, *auth.revocations.events)
     bus.add_handler(messaging.notifications.on_event, *messaging.notifications.events)
+    # Before the ends of rooms, which close the sockets of senders whose messages expire.
+    bus.add_handler(supervision.approvals.on_event, *supervision.approvals.events)
     bus.add_handler(conversations.counselling.on_event, *conversations.counselling.events)
     # The coordinator comes before the sockets of support: a client may react to an event at once with a
     # request that the coordinator has to answer.
     bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
+    bus.add_handler(coordination.approval_timers.on_event, *coordination.approval_timers.events)
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
+    bus.add_handler(coordination.offer_timers.on_event, *coordination.offer_timers.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
     bus.add_handler(conversations.observers.on_event, *conversations.observers.events)
+    bus.add_handler(conversations.offer_notices.on_event, *conversations.offer_notices.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
     storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

@@ -27,6 +27,7 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.coordinator.resync import Resynchronizer
 from tornado_chat.services.counselling.service import Counselling
+from tornado_chat.services.handover.notices import OfferNotices
 from tornado_chat.services.leadership.partition_flag import PartitionFlag
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.supervision.observers import Observers
@@ -73,6 +74,7 @@ class Standalone:
         counselling: Counselling,
         local_conversations: LocalConversations,
         observers: Observers,
+        offer_notices: OfferNotices,
     ) -> None:
         """Do nothing: within one process no event is missed."""
 
@@ -164,6 +166,7 @@ class Clustered:
         counselling: Counselling,
         local_conversations: LocalConversations,
         observers: Observers,
+        offer_notices: OfferNotices,
     ) -> None:
         """Make these parts read from the database what the bus does not deliver, from ``join`` on."""
         self._resynchronizer = resynchronizer = Resynchronizer(
@@ -172,6 +175,7 @@ class Clustered:
             counselling,
             local_conversations,
             observers,
+            offer_notices,
             self._coordinator,
             self._coordinator_client,
             self._partition_flag,

@@ -139,16 +139,24 @@ class Server:
         delivery = builders.build_delivery(base, storage)
         auth = builders.build_auth(base, storage, delivery, keys)
         messaging = builders.build_messaging(base, storage, delivery)
-        coordination = builders.build_coordination(base, storage)
-        conversations = builders.build_conversations(base, storage, delivery, auth, messaging, coordination)
+        supervision = builders.build_supervision(base, storage, delivery, auth, messaging)
+        coordination = builders.build_coordination(base, storage, messaging, supervision)
+        conversations = builders.build_conversations(
+            base, storage, delivery, auth, messaging, supervision, coordination
+        )
         self._retention = builders.build_retention(base, storage)
         self._replaced_databases = builders.build_replaced_databases(base)
-        plugin_host = builders.build_plugin_host(base, storage, delivery, auth, messaging, conversations)
-        monitoring = builders.build_monitoring(base, storage, delivery, auth, coordination)
-        self._services = builders.build_services(base, delivery, auth, messaging, conversations, monitoring)
-        builders.connect_event_handlers(
-            base, storage, delivery, auth, messaging, coordination, conversations, plugin_host
+        plugin_host = builders.build_plugin_host(
+            base, storage, delivery, auth, messaging, coordination, conversations
         )
+        monitoring = builders.build_monitoring(base, storage, delivery, auth, coordination)
+        self._services = builders.build_services(
+            base, delivery, auth, messaging, supervision, conversations, monitoring
+        )
+        builders.connect_event_handlers(
+            base, storage, delivery, auth, messaging, supervision, coordination, conversations, plugin_host
+        )
+        self._supervision_rights, self._approvals = supervision.rights, supervision.approvals
         self._groups = base.groups
         self._hub, self._connections = delivery.hub, delivery.connections
         self._accounts, self._access_control, self._guests = auth.accounts, auth.access_control, auth.guests
@@ -160,10 +168,11 @@ class Server:
         self._dispatcher, self._room_lifecycle = coordination.dispatcher, coordination.room_lifecycle
         self._consents = conversations.consents
         self._counselling = conversations.counselling
-        self._rights = conversations.rights
+        self._observers = conversations.observers
+        self._offers = conversations.offers
         self._local_conversations = conversations.local_conversations
         self._first_words = conversations.first_words
-        self._plugin_event_feed = plugin_host.event_feed
+        self._plugin_event_feed, self._plugin_tokens = plugin_host.event_feed, plugin_host.tokens
         self._readiness, self._history = monitoring.readiness, monitoring.history
         self._status_aggregator = monitoring.status_aggregator
         return builders.build_application(base, self._services, monitoring, self._more_pages)
@@ -275,6 +284,7 @@ class Server:
         await self._replaced_databases.stop()
         await self._position_check.stop()
         self._counselling.stop()
+        self._observers.stop_reporting()
         self._local_conversations.stop()
         self._cluster_mode.stop_deciding()
         await self._filtering.finish(FILTER_TIMEOUT_SECONDS)
@@ -375,10 +385,13 @@ class Server:
         """Let all parts use other values. Nothing here reads a file or calls a plugin, except its policy."""
         new, keys = to.config, to.keys
         self._groups.reconfigure(new)
+        self._approvals.reconfigure(self._groups.approval_groups)
+        self._supervision_rights.reconfigure(new.counselling)
         self._consents.reconfigure(new.groups)
         self._dispatcher.reconfigure(new.support, to.policy, self._groups.rules)
         self._access_control.reconfigure(keys.authenticator)
         self._guests.reconfigure(new.auth, keys.secret)
+        self._plugin_tokens.reconfigure(new.auth)
         self._accounts.reconfigure(new.auth, keys.account_key)
         self._socket_expiry.reconfigure(new.auth)
         self._client_limits.reconfigure(new.limits)
@@ -389,7 +402,7 @@ class Server:
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
-        self._rights.reconfigure(new.counselling)
+        self._offers.reconfigure(new.server.offer_timeout)
         self._room_lifecycle.reconfigure(new.counselling)
         self._local_conversations.reconfigure(new.support)
         self._first_words.reconfigure(new.support)

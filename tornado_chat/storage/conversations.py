@@ -11,10 +11,12 @@ import msgspec
 import peewee as pw
 from msgspec.structs import replace
 
-from tornado_chat.core.errors import Conflict
+from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.events import (
+    ConversationAccepted,
     ConversationAssigned,
     ConversationEnded,
+    ConversationPrioritised,
     ConversationQueued,
     ConversationRequeued,
 )
@@ -26,7 +28,7 @@ from tornado_chat.core.types import (
     Part,
     Person,
 )
-from tornado_chat.storage import first_words, models, participants
+from tornado_chat.storage import first_words, handovers, held_messages, models, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.writer import Transaction
 
@@ -35,11 +37,12 @@ _table = models.SupportConversation
 # A conversation may have left a state and come back to it (requeued, and assigned to the same waiter again),
 # so the number of its changes is part of the condition.
 _CHANGE = (
-    "UPDATE support_conversation SET state = ?, waiter = ?, waiter_name = ?, waiter_uuid = ?, assigned = ?, "
-    "returned = ?, reason = ?, ended = ?, open_user = ?, changes = ? "
+    "UPDATE support_conversation SET accepted = CASE WHEN ? = 1 THEN accepted END, missed_by = ?, state = ?, "
+    "waiter = ?, waiter_name = ?, waiter_uuid = ?, assigned = ?, returned = ?, reason = ?, ended = ?, "
+    "open_user = ?, changes = ? "
     "WHERE id = ? AND state = ? AND COALESCE(changes, 0) = ?"
 )
-_UNCOUNTED = "SELECT last_seq, rate, feedback FROM support_conversation WHERE id = ?"
+_UNCOUNTED = "SELECT last_seq, rate, feedback, accepted FROM support_conversation WHERE id = ?"
 
 
 def unfinished(database: pw.Database) -> list[Conversation]:
@@ -93,6 +96,23 @@ def find_many(database: pw.Database, ids: Sequence[int]) -> list[Conversation]:
     """Return the existing conversations of ``ids``."""
     query = _table.select().where(_table.id.in_(ids))
     return [_conversation(row) for row in query.dicts().execute(database)]
+
+
+def service_times(database: pw.Database, limit: int) -> list[tuple[str, float | None]]:
+    """Return how long the last ``limit`` conversations took that have ended, the newest last.
+
+    Each as its group and the seconds from the last assignment to the end, None if the user gave up waiting.
+    """
+    query = (
+        _table.select(_table.group_name, _table.assigned, _table.ended)
+        .where(_table.state == ConversationState.ENDED.value)
+        .order_by(_table.id.desc())
+        .limit(limit)
+    )
+    return [
+        (group or DEFAULT_GROUP, None if None in (assigned, ended) else (ended - assigned) / 1e6)
+        for group, assigned, ended in reversed(list(query.tuples().execute(database)))
+    ]
 
 
 def serves(database: pw.Database, waiter: Person, user: Person) -> bool:
@@ -224,15 +244,21 @@ def _give(
     )
     changed = _change(tx, conversation, expected, active)
     if conversation.waiter is not None:
-        participants.leave(tx, conversation.thread, conversation.waiter)
+        participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
+        held_messages.close(tx, conversation.thread, conversation.waiter)
     participants.join(tx, conversation.thread, [NewParticipant(waiter, Part.AGENT, waiter_name)])
+    if conversation.waiter is not None:
+        handovers.settle(tx, conversation.thread)
+    elif conversation.returned:
+        handovers.note_assigned(tx, conversation.thread, waiter)
     tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
     return changed
 
 
-def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
-    """Put the user of an active conversation back into the queue, as its waiter is lost.
+def requeue(tx: Transaction, conversation: Conversation, group: str | None = None) -> Conversation:
+    """Put the user of an active conversation back into the queue, as its waiter is lost or returns it.
 
+    :arg group: the group in whose queue the user waits from now on; None: the same as before.
     :raises Conflict: it is not active, or has changed since ``conversation`` was read.
     """
     assert conversation.waiter is not None
@@ -245,8 +271,75 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
         waiter_uuid=None,
     )
     changed = _change(tx, conversation, ConversationState.ACTIVE, waiting)
-    participants.leave(tx, conversation.thread, conversation.waiter)
+    participants.leave(tx, conversation.thread, conversation.waiter, last_seq=changed.last_seq)
+    handovers.settle(tx, conversation.thread)
+    if group is not None:
+        changed = replace(changed, group=group)
+        stored = None if group == DEFAULT_GROUP else group
+        _table.update(group_name=stored).where(_table.id == conversation.id).execute(tx.database)
+    held_messages.close(tx, conversation.thread, conversation.waiter)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
+    return changed
+
+
+def take_back(tx: Transaction, conversation: Conversation) -> Conversation:
+    """Put the user back into the queue, as its waiter has not confirmed the assignment in time.
+
+    :raises Conflict: it is not active, has changed since ``conversation`` was read, or the waiter has
+        confirmed it, or written, meanwhile.
+    """
+    waiter = conversation.waiter
+    assert waiter is not None
+    message = models.Message
+    has_written = message.select().where(
+        (message.kind == conversation.thread.kind.value)
+        & (message.thread_id == conversation.id)
+        & (message.sender == waiter.key)
+        & (message.time >= (conversation.assigned or 0))
+    )
+    if lock(tx, conversation.id).accepted is not None or has_written.exists(tx.database):
+        raise Conflict("no_conversation")
+    return requeue(tx, replace(conversation, missed_by=(*conversation.missed_by, waiter)))
+
+
+def accept(tx: Transaction, conversation_id: int, waiter: Person) -> Conversation:
+    """Note that the waiter has confirmed its assignment. A second confirmation has no effect.
+
+    This counts as no change: the conversation has the same waiter as before.
+
+    :raises Conflict: the waiter does not serve the user any more.
+    """
+    current = lock(tx, conversation_id)
+    if current.state is not ConversationState.ACTIVE or current.waiter != waiter:
+        raise Conflict("no_conversation")
+    if current.accepted is not None:
+        return current
+    accepted = replace(current, accepted=tx.now, missed_by=())
+    _table.update(accepted=tx.now, missed_by=None).where(_table.id == conversation_id).execute(tx.database)
+    tx.emit(ConversationAccepted(accepted))
+    return accepted
+
+
+def prioritise(tx: Transaction, conversation_id: int, score: int, reason: str | None) -> Conversation:
+    """Set the score of an unfinished conversation.
+
+    :raises NotFound: there is no such conversation.
+    :raises Conflict: it has ended.
+    """
+    current = get(tx.database, conversation_id)
+    if current is None:
+        raise NotFound("no_such_conversation", id=conversation_id)
+    current = lock(tx, conversation_id)
+    if not current.open:
+        raise Conflict("conversation_ended")
+    if (current.score, current.score_reason) == (score, reason):
+        return current
+    changes = current.changes + 1
+    changed = replace(current, score=score, score_reason=reason, changes=changes)
+    _table.update(score=score, score_reason=reason, changes=changes).where(
+        _table.id == conversation_id
+    ).execute(tx.database)
+    tx.emit(ConversationPrioritised(changed))
     return changed
 
 
@@ -255,7 +348,7 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
 
     :arg gone: the participant who has left for good.
     """
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     return current if current.state is ConversationState.ENDED else _end(tx, current, gone, None)
 
 
@@ -267,7 +360,7 @@ def leave(
     :arg early_words: what becomes of the user's words, if it has had no waiter.
     :raises Conflict: ``gone`` is not in the conversation any more, as after a transfer.
     """
-    current = _lock(tx, conversation_id)
+    current = lock(tx, conversation_id)
     if current.state is ConversationState.ENDED:
         return current
     if gone not in (current.user, current.waiter):
@@ -292,19 +385,21 @@ def _end(
     tx: Transaction, conversation: Conversation, gone: Person, early_words: EarlyWords | None
 ) -> Conversation:
     """:arg early_words: None: no left message, and the messages stay, as the caller erases them."""
-    ended = replace(conversation, state=ConversationState.ENDED, ended=tx.now)
+    ended = replace(conversation, state=ConversationState.ENDED, ended=tx.now, missed_by=())
     changed = _change(tx, conversation, conversation.state, ended)
     participants.leave(tx, conversation.thread)
-    if not changed.has_had_waiter and changed.last_seq:
-        if early_words is EarlyWords.KEEP:
+    held_messages.close(tx, conversation.thread)
+    if conversation.state is ConversationState.WAITING and changed.last_seq:
+        if early_words is EarlyWords.KEEP and first_words.is_unanswered(tx.database, changed):
             first_words.keep(tx, changed)
-        elif early_words is EarlyWords.DISCARD:
+        elif early_words is EarlyWords.DISCARD and not changed.has_had_waiter:
             first_words.remove(tx, changed.thread)
+    handovers.settle(tx, conversation.thread)
     tx.emit(ConversationEnded(changed, gone))
     return changed
 
 
-def _lock(tx: Transaction, conversation_id: int) -> Conversation:
+def lock(tx: Transaction, conversation_id: int) -> Conversation:
     """Return a conversation that no other transaction can change before this one ends."""
     query = _table.select().where(_table.id == conversation_id)
     if tx.database.for_update:  # SQLite has one writer at a time
@@ -327,7 +422,10 @@ def _change(
     :raises Conflict: ``before`` is not in the state ``expected``, or is not the stored version any more.
     """
     database, changes = tx.database, before.changes + 1
+    keeps_agent = after.waiter is not None and after.assigned == before.assigned
     values = (
+        int(keeps_agent),
+        _missed_by_text(after.missed_by),
         after.state.value,
         None if after.waiter is None else after.waiter.key,
         after.waiter_name,
@@ -346,11 +444,15 @@ def _change(
         cursor = database.execute_sql(sql, values + condition)  # type: ignore[no-untyped-call]
     if cursor is None or not cursor.rowcount:
         raise Conflict("no_conversation")
-    # Messages and ratings, which do not count as changes, may have come since.
+    # Messages, ratings and confirmations, which do not count as changes, may have come since.
     sql = _UNCOUNTED.replace("?", database.param)
     found = database.execute_sql(sql, (before.id,))  # type: ignore[no-untyped-call]
-    last_seq, rate, feedback = found.fetchone()
-    return replace(after, changes=changes, last_seq=last_seq, rate=rate, feedback=feedback)
+    last_seq, rate, feedback, accepted = found.fetchone()
+    return replace(after, changes=changes, last_seq=last_seq, rate=rate, feedback=feedback, accepted=accepted)
+
+
+def _missed_by_text(missed_by: Sequence[Person]) -> str | None:
+    return msgspec.json.encode([person.key for person in missed_by]).decode() if missed_by else None
 
 
 def _conversation(row: dict[str, Any]) -> Conversation:
@@ -364,4 +466,7 @@ def _conversation(row: dict[str, Any]) -> Conversation:
     values["returned"] = bool(row["returned"])
     values["changes"] = row["changes"] or 0
     values["group"] = values.pop("group_name") or DEFAULT_GROUP
+    values["score"] = row["score"] or 0
+    missed_by = row["missed_by"]
+    values["missed_by"] = tuple(map(Person.from_key, msgspec.json.decode(missed_by))) if missed_by else ()
     return Conversation(**values)

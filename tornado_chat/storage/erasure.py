@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from tornado_chat.core.types import AGENT_ROLES, Kind, Person, Role, Thread
-from tornado_chat.storage import models, retention
+from tornado_chat.storage import handovers, models, retention
 from tornado_chat.storage.conversations import transfer_reason
 from tornado_chat.storage.person_data import ERASED_NAME_PREFIX, PARTICIPANT_COLUMNS
 from tornado_chat.storage.writer import Transaction
@@ -56,6 +56,20 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
         )
         .execute(tx.database)
     )
+    held = models.HeldMessage
+    in_thread = (held.kind == thread.kind.value) & (held.number == thread.id)
+    counts[ErasureEffect("held_message", EMPTIED)] = (
+        held.update(
+            text=tombstone,
+            final_text=None,
+            note=None,
+            media="text",
+            client_id=None,
+            sender=anonymous,
+        )
+        .where(in_thread & (held.sender == person.key))
+        .execute(tx.database)
+    )
     consent = models.Consent
     counts[ErasureEffect("consent", DELETED)] = (
         consent.delete()
@@ -63,6 +77,16 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
             (consent.kind == thread.kind.value)
             & (consent.number == thread.id)
             & (consent.person == person.key)
+        )
+        .execute(tx.database)
+    )
+    handover = models.Handover
+    counts[ErasureEffect("handover", EMPTIED)] = (
+        handover.update(note=None)  # about the client, and in the words of an agent
+        .where(
+            (handover.kind == thread.kind.value)
+            & (handover.number == thread.id)
+            & handover.note.is_null(False)
         )
         .execute(tx.database)
     )
@@ -113,6 +137,13 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
         found = {Thread(Kind(kind), id) for kind, id in mine.tuples().execute(tx.database)}
         marks.delete().where(marks.reader == person.key).execute(tx.database)
         counts[ErasureEffect(marks._meta.table_name, DELETED)] = len(found.difference(counted))
+    counts[ErasureEffect("handover", ANONYMIZED)] = handovers.erase(tx, person, _anonymous_key)
+    held = models.HeldMessage
+    counts[ErasureEffect("held_message", ANONYMIZED)] = (
+        held.update(decided_by=_anonymous_key(person.role), final_text=None, note=None)
+        .where(held.decided_by == person.key)
+        .execute(tx.database)
+    )
     counts += _erase_account(tx, person)
     # The revocation of the person's own tokens stays until it ends: they would be accepted again.
     revocation = models.Revocation
@@ -170,11 +201,13 @@ def _anonymizing_changes(kind: Kind, row: dict[str, Any], person: Person, anonym
         changes |= {client: anonymous, f"{client}_name": None}
         if kind is not Kind.RECORD:
             changes["feedback"] = None  # the client's own words; the number of stars is no personal data
-        changes |= {Kind.SESSION: {"appointment_id": None}, Kind.SUPPORT: {"claims": None}}.get(kind, {})
+        others = {Kind.SESSION: ("appointment_id",), Kind.SUPPORT: ("claims", "score_reason")}
+        changes |= dict.fromkeys(others.get(kind, ()))
     if row[agent] == person.key:
         changes |= {agent: anonymous, f"{agent}_name": None}
     if kind is Kind.SUPPORT and person.role in AGENT_ROLES:
-        changes["reason"] = None  # a sentence, which may name the waiter
+        # sentences, which may name the waiter, and a list, in which it may be
+        changes |= {"reason": None, "score_reason": None, "missed_by": None}
     return changes
 
 

@@ -1,6 +1,7 @@
 """The first words of users: the messages of a conversation that has had no waiter yet.
 
-If the user gives up, they are removed, or they stay as a *left message* (``left_messages.py``).
+If the user gives up, they are removed, or they stay as a *left message* (``left_messages.py``). So do the
+words of a user whose waiters were lost before they have written.
 """
 
 from collections.abc import Sequence
@@ -55,6 +56,17 @@ def beginnings(database: pw.Database, ids: Sequence[int]) -> dict[int, str]:
         for id, beginning in query.tuples().execute(database):
             found.setdefault(id, []).append(beginning)
     return {id: cut(" ".join(texts), MAX_BEGINNING_CHARS) for id, texts in found.items()}
+
+
+def is_unanswered(database: pw.Database, conversation: Conversation) -> bool:
+    """Return True if no agent has written, whether it was assigned to none, or to some that were lost."""
+    message = models.Message
+    query = message.select().where(
+        (message.kind == Kind.SUPPORT.value)
+        & (message.thread_id == conversation.id)
+        & (message.sender != conversation.user.key)
+    )
+    return not (conversation.has_had_waiter and query.exists(database))
 
 
 def remove(tx: Transaction, thread: Thread) -> None:

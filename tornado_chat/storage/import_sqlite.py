@@ -6,10 +6,10 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat.storage import models
+from tornado_chat.storage import leases, models
 
 PROCESS_TABLES = (models.WriterProcess, models.Lease)
-"""Tables about the processes that run at the moment; they are not copied."""
+"""Tables about the processes that run at the moment; of them only reserved leases are copied."""
 
 COPIED_MODELS = tuple(model for model in models.TABLES if model not in PROCESS_TABLES)
 CHUNK_ROWS = 500  # rows in one statement and transaction
@@ -51,6 +51,7 @@ def import_database(
         for model in tables:
             name = model._meta.table_name
             counts[name] = _copy(source, target, model, on_copied) if name in source_tables else 0
+        leases.copy_reserved(source, target)
     for model in tables:
         name = model._meta.table_name
         arrived = model.select().count(target)

@@ -78,4 +78,8 @@ def load_room(
     page: Page[Message] = Page([], False)
     if room.last_seq > received:
         page = messages.page_after(database, thread, received, limit, max_bytes)
+    if (
+        page.items and page.items[-1].seq > room.last_seq
+    ):  # stored after the room was read, see storage/agents.py
+        page = Page([message for message in page.items if message.seq <= room.last_seq], True)
     return room, MissedItems(receipt, page)

@@ -2,12 +2,17 @@
 
 The holder extends its lease; the lease of a process that died runs out. Each process uses its own clock, so
 the clocks of machines that share a database have to agree to a second or two.
+
+A name that is *reserved* until a time has no holder until then: no process can acquire its lease before.
 """
 
 import peewee as pw
 
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
+
+RESERVED = "reserved"
+"""The holder of a name that no process can acquire yet. Processes have other names."""
 
 
 def is_available(database: pw.Database, name: str, holder: str, now: int) -> bool:
@@ -38,3 +43,41 @@ def release(tx: Transaction, name: str, holder: str) -> None:
     """Give the lease up, so that another process can take it at once."""
     lease = models.Lease
     lease.update(until=0).where((lease.name == name) & (lease.holder == holder)).execute(tx.database)
+
+
+def reserved_until(database: pw.Database, name: str) -> int:
+    """Return the time until which ``name`` is reserved, in microseconds since 1970; 0: it never was."""
+    lease = models.Lease
+    query = lease.select(lease.until).where((lease.name == name) & (lease.holder == RESERVED))
+    until: int | None = query.scalar(database)
+    return until or 0
+
+
+def reserve(tx: Transaction, name: str, holder: str | None, until: int) -> bool:
+    """Reserve ``name`` until a time. Return False if ``holder`` does not hold it any more.
+
+    :arg holder: the process that gives its lease up; None: there is one process only.
+    """
+    lease = models.Lease
+    values = {"holder": RESERVED, "until": until}
+    condition = lease.name == name
+    if holder is not None:
+        return bool(lease.update(values).where(condition & (lease.holder == holder)).execute(tx.database))
+    lease.delete().where(condition).execute(tx.database)
+    lease.insert(name=name, **values).execute(tx.database)
+    return True
+
+
+def bring_forward(tx: Transaction, name: str, until: int) -> None:
+    """End the reservation of ``name`` at ``until``, if it ends later."""
+    lease = models.Lease
+    later = (lease.name == name) & (lease.holder == RESERVED) & (lease.until > until)
+    lease.update(until=until).where(later).execute(tx.database)
+
+
+def copy_reserved(source: pw.Database, target: pw.Database) -> None:
+    """Copy the reservations, and no lease of a process, into another database."""
+    lease = models.Lease
+    rows = list(lease.select().where(lease.holder == RESERVED).dicts().execute(source))
+    if rows:
+        lease.insert_many(rows).on_conflict_ignore().execute(target)

@@ -60,6 +60,7 @@ class AppendRequest(msgspec.Struct, frozen=True, gc=False):
     not stored again. With ``same_text_only`` that holds only if the text is the same too: the
     support seed requires an id in every frame without saying that it must be unique, so a client may
     count from the start again after a reload, and its new message must not be taken for an old one.
+    With ``as_agent`` a new message is stored only if its sender is the agent of the conversation.
     """
 
     thread: Thread
@@ -69,6 +70,7 @@ class AppendRequest(msgspec.Struct, frozen=True, gc=False):
     media: str = "text"
     same_text_only: bool = False
     early_limit: EarlyLimit | None = None
+    as_agent: bool = False
 
 
 AppendOutcome = tuple[AppendResult, Message | DuplicateMessage] | ChatError
@@ -105,7 +107,8 @@ class MessageAppender:
         cursor = self._database.cursor()  # type: ignore[no-untyped-call]  # absent from the stubs
         # The locks come first, since they order the writers of all processes; then stored resends are looked
         # up.
-        before = self._lock(cursor, {append.thread for append in appends})
+        locked = self._lock(cursor, {append.thread for append in appends})
+        before = {thread: seq for thread, (seq, _, _) in locked.items()}
         known = self._find_stored(cursor, appends)
         early = self._count_early(cursor, {append.thread for append in appends if append.early_limit})
         last = dict(before)
@@ -132,12 +135,19 @@ class MessageAppender:
             if append.early_limit is not None and thread in early and not early[thread].add(append):
                 outcomes.append(Conflict("early_words_full", **append.early_limit._asdict()))
                 continue
+            _, agent, is_shown = locked[thread]
+            if append.as_agent and agent != sender:
+                outcomes.append(Conflict("not_agent"))
+                continue
             seq = last[thread] = last[thread] + 1
             rows.append((key[0], key[1], seq, sender, client_id, append.media, text, now))
             outcomes.append(
                 (
                     AppendResult(seq, now),
-                    Message(thread, seq, append.sender, text, now, append.media, client_id),
+                    Message(
+                        *(thread, seq, append.sender, text, now, append.media, client_id),
+                        agent=agent if is_shown else None,
+                    ),
                 )
             )
             if client_id is not None:
@@ -148,23 +158,25 @@ class MessageAppender:
             self._advance(cursor, {thread: last[thread] - before[thread] for thread in before})
         return outcomes
 
-    def _lock(self, cursor: Any, threads: set[Thread]) -> dict[Thread, int]:
-        """Lock the threads that accept messages and return the last ``seq`` of each.
+    def _lock(self, cursor: Any, threads: set[Thread]) -> dict[Thread, tuple[int, str, bool]]:
+        """Lock the threads that accept messages.
+
+        Returns for each the last ``seq``, the key of the agent, and whether it may have had another agent.
 
         No other transaction changes these numbers until this one ends. The SQL condition decides whether
         a thread accepts messages, regardless of which process ended the thread.
         """
         last = {}
         for kind, ids in _by_kind(threads):
-            table, condition = _THREAD_TABLES[kind]
+            table, condition, agent = _THREAD_TABLES[kind]
             marks = ", ".join([self._mark] * len(ids))
             cursor.execute(
-                f"SELECT id, last_seq FROM {_table_name(table)}{self._by_key} "  # noqa: S608
+                f"SELECT id, last_seq, {agent} FROM {_table_name(table)}{self._by_key} "  # noqa: S608
                 f"WHERE id IN ({marks}) AND {condition}{self._for_update}",
                 ids,
             )
-            for id, seq in cursor.fetchall():
-                last[Thread(kind, id)] = seq
+            for id, seq, key, changes in cursor.fetchall():
+                last[Thread(kind, id)] = seq, key or "", changes > 0
         return last
 
     def _count_early(self, cursor: Any, threads: set[Thread]) -> dict[Thread, "_EarlyCount"]:
@@ -352,14 +364,20 @@ def _states(*states: str) -> str:
     return ", ".join(f"'{state}'" for state in states)
 
 
-# Per kind: the table that holds the thread's last_seq, and the condition under which the thread accepts
-# messages. A message that a user sends while waiting is stored for the waiter that comes; whether the user
-# may send it before its first waiter is decided in ``services/support/first_words.py``.
-_THREAD_TABLES: dict[Kind, tuple[type[pw.Model], str]] = {
-    Kind.SESSION: (models.ConsultationSession, f"state IN ({_states(*OPEN_ROOM_STATES)})"),
-    Kind.RECORD: (models.SupervisorConsultation, f"state IN ({_states(*OPEN_ROOM_STATES)})"),
+# Per kind: the table that holds the thread's last_seq, the condition under which the thread accepts messages,
+# and the columns of its agent and of the number of its agent's changes (the first assignment is none). A
+# message that a user sends while waiting is stored for the waiter that comes; whether the user may send it
+# before its first waiter is decided in ``services/support/first_words.py``.
+_THREAD_TABLES: dict[Kind, tuple[type[pw.Model], str, str]] = {
+    Kind.SESSION: (
+        models.ConsultationSession,
+        f"state IN ({_states(*OPEN_ROOM_STATES)})",
+        "helper, COALESCE(agent_changes, 0)",
+    ),
+    Kind.RECORD: (models.SupervisorConsultation, f"state IN ({_states(*OPEN_ROOM_STATES)})", "helper, 0"),
     Kind.SUPPORT: (
         models.SupportConversation,
         f"state IN ({_states(ConversationState.ACTIVE, ConversationState.WAITING)})",
+        "waiter, COALESCE(changes, 0) - 1",
     ),
 }

@@ -27,6 +27,7 @@ class ConsultationSession(Table):
     :ivar awaited_until: the time until which an absent participant is awaited, if another has extended that.
     :ivar arrived: the time at which the visitor came for the first time.
     :ivar group_name: the group that the host has chosen; NULL: the default group.
+    :ivar agent_changes: how many times ``helper`` was replaced; NULL: never.
     """
 
     id = pw.BigAutoField()
@@ -46,6 +47,7 @@ class ConsultationSession(Table):
     awaited_until = pw.BigIntegerField(null=True)
     arrived = pw.BigIntegerField(null=True)
     group_name = pw.CharField(32, null=True)
+    agent_changes = pw.IntegerField(null=True)
 
     class Meta:
         # Each ends with ``created``: lists are read newest first (``storage/session_lists.py``).
@@ -97,6 +99,10 @@ class SupportConversation(Table):
     :ivar open_user: the user until the conversation ends, then NULL. The column is unique: a user has at most
         one unfinished conversation.
     :ivar group_name: the group that the user has chosen; NULL: the default group.
+    :ivar score: the user's lane in the queue, see ``Conversation``; NULL counts as 0.
+    :ivar accepted: the time at which the present waiter has confirmed the assignment; NULL: not yet.
+    :ivar missed_by: the waiters that lost the assignment unconfirmed, as a JSON list of their keys, until one
+        confirms it.
     """
 
     id = pw.BigAutoField()
@@ -120,6 +126,10 @@ class SupportConversation(Table):
     changes = pw.IntegerField(null=True)
     open_user = pw.CharField(PERSON_KEY_CHARS, null=True)
     group_name = pw.CharField(32, null=True)
+    score = pw.IntegerField(null=True)
+    score_reason = pw.TextField(null=True)
+    accepted = pw.BigIntegerField(null=True)
+    missed_by = pw.TextField(null=True)
 
     class Meta:
         indexes = (
@@ -191,10 +201,40 @@ Message.add_index(
 )
 
 
+class HeldMessage(Table):
+    """A message that waits, or has waited, for the decision of a supervisor; see ``core.types.HeldMessage``.
+
+    ``kind`` and ``number`` name the session or conversation. Kind 0 marks an emptied row, see
+    ``storage/retention.py``.
+    """
+
+    id = pw.BigAutoField()
+    kind = pw.SmallIntegerField()
+    number = pw.BigIntegerField()
+    sender = pw.CharField(PERSON_KEY_CHARS)
+    client_id = pw.CharField(64, null=True)
+    media = pw.CharField(12)
+    text = pw.TextField()
+    group_name = pw.CharField(32)
+    created = pw.BigIntegerField()
+    deadline = pw.BigIntegerField(null=True)
+    state = pw.CharField(12)
+    decided_by = pw.CharField(PERSON_KEY_CHARS, null=True)
+    decided = pw.BigIntegerField(null=True)
+    final_text = pw.TextField(null=True)
+    note = pw.TextField(null=True)
+    seq = pw.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = ((("kind", "number"), False), (("state",), False), (("sender",), False))
+
+
 class Participant(Table):
     """A person in a conversation; see ``core.types.Participant``.
 
     ``kind`` and ``number`` name the session, record or conversation.
+
+    :ivar left_seq: of a former agent, the last message that was stored before it left.
     """
 
     id = pw.BigAutoField()
@@ -205,6 +245,7 @@ class Participant(Table):
     name = pw.CharField(NAME_CHARS, null=True)
     joined = pw.BigIntegerField()
     left = pw.BigIntegerField(null=True)
+    left_seq = pw.BigIntegerField(null=True)
 
     class Meta:
         indexes = ((("kind", "number"), False), (("person",), False))
@@ -230,6 +271,41 @@ class Consent(Table):
             (("kind", "number", "person", "group_name", "version"), True),
             (("person",), False),
         )
+
+
+class Handover(Table):
+    """An offer to another agent to take over a session or support conversation; see ``core.types.Offer``.
+
+    ``kind`` and ``number`` name the conversation.
+
+    :ivar source: the agent of the conversation.
+    :ivar targets: the people to whom it is offered one after the other, a JSON list of their keys.
+    :ivar group_name: the group to whose line the conversation returns; NULL: it is offered to ``targets``.
+    :ivar place: the index of ``target`` in ``targets``.
+    :ivar target: the person to whom it is offered now, or that has accepted it.
+    :ivar deadline: the time until which ``target`` may accept.
+    :ivar timeout: how long each target may think, in microseconds.
+    :ivar settled: the time of the last state; NULL while it is offered.
+    """
+
+    id = pw.BigAutoField()
+    kind = pw.SmallIntegerField()
+    number = pw.BigIntegerField()
+    source = pw.CharField(PERSON_KEY_CHARS)
+    offered_by = pw.CharField(PERSON_KEY_CHARS)
+    targets = pw.TextField()
+    group_name = pw.CharField(32, null=True)
+    note = pw.TextField(null=True)
+    state = pw.CharField(12)
+    place = pw.IntegerField()
+    target = pw.CharField(PERSON_KEY_CHARS, null=True)
+    deadline = pw.BigIntegerField(null=True)
+    timeout = pw.BigIntegerField()
+    created = pw.BigIntegerField()
+    settled = pw.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = ((("kind", "number"), False), (("state",), False), (("target",), False))
 
 
 class Inbox(Table):
@@ -340,6 +416,7 @@ class StaffAccount(Table):
     :ivar role: the person's role; ``person_id`` is the person's id.
     :ivar password: a hash in PHC string format.
     :ivar group_names: the groups that the person serves, separated by commas; NULL: none are named.
+    :ivar trainee: true if the person's messages wait for an approval; NULL counts as false.
     """
 
     id = pw.BigAutoField()
@@ -353,6 +430,7 @@ class StaffAccount(Table):
     signed_in = pw.BigIntegerField(null=True)
     removed = pw.BigIntegerField(null=True)
     group_names = pw.TextField(null=True)
+    trainee = pw.BooleanField(null=True)
 
 
 class StaffSession(Table):
@@ -445,7 +523,9 @@ TABLES = (
     LeftMessage,
     Participant,
     Consent,
+    Handover,
     Message,
+    HeldMessage,
     Inbox,
     Notification,
     Receipt,

@@ -26,11 +26,19 @@ _JOIN = "INSERT INTO participant (kind, number, person, part, name, joined) VALU
 _ROW = "(?, ?, ?, ?, ?, ?)"
 # Both databases take a backtick as the quote of a name; ``left`` is a keyword.
 _LEAVE = "UPDATE participant SET `left` = ? WHERE kind = ? AND number = ? AND `left` IS NULL"
+_LEAVE_ONE = (
+    "UPDATE participant SET `left` = ?, left_seq = ? WHERE kind = ? AND number = ? AND `left` IS NULL "
+    "AND person = ?"
+)
 _RENAME = (
     "UPDATE participant SET name = ? WHERE kind = ? AND number = ? AND person = ? "
     "AND (name IS NULL OR name <> ?)"
 )
 _ROWS = "SELECT person, part, name, joined, `left` FROM participant WHERE kind = ? AND number = ? ORDER BY id"
+_PRESENT = (
+    "SELECT 1 FROM participant WHERE kind = ? AND number = ? AND person = ? AND part = ? AND `left` IS NULL"
+    " LIMIT 1"
+)
 _NAMED_BY_CONVERSATION = {
     Kind.SESSION: (
         "SELECT asker, asker_name, created, helper, helper_name, created, ended FROM consultation_session"
@@ -61,16 +69,19 @@ def join(tx: Transaction, thread: Thread, people: Iterable[NewParticipant]) -> N
     execute_statement(tx.database, _JOIN + ", ".join([_ROW] * len(rows)), *values)
 
 
-def leave(tx: Transaction, thread: Thread, person: Person | None = None) -> None:
+def leave(
+    tx: Transaction, thread: Thread, person: Person | None = None, *, last_seq: int | None = None
+) -> None:
     """Record that a participant leaves now.
 
     :arg person: None: all participants leave, as the conversation ends.
+    :arg last_seq: of an agent that leaves an open conversation, the last message that it may see.
     """
-    values = (tx.now, thread.kind.value, thread.id)
+    named = (thread.kind.value, thread.id)
     if person is None:
-        execute_statement(tx.database, _LEAVE, *values)
+        execute_statement(tx.database, _LEAVE, tx.now, *named)
     else:
-        execute_statement(tx.database, f"{_LEAVE} AND person = ?", *values, person.key)
+        execute_statement(tx.database, _LEAVE_ONE, tx.now, last_seq, *named, person.key)
 
 
 def rename(tx: Transaction, thread: Thread, person: Person, name: str) -> None:
@@ -99,6 +110,12 @@ def of_thread(database: pw.Database, thread: Thread) -> list[Participant]:
     if agent is not None and (person := Person.from_key(agent)) not in known:
         found.append(Participant(thread, person, agent_part, agent_name, assigned or created, ended))
     return sorted(found, key=lambda participant: participant.joined)
+
+
+def takes_part_as(database: pw.Database, thread: Thread, person: Person, part: Part) -> bool:
+    """Return True if the person takes part in a conversation now, in this part."""
+    rows = fetch_rows(database, _PRESENT, thread.kind.value, thread.id, person.key, part.value)
+    return bool(rows)
 
 
 def names(participants: Iterable[Participant]) -> dict[Person, str | None]:

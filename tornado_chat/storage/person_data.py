@@ -47,6 +47,9 @@ def threads(database: pw.Database, person: Person) -> list[Thread]:
     participant, message = models.Participant, models.Message
     stays = participant.select(participant.kind, participant.number).where(participant.person == person.key)
     found |= {Thread(Kind(kind), id) for kind, id in stays.tuples().execute(database)}
+    held = models.HeldMessage
+    held_in = held.select(held.kind, held.number).where(held.sender == person.key).distinct()
+    found |= {Thread(Kind(kind), id) for kind, id in held_in.tuples().execute(database)}
     sent_to = message.select(message.kind, message.thread_id).where(message.sender == person.key).distinct()
     found |= {Thread(Kind(kind), id) for kind, id in sent_to.tuples().execute(database)}
     return sorted(found, key=lambda thread: (CONVERSATION_KINDS.index(thread.kind), thread.id))
@@ -85,6 +88,42 @@ def stays(database: pw.Database, person: Person) -> dict[Thread, list[Participan
         thread = Thread(Kind(kind), number)
         found.setdefault(thread, []).append(Participant(thread, person, Part(part), name, joined, left))
     return found
+
+
+def held_messages(database: pw.Database, person: Person) -> Iterator[dict[str, Any]]:
+    """Yield the messages of the person that were held for an approval, oldest first.
+
+    The supervisors are not named.
+    """
+    table = models.HeldMessage
+    query = (
+        table.select(
+            table.kind,
+            table.number,
+            table.created,
+            table.media,
+            table.text,
+            table.state,
+            table.decided,
+            table.final_text,
+            table.note,
+            table.seq,
+        )
+        .where(table.sender == person.key)
+        .order_by(table.id)
+    )
+    yield from query.dicts().execute(database)
+
+
+def approvals(database: pw.Database, person: Person) -> Iterator[dict[str, Any]]:
+    """Yield the decisions of the person on held messages of agents, oldest first, without the texts."""
+    table = models.HeldMessage
+    query = (
+        table.select(table.kind, table.number, table.decided, table.state, table.final_text, table.note)
+        .where(table.decided_by == person.key)
+        .order_by(table.id)
+    )
+    yield from query.dicts().execute(database)
 
 
 def given_consents(database: pw.Database, person: Person) -> dict[Thread, list[Consent]]:
@@ -137,6 +176,7 @@ def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
         account.disabled,
         account.removed,
         account.group_names,
+        account.trainee,
     ).where(
         (account.role == person.role.value)
         & (account.person_id == person.id)
@@ -148,6 +188,7 @@ def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
             session.account == row.pop("id")
         )
         groups = row.pop("group_names")
+        row["trainee"] = bool(row["trainee"])
         row["groups"] = groups.split(",") if groups else []
         row["browsers"] = list(browsers.dicts().execute(database))
     return found
@@ -177,6 +218,9 @@ def is_known(database: pw.Database, person: Person) -> bool:
         return True
     inbox = models.Inbox
     if inbox.select().where(inbox.owner == person.key).exists(database):
+        return True
+    held = models.HeldMessage
+    if held.select().where(held.decided_by == person.key).exists(database):
         return True
     return bool(revocations(database, person) or handled_messages(database, person))
 

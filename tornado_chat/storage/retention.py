@@ -54,6 +54,7 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "feedback": None,
         "arrived": None,
         "group_name": None,
+        "agent_changes": None,
     },
     models.SupervisorConsultation: {
         **_EMPTY_ROOM,
@@ -77,6 +78,10 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "changes": None,
         "open_user": None,
         "group_name": None,
+        "score": None,
+        "score_reason": None,
+        "accepted": None,
+        "missed_by": None,
     },
     models.Message: {
         "kind": 0,
@@ -87,6 +92,17 @@ _EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "media": "text",
         "text": "",
     },
+    models.HeldMessage: {
+        "kind": 0,
+        "number": 0,
+        "sender": f"service:{REMOVED_ID}",
+        "client_id": None,
+        "media": "text",
+        "text": "",
+        "decided_by": None,
+        "final_text": None,
+        "note": None,
+    },
     models.Notification: {"type": -1, "msg": "", "data": None},
 }
 _IS_EMPTY: Mapping[type[pw.Model], Any] = {
@@ -94,6 +110,7 @@ _IS_EMPTY: Mapping[type[pw.Model], Any] = {
     models.SupervisorConsultation: models.SupervisorConsultation.helper == f"supervisor:{REMOVED_ID}",
     models.SupportConversation: models.SupportConversation.user == f"user:{REMOVED_ID}",
     models.Message: models.Message.kind == 0,
+    models.HeldMessage: models.HeldMessage.kind == 0,
     models.Notification: models.Notification.type < 0,
 }
 _FINISHED_STATES = (SessionState.COMPLETED.value, SessionState.CANCELLED.value)
@@ -258,7 +275,7 @@ def remove_notifications(tx: Transaction, ids: Sequence[int]) -> RowCounts:
 def delete_emptied_rows(tx: Transaction) -> None:
     """Delete emptied rows whose ids cannot be used again any more."""
     session, record = models.ConsultationSession, models.SupervisorConsultation
-    for table in (record, session, models.SupportConversation, models.Message):
+    for table in (record, session, models.SupportConversation, models.Message, models.HeldMessage):
         empty = _IS_EMPTY[table]
         if table is session:
             empty &= session.id.not_in(record.select(record.session).where(record.session.is_null(False)))
@@ -290,29 +307,28 @@ def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> N
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
-    """Remove a conversation's row with its receipts, read marks, participants and consents."""
+    """Remove a conversation's row with all that belongs to it, except its messages."""
     counts: RowCounts = Counter()
+    held = models.HeldMessage
+    mine = held.select(held.id).where((held.kind == thread.kind.value) & (held.number == thread.id))
+    held_ids = [id for (id,) in mine.tuples().execute(tx.database)]
+    delete_rows(tx, held, held_ids)
+    counts["held_message"] = len(held_ids)
     for marks in (models.Receipt, models.ReadMark):
         counts[marks._meta.table_name] = (
             marks.delete()
             .where((marks.kind == thread.kind.value) & (marks.thread_id == thread.id))
             .execute(tx.database)
         )
-    participant = models.Participant
-    counts["participant"] = (
-        participant.delete()
-        .where((participant.kind == thread.kind.value) & (participant.number == thread.id))
-        .execute(tx.database)
-    )
+    for stays in (models.Participant, models.Handover, models.Consent):
+        counts[stays._meta.table_name] = (
+            stays.delete()
+            .where((stays.kind == thread.kind.value) & (stays.number == thread.id))
+            .execute(tx.database)
+        )
     if thread.kind is Kind.SUPPORT:
         left = models.LeftMessage
         counts["left_message"] = left.delete().where(left.conversation == thread.id).execute(tx.database)
-    consent = models.Consent
-    counts["consent"] = (
-        consent.delete()
-        .where((consent.kind == thread.kind.value) & (consent.number == thread.id))
-        .execute(tx.database)
-    )
     table = CONVERSATION_TABLES[thread.kind]
     record = models.SupervisorConsultation
     if thread.kind is Kind.SESSION and record.select().where(record.session == thread.id).exists(tx.database):

@@ -10,20 +10,21 @@ from typing import Any
 import peewee as pw
 
 from tornado_chat.core.errors import Conflict, NotFound
-from tornado_chat.core.events import RoomEnded, RoomStarted, SystemNotice
+from tornado_chat.core.events import AgentReplaced, RoomEnded, RoomStarted, SystemNotice
 from tornado_chat.core.plain_text import clean_name
 from tornado_chat.core.types import (
     DEFAULT_GROUP,
     ConversationView,
     EndReason,
     Kind,
+    Part,
     Person,
     Role,
     Room,
     SessionState,
     Thread,
 )
-from tornado_chat.storage import models, numbers, participants
+from tornado_chat.storage import handovers, held_messages, models, numbers, participants
 from tornado_chat.storage.participants import NewParticipant
 from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.writer import Transaction
@@ -40,12 +41,12 @@ _OPEN = (SessionState.READY.value, SessionState.ACTIVE.value)
 _SELECT = {
     Kind.SESSION: (
         "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, id, created,"
-        " started, ended, appointment_id, rate, feedback, awaited_until, arrived, NULL, group_name"
-        " FROM consultation_session"
+        " started, ended, appointment_id, rate, feedback, awaited_until, arrived, NULL, group_name,"
+        " agent_changes FROM consultation_session"
     ),
     Kind.RECORD: (
         "SELECT id, asker, helper, asker_name, helper_name, state, end_reason, last_seq, session_id, created,"
-        " started, ended, NULL, NULL, NULL, awaited_until, NULL, conversation_id, NULL"
+        " started, ended, NULL, NULL, NULL, awaited_until, NULL, conversation_id, NULL, NULL"
         " FROM supervisor_consultation"
     ),
 }
@@ -146,7 +147,7 @@ def create_session(
         numbers.require_valid(session_id)
         existing = find(tx.database, Thread(Kind.SESSION, session_id))
         if existing is not None:
-            if (existing.asker, existing.helper) != (user, consultant):
+            if (existing.asker, _first_agent(tx, existing)) != (user, consultant):
                 raise Conflict("session_exists", id=session_id)
             return existing, False
     models.ConsultationSession.insert(
@@ -272,8 +273,61 @@ def finish(
     room = get(tx.database, thread)
     if changed:
         participants.leave(tx, thread)
+        handovers.settle(tx, thread)
+        held_messages.close(tx, thread)
         tx.emit(RoomEnded(thread, room.state, tx.now, room))
     return room
+
+
+def replace_agent(
+    tx: Transaction, session: Thread, expected: Person, person: Person, name: str | None
+) -> Room:
+    """Make ``person`` the agent of an open session in the place of ``expected``.
+
+    The former agent leaves with the last message that is stored now; the change is published.
+
+    :arg name: the name of the next agent, None if it is unknown.
+    :raises Conflict: the session has ended, or ``expected`` is not its agent any more.
+    :raises NotFound: there is no such session.
+    """
+    room = lock(tx, session)
+    if not room.open:
+        raise Conflict("session_finished")
+    if room.helper != expected or person in (room.asker, room.helper):
+        raise Conflict("not_agent")
+    _, part = participants.PARTS[session.kind]
+    table = models.ConsultationSession
+    table.update(helper=person.key, helper_name=clean_name(name), agent_changes=room.agent_changes + 1).where(
+        table.id == session.id
+    ).execute(tx.database)
+    participants.leave(tx, session, expected, last_seq=room.last_seq)
+    handovers.settle(tx, session)
+    held_messages.close(tx, session, expected)
+    participants.join(tx, session, [NewParticipant(person, part, clean_name(name))])
+    changed = get(tx.database, session)
+    tx.emit(AgentReplaced(changed, expected, _stored_name(tx, session, expected), tx.now))
+    return changed
+
+
+def last_replacement(database: pw.Database, room: Room) -> AgentReplaced | None:
+    """Return the last change of a session's agent, whose event may have been missed; None: there was none."""
+    agents = [each for each in participants.of_thread(database, room.thread) if each.part is Part.AGENT]
+    if not room.agent_changes or len(agents) < 2:
+        return None
+    return AgentReplaced(room, agents[-2].person, agents[-2].name, agents[-1].joined)
+
+
+def _stored_name(tx: Transaction, thread: Thread, person: Person) -> str | None:
+    return participants.names(participants.of_thread(tx.database, thread)).get(person)
+
+
+def _first_agent(tx: Transaction, room: Room) -> Person:
+    """Return the agent with which the host has opened a session."""
+    if room.agent_changes:
+        for participant in participants.of_thread(tx.database, room.thread):
+            if participant.part is Part.AGENT:
+                return participant.person
+    return room.helper
 
 
 def rate(tx: Transaction, session_id: int, stars: int, feedback: str | None) -> Room:
@@ -285,9 +339,12 @@ def rate(tx: Transaction, session_id: int, stars: int, feedback: str | None) -> 
 
 def _room(kind: Kind, row: tuple[Any, ...]) -> Room:
     id, asker, helper, asker_name, helper_name, state, end_reason, *more = row
-    *more, awaited_until, arrived, conversation_id, group = more
+    *more, awaited_until, arrived, conversation_id, group, agent_changes = more
     reason = EndReason(end_reason) if end_reason else None
-    rest: list[Any] = [*more, reason, awaited_until, arrived, conversation_id, group or DEFAULT_GROUP]
+    rest: list[Any] = [
+        *(*more, reason, awaited_until, arrived),
+        *(conversation_id, group or DEFAULT_GROUP, agent_changes or 0),
+    ]
     return Room(
         Thread(kind, id),
         Person.from_key(asker),

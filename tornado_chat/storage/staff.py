@@ -23,6 +23,7 @@ _FIELDS = (
     _ACCOUNT.disabled,
     _ACCOUNT.signed_in,
     _ACCOUNT.group_names,
+    _ACCOUNT.trainee,
 )
 _NOT_REMOVED = _ACCOUNT.removed.is_null()
 
@@ -97,6 +98,7 @@ def add(database: pw.Database, account: StaffAccount, password: str) -> None:
         "signed_in": None,
         "removed": None,
         "group_names": ",".join(account.groups) or None,
+        "trainee": account.trainee or None,
     }
     replaced = (
         _ACCOUNT.update(values).where((_ACCOUNT.name == account.name) & ~_NOT_REMOVED).execute(database)
@@ -125,6 +127,14 @@ def set_disabled(database: pw.Database, name: str, disabled: bool) -> bool:
 def set_groups(database: pw.Database, name: str, groups: Sequence[str]) -> bool:
     """Set the groups of an account and delete its sessions. Returns False if there is no such account."""
     return _change(database, name, {"group_names": ",".join(groups) or None})
+
+
+def set_trainee(database: pw.Database, name: str, trainee: bool) -> bool:
+    """Mark the person of an account as a trainee, or end that, and delete the account's sessions.
+
+    Returns False if there is no such account.
+    """
+    return _change(database, name, {"trainee": trainee or None})
 
 
 def remove(database: pw.Database, name: str, now: int) -> bool:
@@ -194,7 +204,7 @@ def close_session(database: pw.Database, key: str) -> StaffAccount | None:
 
 
 def _account(row: Sequence[Any]) -> StaffAccount:
-    name, display_name, role, person_id, created, disabled, signed_in, groups = row
+    name, display_name, role, person_id, created, disabled, signed_in, groups, trainee = row
     return StaffAccount(
         name,
         display_name,
@@ -203,4 +213,5 @@ def _account(row: Sequence[Any]) -> StaffAccount:
         bool(disabled),
         signed_in,
         tuple(groups.split(",")) if groups else (),
+        bool(trainee),
     )

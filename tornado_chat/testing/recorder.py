@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from tornado_chat.client.socket import ReceiveQueue
 from tornado_chat.plugin_api import (
     Activity,
+    AgentState,
     Context,
     Conversation,
     Identity,
@@ -100,6 +101,24 @@ class Recorder(Plugin):
     @hookimpl
     async def conversation_ended(self, conversation: Conversation, gone: Person) -> None:
         self._record("conversation_ended", conversation=conversation, gone=gone)
+
+    @hookimpl
+    async def conversation_rated(
+        self, thread: Thread, person: Person, stars: int, feedback: str | None
+    ) -> None:
+        self._record("conversation_rated", thread=thread, person=person, stars=stars, feedback=feedback)
+
+    @hookimpl
+    async def messages_read(self, thread: Thread, person: Person, seq: int) -> None:
+        self._record("messages_read", thread=thread, person=person, seq=seq)
+
+    @hookimpl
+    async def agent_changed(self, agent: Person, state: AgentState, previous: AgentState) -> None:
+        self._record("agent_changed", agent=agent, state=state, previous=previous)
+
+    @hookimpl
+    async def token_refused(self, code: str, count: int) -> None:
+        self._record("token_refused", code=code, count=count)
 
     @hookimpl
     async def presence_changed(self, person: Person, online: bool) -> None:

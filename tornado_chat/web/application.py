@@ -13,10 +13,13 @@ from tornado_chat.services.container import Services
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web import entrance, pages, widget
 from tornado_chat.web.api import (
+    approvals,
     groups,
+    handovers,
     left_messages,
     notifications,
     ops,
+    participation,
     revocations,
     sessions,
     staff,
@@ -40,7 +43,8 @@ log = logging.getLogger(__name__)
 SOCKET_ROUTES: Routes = (*counselling.ROUTES, *support.ROUTES)
 API_ROUTES: Routes = (
     *(*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *left_messages.ROUTES, *groups.ROUTES),
-    *(*staff.ROUTES, *revocations.ROUTES),
+    *handovers.ROUTES,
+    *(*participation.ROUTES, *staff.ROUTES, *approvals.ROUTES, *revocations.ROUTES),
 )
 """The routes of the HTTP API whose handlers take the services and the origins only."""
 
@@ -74,7 +78,7 @@ class ChatApplication(Application):
         status_routes = _with_handler_args(network_args, status.ROUTES)
         api_routes = [*API_ROUTES, *status_routes]
         self._api_documents = ApiDocuments(
-            [*api_routes, *api_docs.ROUTES, *ops.ROUTES], config.auth, config.web.base_path
+            [*api_routes, *api_docs.ROUTES, *ops.ROUTES], config.auth, config.web.base_path, plugin_routes
         )
         routes = [
             *_with_handler_args(common_args, SOCKET_ROUTES),

@@ -14,8 +14,12 @@ from msgspec import UNSET
 from tornado_chat.core.errors import ChatError, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
+    PLUGIN_LINE,
+    AgentReplaced,
     ConversationEnded,
     Event,
+    HeldChanged,
+    OfferShown,
     PresenceChanged,
     ReadAdvanced,
     ReceiptAdvanced,
@@ -24,42 +28,62 @@ from tornado_chat.core.events import (
     TypingChanged,
 )
 from tornado_chat.core.texts import Language, error_text, system_text
-from tornado_chat.core.types import AGENT_ROLES, AppendResult, ConsentForm, Kind, Message, Notification, Role
+from tornado_chat.core.types import (
+    AGENT_ROLES,
+    AppendResult,
+    ConsentForm,
+    Kind,
+    Message,
+    Notification,
+    Part,
+    Role,
+)
+from tornado_chat.wire.approval_frames import approval_shown, held_shown
 from tornado_chat.wire.counselling_frames import (
     DATA_IDS,
     HISTORY_PAGE,
     Ack,
     Alive,
+    Approval,
     ChatFrame,
     ClientFrame,
     ConsentAsked,
     ConsentDecision,
     ConsentNoted,
     ConsentText,
+    DecisionFrame,
+    HandedOver,
+    Handover,
+    Held,
     History,
     Line,
     ListenerFrame,
     NotifyFrame,
     ObserveFrame,
     ObservingShown,
+    Offered,
+    PartShown,
     PresenceShown,
     ReadShown,
     ReceiptShown,
     TokenAccepted,
     TypingShown,
 )
+from tornado_chat.wire.offers import offer_details
 from tornado_chat.wire.parsing import parse
-from tornado_chat.wire.people import NameOf, no_name, sender_of
+from tornado_chat.wire.people import NameOf, no_name, sender_of, text_with_name, with_speaker
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset(
     {
         *("ack", "echo", "seq", "history", "typing", "read", "presence", "token", "receipt", "sender"),
-        *("consent", "observing"),
+        *("consent", "observing", "offer", "approval"),
     }
 )
 NOTIFY_FEATURES = frozenset({"seq", "alive", "token"})
-OBSERVE_FEATURES = frozenset({"seq", "alive", "presence", "token", "sender"})
+OBSERVE_FEATURES = frozenset(
+    {"seq", "alive", "presence", "token", "sender", "speak", "ack", "typing", "read", "approve"}
+)
 
 T = TypeVar("T")
 
@@ -102,6 +126,19 @@ class RenewToken(msgspec.Struct, frozen=True):
     token: str
 
 
+class Decide(msgspec.Struct, frozen=True):
+    """``{"approve": 12}``, ``{"edit": 12, "text": "…"}`` or ``{"refuse": 12}`` (feature approve).
+
+    :ivar text: the text to send instead; None: as it is.
+    :ivar note: with ``is_refused``, a sentence for the sender.
+    """
+
+    held: int
+    is_refused: bool = False
+    text: str | None = None
+    note: str | None = None
+
+
 class CheckAlive(msgspec.Struct, frozen=True):
     """``{"alive": true}``: request an answer, to check the connection (feature alive)."""
 
@@ -112,6 +149,13 @@ class WaitLonger(msgspec.Struct, frozen=True):
     seconds: int
 
 
+class AnswerOffer(msgspec.Struct, frozen=True):
+    """``{"accept": 7}`` or ``{"decline": 7}``: answer the offer of a conversation (feature offer)."""
+
+    offer_id: int
+    accepts: bool
+
+
 class AnswerConsent(msgspec.Struct, frozen=True):
     """``{"consent": {"version": "2", "accept": true}}``: accept or decline a text (feature consent)."""
 
@@ -119,7 +163,9 @@ class AnswerConsent(msgspec.Struct, frozen=True):
     accept: bool
 
 
-Command = PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerConsent
+Command = (
+    PostMessage | GetHistory | TypingNow | MarkRead | RenewToken | WaitLonger | AnswerConsent | AnswerOffer
+)
 
 HEARTBEATS = frozenset({"ping", "heartbeat"})
 """Plain texts that deployed front ends send on ``/chat`` to keep their connection open."""
@@ -155,14 +201,49 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command | None:
             return WaitLonger(frame.wait)
         if frame.consent is not UNSET and "consent" in features:
             return AnswerConsent(frame.consent.version, frame.consent.accept)
+        if "offer" in features and (frame.accept is not UNSET or frame.decline is not UNSET):
+            return _answer(frame)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
     return PostMessage(frame.msg, frame.id)
 
 
+def _answer(frame: ClientFrame) -> AnswerOffer:
+    accepts = frame.accept is not UNSET
+    number = frame.accept if accepts else frame.decline
+    return AnswerOffer(int(number), accepts)  # type: ignore[arg-type]  # one of them is set
+
+
 def _is_heartbeat(data: str | bytes) -> bool:
     return isinstance(data, str) and len(data) <= _MAX_HEARTBEAT_CHARS and data.strip().lower() in HEARTBEATS
+
+
+_decision_decoder = msgspec.json.Decoder(DecisionFrame)
+
+
+def parse_decision(data: str | bytes, features: frozenset[str]) -> Decide | None:
+    """Parse a decision from a client of ``/observe`` (feature approve); None for every other frame.
+
+    :raises Malformed: the frame has a key of a decision, and is none.
+    """
+    if "approve" not in features:
+        return None
+    try:
+        frame = parse(_decision_decoder, data)
+    except Malformed as error:
+        if error.code == "not_json":  # such as a heartbeat
+            return None
+        raise
+    if frame.approve is not UNSET:
+        return Decide(frame.approve)
+    if frame.edit is not UNSET:
+        if frame.text is None or not frame.text.strip():
+            raise Malformed("empty_message")
+        return Decide(frame.edit, text=frame.text)
+    if frame.refuse is not UNSET:
+        return Decide(frame.refuse, is_refused=True, note=frame.note)
+    return None
 
 
 _listener_decoder = msgspec.json.Decoder(ListenerFrame)
@@ -232,7 +313,7 @@ def sender_type(message: Message) -> bool:
     In a supervision record, false is the supervisor; elsewhere a supervisor who takes part is true.
     """
     if message.thread.kind is Kind.RECORD:
-        return message.sender.role in AGENT_ROLES
+        return message.sender.role in (*AGENT_ROLES, Role.BOT)
     return message.sender.role is not Role.USER
 
 
@@ -282,7 +363,9 @@ class ChatEncoder:
         self._presence = "presence" in features
         self._receipt = "receipt" in features
         self._sender = "sender" in features
+        self._approval = "approval" in features
         self._observing = "observing" in features
+        self._offer = "offer" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._legacy = legacy_system_key
@@ -296,20 +379,25 @@ class ChatEncoder:
         if isinstance(event, Message):
             if own and not self._echo:
                 return None
-            frame = self._frame(False, event.text, event.time)
+            name = self._name_of(event.thread, event.sender)
+            text = event.text if self._sender else with_speaker(event, name)
+            frame = self._frame(False, text, event.time)
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
             if own:
                 frame.self = True
             if self._sender:
-                frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
+                frame.sender = sender_of(event.sender, name)
             return _encode(frame)
         if isinstance(event, SystemNotice):
             if self._observing and event.code in OBSERVING_NOTICES:
                 return _encode(ObservingShown(OBSERVING_NOTICES[event.code]))
-            text = system_text(self._language, event.code, name=event.name)
+            is_text = event.code == PLUGIN_LINE
+            text = event.name if is_text else system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
+        if isinstance(event, AgentReplaced):
+            return self._replacement(event)
         if isinstance(event, RoomEnded):
             frame = self._frame(True, system_text(self._language, "session_ended"), event.time)
             if self._presence and event.room is not None and event.room.end_reason is not None:
@@ -323,7 +411,25 @@ class ChatEncoder:
             return _encode(ReceiptShown(event.seq, event.reader.role.value))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
+        if isinstance(event, OfferShown) and self._offer:
+            return _encode(Offered(offer_details(event, event.change.time, self._times)))
+        if isinstance(event, HeldChanged) and self._approval and own:
+            return _encode(Approval(approval_shown(event, self._times)))
         return None
+
+    def _replacement(self, event: AgentReplaced) -> bytes:
+        room = event.room
+        if self._sender:
+            previous = sender_of(event.previous, event.previous_name)
+            following = sender_of(room.helper, room.helper_name)
+            return _encode(HandedOver(Handover(previous, following, self._times.format(event.time))))
+        text = system_text(
+            self._language,
+            "agent_replaced",
+            previous=event.previous_name or event.previous.id,
+            name=room.helper_name or room.helper.id,
+        )
+        return _encode(self._frame(True, text, event.time))
 
     def ack(self, client_id: str | None, stored: AppendResult) -> bytes | None:
         """Return the acknowledgement of a stored message, or None without an id or the feature ``ack``."""
@@ -337,7 +443,7 @@ class ChatEncoder:
         now: int,
         client_id: str | None = None,
         *,
-        refused: Literal["token", "wait", "consent"] | None = None,
+        refused: Literal["token", "wait", "consent", "offer"] | None = None,
     ) -> bytes:
         """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
 
@@ -354,6 +460,8 @@ class ChatEncoder:
             frame.wait = False
         elif refused == "consent":
             frame.consent = False
+        elif refused == "offer":
+            frame.offer = False
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:
@@ -385,6 +493,9 @@ class ObserveEncoder:
         self._seq = "seq" in features
         self._presence = "presence" in features
         self._sender = "sender" in features
+        self._approve = "approve" in features
+        self._typing = "typing" in features
+        self._read = "read" in features
         self._language = language
         self._times = times if features else times.without_offset()
         self._name_of = name_of
@@ -395,9 +506,8 @@ class ObserveEncoder:
         None: observers get no frame for this event.
         """
         if isinstance(event, Message):
-            frame = ObserveFrame(
-                msg=event.text, senderType=sender_type(event), time=self._times.format(event.time)
-            )
+            text = event.text if self._sender else text_with_name(event.sender, event.text)
+            frame = ObserveFrame(msg=text, senderType=sender_type(event), time=self._times.format(event.time))
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
@@ -410,7 +520,18 @@ class ObserveEncoder:
             return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(time)))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event, self._times)
+        if isinstance(event, HeldChanged) and self._approve and not own and not event.approvers:
+            name = self._name_of(event.thread, event.sender)
+            return _encode(Held(held_shown(event.held, self._times, name)))
+        if isinstance(event, TypingChanged) and self._typing and not own:
+            return _encode(TypingShown(event.typing, event.sender.role.value))
+        if isinstance(event, ReadAdvanced) and self._read:
+            return _encode(ReadShown(event.seq, event.reader.role.value))
         return None
+
+    def part(self, part: Part | None) -> bytes:
+        """Return the frame that says as what the person of the socket takes part; None: it observes."""
+        return _encode(PartShown(None if part is None else part.value))
 
 
 class NotifyEncoder:

@@ -7,11 +7,15 @@ from tornado_chat.wire.counselling_frames import (
     Ack,
     Alive,
     AppointmentChanged,
+    Approval,
     ChatFrame,
     ChatQuery,
     ClientFrame,
     ConsentAsked,
     ConsentNoted,
+    DecisionFrame,
+    HandedOver,
+    Held,
     History,
     ListenerFrame,
     NewConversation,
@@ -20,6 +24,8 @@ from tornado_chat.wire.counselling_frames import (
     ObserveFrame,
     ObserveQuery,
     ObservingShown,
+    Offered,
+    PartShown,
     PlainAlert,
     PresenceShown,
     ReadShown,
@@ -33,6 +39,21 @@ _TIME = "2025-03-20T08:26:45.391706"
 _OFFSET_TIME = f"{_TIME}+08:00"  # for sockets that asked for a feature
 _SYSTEM = {"isSystem": True, "system": True}
 _SENDER = {"role": "consultant", "id": "2", "name": "陈老师"}
+_OFFER = {
+    "id": "7",
+    "kind": "session",
+    "number": "4",
+    "state": "offered",
+    "yours": True,
+    "from": _SENDER,
+    "to": {"role": "consultant", "id": "5", "name": "吴老师"},
+    "by": _SENDER,
+    "group": None,
+    "client": {"role": "user", "id": "1", "name": "小林"},
+    "note": "speaks Hakka",
+    "until": "2025-03-20T08:27:45.391706+08:00",
+    "time": "2025-03-20T08:26:45.391706+08:00",
+}
 _ALIVE_REQUESTS = (
     FrameKind(
         "alive",
@@ -101,6 +122,91 @@ _PRESENCE = FrameKind(
 )
 _ALIVE_FEATURE = "The server answers a frame `alive` with a frame `alive`."
 _SENDER_FEATURE = "Each message carries the person that has sent it: `sender` with `role`, `id` and `name`."
+_HELD = {
+    "id": 12,
+    "kind": "session",
+    "number": 4,
+    "group": "default",
+    "sender": _SENDER,
+    "media": "text",
+    "text": "hi",
+    "time": _OFFSET_TIME,
+    "until": "2025-03-20T08:28:45.391706+08:00",
+    "state": "held",
+    "by": None,
+    "decided": None,
+    "final": None,
+    "note": None,
+    "seq": None,
+}
+_SUPERVISOR = {"role": "supervisor", "id": "3", "name": None}
+_DECISIONS = (
+    FrameKind(
+        "approve",
+        "Send a held message as it is.",
+        DecisionFrame,
+        [{"approve": 12}],
+        keys=("approve",),
+        required=("approve",),
+        feature="approve",
+    ),
+    FrameKind(
+        "edit",
+        "Send a held message with another text.",
+        DecisionFrame,
+        [{"edit": 12, "text": "hello"}],
+        keys=("edit", "text"),
+        required=("edit", "text"),
+        feature="approve",
+    ),
+    FrameKind(
+        "refuse",
+        "Refuse a held message.",
+        DecisionFrame,
+        [{"refuse": 12}, {"refuse": 12, "note": "Ask first what has happened."}],
+        keys=("refuse", "note"),
+        required=("refuse",),
+        feature="approve",
+    ),
+)
+_HELD_FRAME = FrameKind(
+    "held",
+    "A message of the agent that is held: on observing, when a message is held, and after the decision.",
+    Held,
+    [{"held": _HELD}],
+    feature="approve",
+)
+_APPROVAL = FrameKind(
+    "approval",
+    "The state of an own message that waits, or has waited, for an approval: when it is held, after the "
+    "decision, and on entering. The acknowledgement, or an error, comes after the decision.",
+    Approval,
+    [
+        {
+            "approval": {
+                "held": 12,
+                "state": "held",
+                "client_id": "a1",
+                "text": "hi",
+                "time": _OFFSET_TIME,
+                "until": "2025-03-20T08:28:45.391706+08:00",
+            }
+        },
+        {
+            "approval": {
+                "held": 12,
+                "state": "edited",
+                "client_id": "a1",
+                "text": "hi",
+                "time": _OFFSET_TIME,
+                "final": "hello",
+                "seq": 5,
+                "by": _SUPERVISOR,
+            }
+        },
+    ],
+    feature="approval",
+)
 _SEQ_FEATURE = (
     "Each message carries an `id` and a `seq` that are the same on every delivery; numbers have no gaps."
 )
@@ -186,6 +292,21 @@ CHAT = Endpoint(
             required=("consent",),
             feature="consent",
         ),
+        *(
+            FrameKind(
+                answer,
+                summary,
+                ClientFrame,
+                [{answer: 7}],
+                keys=(answer,),
+                required=(answer,),
+                feature="offer",
+            )
+            for answer, summary in (
+                ("accept", "Take over a conversation that is offered to you; the answer is a frame `offer`."),
+                ("decline", "Decline a conversation that is offered to you; the answer is a frame `offer`."),
+            )
+        ),
     ),
     to_client=(
         FrameKind(
@@ -231,6 +352,22 @@ CHAT = Endpoint(
             required=("reason",),
             constant_keys={"isSystem": True},
             feature="presence",
+        ),
+        FrameKind(
+            "offer",
+            "A conversation is offered to you, or one that you have offered: on joining and on each change.",
+            Offered,
+            [{"offer": _OFFER}],
+            feature="offer",
+        ),
+        FrameKind(
+            "offer_refused",
+            "The offer cannot be accepted or declined: it is not offered to you any more.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 没有可回应的交接邀请", "time": _TIME, "offer": False}],
+            keys=("isSystem", "system", "msg", "time", "offer"),
+            constant_keys={"isSystem": True, "offer": False},
+            feature="offer",
         ),
         FrameKind(
             "wait_refused",
@@ -281,6 +418,22 @@ CHAT = Endpoint(
         ),
         _PRESENCE,
         FrameKind(
+            "handover",
+            "Another agent has the session from now on, and who had it before. Sockets without the feature "
+            "get a system text that says it.",
+            HandedOver,
+            [
+                {
+                    "handover": {
+                        "from": _SENDER,
+                        "to": {"role": "consultant", "id": "3", "name": "吴老师"},
+                        "time": _OFFSET_TIME,
+                    }
+                }
+            ],
+            feature="sender",
+        ),
+        FrameKind(
             "history",
             "A page of messages: the newest page on joining, other pages on request.",
             History,
@@ -328,6 +481,7 @@ CHAT = Endpoint(
         ),
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
+        _APPROVAL,
     ),
     features={
         "ack": (
@@ -345,12 +499,14 @@ CHAT = Endpoint(
         ),
         "observing": "Shows that a supervisor listens in by a frame, and not by a system text.",
         "receipt": "Shows which messages have arrived at the other participant.",
-        "sender": _SENDER_FEATURE,
+        "sender": f"{_SENDER_FEATURE} A change of the agent is a frame `handover`.",
+        "offer": "Hand-overs that are offered to you, or by you, are frames `offer`, which you may answer.",
         "consent": (
             "The visitor is asked to accept the text of its group (`[group:NAME] consent`) before its first "
             "message; until then its messages are refused."
         ),
         "token": _RENEWAL_FEATURE,
+        "approval": "Shows the states of own messages that wait for an approval.",
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
     client_close_codes={
@@ -471,7 +627,37 @@ OBSERVE = Endpoint(
         "supervisors with a record on the conversation; with `[counselling] observe = any` all supervisors."
     ),
     query=ObserveQuery,
-    from_client=_LISTENER_REQUESTS,
+    from_client=(
+        *_LISTENER_REQUESTS,
+        *_DECISIONS,
+        FrameKind(
+            "say",
+            "Post a message, after `POST …/join` or `…/takeover`.",
+            ClientFrame,
+            [{"msg": "hello", "id": "a1"}],
+            keys=("msg", "id"),
+            required=("msg",),
+            feature="speak",
+        ),
+        FrameKind(
+            "typing",
+            "The supervisor begins or stops typing.",
+            ClientFrame,
+            [{"typing": True}],
+            keys=("typing",),
+            required=("typing",),
+            feature="typing",
+        ),
+        FrameKind(
+            "read",
+            "The agent has read all messages up to this seq.",
+            ClientFrame,
+            [{"read": 17}],
+            keys=("read",),
+            required=("read",),
+            feature="read",
+        ),
+    ),
     to_client=(
         FrameKind(
             "message",
@@ -482,17 +668,63 @@ OBSERVE = Endpoint(
                 {"msg": "会话已结束", "senderType": None, "time": _TIME},
             ],
         ),
+        FrameKind(
+            "part",
+            "As what the person of the socket takes part: on each change, and on connecting if it does.",
+            PartShown,
+            [{"part": "supervisor"}, {"part": None}],
+            feature="speak",
+        ),
+        FrameKind(
+            "error",
+            "What is wrong with a frame of the client, as before it has joined.",
+            ChatFrame,
+            [{**_SYSTEM, "msg": "错误: 请先加入或接管此对话", "time": _OFFSET_TIME, "id": "a1"}],
+            keys=("isSystem", "system", "msg", "time", "id"),
+            constant_keys={"isSystem": True},
+            feature="speak",
+        ),
+        FrameKind(
+            "ack",
+            "The message is stored durably.",
+            Ack,
+            [{"ack": "a1", "seq": 17, "time": _OFFSET_TIME}],
+            feature="ack",
+        ),
+        FrameKind(
+            "typing",
+            "A participant begins or stops typing.",
+            TypingShown,
+            [{"typing": True, "role": "user"}],
+            feature="typing",
+        ),
+        FrameKind(
+            "read",
+            "How far a participant has read.",
+            ReadShown,
+            [{"read": 17, "role": "user"}],
+            feature="read",
+        ),
         _PRESENCE,
         _ANSWER,
         _TOKEN_ACCEPTED,
         _TOKEN_REFUSED,
+        _HELD_FRAME,
     ),
     features={
         "seq": _SEQ_FEATURE,
         "alive": _ALIVE_FEATURE,
+        "speak": (
+            "After `POST …/join` or `…/takeover` the socket sends messages as `/chat` does. After a "
+            "take-over it is the presence of the agent."
+        ),
+        "ack": "As of `/chat`, with `speak`.",
+        "typing": "Shows when a participant is typing; with `speak`, the client may send it.",
+        "read": "Shows how far each participant has read; with `speak`, an agent may send it.",
         "presence": "Shows which of the two participants are connected.",
         "sender": _SENDER_FEATURE,
         "token": _RENEWAL_FEATURE,
+        "approve": "Shows the messages of the agent that wait for an approval, and takes decisions on them.",
     },
     close_codes=(1000, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
 )

@@ -9,6 +9,8 @@ from msgspec import UNSET, Meta, UnsetType
 from tornado_chat.core.errors import Malformed
 from tornado_chat.core.numbers import MAX_NUMBER, Number, NumberText
 from tornado_chat.core.types import Kind, Thread
+from tornado_chat.wire.approval_frames import ApprovalShown, HeldNumber, HeldShown, Note
+from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Sender
 from tornado_chat.wire.times import Time
 
@@ -172,6 +174,12 @@ class ClientFrame(msgspec.Struct, frozen=True):
         ]
         | UnsetType
     ) = UNSET
+    accept: (
+        Annotated[Number, Meta(description="Accept the offer with this id.", examples=[7])] | UnsetType
+    ) = UNSET
+    decline: (
+        Annotated[Number, Meta(description="Decline the offer with this id.", examples=[7])] | UnsetType
+    ) = UNSET
 
 
 class ListenerFrame(msgspec.Struct, frozen=True):
@@ -225,6 +233,12 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
         Annotated[bool, Meta(description="Feature `consent`: false in the error for a refused `consent`.")]
         | UnsetType
     ) = UNSET
+    offer: (
+        Annotated[
+            bool, Meta(description="Feature `offer`: false in the error for a refused `accept` or `decline`.")
+        ]
+        | UnsetType
+    ) = UNSET
     reason: (
         Annotated[
             str,
@@ -260,6 +274,20 @@ class ObservingShown(msgspec.Struct):
     ]
 
 
+class PartShown(msgspec.Struct):
+    """As what the person of the socket takes part."""
+
+    part: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "`supervisor`: it has joined. `agent`: it has taken the conversation over. Null: it observes."
+            ),
+            examples=["supervisor"],
+        ),
+    ]
+
+
 class ReadShown(msgspec.Struct):
     read: Annotated[
         int, Meta(ge=0, description="The participant has read all messages up to this seq.", examples=[17])
@@ -272,6 +300,26 @@ class ReceiptShown(msgspec.Struct):
         int, Meta(ge=0, description="All messages up to this seq have arrived at the client.", examples=[17])
     ]
     role: ParticipantRole
+
+
+class Handover(msgspec.Struct, rename={"from_": "from"}):
+    """Who had a session, and who has it from then on."""
+
+    from_: Annotated[Sender, Meta(description="The agent before.")]
+    to: Annotated[Sender, Meta(description="The agent from then on.")]
+    time: Time
+
+
+class HandedOver(msgspec.Struct):
+    """Another agent has the session from now on."""
+
+    handover: Handover
+
+
+class Offered(msgspec.Struct):
+    """An offer of a conversation to or of the person of the socket, on each change."""
+
+    offer: OfferDetails
 
 
 class PresenceShown(msgspec.Struct):
@@ -315,6 +363,30 @@ class PresenceShown(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+
+
+class Approval(msgspec.Struct):
+    """The state of a message that waits, or has waited, for an approval."""
+
+    approval: Annotated[ApprovalShown, Meta(description="The message and its state.")]
+
+
+class Held(msgspec.Struct):
+    """A held message: when an observer comes, when a message is held, and after the decision."""
+
+    held: Annotated[HeldShown, Meta(description="The message and its state.")]
+
+
+class DecisionFrame(msgspec.Struct, frozen=True):
+    """The decision of a supervisor on a held message, with one of the keys `approve`, `edit` and `refuse`."""
+
+    approve: HeldNumber | UnsetType = UNSET
+    edit: HeldNumber | UnsetType = UNSET
+    refuse: HeldNumber | UnsetType = UNSET
+    text: (
+        Annotated[str, Meta(description="With `edit`: the text to send instead.", examples=["hello"])] | None
+    ) = None
+    note: Note | None = None
 
 
 class ConsentText(msgspec.Struct):

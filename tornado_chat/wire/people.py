@@ -6,7 +6,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.core.types import Person, Thread
+from tornado_chat.core.types import Kind, Message, Person, Role, Thread
+
+THIRD_ROLES = frozenset({Role.SUPERVISOR, Role.ADMIN, Role.BOT})
+"""The roles of those that may take part beside client and agent."""
 
 NameOf = Callable[[Thread, Person], str | None]
 """Returns the name of a participant of a conversation; None if it has none, or none is known."""
@@ -32,10 +35,27 @@ class Named(msgspec.Struct, frozen=True):
     name: PersonName
 
 
+def with_speaker(message: Message, name: str | None) -> str:
+    """Return the text of a message for clients whose frames name no sender.
+
+    The text of a supervisor or bot that takes part has its name in front: the client or agent would be taken
+    for the speaker.
+    """
+    if message.sender.role not in THIRD_ROLES or message.thread.kind is Kind.RECORD:
+        return message.text
+    return f"{name or message.sender.id}: {message.text}"
+
+
 def no_name(thread: Thread, person: Person) -> str | None:
     """Return None: no name is known."""
     return None
 
 
 def sender_of(person: Person, name: str | None) -> Sender:
-    return Sender(person.role.value, person.id, name)
+    """Return the sender as frames show it. The name of a bot is its id."""
+    return Sender(person.role.value, person.id, person.id if person.role is Role.BOT else name)
+
+
+def text_with_name(person: Person, text: str) -> str:
+    """Return a text for clients that do not show the sender: that of a bot begins with its name."""
+    return f"{person.id}: {text}" if person.role is Role.BOT else text

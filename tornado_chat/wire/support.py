@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from tornado_chat.core.errors import ChatError, Malformed
+from tornado_chat.core.errors import ChatError, Conflict, Malformed
 from tornado_chat.core.events import (
     OBSERVING_NOTICES,
     Event,
+    HeldChanged,
+    OfferShown,
     ReadAdvanced,
     ReceiptAdvanced,
     SystemNotice,
@@ -29,6 +31,7 @@ from tornado_chat.core.types import (
     ConsentForm,
     Conversation,
     EarlyWords,
+    ExpectedWait,
     Handover,
     Message,
     Participant,
@@ -36,14 +39,17 @@ from tornado_chat.core.types import (
     Role,
     Thread,
 )
+from tornado_chat.wire.approval_frames import approval_shown
+from tornado_chat.wire.offers import offer_details
 from tornado_chat.wire.parsing import parse
-from tornado_chat.wire.people import Named, NameOf, no_name, sender_of
+from tornado_chat.wire.people import Named, NameOf, no_name, sender_of, with_speaker
 from tornado_chat.wire.support_frames import (
     CLIENT_PAYLOADS,
     ClientFrame,
     ConsentAsked,
     ConsentNoted,
     Disconnect,
+    Eta,
     Failed,
     HandedOver,
     History,
@@ -56,9 +62,11 @@ from tornado_chat.wire.support_frames import (
     Payload,
     Queued,
     ReadShown,
+    ReadyNoted,
     ReceiptShown,
     ServerFrame,
     SignedIn,
+    Supervising,
     TypingNow,
 )
 from tornado_chat.wire.times import LocalTimes
@@ -77,11 +85,18 @@ FEATURES = frozenset(
         "receipt",
         "sender",
         "group",
+        "approval",
+        "eta",
+        "accept",
         "early",
         "consent",
         "observing",
+        "offer",
     }
 )
+
+SUPERVISOR_NOTICES = {"joined_supervisor": True, "left_supervisor": False}
+"""The system notices of supervisors that take part, by code: whether one has joined."""
 
 USERS = frozenset({Role.USER})
 
@@ -189,15 +204,17 @@ class SupportEncoder:
             ours = event.sender.role in self._own_roles
             if ours and "echo" not in self.features:
                 return None
-            type_, payload = self._content(event)
+            name = self._name_of(event.thread, event.sender)
+            type_, payload = self._content(event, name)
             frame = self._frame(type_, payload, id=message_id(event))
-            frame.from_ = self.address if ours else self._peers.get(event.thread, UNSET)
+            is_on_own_side = ours or self._is_colleague(event.sender)
+            frame.from_ = self.address if is_on_own_side else self._peers.get(event.thread, UNSET)
             if "seq" in self.features:
                 frame.seq = event.seq
                 frame.time = self._times.format(event.time)
                 frame.conversation = event.thread.id
             if "sender" in self.features:
-                frame.sender = sender_of(event.sender, self._name_of(event.thread, event.sender))
+                frame.sender = sender_of(event.sender, name)
             return _encode(frame)
         if isinstance(event, TypingChanged):
             if event.sender.role in self._own_roles or "typing" not in self.features:
@@ -221,6 +238,10 @@ class SupportEncoder:
             frame = self._frame("receipt", ReceiptShown(event.seq, event.thread.id))
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
+        if isinstance(event, HeldChanged) and own and "approval" in self.features:
+            frame = self._frame("approval", approval_shown(event, self._times))
+            frame.from_ = self._peers.get(event.thread, UNSET)
+            return _encode(frame)
         if (
             isinstance(event, SystemNotice)
             and event.code in OBSERVING_NOTICES
@@ -229,6 +250,12 @@ class SupportEncoder:
             return _encode(
                 self._frame("observing", Observing(OBSERVING_NOTICES[event.code], event.thread.id))
             )
+        if isinstance(event, SystemNotice) and event.code in SUPERVISOR_NOTICES and "sender" in self.features:
+            joined = SUPERVISOR_NOTICES[event.code]
+            return _encode(self._frame("supervisor", Supervising(joined, event.name, event.thread.id)))
+        if isinstance(event, OfferShown) and "offer" in self.features:
+            details = offer_details(event, event.change.time, self._times)
+            return _encode(self._frame("offer", details))
         return None
 
     def initialize(self) -> bytes:
@@ -262,8 +289,11 @@ class SupportEncoder:
             payload.name = conversation.waiter_name
         return self._match_frame("connect_success", conversation, payload, reply_id)
 
-    def new_connection(self, conversation: Conversation) -> bytes:
+    def new_connection(self, conversation: Conversation, accept_timeout: float = 0.0) -> bytes:
+        """Return the frame that a user is assigned. :arg accept_timeout: ``[support] accept_timeout``."""
         payload = Matched(conversation.user_uuid)
+        if "accept" in self.features:
+            payload.accept_within = accept_timeout if conversation.accepted is None else 0.0
         if "profile" in self.features:
             payload.id = conversation.user.id
             payload.name = conversation.user_name
@@ -277,6 +307,7 @@ class SupportEncoder:
         *,
         conversation: Conversation | None = None,
         serving: int | None = None,
+        expected: ExpectedWait | None = None,
         early: EarlyWords | None = None,
     ) -> bytes:
         """Return the position of the user in the queue.
@@ -284,6 +315,7 @@ class SupportEncoder:
         :arg location: the position; 1 is the first.
         :arg conversation: sent with the feature ``seq``, if the user already has one.
         :arg serving: the number of waiters that serve the queue; with the feature ``seq``, if it is known.
+        :arg expected: the expected wait; with the feature ``eta``, if there is an estimate.
         :arg early: what becomes of the user's words if it gives up; None: it may not write now.
         """
         queued = Queued(location)
@@ -294,6 +326,8 @@ class SupportEncoder:
             queued.early = early.value
         if conversation is not None and "group" in self.features:
             queued.group = conversation.group
+        if expected is not None and "eta" in self.features:
+            queued.eta = Eta(expected.seconds, expected.based_on, expected.places)
         return _encode(self._frame("connect_queue", queued, reply_id=reply_id))
 
     def consent(self, form: ConsentForm, reply_id: str | None) -> bytes:
@@ -312,12 +346,27 @@ class SupportEncoder:
         """Return the frame that announces that the same waiter signed in elsewhere (feature ``kickout``)."""
         return _encode(self._frame("kickout"))
 
+    def paused(self) -> bytes:
+        """Return the frame that the server has paused the waiter: an error without ``reply_id``.
+
+        With the feature ``accept`` it is a ``ready_success``.
+        """
+        if "accept" in self.features:
+            return self.success("ready_success", ReadyNoted(ready=False), None)
+        return self.error(Conflict("paused_unaccepted"), None)
+
     def nothing_to_resume(self, reply_id: str | None) -> bytes:
         """Return the answer to a ``connect`` with ``resume`` if the user has no open conversation."""
         return _encode(self._frame("disconnected", reply_id=reply_id))
 
-    def disconnected(self, thread: Thread) -> bytes:
+    def disconnected(self, thread: Thread, reason: str | None = None) -> bytes:
+        """Return the frame that a conversation has ended for the client.
+
+        :arg reason: sent with the feature ``accept``.
+        """
         frame = self._frame("disconnected")
+        if reason is not None and "accept" in self.features:
+            frame.reason = reason
         frame.from_ = self._peers.pop(thread, UNSET)
         return _encode(frame)
 
@@ -381,10 +430,19 @@ class SupportEncoder:
             time=self._times.format(message.time),
         )
 
-    def _content(self, message: Message) -> tuple[str, msgspec.Struct]:
+    def _content(self, message: Message, name: str | None) -> tuple[str, msgspec.Struct]:
         if message.media == "image" and "image" in self.features:
             return "message_image", MessageImage(message.text)
-        return "message_text", MessageText(message.text)
+        text = message.text if "sender" in self.features else with_speaker(message, name)
+        return "message_text", MessageText(text)
+
+    def _is_colleague(self, person: Person) -> bool:
+        """Return True for a bot, at a socket of an agent that can tell its messages from its own."""
+        return (
+            person.role is Role.BOT
+            and self._own_roles is AGENT_ROLES
+            and self.features.issuperset(("sender", "echo"))
+        )
 
     def _frame(
         self,

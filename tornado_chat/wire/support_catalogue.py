@@ -17,12 +17,27 @@ from tornado_chat.wire.support_frames import (
     ServerFrame,
 )
 
-FEATURE_KEYS = ("seq", "time", "conversation", "sender")
-"""Keys of frames that are sent only to clients with the feature ``seq``, or ``sender``."""
+FEATURE_KEYS = ("seq", "time", "conversation", "sender", "reason")
+"""Keys of frames that are sent only to clients with the feature ``seq``, ``sender`` or ``accept``."""
 
 _YOU, _PEER = "你的 UUID", "对方的 UUID"
 _TIME = "2025-03-20T08:26:45.391706+08:00"
 _SENDER = {"role": "waiter", "id": "7", "name": "小王"}
+_OFFER = {
+    "id": "7",
+    "kind": "conversation",
+    "number": "4",
+    "state": "offered",
+    "yours": True,
+    "from": _SENDER,
+    "to": {"role": "waiter", "id": "8", "name": "小李"},
+    "by": _SENDER,
+    "group": None,
+    "client": {"role": "user", "id": "1", "name": "小林"},
+    "note": "speaks Hakka",
+    "until": "2025-03-20T08:27:45.391706+08:00",
+    "time": "2025-03-20T08:26:45.391706+08:00",
+}
 
 
 def _from_client(role: Role, type: str, summary: str, payload: Any = None, **more: str) -> FrameKind:
@@ -173,6 +188,13 @@ _COMMON_SERVER_FRAMES = (
         reply_id="f1",
     ),
     _to_client(
+        "supervisor",
+        "A supervisor takes part in the conversation from now on, or does not any more. Its messages have "
+        "the sender; clients without the feature get its name in front of the text.",
+        {"joined": True, "name": "吴督导", "conversation": 7},
+        feature="sender",
+    ),
+    _to_client(
         "observing",
         "A supervisor has begun or stopped to listen in, if `[group] tell_observing` says so.",
         {"observing": True, "conversation": 7},
@@ -201,8 +223,9 @@ _COMMON_SERVER_FRAMES = (
     _to_client(
         "disconnected",
         "The conversation has ended; `from` is the other side. Without `from`: there is no conversation to "
-        "resume.",
+        "resume. Also sent to a waiter that has the user no more.",
         from_=_PEER,
+        reason="not_accepted",
     ),
     _to_client(
         "error",
@@ -327,6 +350,7 @@ USER = Endpoint(
     ),
     features={
         **_FEATURES,
+        "eta": "`connect_queue` carries the expected wait.",
         "consent": (
             "The user is asked to accept the text of its group (`[group:NAME] consent`) before its first "
             "message; until then its messages are refused."
@@ -366,9 +390,29 @@ WAITER = Endpoint(
         _from_client(
             Role.WAITER,
             "transfer",
-            "Transfer a user to another waiter, or with `role` to a consultant.",
+            "Transfer a user to another waiter, or with `role` to a consultant; or with `group` back to the "
+            "head of the line of a group. A waiter with the feature `offer` is asked first.",
             {"waiter": 8},
             to=_PEER,
+        ),
+        _from_client(
+            Role.WAITER,
+            "accept",
+            "Confirm a new user, where the server requires it (`[support] accept_timeout`). Writing or "
+            "typing to the user does the same.",
+            to=_PEER,
+        ),
+        _from_client(
+            Role.WAITER,
+            "accept_offer",
+            "Take over a user that is offered to you; the answers are `offer` and `new_connection`.",
+            {"offer": 7},
+        ),
+        _from_client(
+            Role.WAITER,
+            "decline_offer",
+            "Decline a user that is offered to you; the answer is `offer`.",
+            {"offer": 7},
         ),
     ),
     to_client=(
@@ -387,7 +431,36 @@ WAITER = Endpoint(
             feature="ready",
             reply_id="f1",
         ),
+        _to_client(
+            "accept_success",
+            "The user is confirmed.",
+            {},
+            feature="accept",
+            reply_id="f1",
+        ),
+        _to_client(
+            "offer",
+            "A user is offered to you, or one that you have offered: after `ready`, and on each change.",
+            _OFFER,
+            feature="offer",
+        ),
         _to_client("transfer_success", "The user is assigned to the other waiter.", {}, reply_id="f1"),
+        _to_client(
+            "approval",
+            "The state of an own message that waits, or has waited, for an approval: when it is held, after "
+            "the decision, and on resuming. The acknowledgement, or an `error`, comes after the decision.",
+            {
+                "held": 12,
+                "state": "held",
+                "client_id": "m1",
+                "text": "你好",
+                "time": _TIME,
+                "until": _TIME,
+                "conversation": 7,
+            },
+            feature="approval",
+            from_=_PEER,
+        ),
         _to_client(
             "kickout",
             "The same waiter signed in elsewhere; the server then closes this socket with 4409.",
@@ -397,6 +470,13 @@ WAITER = Endpoint(
     features={
         **_FEATURES,
         "ready": "`ready` and `unready` are answered by `ready_success`.",
+        "approval": "Delivers `approval`: the states of own messages that wait for an approval.",
+        "accept": (
+            "`new_connection` says within which time the user has to be confirmed, and `accept` is answered "
+            "by `accept_success`. `disconnected` says if the user was lost for want of it, and "
+            "`ready_success` that the server has paused the waiter."
+        ),
+        "offer": "You are asked before another waiter's user is transferred to you, and get its note.",
         "kickout": "One socket at a time: signing in closes the waiter's other sockets with this feature.",
     },
     close_codes=(*_CODES[:-1], 4409, 4429),

@@ -8,6 +8,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.core.numbers import Number
 from tornado_chat.core.types import Role
+from tornado_chat.wire.approval_frames import ApprovalShown
+from tornado_chat.wire.offers import OfferDetails
 from tornado_chat.wire.people import Named, Sender
 from tornado_chat.wire.times import Time
 
@@ -20,6 +22,7 @@ GroupName = (
     Annotated[str, Meta(description="Feature `group`: the group of the conversation.", examples=["crisis"])]
     | UnsetType
 )
+OfferNumber = Annotated[Number, Meta(description="The id of the offer.", examples=[7])]
 Stars = Annotated[int, Meta(ge=1, le=5, description="1 to 5.", examples=[5])]
 
 
@@ -197,13 +200,47 @@ class MarkRead(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """Transfer the user ``to`` to the waiter, or consultant, with the id ``waiter``."""
+    """Transfer the user ``to`` to the waiter, or consultant, with the id ``waiter``, or to a group."""
 
-    waiter: Annotated[str | int, Meta(description="The waiter's id, as in its token.", examples=[8])]
+    waiter: Annotated[
+        str | int | None,
+        Meta(description="The waiter's id, as in its token; left out with `group`.", examples=[8]),
+    ] = None
     role: Annotated[
         Literal["waiter", "consultant"],
         Meta(description="The role of that person; consultants serve the groups that let them."),
     ] = "waiter"
+    group: Annotated[
+        str | None,
+        Meta(description="Return the user to the head of the line of this group.", examples=["crisis"]),
+    ] = None
+    note: (
+        Annotated[
+            str,
+            Meta(
+                max_length=4000,
+                description="For the next waiter; users never get it.",
+                examples=["speaks Hakka"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class AcceptOffer(msgspec.Struct, frozen=True):
+    """Accept the offer of a user (feature ``offer``)."""
+
+    offer: OfferNumber
+
+
+class DeclineOffer(msgspec.Struct, frozen=True):
+    """Decline the offer of a user (feature ``offer``)."""
+
+    offer: OfferNumber
+
+
+class Accept(msgspec.Struct, frozen=True):
+    """``accept`` of a waiter: confirm the user ``to``. No payload."""
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -234,6 +271,9 @@ Payload = (
     | TypingNow
     | MarkRead
     | Transfer
+    | Accept
+    | AcceptOffer
+    | DeclineOffer
     | Rate
     | AnswerConsent
 )
@@ -259,6 +299,9 @@ CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
         "ready": Ready,
         "unready": Unready,
         "transfer": Transfer,
+        "accept": Accept,
+        "accept_offer": AcceptOffer,
+        "decline_offer": DeclineOffer,
         "disconnect": DisconnectUser,
     },
 }
@@ -321,6 +364,19 @@ class ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
         Annotated[Sender, Meta(description="Feature `sender`: the person that has sent the message.")]
         | UnsetType
     ) = UNSET
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "Feature `accept`: `not_accepted`, if the waiter has lost the user as it has not "
+                    "confirmed the user in time."
+                ),
+                examples=["not_accepted"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Failed(msgspec.Struct):
@@ -344,6 +400,25 @@ class MessageStored(msgspec.Struct):
     id: MessageId
     seq: Seq
     time: Time
+
+
+class Eta(msgspec.Struct):
+    """How long a user is expected to wait."""
+
+    seconds: Annotated[
+        float,
+        Meta(
+            description="Rounded up: to minutes below ten minutes, to five minutes below an hour.",
+            examples=[300.0],
+        ),
+    ]
+    based_on: Annotated[int, Meta(description="The number of conversations that it rests on.", examples=[23])]
+    places: Annotated[
+        int,
+        Meta(
+            description="The number of users that the agents on duty serve at the same time.", examples=[10]
+        ),
+    ]
 
 
 class Queued(msgspec.Struct):
@@ -383,6 +458,18 @@ class Queued(msgspec.Struct):
         | UnsetType
     ) = UNSET
     group: GroupName = UNSET
+    eta: (
+        Annotated[
+            Eta,
+            Meta(
+                description=(
+                    "Feature `eta`: the expected wait. It is left out while there is too little data, or no "
+                    "agent on duty. The frame is sent again when it changes noticeably."
+                )
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     early: (
         Annotated[
             Literal["keep", "discard"],
@@ -431,6 +518,19 @@ class Matched(msgspec.Struct):
         | UnsetType
     ) = UNSET
     group: GroupName = UNSET
+    accept_within: (
+        Annotated[
+            float,
+            Meta(
+                description=(
+                    "Feature `accept`, for waiters: the seconds of `[support] accept_timeout`, unless the "
+                    "waiter has confirmed the user already. 0: no confirmation is needed."
+                ),
+                examples=[30.0],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ReadShown(msgspec.Struct):
@@ -455,6 +555,14 @@ class Observing(msgspec.Struct):
     """A supervisor has begun or stopped to listen in."""
 
     observing: Annotated[bool, Meta(description="True: it has begun.", examples=[True])]
+    conversation: Annotated[int, Meta(description="The conversation.", examples=[7])]
+
+
+class Supervising(msgspec.Struct):
+    """A supervisor takes part in the conversation from now on, or does not any more."""
+
+    joined: Annotated[bool, Meta(description="True: it has joined. False: it has left.", examples=[True])]
+    name: Annotated[str, Meta(description="The name of the supervisor.", examples=["吴督导"])]
     conversation: Annotated[int, Meta(description="The conversation.", examples=[7])]
 
 
@@ -538,6 +646,10 @@ class ReadyNoted(msgspec.Struct):
     ready: Annotated[bool, Meta(description="True if new users are assigned.", examples=[True])]
 
 
+class Accepted(msgspec.Struct):
+    """The answer to `accept`: an empty object."""
+
+
 class Transferred(msgspec.Struct):
     """The answer to `transfer`: an empty object."""
 
@@ -555,10 +667,14 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "typing": TypingNow,
     "read": ReadShown,
     "receipt": ReceiptShown,
+    "approval": ApprovalShown,
     "handed_over": HandedOver,
     "observing": Observing,
+    "supervisor": Supervising,
+    "offer": OfferDetails,
     "ready_success": ReadyNoted,
     "transfer_success": Transferred,
+    "accept_success": Accepted,
     "rate_success": Rated,
     "consent": ConsentAsked,
     "consent_success": ConsentNoted,

@@ -45,6 +45,8 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "rate_session": frozenset({"the user"}),
     "notify": HOSTS,
     "list_groups": SIGNED_IN,
+    # Each supervisor gets the messages of its own conversations; there is none here.
+    "list_approvals": frozenset({"an admin", "the supervisor", "another supervisor"}),
     "list_notifications": SIGNED_IN,
     "read_notification": frozenset({"the user"}),
     "get_support_status": HOSTS | {"the waiter", "another waiter", "the supervisor", "another supervisor"},
@@ -53,7 +55,25 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "get_conversation": HOSTS | {"the waiter"},
     "export_conversation": HOSTS | {"the waiter"},
     "call_supervisor_to_conversation": HOSTS | {"the waiter"},
+    "prioritise_conversation": HOSTS,
     "list_conversation_messages": HOSTS | {"the waiter"},
+    "join_session": frozenset({"an admin", "the supervisor"}),
+    "take_over_session": frozenset({"an admin", "the supervisor"}),
+    "join_conversation": frozenset({"an admin"}),
+    "take_over_conversation": frozenset({"an admin"}),
+    # For callers that take no part in it, leaving has no effect.
+    "leave_session": SIGNED_IN,
+    "leave_conversation": SIGNED_IN,
+    "offer_session": HOSTS | {"the consultant"},
+    "get_session_offer": HOSTS | {"the consultant"},
+    "withdraw_session_offer": HOSTS | {"the consultant"},
+    "accept_session_offer": frozenset(),  # only the person to whom it is offered
+    "decline_session_offer": frozenset(),
+    "offer_conversation": HOSTS | {"the waiter"},
+    "get_conversation_offer": HOSTS | {"the waiter"},
+    "withdraw_conversation_offer": HOSTS | {"the waiter"},
+    "accept_conversation_offer": frozenset(),
+    "decline_conversation_offer": frozenset(),
     "admit_guest": frozenset({"no token", "a guest"}),
     "get_status": HOSTS,
     # From an address that is not an operator's, as all attackers'.
@@ -70,6 +90,8 @@ BODIES: Mapping[str, Any] = {
     "open_session": {"user_id": VICTIM, "consultant_id": COUNSELLOR},
     "call_supervisor": {"supervisor_id": SUPERVISOR},
     "call_supervisor_to_conversation": {"supervisor_id": "nobody"},
+    "offer_session": {"to": [{"role": "consultant", "id": 22}]},
+    "offer_conversation": {"to": [{"role": "waiter", "id": 24}]},
     "notify": {"role": "consultant", "id": COUNSELLOR, "type": 0, "msg": "fishing"},
     "rate_session": {"rate": 1},
     "sign_in": {"name": "grace", "password": "guessed"},
@@ -80,8 +102,14 @@ QUERIES = {
     "list_sessions": f"?user_id={VICTIM}&consultant_id={COUNSELLOR}",
     "list_conversations": f"?user={CUSTOMER}",
 }
-DESTRUCTIVE = ("end_session", "read_notification")
+DESTRUCTIVE = (
+    *("join_session", "leave_session", "join_conversation", "leave_conversation"),
+    *("take_over_session", "take_over_conversation", "end_session", "read_notification"),
+)
 """Calls that change what the others need, so they are tried last."""
+FIRST = ("offer_session", "offer_conversation")
+"""Calls that make what others ask for, so they are tried first."""
+ORDERED = (*FIRST, *DESTRUCTIVE)
 
 
 class Call(NamedTuple):
@@ -147,7 +175,10 @@ async def run(trial: Trial) -> None:
         "conversation_id": world.conversation,
         "notification_id": world.notification,
     }
-    found = sorted(calls(document, numbers, all_callers), key=lambda call: call.id in DESTRUCTIVE)
+    found = sorted(
+        calls(document, numbers, all_callers),
+        key=lambda call: ORDERED.index(call.id) - len(FIRST) if call.id in ORDERED else -0.5,
+    )
     trial.require(len(found) > 20, f"the server describes {len(found)} calls only")
     await trial.together(
         partial(_try, trial, call, caller)

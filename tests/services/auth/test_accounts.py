@@ -92,6 +92,19 @@ async def test_tokens_name_the_groups_of_the_account(store: Store, sockets: Open
 
 
 @pytest.mark.gen_test
+async def test_tokens_of_a_trainee_say_so(store: Store, sockets: OpenSockets) -> None:
+    await add_chen(store)
+    accounts = make_accounts(store, sockets)
+    claims: list[object] = []
+    for is_on in (True, False):
+        await store.write(lambda tx, is_on=is_on: staff.set_trainee(tx.database, "chen", is_on))
+        signed_in = await accounts.sign_in("chen", PASSWORD, ADDRESS, None)
+        identity = await verify((await accounts.issue_token(signed_in.secret)).token)
+        claims.append(identity.claims.get("trainee"))
+    assert claims == [True, None]
+
+
+@pytest.mark.gen_test
 @pytest.mark.parametrize(("name", "password"), [("chen", "wrong"), ("nobody", PASSWORD), (PASSWORD, "chen")])
 async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(
     store: Store,

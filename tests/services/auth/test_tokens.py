@@ -27,7 +27,7 @@ from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Unauthenticated, Unavailable
 from tornado_chat.core.texts import error_text
-from tornado_chat.core.types import Identity, Person, Role
+from tornado_chat.core.types import TOKEN_ROLES, Identity, Person, Role
 from tornado_chat.services.auth import tokens
 from tornado_chat.services.auth import tokens as identity
 from tornado_chat.services.auth.jwks import KeySet
@@ -126,7 +126,7 @@ def test_a_valid_token_proves_its_identity() -> None:
     assert identity == Identity(Person(Role.USER, "7"), "Ann", claims(extra=[1]))
 
 
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", TOKEN_ROLES)
 def test_every_role_is_accepted(role: Role) -> None:
     assert verify(sign(claims(type=role.value))).person.role is role
 

@@ -45,7 +45,7 @@ class Part:
 
 @asynccontextmanager
 async def running(part: Part) -> AsyncIterator[Resynchronizer]:
-    resynchronizer = Resynchronizer(part, part, part, part, part, part, part, part)  # type: ignore[arg-type]
+    resynchronizer = Resynchronizer(part, part, part, part, part, part, part, part, part)  # type: ignore[arg-type]
     resynchronizer.start(asyncio.get_running_loop())
     yield resynchronizer
     await resynchronizer.stop()
@@ -68,7 +68,7 @@ async def test_resyncs_are_repeated_while_the_bus_is_away() -> None:
         resynchronizer.on_disconnect()
         await until(reaches(part, 10))
         resynchronizer.request()  # a request does not mean that the bus is back
-        await until(reaches(part, 45))
+        await until(reaches(part, 70))
         assert part.flags_set >= 10  # the other processes learn of the outage
         assert part.republished == 0  # no other process would receive it
         resynchronizer.on_reconnect()

@@ -16,7 +16,7 @@ from tornado_chat import config
 from tornado_chat.cluster.facts import PresenceFact, RoomPresence, room_key
 from tornado_chat.core.errors import Conflict, Forbidden, InternalError, Unavailable
 from tornado_chat.core.events import Event, ParticipantNamed, PresenceChanged, RoomEnded
-from tornado_chat.core.types import Identity, Message, Person, Role, Room, SessionState
+from tornado_chat.core.types import Identity, Message, Person, Role, Room, SessionState, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.services.auth.access import AccessControl
@@ -38,6 +38,10 @@ from tornado_chat.storage import rooms
 from tornado_chat.storage.messages import AppendRequest
 
 STRANGER = Person(Role.USER, "99")
+
+
+async def no_offer(identity: Identity, thread: Thread) -> bool:
+    return False
 
 
 class Facts:
@@ -64,6 +68,15 @@ class Encoder:
 
     def encode(self, event: Event, own: bool) -> bytes | None:
         return event.text.encode() if isinstance(event, Message) and not own else None
+
+
+class NoApprovals:
+    """Approvals of a server where no message is held."""
+
+    groups_on: frozenset[str] = frozenset()
+
+    async def resync(self) -> None:
+        """Find no decision that was missed."""
 
 
 class Process:
@@ -102,6 +115,8 @@ class Process:
                 is_clustered=False,
             ),
             participant_names=ParticipantNames(store, self.hub),
+            accept_offer=no_offer,
+            approvals=NoApprovals(),  # type: ignore[arg-type]
         )
 
     def open(self, person: Person) -> tuple[Socket, SocketStream]:

@@ -11,9 +11,11 @@ from tests.services.plugins import StubPlugin, manage
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session
 from tornado_chat.core.lists import KnownPerson, ListPage
 from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.storage import notifications, rooms
 
 WU, LI = Person(Role.SUPERVISOR, "3"), Person(Role.SUPERVISOR, "4")
@@ -39,6 +41,11 @@ def make_context(store: Store, presence: Any = None) -> PluginContext:
         RoomLookup(store, plugins),
         None,  # type: ignore[arg-type]
         presence or Presence(),
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        Priorities(store, plugins.report_action),
+        None,  # type: ignore[arg-type]
+        Metrics(),
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ class View:
     def show_user(self, conversation: Conversation) -> None:
         self._socket_stream.send(b"new %d" % conversation.id)
 
-    def show_departure(self, thread: Thread) -> None:
+    def show_departure(self, thread: Thread, reason: str | None = None) -> None:
         self._socket_stream.send(b"bye %d" % thread.id)
 
 
@@ -34,10 +34,10 @@ class Desk:
 
     def __init__(self) -> None:
         self.fixture = HubFixture()
-        nothing: Any = SimpleNamespace(look_up=self._nothing, get=self._nothing)
+        nothing: Any = SimpleNamespace(look_up=self._nothing, get=self._nothing, has=lambda thread: True)
         tasks = BackgroundTasks(asyncio.get_running_loop())
         self.notifier = SocketNotifier(
-            self.fixture.hub, nothing, nothing, lambda row: None, tasks, nothing, nothing
+            self.fixture.hub, nothing, nothing, lambda row: None, tasks, nothing, nothing, nothing
         )
         self.socket, socket_stream = self.fixture.open(WAITER)
         view: Any = View(socket_stream)

@@ -21,7 +21,7 @@ class SilentCoordinator:
 async def test_a_coordinator_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "GROUP_STATES_TIMEOUT_SECONDS", 0.01)
     other = cast(Any, None)
-    support = Support(other, cast(Any, SilentCoordinator()), other, print, other, print, other)
+    support = Support(other, cast(Any, SilentCoordinator()), other, print, other, print, other, print, other)
     with pytest.raises(Unavailable) as refused:
         await support.group_states()
     assert refused.value.code == "no_coordinator"

@@ -7,6 +7,7 @@ from itertools import islice
 import pytest
 
 from scripts.simulation.clock import VirtualLoop
+from tornado_chat.core.types import ExpectedWait
 from tornado_chat.services.support.queue_positions import HEAD_LENGTH, QueuePositions
 
 
@@ -14,6 +15,7 @@ class One:
     def __init__(self, number: int) -> None:
         self.number = number
         self.published_position = self.published_serving = 0
+        self.published_wait: ExpectedWait | None = None
         self.published_at = float("-inf")
 
 
@@ -36,7 +38,7 @@ class Line:
     def _between(self, start: int, stop: int) -> Iterator[tuple[int, One]]:
         return enumerate(islice(self.waiting, start, stop), start + 1)
 
-    def _say(self, one: One, place: int, serving: int) -> None:
+    def _say(self, one: One, place: int, serving: int, expected: ExpectedWait | None) -> None:
         assert self.waiting[place - 1] is one
         assert serving == self.serving
         self.said += 1

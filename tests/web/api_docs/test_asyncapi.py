@@ -88,8 +88,10 @@ async def test_every_time_has_an_offset_but_those_of_the_published_frames(harnes
         if key in ("time", "since") and about.get("format") != "date-time"
     }
     assert without_format == {
+        "ObserveOutError",
         *("ChatOutMessage", "ChatOutSystem", "ChatOutEnd", "ChatOutWaitRefused", "ChatOutTokenRefused"),
         "ChatOutConsentRefused",
+        "ChatOutOfferRefused",
         *("NotifyOutPlain", "NotifyOutAlert", "NotifyOutAppointment", "NotifyOutConversation"),
         *("NotifyOutTokenRefused", "ObserveOutMessage", "ObserveOutTokenRefused"),
     }
@@ -104,8 +106,9 @@ def test_the_document_has_all_features_and_frames() -> None:
         assert {kind.name for kind in endpoint.from_client} == set(CLIENT_PAYLOADS[role])
     heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
     assert {kind.name for kind in heard} == set(SERVER_PAYLOADS)
-    assert set(support_catalogue.WAITER.features) == support.FEATURES - {"consent"}
-    assert set(support_catalogue.USER.features) == support.FEATURES - {"kickout", "ready"}
+    assert set(support_catalogue.WAITER.features) == support.FEATURES - {"consent", "eta"}
+    agents_only = {"accept", "kickout", "ready", "offer", "approval"}
+    assert set(support_catalogue.USER.features) == support.FEATURES - agents_only
     assert set(counselling_catalogue.CHAT.features) == counselling.CHAT_FEATURES
     assert set(counselling_catalogue.NOTIFY.features) == counselling.NOTIFY_FEATURES
     assert set(counselling_catalogue.OBSERVE.features) == counselling.OBSERVE_FEATURES
@@ -164,7 +167,8 @@ class Listener:
 
 async def ask_for_consent(harness: Harness) -> None:
     """Let the default group ask its users for their consent."""
-    groups = {"default": config.Group(consent="Your words are stored.", consent_version="1")}
+    own = config.Group(tell_observing=True, consent="Your words are stored.", consent_version="1")
+    groups = {"default": own}
     await harness.server.reload(replace(harness.config, groups=groups))
 
 
@@ -188,7 +192,7 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     counsellor = await harness.chat(COUNSELLOR, session, features=",".join(every))
     observer = await harness.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
     counting = await harness.connect(
-        f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq,alive,presence,token"
+        f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq,alive,presence,token,approve"
     )
     await listen.until(visitor, "chat", plain, "system", msg="会话已开始")
     await listen.until(counsellor, "chat", every, "system", msg="会话已开始")
@@ -216,6 +220,15 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await listen.until(typing, "chat", ["typing", "read", "presence"], "typing")
     await listen.until(observer, "observe", plain, "message", msg="hi", senderType=True)
     await listen.until(counting, "observe", watching, "message", msg="hi", senderType=True)
+    trainee = token("consultant", 2, trainee=True)
+    held = await harness.chat(trainee, session, features="approval")
+    await held.send_json({"msg": "may I?"})
+    await listen.until(held, "chat", ["approval"], "approval")
+    number = (await listen.until(counting, "observe", watching, "held"))["held"]["id"]
+    await counting.send_json({"edit": number, "text": "you may"})
+    await listen.until(counting, "observe", watching, "held")
+    await counting.send_json({"refuse": number, "note": "too late"})
+    await listen.until(counting, "observe", watching, "error")
     for client, channel in ((asked, "notify"), (counting, "observe")):
         await client.send_json({"alive": True})
         await listen.until(client, channel, watching, "alive")
@@ -240,7 +253,28 @@ async def test_a_counselling_conversation(harness: Harness) -> None:
     await listen.until(at_work, "notify", plain, "appointment")
     await listen.until(at_work, "notify", plain, "appointment")
 
-    await counsellor.close(4000)
+    speaking = sorted(counselling.OBSERVE_FEATURES)
+    path = f"/observe?token={SUPERVISOR}&sessionId={session}&features={','.join(speaking)}"
+    speaker = await harness.connect(path)
+    await speaker.send_json({"msg": "not yet", "id": "c1"})
+    await listen.until(speaker, "observe", speaking, "error", id="c1")
+    await harness.api("POST", f"/api/v1/sessions/{session}/join", SUPERVISOR)
+    await listen.until(speaker, "observe", speaking, "part", part="supervisor")
+    await speaker.send_json({"msg": "I am here", "id": "c2"})
+    await listen.until(speaker, "observe", speaking, "ack", ack="c2")
+    await counsellor.send_json({"typing": True})
+    await counsellor.send_json({"read": 3})
+    await listen.all_of(speaker, "observe", speaking, {"typing", "read"})
+
+    path = f"/api/v1/sessions/{session}/handover"
+    await harness.api("POST", path, HOST, {"to": [{"role": "consultant", "id": 5}]})
+    offered = await listen.until(counsellor, "chat", every, "offer")
+    await counsellor.send_json({"accept": int(offered["offer"]["id"])})  # it is another's
+    await listen.until(counsellor, "chat", every, "offer_refused")
+    following = await harness.chat(token("consultant", 5), session)
+    await listen.until(counsellor, "chat", every, "handover")
+    assert await listen.rest(counsellor, "chat", every) == 4409
+    await following.close(4000)
     assert await listen.rest(visitor, "chat", plain) == 1000
     assert await listen.rest(typing, "chat", ["typing", "read", "presence"]) == 1000
     assert await listen.rest(observer, "observe", plain) == 1000
@@ -299,17 +333,22 @@ async def test_a_support_conversation(harness: Harness) -> None:
         await peer.send_frame("nonsense")
         await until(peer, channel, features, "error")
 
-    eve = await sign_in("waiter", token("waiter", 8, "Eve"), every)
+    eve = await sign_in("waiter", token("waiter", 8, "Eve", trainee=True), every)
     await until(eve, "waiter", every, "auth_success")
     await eve.send_frame("ready")
     while len(json.loads((await harness.api("GET", "/api/v1/support/status", HOST)).body)["waiters"]) < 2:
         pass
     await bob.send_frame("transfer", {"waiter": 8}, to=uuid)
     await until(bob, "waiter", plain, "transfer_success")
+    offered = await until(eve, "waiter", every, "offer")
+    await eve.send_frame("accept_offer", {"offer": int(offered["payload"]["id"])})
     await until(eve, "waiter", every, "new_connection")
     await until(ada, "user", every, "connect_success")
     await harness.connect(f"/observe?token={admin}&conversationId={number}")
     await until(eve, "waiter", every, "observing")
+    await harness.api("POST", f"/api/v1/support/conversations/{number}/join", admin)
+    await until(eve, "waiter", every, "supervisor")
+    await until(ada, "user", every, "supervisor")
     for type, payload in (
         ("message_text", {"message": "hi"}),
         ("message_image", {"url": "https://example.org/map.png"}),
@@ -318,7 +357,11 @@ async def test_a_support_conversation(harness: Harness) -> None:
     ):
         await ada.send_frame(type, payload)
     await listen.all_of(eve.client, "waiter", every, {"message_text", "message_image", "typing", "read"})
+    await eve.send_frame("accept", to=uuid)
+    await until(eve, "waiter", every, "accept_success")
     await eve.send_frame("message_text", {"message": "hi"}, to=uuid)
+    held = (await until(eve, "waiter", every, "approval"))["payload"]["held"]
+    assert (await harness.api("POST", f"/api/v1/approvals/{held}/approve", admin, {})).code == 200
     await until(eve, "waiter", every, "message_text_success")
     await eve.send_frame("get_history", to=uuid)
     await until(eve, "waiter", every, "message_history")

@@ -17,34 +17,44 @@ READABLE = re.compile(r"([A-Z][a-z]+)+")
 
 # Public: a change of a name breaks clients that were generated before. Add names, do not change them.
 HTTP_SCHEMAS = """
-    LeftMessage LeftMessageHandling LeftMessagePage
-    Account AccountToken AppointmentChanged Consent ConversationStatus
+    HandoverCreate HandoverOffer HandoverTarget
+    ApprovalCreate HeldMessage HeldMessagePage LeftMessage LeftMessageHandling LeftMessagePage
+    Account AccountToken Agent AppointmentChanged Consent ConversationStatus
     ConversationSummary Credentials DatabaseStatus EndReason Group GroupConsent GroupNumbers
     GroupPage GroupStatus GuestToken Handover Health HistoryStatus Message
     MessagePage MessageRates NamedPerson NewConversation Notification NotificationCreate
     NotificationCreated NotificationPage ParticipantStatus PluginStatus Problem ProcessStatus
-    QueueOverview QueueStatus QueuedUserStatus Rating Revocation RevocationCreate RevocationPage Sender
-    ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary SignedInAccount
+    QueueOverview QueueStatus QueuedUserStatus Rating RefusalCreate Revocation RevocationCreate
+    RevocationPage Sender
+    ServerStatus Session SessionCreate SessionDetails SessionPage SessionState SessionSummary
+    SignedInAccount
     SupervisionCreate SupervisionCreated SupervisionDetails
     SupervisionRecord SupervisionTranscript SupportConversation
     SupportConversationPage SupportConversationDetails SupportConversationState SupportMessage
-    SupportParticipant SupportTranscript ParticipantPart
+    SupportParticipant SupportTranscript ParticipantPart TakeOver
+    SupportPriority SupportPriorityChange
     SupportMessagePage SupportStatus Transcript WaiterOverview WaiterStatus WaiterSummary WaitingUser
 """
 
 OPERATIONS = """
-    admit_guest call_supervisor call_supervisor_to_conversation end_session export_conversation
+    accept_conversation_offer accept_session_offer decline_conversation_offer decline_session_offer
+    admit_guest approve_message call_supervisor call_supervisor_to_conversation end_session
+    export_conversation
+    join_conversation join_session leave_conversation leave_session take_over_conversation take_over_session
     get_conversation export_session export_supervision get_account get_asyncapi
     get_health get_metrics get_openapi get_readiness get_session get_status get_supervision
     get_support_status list_conversation_messages list_conversations list_groups list_left_messages
     list_notifications mark_left_message_handled
     list_revocations list_session_messages list_sessions list_supervision_messages make_own_token notify
-    open_session
-    rate_session read_notification revoke sign_in sign_out undo_revocation
+    get_conversation_offer get_session_offer offer_conversation offer_session
+    withdraw_conversation_offer withdraw_session_offer
+    open_session list_approvals refuse_message
+    prioritise_conversation rate_session read_notification revoke sign_in sign_out undo_revocation
 """
 
 TAGS = {
     "Sessions",
+    "Approvals",
     "Notifications",
     "Staff",
     "Groups",
@@ -58,41 +68,49 @@ TAGS = {
 }
 
 SOCKET_SCHEMAS = """
-    DisconnectPayload
+    AcceptOfferPayload DeclineOfferPayload HandoverOffer
+    ApprovalPayload HeldMessage AcceptSuccessPayload DisconnectPayload
     AppointmentChanged AuthPayload AuthSuccessPayload ConnectPayload ConnectQueuePayload ConsentAnswer
     ConsentAnswerPayload ConsentDecision ConsentPayload ConsentSuccessPayload ConsentText
-    ConnectionPayload DisconnectUserPayload ErrorPayload GetHistoryPayload Handover MarkReadPayload
+    ConnectionPayload DisconnectUserPayload ErrorPayload ExpectedWait
+    GetHistoryPayload Handover MarkReadPayload
     Message MessageHistoryPayload MessageImagePayload MessageStoredPayload MessageTextPayload
     NamedPerson NewConversation ObservingPayload PlainAlert RatePayload RateSuccessPayload ReadPayload
+    SessionHandover SupervisorPayload
     ReadySuccessPayload ReceiptPayload Sender SupportHistoryMessage TransferPayload
     TransferSuccessPayload TypingPayload
 """
 """Without the schemas of whole frames, which are named after channel and kind."""
 
 FRAMES = {
-    "chat.in": "say typing read history token wait consent",
+    "chat.in": "say typing read history token wait consent accept decline",
     "chat.out": """
-        observing
-        message system end wait_refused ack typing read receipt presence history token
+        observing offer offer_refused approval
+        message system end handover wait_refused ack typing read receipt presence history token
         token_refused consent consented consent_refused
     """,
     "notify.in": "alive token",
     "notify.out": "plain alert appointment conversation alive token token_refused",
-    "observe.in": "alive token",
-    "observe.out": "message presence alive token token_refused",
+    "observe.in": "alive token say typing read approve edit refuse",
+    "observe.out": """
+        held message part error ack typing read presence alive token token_refused
+    """,
     "user.in": "auth connect message_text message_image typing read get_history disconnect rate consent",
     "user.out": """
-        observing
+        observing supervisor
         initialize auth_success connect_queue connect_success handed_over message_text
         message_image message_text_success message_history typing read receipt disconnected error
         rate_success consent consent_success
     """,
-    "waiter.in": "auth ready unready message_text message_image typing read get_history disconnect transfer",
+    "waiter.in": """
+        auth ready unready message_text message_image typing read get_history disconnect transfer accept
+        accept_offer decline_offer
+    """,
     "waiter.out": """
-        observing
+        observing approval supervisor
         initialize auth_success new_connection message_text message_image message_text_success
         message_history typing read receipt disconnected error ready_success transfer_success
-        kickout
+        accept_success kickout offer
     """,
 }
 """The kinds of frame by channel and direction."""
@@ -178,5 +196,6 @@ def test_a_type_without_a_name_is_an_error() -> None:
     class Unnamed(msgspec.Struct):
         """In no document."""
 
+    Unnamed.__module__ = "tornado_chat.web.api"
     with pytest.raises(LookupError, match="add it to SCHEMA_NAMES of tornado_chat"):
         schemas.components_of([Unnamed])

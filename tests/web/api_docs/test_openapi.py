@@ -18,7 +18,7 @@ from tests.helpers.accounts import SESSION, TOKEN, Browser, cheap_passwords, mak
 from tests.web.api_docs.document_checks import problems
 from tornado_chat import config
 from tornado_chat.core.numbers import NUMBER_PATTERN
-from tornado_chat.core.types import Role
+from tornado_chat.core.types import TOKEN_ROLES
 from tornado_chat.server import builders
 from tornado_chat.server.server import Server
 from tornado_chat.storage import revocations
@@ -32,6 +32,15 @@ LIMITED = (
     *("list_conversations", "list_conversation_messages", "get_support_status", "list_groups"),
     *("list_left_messages", "mark_left_message_handled"),
     *("get_conversation", "export_conversation", "call_supervisor_to_conversation"),
+    *("list_approvals", "approve_message", "refuse_message"),
+    *("join_session", "leave_session", "take_over_session"),
+    *("join_conversation", "leave_conversation", "take_over_conversation"),
+    *("offer_session", "offer_conversation"),
+    *(
+        f"{verb}_{what}_offer"
+        for verb in ("get", "accept", "decline", "withdraw")
+        for what in ("session", "conversation")
+    ),
 )
 HOST = token("service", "host")
 VISITOR = token("user", 1, "Lin")
@@ -284,12 +293,64 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     transcript = await call("export_session", VISITOR, query="?format=json", **ids)
     assert transcript["messages"][0]["msg"] == "hello"
 
+    trainee = await harness.chat(token("consultant", 2, trainee=True), 7, features="approval")
+    for text in ("one", "two", "three"):
+        await trainee.send_json({"msg": text})
+        while (await trainee.recv_json()).get("approval", {}).get("text") != text:
+            pass
+    supervisor, other = token("supervisor", "s-3"), token("supervisor", 99)
+    assert len((await call("list_approvals", supervisor, query="?state=held"))["items"]) == 3
+    await call("approve_message", supervisor, {}, held_id=2)  # an earlier message is held
+    await call("approve_message", supervisor, {"text": " "}, held_id=1)
+    await call("approve_message", supervisor, {"text": "1"}, held_id=1)
+    await call("refuse_message", supervisor, {"note": "no"}, held_id=3)
+    for name in ("approve_message", "refuse_message"):
+        await call(name, token("admin", 1), {}, held_id=1)  # decided
+        await call(name, other, {}, held_id=2)
+        await call(name, other, {}, held_id=99)
+        await call(name, supervisor, {"text" if name == "approve_message" else "note": 5}, held_id=2)
+    admin, taken = token("admin", 9), {"former": "leave"}
+    for name in ("join_session", "leave_session"):
+        await call(name, admin, **ids)
+        await call(name, admin, session_id=99)
+    await call("join_session", STRANGER, **ids)
+    await call("take_over_session", admin, taken, session_id=99)
+    await call("take_over_session", STRANGER, taken, **ids)
+    await call("take_over_session", admin, {"former": 1}, **ids)
+
+    to_next = {"to": [{"role": "consultant", "id": 5}]}
+    for name, body, everyone in (
+        ("offer_session", {"to": []}, HOST),
+        ("offer_session", {"to": 5}, HOST),
+        ("get_session_offer", None, HOST),
+        ("accept_session_offer", None, HOST),
+        ("decline_session_offer", None, HOST),
+        ("withdraw_session_offer", None, HOST),
+        ("offer_session", to_next, STRANGER),
+        ("offer_session", to_next, COUNSELLOR),
+        ("offer_session", to_next, HOST),
+        ("get_session_offer", None, STRANGER),
+        ("get_session_offer", None, COUNSELLOR),
+        ("withdraw_session_offer", None, STRANGER),
+        ("accept_session_offer", None, STRANGER),
+        ("decline_session_offer", None, token("consultant", 5)),
+        ("decline_session_offer", None, token("consultant", 5)),
+        ("offer_session", to_next, COUNSELLOR),
+        ("withdraw_session_offer", None, COUNSELLOR),
+        ("withdraw_session_offer", None, COUNSELLOR),
+        ("offer_session", to_next, COUNSELLOR),
+        ("accept_session_offer", None, token("consultant", 5)),
+    ):
+        await call(name, everyone, body, **ids)
+    await call("offer_session", HOST, to_next, session_id=99)
+    next_counsellor = token("consultant", 5)
     await call("rate_session", VISITOR, {"rate": 5, "feedback": "It helped."}, **ids)
     await call("rate_session", COUNSELLOR, {"rate": 5}, **ids)
     await call("rate_session", VISITOR, {"rate": 5}, session_id=99)
     await call("end_session", STRANGER, **ids)
     await call("end_session", HOST, session_id=99)
-    assert (await call("end_session", COUNSELLOR, **ids))["state"] == "completed"
+    assert (await call("end_session", next_counsellor, **ids))["state"] == "completed"
+    await call("offer_session", HOST, to_next, **ids)
 
     for type, data in ((0, None), (1, {"apointmentId": 3}), (2, {"sessionId": 7, "more": True})):
         made = await call("notify", HOST, {"role": "user", "id": 1, "type": type, "msg": "m", "data": data})
@@ -297,8 +358,8 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call("read_notification", VISITOR, **made)
     await call("read_notification", STRANGER, **made)
 
-    user = await harness.user(1, name="Ada")
-    await user.get("connect_queue")
+    ada = await harness.user(1, name="Ada")
+    await ada.get("connect_queue")
     await harness.waiter(8, ready=False)
     assert (await call("get_support_status", HOST))["queue"]["length"] == 1
     await call("get_support_status", COUNSELLOR)  # serves no group
@@ -319,9 +380,20 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     assert len((await call("list_groups", VISITOR))["items"]) == 1
     await call("list_conversations", HOST, query="?user=1")
     await call("list_conversations", token("waiter", 8), query="?user=1")
+    scored = await call("prioritise_conversation", HOST, {"score": 50, "reason": "form"}, conversation_id=1)
+    assert (scored["state"], scored["score"], scored["reason"]) == ("waiting", 50, "form")
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=99)
+    await call("prioritise_conversation", STRANGER, {"score": 50}, conversation_id=1)
     await call("call_supervisor_to_conversation", HOST, {"supervisor_id": 4}, conversation_id=1)
-    await harness.waiter(7)
-    await user.get("connect_success")
+    await call("offer_conversation", HOST, {"to": [{"role": "waiter", "id": 9}]}, conversation_id=1)
+    waiter = await harness.waiter(7, features=["approval"], trainee=True)
+    await waiter.until("new_connection")
+    await ada.until("connect_success")
+    await waiter.send_frame("message_image", {"url": "https://example.org/map.png"}, to=ada.uuid)
+    image = (await waiter.until("approval"))["payload"]["held"]
+    await call("approve_message", token("admin", 1), {"text": "a map"}, held_id=image)
+    for name in ("approve_message", "refuse_message"):
+        await call(name, other, {}, held_id=image)
     for format in ("txt", "html"):
         await call("export_conversation", HOST, query=f"?format={format}", conversation_id=1)
     await call("export_conversation", HOST, query="?format=json", conversation_id=1)
@@ -339,6 +411,60 @@ async def test_every_operation_answers_as_documented(harness: Harness) -> None:
     await call(name, HOST, {"supervisor_id": 4}, conversation_id=99)
     await call("list_conversations", token("waiter", 8), query="?state=open&user=1")
     await call("list_conversations", VISITOR, query="?state=open")
+    to_next = {"to": [{"role": "waiter", "id": 9}]}
+    waiter, other = token("waiter", 7), token("waiter", 9)
+    for name, who, body in (
+        ("offer_conversation", HOST, {"to": []}),
+        ("offer_conversation", HOST, {"to": 5}),
+        ("offer_conversation", HOST, {"group": "nowhere"}),
+        ("get_conversation_offer", HOST, None),
+        ("accept_conversation_offer", HOST, None),
+        ("decline_conversation_offer", HOST, None),
+        ("withdraw_conversation_offer", HOST, None),
+        ("offer_conversation", STRANGER, to_next),
+        ("offer_conversation", waiter, to_next),
+        ("offer_conversation", waiter, to_next),
+        ("get_conversation_offer", STRANGER, None),
+        ("get_conversation_offer", waiter, None),
+        ("withdraw_conversation_offer", STRANGER, None),
+        ("accept_conversation_offer", other, None),
+        ("decline_conversation_offer", other, None),
+        ("decline_conversation_offer", other, None),
+        ("accept_conversation_offer", other, None),
+        ("offer_conversation", waiter, to_next),
+        ("withdraw_conversation_offer", waiter, None),
+        ("withdraw_conversation_offer", waiter, None),
+        ("offer_conversation", waiter, to_next),
+    ):
+        await call(name, who, body, conversation_id=1)
+    await call("offer_conversation", HOST, to_next, conversation_id=99)
+    next_waiter = await harness.waiter(9, features=["ready"])
+    await next_waiter.until("ready_success")
+    await call("accept_conversation_offer", other, conversation_id=1)
+    for name, body in (
+        ("join_conversation", None),
+        ("leave_conversation", None),
+        ("take_over_conversation", taken),
+    ):
+        await call(name, admin, body, **one)
+        await call(name, admin, body, conversation_id=99)
+        if name != "leave_conversation":
+            await call(name, STRANGER, body, **one)
+    await call("join_conversation", admin, **one)
+    await call("take_over_conversation", admin, {"former": 1}, **one)
+    other_session = {
+        "session_id": (await call("open_session", HOST, {"user_id": 1, "consultant_id": 2}))["session_id"]
+    }
+    await call("take_over_session", admin, taken, **other_session)
+    await call("join_session", admin, **other_session)
+    await ada.send_frame("disconnect")
+    await ada.until("disconnected")
+    for name, body in (("join_conversation", None), ("take_over_conversation", taken)):
+        await call(name, admin, body, **one)
+    for name, body in (("join_session", None), ("take_over_session", taken)):
+        await call(name, admin, body, **ids)
+    await call("prioritise_conversation", HOST, {"score": 50}, conversation_id=1)
+    await call("offer_conversation", HOST, to_next, conversation_id=1)
     guest = await call("admit_guest", None)
     assert (await call("admit_guest", guest["token"]))["id"] == guest["id"]
     await call("admit_guest", HOST)
@@ -403,21 +529,24 @@ async def test_account_operations_answer_as_documented(harness: Harness, expecte
 
 async def _try_common_errors(call: Caller, document: dict[str, Any]) -> None:
     """Call each operation with wrong tokens, bodies and queries, as far as it has them."""
-    ids = {"session_id": 7, "record_id": 2, "notification_id": 1, "conversation_id": 1}
+    ids = {"session_id": 7, "record_id": 2, "notification_id": 1, "conversation_id": 1, "held_id": 99}
     tokens = (None, token("service", 1, lifetime=-99), "junk")
     for _, _, about in operations(document):
         name = about["operationId"]
         for who in tokens if about["security"] else ():
             await call(name, who, {}, **ids)
+        caller = HOST
         if "x-roles" in about:
             await call(name, token("supervisor", 9), {}, **ids)
+            await call(name, STRANGER, {}, **ids)
+            caller = HOST if "service" in about["x-roles"] else token("admin", 1)
         if "requestBody" in about:
-            await call(name, HOST, b"{", **ids)
-            await call(name, HOST, {}, **ids)
-            await call(name, HOST, {"nonsense": 1}, **ids)
+            await call(name, caller, b"{", **ids)
+            await call(name, caller, {}, **ids)
+            await call(name, caller, {"nonsense": 1}, **ids)
         for parameter in about.get("parameters", ()):
             if parameter["in"] == "query":
-                await call(name, HOST, query=f"?{parameter['name']}=!", **ids)
+                await call(name, caller, query=f"?{parameter['name']}=!", **ids)
 
 
 class TestElsewhere:
@@ -441,7 +570,7 @@ async def test_roles_with_access_are_those_of_the_document(harness: Harness) -> 
     by_role = [each for each in operations(document) if "x-roles" in each[2]]
     assert {about["operationId"] for _, _, about in by_role} >= {"notify", "list_conversations"}
     for verb, path, about in by_role:
-        for role in Role:
+        for role in TOKEN_ROLES:
             answer = await harness.api(verb, _example_path(path), token(role.value, 1), {})
             refused = answer.code == 403 and json.loads(answer.body)["code"] == "role_not_allowed"
             assert refused != (role.value in about["x-roles"]), (path, role)

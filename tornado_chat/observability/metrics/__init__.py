@@ -24,6 +24,7 @@ from tornado_chat.observability.metrics.instruments import (
     PluginMeter,
     StorageMeter,
 )
+from tornado_chat.observability.metrics.plugin_metrics import PluginMetric, PluginMetrics
 
 __all__ = ["CONTENT_TYPE", "EndpointMeter", "Gauges", "Histogram", "Metrics", "PluginMeter", "StorageMeter"]
 
@@ -63,6 +64,7 @@ class Metrics:
     :ivar connections_refused: connections and requests of clients without an identity that were refused.
     :ivar plugin_failures: by plugin, hook and kind: error, timeout, slow.
     :ivar plugin_skipped: events that a plugin did not receive, by plugin and hook.
+    :ivar plugin_metrics: the metrics that plugins have made themselves.
     :ivar gauges: called when the metrics are requested.
     """
 
@@ -90,7 +92,9 @@ class Metrics:
         self.connections_refused = 0
         self.plugin_failures = LabelledCounts()
         self.plugin_skipped = LabelledCounts()
+        self.plugin_metrics = PluginMetrics()
         self.registry.register(_Collector(self))
+        self.registry.register(self.plugin_metrics)
         ProcessCollector(registry=self.registry)
 
     def count_refused_connection(self) -> None:
@@ -99,6 +103,12 @@ class Metrics:
     def plugin(self, name: str) -> PluginMeter:
         """Return the meter of a plugin."""
         return self.plugins.setdefault(name, PluginMeter())
+
+    def add_plugin_metric(self, plugin: str, metric: PluginMetric) -> None:
+        """Show a metric of a plugin. :raises ValueError: its name is taken, or there are too many."""
+        if any(family.name == metric.name for family in families(self)):
+            raise ValueError(f"the server has a metric {metric.name}")
+        self.plugin_metrics.add(plugin, metric)
 
     def text(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""

@@ -25,6 +25,7 @@ class AccessControl:
     :arg check_session: raises ``Unauthenticated`` for the identity of one of the server's own accounts whose
         session has ended since its token was made.
     :arg check_revoked: raises ``Unauthenticated`` for a token that was revoked.
+    :arg on_refused: called with the code of the error, if a token is refused.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class AccessControl:
         plugins: PluginManager,
         check_session: Callable[[Identity], Awaitable[None]] | None = None,
         check_revoked: Callable[[Grant], None] = lambda grant: None,
+        on_refused: Callable[[str], None] = lambda code: None,
     ) -> None:
+        self._on_refused = on_refused
         self.authenticator = authenticator
         self._plugins = plugins
         self._check_session = check_session
@@ -60,6 +63,14 @@ class AccessControl:
             has ended.
         :raises Unavailable: as ``Authenticator.authenticate``; or the session cannot be looked up.
         """
+        try:
+            return await self._authenticate(token, request)
+        except Unauthenticated as error:
+            if token:
+                self._on_refused(error.code)
+            raise
+
+    async def _authenticate(self, token: str | None, request: Request | None) -> Grant:
         identity = await self._ask_plugins(token, request)
         if isinstance(identity, Identity):
             grant = make_grant(identity)

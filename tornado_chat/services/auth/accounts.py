@@ -22,6 +22,7 @@ from tornado_chat.aio.clock import now_seconds
 from tornado_chat.aio.periodic import run_forever
 from tornado_chat.core.errors import ChatError, Forbidden, TooFast, Unauthenticated
 from tornado_chat.core.types import Activity, Identity, StaffAccount
+from tornado_chat.domain.approval import TRAINEE_CLAIM
 from tornado_chat.domain.groups import GROUPS_CLAIM
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.auth.failed_sign_ins import FailedSignIns
@@ -186,6 +187,7 @@ class Accounts:
             extra_claims={
                 ACCOUNT_SESSION_CLAIM: session,
                 **({GROUPS_CLAIM: account.groups} if account.groups else {}),
+                **({TRAINEE_CLAIM: True} if account.trainee else {}),
             },
         )
         return AccountToken(account, token, int(lifetime))

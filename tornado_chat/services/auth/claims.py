@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tornado_chat.core.plain_text import MAX_NAME_CHARS, clean_name, is_person_id
-from tornado_chat.core.types import Identity, Role
+from tornado_chat.core.types import TOKEN_ROLES, Identity, Role
 
 GUEST_CLAIM = "guest"
 """The claim that marks guest tokens of this server, whatever ids the host system uses."""
@@ -25,8 +25,8 @@ def read_id(claim: str, claims: Mapping[str, Any]) -> str:
 
 def read_role(claim: str, claims: Mapping[str, Any]) -> Role:
     value = claims.get(claim)
-    if value not in list(Role):
-        raise ValueError(f"{claim} is not one of {', '.join(Role)}")
+    if value not in TOKEN_ROLES:
+        raise ValueError(f"{claim} is not one of {', '.join(TOKEN_ROLES)}")
     return Role(value)
 
 

@@ -13,6 +13,7 @@ from tornado_chat.cluster.facts import (
     GroupStatusRequest,
     PresenceFact,
     QueuePresence,
+    ReturnRequest,
     RoomPresence,
     RoomPresenceRequest,
     SupportStatusRequest,
@@ -23,6 +24,8 @@ from tornado_chat.cluster.facts import (
 from tornado_chat.core.types import Kind, Person
 from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
 from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
+from tornado_chat.services.handover.offer_timers import OfferTimers
+from tornado_chat.services.supervision.approval_timers import ApprovalTimers
 from tornado_chat.services.support.dispatcher import Dispatcher
 
 
@@ -30,11 +33,18 @@ class Coordinator:
     """Routes presence facts and requests to the dispatcher, the room life cycle and the snapshot."""
 
     def __init__(
-        self, dispatcher: Dispatcher, room_lifecycle: RoomLifecycle, snapshot: CoordinatorSnapshot
+        self,
+        dispatcher: Dispatcher,
+        room_lifecycle: RoomLifecycle,
+        snapshot: CoordinatorSnapshot,
+        offer_timers: OfferTimers,
+        approval_timers: ApprovalTimers,
     ) -> None:
+        self._approval_timers = approval_timers
         self._dispatcher = dispatcher
         self._room_lifecycle = room_lifecycle
         self._snapshot = snapshot
+        self._offer_timers = offer_timers
 
     async def begin(self) -> None:
         """Start a term: read the unfinished rooms and conversations.
@@ -43,10 +53,14 @@ class Coordinator:
         """
         await self._room_lifecycle.begin()
         await self._dispatcher.begin()
+        await self._offer_timers.begin()
+        await self._approval_timers.begin()
 
     def end(self) -> None:
         self._room_lifecycle.end()
         self._dispatcher.end()
+        self._offer_timers.end()
+        self._approval_timers.end()
 
     async def resync(self) -> None:
         """Read from the database the changes whose events may have been missed.
@@ -55,6 +69,8 @@ class Coordinator:
         """
         await self._room_lifecycle.resync()
         await self._dispatcher.resync()
+        await self._offer_timers.resync()
+        await self._approval_timers.resync()
 
     def republish(self) -> None:
         """Publish queue positions and room presence again; they are not in the database."""
@@ -82,7 +98,9 @@ class Coordinator:
     async def answer(self, request: CoordinatorRequest) -> Any:
         match request:
             case TransferRequest():
-                await self._dispatcher.transfer(request)
+                return await self._dispatcher.transfer(request)
+            case ReturnRequest():
+                await self._dispatcher.return_to_line(request)
                 return None
             case RoomPresenceRequest(with_graces=True):
                 thread = request.thread

@@ -17,6 +17,7 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.counselling.service import Counselling
+from tornado_chat.services.handover.notices import OfferNotices
 from tornado_chat.services.leadership.partition_flag import PartitionFlag
 from tornado_chat.services.messaging.store import Store, read_in_chunks
 from tornado_chat.services.supervision.observers import Observers
@@ -40,6 +41,7 @@ class Resynchronizer:
         counselling: Counselling,
         local_conversations: LocalConversations,
         observers: Observers,
+        offer_notices: OfferNotices,
         coordinator: Coordinator,
         coordinator_client: ClusterMember,
         partition_flag: PartitionFlag,
@@ -49,6 +51,7 @@ class Resynchronizer:
         self._counselling = counselling
         self._local_conversations = local_conversations
         self._observers = observers
+        self._offer_notices = offer_notices
         self._coordinator = coordinator
         self._coordinator_client = coordinator_client
         self._partition_flag = partition_flag
@@ -109,6 +112,7 @@ class Resynchronizer:
                 await self._counselling.resync()
                 await self._local_conversations.resync()
                 await self._observers.resync()
+                await self._offer_notices.resync()
             if self._coordinator_client.is_coordinator:
                 await self._coordinator.resync()
                 if republish and not self._is_bus_away:

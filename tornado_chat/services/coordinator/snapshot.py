@@ -101,6 +101,7 @@ class CoordinatorSnapshot:
                 dispatcher.serving_in(name),
                 free[name],
                 conversations[name],
+                *self._expected_wait(name, waiting[name], free[name]),
             )
             for name in dispatcher.groups.names
         ]
@@ -191,6 +192,14 @@ class CoordinatorSnapshot:
         }
 
     # --- inside ---
+
+    def _expected_wait(self, group: str, waiting: int, free: int) -> tuple[float | None, int]:
+        """Return the expected wait of a user who joins now, and the number of conversations it rests on."""
+        pace = self._dispatcher.pace(group)
+        if pace is None:
+            return None, 0
+        is_next = free > 0 and not waiting
+        return 0.0 if is_next else pace.expected_wait(waiting + 1).seconds, pace.based_on
 
     def _queue_status(self) -> status_types.QueueOverview:
         queue = self._dispatcher.queue

@@ -16,8 +16,8 @@ from tornado_chat import config
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.cluster.facts import RoomPresence, WaitRequest, room_key
 from tornado_chat.core.errors import ChatError, Conflict, Unavailable
+from tornado_chat.core.events import AgentReplaced, PresenceChanged, RoomEnded, SystemNotice
 from tornado_chat.core.events import Event as Published
-from tornado_chat.core.events import PresenceChanged, RoomEnded, SystemNotice
 from tornado_chat.core.types import EndReason, Person, Room, SessionState, Thread
 from tornado_chat.domain.room_state import Event, RoomEffect, Side, end_reason, transition
 from tornado_chat.observability.logs import fields
@@ -86,7 +86,7 @@ class RoomLifecycle:
         self._grace_timers: GraceTimers[tuple[LiveRoom, Side]] = GraceTimers(
             loop, is_certain, self._is_away, self._on_grace_expired
         )
-        self._term: Term[RoomEnded] = Term(loop, settle_seconds, self.republish)
+        self._term: Term[RoomEnded | AgentReplaced] = Term(loop, settle_seconds, self.republish)
         self._live_rooms: dict[Thread, LiveRoom] = {}
         self._ended = RecentKeys[Thread](MAX_ENDED_ROOMS)
         self._sides_by_key: dict[str, tuple[Thread, Side]] = {}
@@ -148,6 +148,9 @@ class RoomLifecycle:
                 return
             live = self._live_rooms[fact.room.thread] = LiveRoom(fact.room)
         elif not self._apply_version(fact.room):
+            return
+        if fact.person not in (live.room.asker, live.room.helper):  # a former agent, whose socket is closed
+            self._forget_if_idle(live)
             return
         side = Side.ASKER if fact.person == live.room.asker else Side.HELPER
         first = not live.is_present(side)
@@ -213,10 +216,16 @@ class RoomLifecycle:
 
     # --- events of all processes ---
 
-    events = (RoomEnded,)
+    events = (RoomEnded, AgentReplaced)
 
     def on_event(self, event: Published) -> None:
-        """Take over the end of a room; called for the types in ``events``."""
+        """Take over the end or the next agent of a room; called for the types in ``events``."""
+        if isinstance(event, AgentReplaced):
+            if self._term.is_running:
+                self._apply_version(event.room)
+            else:
+                self._term.buffer(event)
+            return
         if not isinstance(event, RoomEnded):
             return
         if self._term.is_running:
@@ -240,14 +249,36 @@ class RoomLifecycle:
                 self._grace_timers.stop((live, side))
                 self._sides_by_key.pop(room_key(room.thread, live.person(side)), None)
             return False
+        if room.agent_changes > live.room.agent_changes:
+            self._apply_agent(live, room)
         if room.state is SessionState.ACTIVE and live.room.state is SessionState.READY:
-            live.room = room
+            agent = live.room if live.room.agent_changes > room.agent_changes else room
+            live.room = msgspec.structs.replace(
+                room,
+                helper=agent.helper,
+                helper_name=agent.helper_name,
+                agent_changes=agent.agent_changes,
+            )
             for side in Side:
                 if not live.is_present(side):  # the participant left while the start was being stored
                     self._start_grace(live, side, has_left=live.has_left(side))
             if not self._term.is_settling:
                 self._publish_presence(live)  # it is known now how long the room waits
         return True
+
+    def _apply_agent(self, live: LiveRoom, room: Room) -> None:
+        """Take over the next agent of a session: the former one is not awaited any more, the next one is."""
+        self._sides_by_key.pop(room_key(room.thread, live.room.helper), None)
+        self._grace_timers.stop((live, Side.HELPER))
+        live.absences.pop(Side.HELPER, None)
+        live.processes[Side.HELPER].clear()
+        live.room = msgspec.structs.replace(
+            live.room, helper=room.helper, helper_name=room.helper_name, agent_changes=room.agent_changes
+        )
+        if live.room.state is SessionState.ACTIVE:
+            self._start_grace(live, Side.HELPER)
+        if not self._term.is_settling:
+            self._publish_presence(live)
 
     # --- inside ---
 

@@ -8,8 +8,9 @@ publishes the events for the participants.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import NamedTuple, NoReturn
 
 import msgspec
@@ -24,10 +25,17 @@ from tornado_chat.cluster.facts import (
     WaitRequest,
     room_key,
 )
-from tornado_chat.core.close_codes import ENDED
+from tornado_chat.core.close_codes import AGENT_REPLACED, ENDED
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unavailable
+from tornado_chat.core.events import (
+    AgentReplaced,
+    PresenceChanged,
+    ReadAdvanced,
+    RoomEnded,
+    SystemNotice,
+    TypingChanged,
+)
 from tornado_chat.core.events import Event as Published
-from tornado_chat.core.events import PresenceChanged, ReadAdvanced, RoomEnded, SystemNotice, TypingChanged
 from tornado_chat.core.texts import Language
 from tornado_chat.core.types import (
     Action,
@@ -46,6 +54,7 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
+from tornado_chat.domain.approval import needs_approval
 from tornado_chat.domain.room_state import Event, RoomEffect, end_reason, transition
 from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.manager import PluginManager
@@ -60,7 +69,8 @@ from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
 from tornado_chat.services.messaging.store import Store, read_in_chunks
-from tornado_chat.storage import messages, participants, read_marks, rooms
+from tornado_chat.services.supervision.approvals import Approvals
+from tornado_chat.storage import agents, participants, read_marks, rooms
 from tornado_chat.storage.join_queries import MissedItems
 from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.writer import Transaction
@@ -89,11 +99,13 @@ class Progress(NamedTuple):
 class RoomConnection:
     """A socket of a participant in a room.
 
+    :ivar approval_group: the group of a session, for the socket of its agent; None for all others, whose
+        messages need no approval.
     :ivar consent_form: what the visitor has to accept before its first message; None: nothing, or the visitor
         has accepted it.
     """
 
-    __slots__ = ("consent_form", "filter_queue", "identity", "room", "socket_stream")
+    __slots__ = ("approval_group", "consent_form", "filter_queue", "identity", "room", "socket_stream")
 
     def __init__(
         self,
@@ -105,6 +117,8 @@ class RoomConnection:
         self.consent_form = consent_form
         self.identity = identity
         self.room = room
+        is_agent = room.thread.kind is Kind.SESSION and identity.person.role is Role.CONSULTANT
+        self.approval_group = room.view.group if is_agent else None
         self.socket_stream = socket_stream
         self.filter_queue = FilterQueue()
 
@@ -116,6 +130,15 @@ class RoomConnection:
     def person(self) -> Person:
         return self.identity.person
 
+    @property
+    def is_agent_of_session(self) -> bool:
+        """True if the person takes part in a session as its agent, who can be replaced."""
+        return _is_agent_of_session(self.room.thread, self.person)
+
+
+def _is_agent_of_session(thread: Thread, participant: Person) -> bool:
+    return thread.kind is Kind.SESSION and participant.role is not Role.USER
+
 
 class _LocalRoom:
     """The connections of a room in this process.
@@ -123,18 +146,35 @@ class _LocalRoom:
     Joins and departures hold ``lock``, so they happen one after the other.
     """
 
-    __slots__ = ("connections", "lock", "lock_users")
+    __slots__ = ("connections", "lock", "lock_users", "room")
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.connections: dict[Person, set[RoomConnection]] = {}
         self.lock_users = 0  # tasks that hold the lock, or wait for it
 
+        self.room: Room | None = None  # with the agent that was told to the connections last
+
+    def take_newer(self, room: Room) -> bool:
+        """Take over a room with a later agent. Returns False if that agent is known here already."""
+        if self.room is not None and self.room.agent_changes >= room.agent_changes:
+            return False
+        self.room = room
+        for connection in self.all_connections:
+            connection.room = room
+        return True
+
+    @property
+    def all_connections(self) -> list[RoomConnection]:
+        """The connections of all participants in this process."""
+        return [each for of_person in self.connections.values() for each in of_person]
+
 
 class Counselling:
     """The actions of sockets in rooms.
 
     :arg publish: publishes events that are not stored.
+    :arg accept_offer: accepts the offer of a session to a person that enters it; False: there is none.
     """
 
     def __init__(
@@ -153,8 +193,12 @@ class Counselling:
         coordinator_client: CoordinatorClient,
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
+        approvals: Approvals,
         consents: Consents,
+        accept_offer: Callable[[Identity, Thread], Awaitable[bool]],
     ) -> None:
+        self._accept_offer = accept_offer
+        self._approvals = approvals
         self._receipt_reports = receipt_reports
         self._participant_names = participant_names
         self._consents = consents
@@ -213,7 +257,7 @@ class Counselling:
         """
         await self._access_control.is_allowed_by_plugin(identity, Action.CHAT, thread)
         async with self._locked_room(thread) as local:
-            room, missed = await self._look_up(identity.person, thread, socket_stream)
+            room, missed = await self._look_up(identity, thread, socket_stream)
             try:
                 form = None
                 if position is None:
@@ -223,6 +267,10 @@ class Counselling:
             except ChatError:
                 self._hub.unfollow(socket_stream, thread)
                 raise
+            if local.room is None or not local.connections:
+                local.take_newer(room)
+            elif local.room.agent_changes > room.agent_changes:  # replaced while the room was read
+                room = local.room
             connection = RoomConnection(identity, room, socket_stream, form)
             if room.open:
                 self._join(connection, local, is_announced=position is not None)
@@ -231,7 +279,8 @@ class Counselling:
         try:
             if room.open:
                 await self._store_name(connection)
-            if needs_names:
+            # A third participant is named in its texts, so plain clients need names, too.
+            if needs_names or not self._participant_names.has(thread):
                 await self._participant_names.load(socket_stream, thread)
             if position is None:
                 resent = await self._hub.follow(socket_stream, thread, known or 0, missed.page)
@@ -251,7 +300,10 @@ class Counselling:
     def send(self, connection: RoomConnection, text: str, client_id: str | None) -> Deferred[AppendResult]:
         """Filter and store a message in the room of ``connection``; its commit publishes it.
 
-        The result has the error ``Conflict`` if the room has ended. It may also have one of the errors below.
+        A message that needs an approval is held instead; the result has its number then.
+
+        The result has the error ``Conflict`` if the room has ended, or has another agent now. It may also
+        have one of the errors below.
 
         :raises Unavailable: the server is overloaded, and the message is not stored.
         :raises Refused: a filter refuses the message.
@@ -259,10 +311,15 @@ class Counselling:
         """
         if connection.consent_form is not None:
             raise Conflict("consent_first")
-        message = AppendRequest(connection.thread, connection.person, text, client_id)
-        return self._filtering.submit(
-            connection.filter_queue, connection.identity, message, connection.socket_stream.last_received_at
+        message = AppendRequest(
+            *(connection.thread, connection.person, text, client_id),
+            as_agent=connection.is_agent_of_session,
         )
+        identity, group, append = connection.identity, connection.approval_group, None
+        if group is not None and needs_approval(group, self._approvals.groups_on, identity.claims):
+            append = partial(self._approvals.hold, group)
+        received = connection.socket_stream.last_received_at
+        return self._filtering.submit(connection.filter_queue, identity, message, received, append)
 
     def typing(self, connection: RoomConnection, typing: bool) -> None:
         """Publish that a participant is typing, or has stopped; this is not stored.
@@ -381,17 +438,21 @@ class Counselling:
     async def history(
         self, connection: RoomConnection, before: int | None, limit: int, max_bytes: int
     ) -> Page[Message]:
-        """Return the last messages before the ``seq`` ``before``, as ``messages.page_before``."""
-        return await self._store.look_up(messages.page_before, connection.thread, before, limit, max_bytes)
+        """Return the last messages before the ``seq`` ``before``, as ``agents.page_before``."""
+        return await self._store.look_up(
+            agents.page_before, connection.thread, connection.person, before, limit, max_bytes
+        )
 
     # --- events ---
 
-    events = (*BROADCAST_EVENTS, RoomEnded)
+    events = (*BROADCAST_EVENTS, AgentReplaced, RoomEnded)
 
     def on_event(self, event: Published) -> None:
         """Deliver an event to the followers of its thread; called for the types in ``events``."""
         if isinstance(event, BROADCAST_EVENTS):
             self._hub.deliver_event(event, event.thread)
+        elif isinstance(event, AgentReplaced):
+            self._on_replaced(event)
         elif isinstance(event, RoomEnded):
             self._hub.deliver_event(event, event.thread, upto=event.room.last_seq if event.room else 0)
             # Close in the next turn of the loop, after the acknowledgements of the same commit are sent.
@@ -404,9 +465,37 @@ class Counselling:
         """
         threads = [thread for thread in self._hub.threads if thread.kind in (Kind.SESSION, Kind.RECORD)]
         async for room in read_in_chunks(self._store, rooms.find_many, threads):
+            if room.agent_changes:
+                await self._resync_agent(room)
             if not room.open:
                 self.on_event(_end_of(room))
         await self._receipt_reports.resync()
+        await self._approvals.resync()
+
+    async def _resync_agent(self, room: Room) -> None:
+        """Tell of the last change of the agent, and close the sockets of former agents, after an outage."""
+        replaced = await self._store.read(rooms.last_replacement, room)
+        if replaced is not None:
+            self._on_replaced(replaced)
+        local = self._local_rooms.get(room.thread)
+        connections = local.all_connections if local else ()
+        people = {each.person for each in connections if each.is_agent_of_session}
+        for person in people - {room.helper}:
+            last = await self._store.read(agents.last_visible, room.thread, person)
+            if last is not None:
+                self._hub.close_former_agent(room.thread, person, last, *AGENT_REPLACED)
+
+    def _on_replaced(self, event: AgentReplaced) -> None:
+        """Tell the participants of the next agent, and close the sockets of the former one."""
+        room = event.room
+        local = self._local_rooms.get(room.thread)
+        if local is not None and local.take_newer(room):
+            self._receipt_reports.replace_readers(room.thread, (room.asker, room.helper))
+            self._hub.deliver_event(event, room.thread, upto=room.last_seq)
+        # In the next turn of the loop, after the acknowledgements of the same commit are sent.
+        self._loop.call_soon(
+            self._hub.close_former_agent, room.thread, event.previous, room.last_seq, *AGENT_REPLACED
+        )
 
     # --- inside ---
 
@@ -423,13 +512,22 @@ class Counselling:
                 del self._local_rooms[thread]
 
     async def _look_up(
-        self, person: Person, thread: Thread, socket_stream: SocketStream
+        self, identity: Identity, thread: Thread, socket_stream: SocketStream
     ) -> tuple[Room, MissedItems[Message]]:
-        """Return the room and what the participant has missed; its events are held back from now on."""
+        """Return the room and what the participant has missed; its events are held back from now on.
+
+        A person to whom the session is offered accepts that by entering.
+        """
+        person = identity.person
         # Subscribe first: an end during the query is either in its result, or arrives as an event.
-        await self._hub.subscribe_and_prepare(socket_stream, thread)
+        as_agent = _is_agent_of_session(thread, person)
+        await self._hub.subscribe_and_prepare(socket_stream, thread, as_agent=as_agent)
         try:
             room, missed = await self._room_lookup.get_with_missed(thread, person)
+            is_offered = room.open and _is_agent_of_session(thread, person)
+            is_stranger = person not in (room.asker, room.helper)
+            if is_stranger and is_offered and await self._accept_offer(identity, thread):
+                room, missed = await self._room_lookup.get_with_missed(thread, person)
             if person not in (room.asker, room.helper):
                 self._plugins.report_action(Activity(person.key, "refused to enter", thread))
                 raise Forbidden("not_your_session")
@@ -500,7 +598,7 @@ class Counselling:
         """End the room, if the state table says so. A failed write is tried again later."""
         try:
             ended = await self._store.write(
-                lambda tx: _end_room(tx, connection.thread, event), connection.thread
+                lambda tx: _end_room(tx, connection.thread, connection.person, event), connection.thread
             )
             if ended:
                 person = connection.person
@@ -516,9 +614,11 @@ class Counselling:
             self._tasks.spawn(self._end_with_retry(connection, event))
 
 
-def _end_room(tx: Transaction, thread: Thread, event: Event) -> bool:
-    """End the room, if the state table says so. Return True if this call has ended it."""
+def _end_room(tx: Transaction, thread: Thread, person: Person, event: Event) -> bool:
+    """End the room for ``person``, if the state table says so. Return True if this call has ended it."""
     room = rooms.lock(tx, thread)
+    if person not in (room.asker, room.helper):  # replaced in the meantime
+        return False
     state, effects = transition(room.state, event, is_other_present=False)
     if RoomEffect.FINISH in effects:
         rooms.finish(tx, thread, state, expected=room.state, reason=end_reason(room.state, event))

@@ -91,6 +91,7 @@ class Sessions:
         consultant_name: str | None = None,
         appointment_id: int | None = None,
         session_id: int | None = None,
+        actor: str = "",
         group: str | None = None,
     ) -> tuple[Room, bool]:
         """Create a session and notify its consultant. Returns the session and True.
@@ -98,6 +99,7 @@ class Sessions:
         A repeated call with the same ``session_id`` and people returns the existing session and False.
         ``consultant_name`` of a visitor is ignored: a visitor does not name its consultant.
 
+        :arg actor: the actor of the ``Activity``, if it is not the caller.
         :arg group: the group of the session, which only hosts and admins choose; None: the default group.
         :raises Conflict: ``session_id`` is the id of a session of other people.
         :raises NotFound: there is no such group.
@@ -131,7 +133,8 @@ class Sessions:
 
         room, created = await self._store.write(work)
         if created:
-            self._report(caller, "opened session", room.thread, f"{room.asker.key} with {room.helper.key}")
+            detail = f"{room.asker.key} with {room.helper.key}"
+            self._plugins.report_action(Activity(actor or caller.key, "opened session", room.thread, detail))
         return room, created
 
     async def call_supervisor(
@@ -262,9 +265,8 @@ class Sessions:
         """
         room = await self.read(identity, thread)
         await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="export")
-        last_seq = await self._store.read(messages.last_seq, thread)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
-        return room, chunks_of(self._store, thread, last_seq)
+        return room, chunks_of(self._store, thread, room.last_seq)
 
     async def end(self, identity: Identity, session_id: int) -> Room:
         """End a session at once. A finished session stays as it is."""
@@ -285,6 +287,9 @@ class Sessions:
             raise Forbidden("not_your_session")
         rated = await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback), room.thread)
         self._report(identity.person, "rated", room.thread, f"{stars} of 5")
+        self._plugins.emit(
+            "conversation_rated", thread=room.thread, person=identity.person, stars=stars, feedback=feedback
+        )
         return rated
 
     def _report(self, actor: Person, action: str, thread: Thread, detail: str | None = None) -> None:
@@ -317,5 +322,6 @@ def _restrict_to_own(caller: Person, wanted: SessionFilter) -> SessionFilter:
 def _room_and_page(
     database: pw.Database, thread: Thread, after: int, limit: int
 ) -> tuple[Room, Page[Message]]:
-    room = rooms.get(database, thread)
-    return room, messages.page_for_client(database, thread, after, limit, MAX_PAGE_BYTES)
+    # The room is read last: the caller is checked by its present agent, see ``storage/agents.py``.
+    page = messages.page_for_client(database, thread, after, limit, MAX_PAGE_BYTES)
+    return rooms.get(database, thread), page

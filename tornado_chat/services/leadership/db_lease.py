@@ -71,15 +71,31 @@ class DatabaseLease:
 
     async def release(self) -> None:
         """Give the lease back. If the database is away, the lease expires."""
-        if self._renew_task is None:
-            return
-        self._renew_task.cancel()
-        await asyncio.wait({self._renew_task})
-        self._renew_task = None
-        if self.is_held:
+        if await self._stop_renewing() and self.is_held:
             self._held_until = 0.0
             with contextlib.suppress(ChatError):
                 await self._store.write(lambda tx: leases.release(tx, self._name, self._holder))
+
+    async def release_until(self, until: int) -> None:
+        """Give the lease back, so that no process acquires it before ``until``, in microseconds since 1970.
+
+        This is stored for a single process, too. A lease that has been lost stays as it is.
+
+        :raises ChatError: the database is away; the lease is still held then, and renewed.
+        """
+        holder = self._holder if self.shared else None
+        await self._store.write(lambda tx: leases.reserve(tx, self._name, holder, until))
+        await self._stop_renewing()
+        self._held_until = 0.0
+
+    async def _stop_renewing(self) -> bool:
+        """Return False if the lease was not renewed."""
+        if self._renew_task is None:
+            return False
+        self._renew_task.cancel()
+        await asyncio.wait({self._renew_task})
+        self._renew_task = None
+        return True
 
     async def _renew_later(self) -> None:
         await asyncio.sleep(LEASE_SECONDS / 5)

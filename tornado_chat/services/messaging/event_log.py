@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from tornado_chat.core.events import (
+    AgentReplaced,
     ConversationEnded,
     ConversationQueued,
     ConversationRequeued,
@@ -24,7 +25,14 @@ log = logging.getLogger(__name__)
 class EventLog:
     """Logs the events of the bus."""
 
-    events = (ConversationQueued, ConversationRequeued, ConversationEnded, RoomStarted, RoomEnded)
+    events = (
+        ConversationQueued,
+        ConversationRequeued,
+        ConversationEnded,
+        RoomStarted,
+        AgentReplaced,
+        RoomEnded,
+    )
 
     def on_event(self, event: Event) -> None:
         """Log an event of a type in ``events``."""
@@ -39,6 +47,10 @@ class EventLog:
             log.info("ended", extra=log_fields(event.conversation.thread, event.gone))
         elif isinstance(event, RoomStarted):
             log.info("started", extra=fields(**event.room.thread.named))
+        elif isinstance(event, AgentReplaced):
+            log.info(
+                "handed over", extra=log_fields(event.thread, event.room.helper, previous=event.previous.id)
+            )
         elif isinstance(event, RoomEnded):
             reason = None if event.room is None else event.room.end_reason
             more = {} if reason is None else {"reason": reason.value}

@@ -55,6 +55,9 @@ FAILURES_PER_SECOND = 1.0
 LOG_INTERVAL_SECONDS = 60.0
 """The time between two lines about senders that are slowed down."""
 
+Append = Callable[[AppendRequest, float], Deferred[AppendResult]]
+"""Stores a message; the second argument is the arrival time of its frame, by the loop's clock."""
+
 StoreText = Callable[[str], Deferred[AppendResult]]
 """Stores a message with the text that the filters have returned."""
 
@@ -88,7 +91,7 @@ class MessageFilter:
     def __init__(
         self,
         plugins: PluginManager,
-        append: Callable[[AppendRequest, float], Deferred[AppendResult]],
+        append: Append,
         loop: asyncio.AbstractEventLoop,
         share: float,
         clock: Callable[[], float] = time.perf_counter,
@@ -109,19 +112,26 @@ class MessageFilter:
         self._heavy_use.reconfigure(_limit(share * HEAVY_USE_FACTOR))
 
     def submit(
-        self, filter_queue: FilterQueue, sender: Identity, message: AppendRequest, received: float
+        self,
+        filter_queue: FilterQueue,
+        sender: Identity,
+        message: AppendRequest,
+        received: float,
+        append: Append | None = None,
     ) -> Deferred[AppendResult]:
         """Filter ``message``, then store the filtered text.
 
         :arg received: the arrival time of its frame, by the loop's clock.
+        :arg append: stores the message; None: as a message of its conversation.
         :raises ChatError: a filter refused it at once. The error of a filter that awaits something is the
             error of the result.
         """
+        append = append or self._append
         if "filter_message" not in self._plugins.implemented_hooks:
-            return self._append(message, received)
+            return append(message, received)
 
         def store(text: str) -> Deferred[AppendResult]:
-            return self._append(msgspec.structs.replace(message, text=text), received)
+            return append(msgspec.structs.replace(message, text=text), received)
 
         draft = Draft(message.thread, sender, message.text, message.media)
         filtered: Draft | Awaitable[Draft] = draft

@@ -102,6 +102,10 @@ class Notifications:
             data[key] = room.about.id
         notifications.create(tx, recipient, CONVERSATION, msg, data)
 
+    def announce_offer(self, tx: Transaction, recipient: Person, msg: str, session: Thread) -> None:
+        """Notify ``recipient`` of a session that is offered to it, in the transaction that offers it."""
+        notifications.create(tx, recipient, CONVERSATION, msg, {"sessionId": session.id})
+
     async def attach(
         self, socket_stream: SocketStream, *, is_plain: bool = False, position: int | None = None
     ) -> Thread:

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 
 import peewee as pw
 
-from tornado_chat.core.events import ConversationAssigned, Event, ParticipantNamed
+from tornado_chat.core.events import (
+    AgentReplaced,
+    ConversationAssigned,
+    Event,
+    ParticipantNamed,
+    ParticipationChanged,
+)
 from tornado_chat.core.types import Person, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
@@ -39,6 +45,10 @@ class ParticipantNames:
         if socket_stream.closed and not self._hub.is_followed(thread):
             self.forget(thread)
 
+    def has(self, thread: Thread) -> bool:
+        """Return True if names of the thread are loaded."""
+        return thread in self._names
+
     def add(self, thread: Thread, names: Mapping[Person, str | None]) -> None:
         """Set the names of the people of a conversation that has begun just now."""
         self._names.setdefault(thread, {}).update(names)
@@ -49,12 +59,18 @@ class ParticipantNames:
 
     # --- events ---
 
-    events = (ParticipantNamed, ConversationAssigned)
+    events = (ParticipantNamed, ParticipationChanged, ConversationAssigned, AgentReplaced)
 
     def on_event(self, event: Event) -> None:
         """Take over the name of a participant; called for the types in ``events``."""
         if isinstance(event, ParticipantNamed) and event.thread in self._names:
             self._names[event.thread][event.person] = event.name
+        elif isinstance(event, ParticipationChanged):
+            # Also for clients that show no senders: the name is in the text of a third participant.
+            if event.part is not None and self._hub.is_followed(event.thread):
+                self.add(event.thread, {event.person: event.name})
+        elif isinstance(event, AgentReplaced) and event.thread in self._names:
+            self._names[event.thread][event.room.helper] = event.room.helper_name
         elif isinstance(event, ConversationAssigned) and event.conversation.thread in self._names:
             row = event.conversation
             if row.waiter is not None:

@@ -79,6 +79,11 @@ class ReceiptReports:
         if self._is_clustered:
             self._publish(ReceiptsWanted(thread))
 
+    def replace_readers(self, thread: Thread, readers: Collection[Person]) -> None:
+        """Show the receipts of other people from now on, if a client here wants those of the thread."""
+        if thread in self._wanted_here:
+            self._wanted_here[thread] = readers
+
     def forget(self, thread: Thread) -> None:
         """No socket of this process follows the thread any more."""
         self._reported.pop(thread, None)

@@ -10,9 +10,9 @@ from tornado_chat.aio.chunks import chunks
 from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.events import Event
-from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Page, Thread
+from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Page, Person, Thread
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.storage import health, messages, notifications
+from tornado_chat.storage import agents, health, messages, notifications
 from tornado_chat.storage.database import ReaderPool
 from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.writer import Transaction, Writer
@@ -107,6 +107,12 @@ class Store:
         if thread.kind is Kind.INBOX:
             return await self.read(notifications.page_to_deliver, thread, seq, limit, max_bytes)
         return await self.read(messages.page_after, thread, seq, limit, max_bytes)
+
+    async def items_for_agent(
+        self, thread: Thread, reader: Person, seq: int, limit: int, max_bytes: int
+    ) -> Page[Message]:
+        """Return the messages after ``seq`` that an agent may read; see ``storage/agents.py``."""
+        return await self.read(agents.page_after, thread, reader, seq, limit, max_bytes)
 
     def forget_positions(self) -> None:
         """See ``Writer.forget_positions``."""

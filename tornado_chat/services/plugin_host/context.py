@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import peewee as pw
 
+from tornado_chat import config
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.deliveries import MAX_OUTBOX_NAME_CHARS, Delivery, OutboxTimes
 from tornado_chat.core.errors import NotFound
@@ -16,6 +18,7 @@ from tornado_chat.core.lists import ConversationFilter, KnownPerson, ListPage, r
 from tornado_chat.core.requests import Request
 from tornado_chat.core.session_lists import SessionFilter
 from tornado_chat.core.types import (
+    DEFAULT_GROUP,
     Activity,
     Conversation,
     ConversationState,
@@ -30,6 +33,8 @@ from tornado_chat.core.types import (
     SessionState,
     Thread,
 )
+from tornado_chat.observability.metrics import Metrics
+from tornado_chat.observability.metrics.plugin_metrics import Counter, Gauge, PluginMetric, full_name
 from tornado_chat.plugins.containment import UncaughtExit
 from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.faults import BACKGROUND_TASK
@@ -38,21 +43,30 @@ from tornado_chat.plugins.outbox import Outbox
 from tornado_chat.plugins.server_data import DEFAULT_LIMIT, ServerData, session_position, thread_of
 from tornado_chat.plugins.unconnected_context import NOT_CONNECTED
 from tornado_chat.services.auth.access import AccessControl
+from tornado_chat.services.auth.plugin_tokens import PluginTokens
 from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.plugin_host.actions import PluginActions
 from tornado_chat.services.plugin_host.outbox import OutboxWorker
+from tornado_chat.services.plugin_host.page_urls import page_url
+from tornado_chat.services.plugin_host.scheduled_task import ScheduledTask
 from tornado_chat.services.support.history import SupportHistory
+from tornado_chat.services.support.priorities import Priorities
 from tornado_chat.storage import conversations, notifications, rooms, staff
 from tornado_chat.storage.deliveries import Box
 from tornado_chat.storage.writer import Transaction
 
 T = TypeVar("T")
+M = TypeVar("M", bound=PluginMetric)
 
 CANCEL_TIMEOUT_SECONDS = 2.0  # seconds that cancelled tasks get to end
+MAX_TASKS = 32  # scheduled tasks of one plugin
+MAX_TASK_NAME_CHARS = 32
+MIN_INTERVAL_SECONDS = 1.0
 
 
 class ContextServices(NamedTuple):
@@ -68,7 +82,12 @@ class ContextServices(NamedTuple):
     presence: PresenceLookup
     sessions: Sessions
     support_history: SupportHistory
+    priorities: Priorities
     make_lease: Callable[[str], DatabaseLease]
+    metrics: Metrics
+    tokens: PluginTokens
+    web: config.Web
+    actions: PluginActions
 
 
 class PluginContext(Context):
@@ -93,6 +112,7 @@ class PluginContext(Context):
         self._connected_services = services
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled: set[str] = set()
         self._is_stopping = False
 
     def connect(self, services: ContextServices) -> None:
@@ -245,13 +265,67 @@ class PluginContext(Context):
             self._plugins.report_action(activity)
         return room
 
+    async def prioritise(self, conversation_id: int, score: int, reason: str | None = None) -> Conversation:
+        actor = f"plugin {self._plugin}"
+        return await self._services.priorities.set(conversation_id, score, reason, actor)
+
     async def notify(
         self, recipient: Person, msg: str, *, type: int = 0, data: Mapping[str, Any] | None = None
     ) -> Notification:
         return await self._services.notifications.notify(recipient, type, msg, data)
 
+    async def mint_token(
+        self,
+        person: Person,
+        expires: float,
+        name: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+    ) -> str:
+        return await self._services.tokens.mint(self._plugin, person, expires, name, claims or {})
+
+    def url_for(self, page: str, **query: object) -> str:
+        return page_url(self._services.web, page, query)
+
+    async def say(self, thread: Thread, text: str, as_: str | None = None) -> int | None:
+        if as_ is None:
+            await self._services.actions.announce(self._plugin, thread, text)
+            return None
+        return await self._services.actions.say(self._plugin, thread, text, as_)
+
+    async def end(self, thread: Thread, reason: str = "") -> None:
+        await self._services.actions.end(self._plugin, thread, reason)
+
+    async def open_session(
+        self,
+        user: Person,
+        consultant: Person,
+        *,
+        user_name: str | None = None,
+        consultant_name: str | None = None,
+        appointment_id: int | None = None,
+        group: str | None = None,
+    ) -> Room:
+        return await self._services.actions.open_session(
+            self._plugin, user, consultant, user_name, consultant_name, appointment_id, group
+        )
+
+    async def open_conversation(
+        self, user: Person, group: str = DEFAULT_GROUP, *, name: str | None = None
+    ) -> Conversation:
+        return await self._services.actions.open_conversation(self._plugin, user, group, name)
+
     def problem(self, text: str | None) -> None:
         self._plugins.report_problem(self._plugin, text)
+
+    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
+        return self._metric(Counter(full_name(self._plugin, name), help, labels))
+
+    def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:
+        return self._metric(Gauge(full_name(self._plugin, name), help, labels))
+
+    def _metric(self, metric: M) -> M:
+        self._services.metrics.add_plugin_metric(self._plugin, metric)
+        return metric
 
     def outbox(
         self,
@@ -283,9 +357,40 @@ class PluginContext(Context):
         self._tasks.add(task)
         task.add_done_callback(partial(self._on_task_done, coroutine))
 
+    def every(self, seconds: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+        if not MIN_INTERVAL_SECONDS <= seconds < math.inf:
+            raise ValueError(f"the interval of task {name} must be at least 1 second: {seconds}")
+        self._schedule(name, work, seconds)
+
+    def once(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._schedule(name, work, None)
+
+    def _schedule(self, name: str, work: Callable[[], Awaitable[None]], interval: float | None) -> None:
+        if not 0 < len(name) <= MAX_TASK_NAME_CHARS:
+            raise ValueError(f"the name of a task must have 1 to {MAX_TASK_NAME_CHARS} characters: {name}")
+        if name in self._scheduled:
+            raise ValueError(f"there is a task {name} already")
+        if len(self._scheduled) >= MAX_TASKS:
+            raise ValueError(f"a plugin has at most {MAX_TASKS} tasks")
+        title = f"task {name}"
+        lease_name = f"plugin {self._plugin} {title}"
+        task = ScheduledTask(
+            lease_name,
+            work,
+            interval,
+            self._services.store,
+            self._services.make_lease(lease_name),
+            on_failure=lambda error: self._plugins.record_failure(self._plugin, title, error),
+            clock=self.now,
+        )
+        self._scheduled.add(name)
+        self.spawn(task.run())
+
     async def stop(self) -> None:
-        """Cancel the tasks that the plugin has spawned."""
+        """Cancel the tasks that the plugin has spawned, and remove its metrics."""
         self._is_stopping = True
+        if self._connected_services is not None:
+            self._connected_services.metrics.plugin_metrics.remove(self._plugin)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

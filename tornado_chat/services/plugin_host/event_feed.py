@@ -24,6 +24,7 @@ from tornado_chat.core.events import (
     ConversationQueued,
     ConversationRequeued,
     Event,
+    ReadAdvanced,
     RoomEnded,
     RoomStarted,
 )
@@ -63,6 +64,7 @@ HOOKS_BY_EVENT: Mapping[type[Event], tuple[str, ...]] = {
     ConversationRequeued: ("conversation_queued",),
     ConversationAssigned: ("conversation_assigned",),
     ConversationEnded: ("conversation_ended",),
+    ReadAdvanced: ("messages_read",),
 }
 
 
@@ -151,6 +153,8 @@ class PluginEventFeed:
             self._plugins.emit("conversation_queued", conversation=event.conversation)
         elif isinstance(event, ConversationAssigned):
             self._plugins.emit("conversation_assigned", conversation=event.conversation, reason=event.reason)
+        elif isinstance(event, ReadAdvanced):
+            self._plugins.emit("messages_read", thread=event.thread, person=event.reader, seq=event.seq)
         elif isinstance(event, ConversationEnded):
             self._plugins.emit("conversation_ended", conversation=event.conversation, gone=event.gone)
 

@@ -5,12 +5,12 @@ from typing import NoReturn
 
 from tornado_chat import config
 from tornado_chat.core.errors import Forbidden
-from tornado_chat.core.types import Action, Activity, ConversationView, Identity, Kind, Role
+from tornado_chat.core.types import Action, Activity, ConversationView, Identity, Kind, Part, Role
 from tornado_chat.domain.groups import Groups
 from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.storage import rooms
+from tornado_chat.storage import participants, rooms
 from tornado_chat.storage.conversation_lists import Visible
 
 NOT_YOURS = {Kind.SESSION: "not_your_session", Kind.SUPPORT: "not_your_conversation"}
@@ -60,12 +60,15 @@ class SupervisionRights:
     async def require_observer(self, identity: Identity, view: ConversationView) -> None:
         """Check that the person may follow a conversation from now on; a plugin may allow or refuse it.
 
-        With ``[counselling] observe = any`` every supervisor may, without the right to read what was before.
+        A former agent that stays as an observer may, too. With ``[counselling] observe = any`` every
+        supervisor may, without the right to read what was before.
 
         :raises Forbidden: the person may not.
         """
         if await self._access_control.is_allowed_by_plugin(identity, Action.OBSERVE, view.thread):
             return
+        if await self._store.look_up(participants.takes_part_as, view.thread, identity.person, Part.OBSERVER):
+            return  # a former agent that has stayed
         is_supervisor = identity.person.role is Role.SUPERVISOR
         if is_supervisor and self._settings.observe == "any":
             return

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Conflict
-from tornado_chat.core.types import Conversation
+from tornado_chat.core.types import Conversation, Person
 from tornado_chat.delivery.answer_watch import UNANSWERED_SECONDS
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.leadership.grace_timers import GraceTimers
@@ -38,6 +38,7 @@ class Absences:
     :arg may_store: returns the function that says whether a change decided now may still be stored.
     :arg apply_version: called with the new version of a conversation that has ended.
     :arg reread: reads a conversation again whose known version is outdated.
+    :arg on_waiter_gone: called with a waiter that did not return in time.
     :arg on_serving_changed: called when the number of waiters that serve the queue has changed.
     """
 
@@ -53,7 +54,9 @@ class Absences:
         apply_version: Callable[[Conversation], None],
         reread: Callable[[Case], Awaitable[None]],
         on_serving_changed: Callable[[], None],
+        on_waiter_gone: Callable[[Person], None],
     ) -> None:
+        self._on_waiter_gone = on_waiter_gone
         self._settings = settings
         self._loop = loop
         self._state = state
@@ -171,6 +174,7 @@ class Absences:
 
     async def _on_waiter_lost(self, waiter: WaiterState) -> None:
         waiter.ready = False
+        self._on_waiter_gone(waiter.person)
         self._state.update_waiter(waiter, self._loop.time())
         if self._state.set_serving(waiter, False):
             self._on_serving_changed()

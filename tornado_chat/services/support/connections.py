@@ -10,7 +10,15 @@ from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.close_codes import NOT_READ_BACK
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.texts import Language
-from tornado_chat.core.types import ConsentForm, Conversation, Handover, Identity, Thread
+from tornado_chat.core.types import (
+    ConsentForm,
+    Conversation,
+    ExpectedWait,
+    Handover,
+    Identity,
+    Role,
+    Thread,
+)
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import SocketStream
 from tornado_chat.observability.logs import fields
@@ -20,9 +28,13 @@ from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.storage import conversations, read_marks
 
 log = logging.getLogger(__name__)
+
+
+NOT_ACCEPTED = "not_accepted"
 
 
 class SupportView(Protocol):
@@ -40,10 +52,17 @@ class SupportView(Protocol):
         """Notify a waiter that it serves the user of a conversation."""
         ...
 
-    def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
+    def show_position(
+        self,
+        conversation: Conversation,
+        position: int,
+        serving: int | None,
+        expected: ExpectedWait | None = None,
+    ) -> None:
         """Notify a waiting user of its position in the queue; 1 is the first position.
 
         :arg serving: the number of waiters that serve the queue; None if it is unknown.
+        :arg expected: the expected wait; None if there is no estimate.
         """
         ...
 
@@ -51,8 +70,15 @@ class SupportView(Protocol):
         """Notify a user that another waiter has its conversation."""
         ...
 
-    def show_departure(self, thread: Thread) -> None:
-        """Notify the client that the other side has left the conversation for good."""
+    def show_departure(self, thread: Thread, reason: str | None = None) -> None:
+        """Notify the client that the other side has left the conversation for good.
+
+        :arg reason: ``NOT_ACCEPTED`` for a waiter that has lost the user for want of a confirmation.
+        """
+        ...
+
+    def show_pause(self) -> None:
+        """Notify a waiter that it gets no new users until it is ready again."""
         ...
 
     def show_replacement(self) -> None:
@@ -125,6 +151,11 @@ class SupportConnection:
         """True if the person has an unfinished conversation on this connection, or waits in the queue."""
         return self.user_conversation is not None or bool(self.shown)
 
+    @property
+    def is_agent(self) -> bool:
+        """True if the person serves users."""
+        return self.person.role is not Role.USER
+
     def run_after_departures(self, action: Callable[[], None]) -> None:
         """Run ``action`` after the departures that are pending now.
 
@@ -142,6 +173,7 @@ class UserConversation:
     :ivar conversation: the newest version of the conversation; None until it is stored.
     :ivar position: the position in the queue that was shown last; 0 before that.
     :ivar serving: the number of serving waiters that was shown with the position; None if it is unknown.
+    :ivar expected: the expected wait that was shown last; None if there was none.
     :ivar awaiting_position: the connections that have requested the position: they get the next one that is
         published, even if it has not changed.
     :ivar has_ended: True if the conversation has ended.
@@ -151,6 +183,7 @@ class UserConversation:
         "awaiting_position",
         "connections",
         "conversation",
+        "expected",
         "has_ended",
         "lock",
         "position",
@@ -163,6 +196,7 @@ class UserConversation:
         self.lock = asyncio.Lock()
         self.position = 0
         self.serving: int | None = None
+        self.expected: ExpectedWait | None = None
         self.awaiting_position: set[SupportConnection] = set()
         self.has_ended = False
 
@@ -188,7 +222,9 @@ class SocketNotifier:
         tasks: BackgroundTasks,
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
+        approvals: Approvals,
     ) -> None:
+        self._approvals = approvals
         self._receipt_reports = receipt_reports
         self._participant_names = participant_names
         self._hub = hub
@@ -226,7 +262,11 @@ class SocketNotifier:
             self.start_following(connection, conversation)
             return
         connection.shown[conversation.id] = other_address
-        if is_new and not connection.departures and self._hub.follow_new(connection.socket_stream, thread):
+        if (
+            is_new
+            and not connection.departures
+            and self._hub.follow_new(connection.socket_stream, thread, as_agent=connection.is_agent)
+        ):
             if "sender" in connection.features and conversation.waiter is not None:
                 names = {
                     conversation.user: conversation.user_name,
@@ -242,11 +282,11 @@ class SocketNotifier:
         def show_and_follow() -> None:
             # Repeated, since an earlier departure may have been from this conversation, which has returned,
             # and then has unfollowed the thread.
-            self._hub.prepare_follow(connection.socket_stream, thread)
+            self._prepare_follow(connection, thread)
             show(conversation)
             self._tasks.spawn(self._follow(connection, conversation))
 
-        self._hub.prepare_follow(connection.socket_stream, thread)
+        self._prepare_follow(connection, thread)
         connection.run_after_departures(show_and_follow)
 
     def show_handover(
@@ -262,21 +302,27 @@ class SocketNotifier:
         conversation: Conversation,
         position: int,
         serving: int | None,
+        expected: ExpectedWait | None,
     ) -> None:
         """Notify a waiting user's connection of its position, after the messages of the previous waiter."""
-        show = partial(connection.view.show_position, conversation, position, serving)
+        show = partial(connection.view.show_position, conversation, position, serving, expected)
         connection.run_after_departures(
             partial(connection.socket_stream.run_in_order, conversation.thread, show)
         )
 
-    def notify_departure(self, connection: SupportConnection, conversation: Conversation) -> None:
-        """Notify a connection that the other side has left, after all messages of the conversation."""
+    def notify_departure(
+        self, connection: SupportConnection, conversation: Conversation, reason: str | None = None
+    ) -> None:
+        """Notify a connection that the other side has left, after all messages of the conversation.
+
+        :arg reason: as ``SupportView.show_departure``.
+        """
         thread = conversation.thread
         connection.shown.pop(conversation.id, None)
 
         def show_departure() -> None:
             connection.departures.remove(thread)
-            connection.view.show_departure(thread)
+            connection.view.show_departure(thread, reason)
             self._hub.unfollow(connection.socket_stream, thread)
 
         run_after_messages = partial(
@@ -295,8 +341,11 @@ class SocketNotifier:
 
         The caller does not wait, since a client that reads slowly would delay it for as long as it likes.
         """
-        self._hub.prepare_follow(connection.socket_stream, conversation.thread)
+        self._prepare_follow(connection, conversation.thread)
         self._tasks.spawn(self._follow(connection, conversation))
+
+    def _prepare_follow(self, connection: SupportConnection, thread: Thread) -> None:
+        self._hub.prepare_follow(connection.socket_stream, thread, as_agent=connection.is_agent)
 
     async def _follow(self, connection: SupportConnection, conversation: Conversation) -> None:
         """Deliver the messages that the person has not received yet, then all new messages.
@@ -308,7 +357,7 @@ class SocketNotifier:
             received = connection.positions.pop(thread, None)
             if received is None:
                 received = await self._receipts.get(thread, connection.person)
-            if "sender" in connection.features:
+            if "sender" in connection.features or not self._participant_names.has(thread):
                 await self._participant_names.load(connection.socket_stream, thread)
             resent = await self._hub.follow(connection.socket_stream, thread, received or 0)
             log.info(
@@ -318,6 +367,9 @@ class SocketNotifier:
             if "read" in connection.features:
                 for mark in await self._store.look_up(read_marks.read_marks, thread):
                     connection.socket_stream.send_event(mark, thread, {})
+            if "approval" in connection.features:
+                for held in await self._approvals.events_for_sender(connection.person, thread):
+                    connection.socket_stream.send_event(held, thread, {})
             if "receipt" in connection.features:
                 self._receipt_reports.watch(thread)
                 for receipt in await self._receipt_reports.current(thread):

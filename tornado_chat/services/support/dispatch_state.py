@@ -10,7 +10,8 @@ its row names, and, while a decision is being stored, a place of the waiter of t
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tornado_chat.core.types import Conversation, ConversationState, Person
+from tornado_chat.core.types import Conversation, ConversationState, ExpectedWait, Person
+from tornado_chat.domain.expected_wait import Pace, ServiceTimes
 from tornado_chat.domain.group_queue import GroupQueue
 from tornado_chat.domain.groups import Groups
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy, Ticket
@@ -33,19 +34,23 @@ class Case:
     :ivar places: the waiters that hold a place for the conversation.
     :ivar published_position: the position in the queue that was published last; 0 before that.
     :ivar published_serving: the number of serving waiters that was published with the position.
+    :ivar published_wait: the expected wait that was published with the position; None if there was none.
     :ivar published_at: the time of that publication, by the loop's clock.
     :ivar assigned_at: the time at which the present waiter was assigned, by the loop's clock; infinitely long
         ago if that was in an earlier term.
+    :ivar is_accepted: True if the present waiter has confirmed the assignment.
     """
 
     __slots__ = (
         "assigned_at",
         "decision",
+        "is_accepted",
         "places",
         "processes",
         "published_at",
         "published_position",
         "published_serving",
+        "published_wait",
         "row",
         "waits_since",
     )
@@ -58,8 +63,10 @@ class Case:
         self.places: tuple[Person, ...] = ()
         self.published_position = 0
         self.published_serving = 0
+        self.published_wait: ExpectedWait | None = None
         self.published_at = float("-inf")
         self.assigned_at = float("-inf")
+        self.is_accepted = row.accepted is not None
 
 
 class WaiterState:
@@ -72,13 +79,16 @@ class WaiterState:
     :ivar silent_processes: those of them in which no socket of the waiter answers its pings.
     :ivar cases: the waiter's conversations, by number.
     :ivar ready_and_connected: both states as the pool knows them; None before the first update.
+    :ivar takes_offers: True if the waiter is asked before it gets another waiter's user.
     :ivar since: the time of the last change of ``ready_and_connected``, by the loop's clock.
+    :ivar missed_in_row: the assignments that the waiter has lost unconfirmed since it confirmed the last one.
     """
 
     __slots__ = (
         "address",
         "cases",
         "claims",
+        "missed_in_row",
         "name",
         "person",
         "processes",
@@ -86,6 +96,7 @@ class WaiterState:
         "ready_and_connected",
         "silent_processes",
         "since",
+        "takes_offers",
     )
 
     def __init__(self, person: Person, address: str, name: str | None) -> None:
@@ -99,6 +110,8 @@ class WaiterState:
         self.cases: dict[int, Case] = {}
         self.ready_and_connected: tuple[bool, bool] | None = None
         self.since = 0.0
+        self.missed_in_row = 0
+        self.takes_offers = False
 
     @property
     def is_silent(self) -> bool:
@@ -107,19 +120,42 @@ class WaiterState:
 
 
 class Decision:
-    """The decision that a waiter gets a conversation, not stored yet; ``row`` is the version it rests on."""
+    """The decision that a waiter gets a conversation, not stored yet; ``row`` is the version it rests on.
 
-    __slots__ = ("case", "reason", "row", "waiter")
+    :ivar offer: the number of the offer that the waiter has accepted; None: there was none.
+    :ivar note: of the waiter before, for this one.
+    """
 
-    def __init__(self, case: Case, waiter: WaiterState, reason: str) -> None:
+    __slots__ = ("case", "note", "offer", "reason", "row", "waiter")
+
+    def __init__(
+        self,
+        case: Case,
+        waiter: WaiterState,
+        reason: str,
+        offer: int | None = None,
+        note: str | None = None,
+    ) -> None:
         self.case = case
         self.row = case.row
         self.waiter = waiter
         self.reason = reason
+        self.offer = offer
+        self.note = note
 
 
 def _ticket(row: Conversation) -> Ticket:
-    return Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter, row.group)
+    return Ticket(
+        row.id,
+        row.user,
+        row.created,
+        row.returned,
+        row.claims,
+        row.last_waiter,
+        row.group,
+        row.score,
+        tuple(dict.fromkeys(row.missed_by)),
+    )
 
 
 class DispatchState:
@@ -133,6 +169,7 @@ class DispatchState:
     :ivar serving: the waiters that serve the queue: ready or with users, and neither paused nor lost. A
         waiter that is in its grace serves, and so does a waiter without a free place.
     :ivar groups: the groups.
+    :ivar service_times: how long the last conversations of each group took.
     """
 
     def __init__(
@@ -144,6 +181,7 @@ class DispatchState:
         self.groups = groups
         self._policy = policy
         self._make_queue = make_queue
+        self.service_times = ServiceTimes()
         self.clear()
 
     @property
@@ -219,6 +257,7 @@ class DispatchState:
                 case.waits_since = now
         elif row.waiter != before.waiter:
             case.assigned_at = now
+            case.is_accepted = row.accepted is not None
             self._waiter_of(row, now).cases[row.id] = case
         self._update_places(case)
         return before
@@ -261,9 +300,16 @@ class DispatchState:
             decisions.append(decision)
         return decisions
 
-    def decide_transfer(self, case: Case, target: WaiterState, reason: str) -> Decision:
-        """Decide on another waiter for an active conversation."""
-        case.decision = decision = Decision(case, target, reason)
+    def decide_transfer(
+        self,
+        case: Case,
+        target: WaiterState,
+        reason: str,
+        offer: int | None = None,
+        note: str | None = None,
+    ) -> Decision:
+        """Decide on another waiter for an active conversation; see ``Decision``."""
+        case.decision = decision = Decision(case, target, reason, offer, note)
         self._update_places(case)
         return decision
 
@@ -297,6 +343,21 @@ class DispatchState:
     def serving_in(self, group: str) -> int:
         """Return the number of waiters that serve a group."""
         return len(self._serving_in[group])
+
+    def pace(self, group: str) -> Pace | None:
+        """Return how fast the queue of a group moves; None: there is no estimate.
+
+        An agent that serves several groups with waiting users counts with an equal share of its places.
+        """
+        capacities, places = self.queue.pool.capacities, 0.0
+        for person in self._serving_in[group]:
+            groups = capacities(person)
+            if len(groups) > 1:
+                busy = sum(1 for name in groups if name == group or self.queue.length(name))
+                places += groups[group] / busy
+            else:
+                places += groups.get(group, 0)
+        return self.service_times.pace(group, places)
 
     def update_waiter(self, waiter: WaiterState, now: float) -> None:
         """Update the pool from a waiter's ``ready``, ``claims``, ``processes`` and ``silent_processes``."""

@@ -25,17 +25,20 @@ from tornado_chat import config
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.aio.clock import now_seconds
-from tornado_chat.cluster.facts import TransferRequest, WaiterPresence
+from tornado_chat.cluster.facts import ReturnRequest, TransferRequest, WaiterPresence
 from tornado_chat.core.errors import ChatError, Conflict, NotFound, Unavailable
 from tornado_chat.core.events import (
+    ConversationAccepted,
     ConversationAssigned,
     ConversationEnded,
+    ConversationPrioritised,
     ConversationRequeued,
     Event,
     PresenceChanged,
     QueuePositionChanged,
 )
 from tornado_chat.core.types import DEFAULT_GROUP, Conversation, ConversationState, Person
+from tornado_chat.domain.expected_wait import Pace
 from tornado_chat.domain.group_queue import GroupQueue
 from tornado_chat.domain.groups import Groups
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
@@ -43,6 +46,8 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.leadership.term import Term
 from tornado_chat.services.support.absences import Absences
+from tornado_chat.services.support.acceptances import Acceptances
+from tornado_chat.services.support.agent_states import AgentChanged, AgentStates
 from tornado_chat.services.support.decisions import Decisions
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
 from tornado_chat.services.support.fallbacks import FallbackTimes
@@ -68,6 +73,7 @@ class Dispatcher:
     :arg clock: seconds since 1970.
     :arg make_queue: creates the empty queue of a group with a policy.
     :arg groups: the groups; None: one group, with the capacity of ``settings``.
+    :arg on_agent_changed: called when the state of an agent has changed.
     :arg settle_seconds: seconds from ``begin`` in which processes report their users and waiters. Until then
         no match is made, or the users of the process that reports first would be served first.
     """
@@ -86,6 +92,7 @@ class Dispatcher:
         make_queue: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
         settle_seconds: float = 0.0,
         groups: Groups | None = None,
+        on_agent_changed: AgentChanged = lambda agent, state, previous: None,
     ) -> None:
         self._settings = settings
         self._repository = repository
@@ -96,6 +103,7 @@ class Dispatcher:
         self._holds_lease = holds_lease
         self._state = DispatchState(groups or Groups.single(settings.capacity), policy, make_queue)
         self._term: Term[Conversation] = Term(loop, settle_seconds, self._on_settled)
+        self._agent_states = AgentStates(on_agent_changed, lambda: self._term.has_settled)
         self._decisions = Decisions(
             loop,
             repository,
@@ -116,6 +124,20 @@ class Dispatcher:
             apply_version=self._apply_version,
             reread=self._reread,
             on_serving_changed=self._on_serving_changed,
+            on_waiter_gone=self._agent_states.note_gone,
+        )
+        self._acceptances = Acceptances(
+            loop,
+            settings,
+            self._state,
+            self._term,
+            repository,
+            is_certain,
+            may_store=self._decisions.make_fence,
+            reread=self._reread,
+            publish=publish,
+            on_serving_changed=self._on_serving_changed,
+            clock=clock,
         )
         self._tasks = BackgroundTasks(loop)
         self._rematch_timer: asyncio.TimerHandle | None = None
@@ -133,8 +155,10 @@ class Dispatcher:
         """
         self.end()
         with self._term.starting() as buffered:
+            service_times = await self._repository.service_times()
             rows = await self._repository.unfinished()
             self._clear()
+            self._state.service_times.replace(service_times)
             for chunk in chunks(rows, CHUNK_ROWS):
                 for row in chunk:
                     if row.id not in self._state.cases:  # else its user was reported meanwhile
@@ -187,6 +211,7 @@ class Dispatcher:
         self._state.reconfigure(groups or Groups.single(settings.capacity), policy, self._loop.time())
         self._settings = settings
         self._absences.reconfigure(settings)
+        self._acceptances.reconfigure(settings)
         self._positions.stop()
         self._positions = self._make_positions()
         self._on_serving_changed()
@@ -256,6 +281,7 @@ class Dispatcher:
         self._absences.stop_awaiting_waiter(waiter)
         waiter.ready = fact.ready
         waiter.claims = fact.claims
+        waiter.takes_offers = fact.takes_offers
         waiter.name = fact.name or waiter.name
         was_present = bool(waiter.processes)
         waiter.processes.add(process)
@@ -266,6 +292,7 @@ class Dispatcher:
         if self._state.set_serving(waiter, fact.ready):
             self._on_serving_changed()
         self._absences.watch_silence(waiter)
+        self._agent_states.note(waiter)
         self._match()
 
     def on_waiter_absent(self, process: str, person: Person, *, has_left: bool = False) -> None:
@@ -278,13 +305,14 @@ class Dispatcher:
         self._absences.watch_silence(waiter)
         if not waiter.processes:
             self._state.update_waiter(waiter, self._loop.time())
+            self._agent_states.note(waiter)
             self._absences.await_waiter(waiter, has_left=has_left)
             self._publish_presences(waiter)
 
     # --- requests ---
 
-    async def transfer(self, request: TransferRequest) -> None:
-        """Transfer a user to another waiter.
+    async def transfer(self, request: TransferRequest) -> list[str | None]:
+        """Transfer a user to another waiter. Returns the name of a waiter that is to be asked first.
 
         :raises NotFound: the target is unknown, is not ready or has no free place.
         :raises Conflict: the user is not served by the source any more.
@@ -292,29 +320,69 @@ class Dispatcher:
         """
         case = self._state.cases.get(request.conversation_id)
         if case is not None and case.row.waiter == request.target != request.source:
-            return  # a repeated request: the previous coordinator did the transfer, but could not answer
+            return []  # a repeated request: the previous coordinator did the transfer, but could not answer
         target = self._state.waiters.get(request.target)
         group = DEFAULT_GROUP if case is None else case.row.group
-        is_free = self._state.queue.pool.is_free_for(request.target, group)
+        if request.offer is None:
+            is_free = self._state.queue.pool.is_free_for(request.target, group)
+        else:
+            is_free = target is not None and bool(target.processes)
         if target is None or not is_free or request.target == request.source:
             raise NotFound("no_such_waiter", id=request.target.id)
         if case is None or case.row.waiter != request.source or case.decision is not None:
             raise Conflict("no_conversation")
+        if request.may_offer and target.takes_offers:
+            return [target.name]
         if not self._holds_lease():
             raise Unavailable("no_coordinator")
-        decision = self._state.decide_transfer(case, target, transfer_reason(request.source))
+        decision = self._state.decide_transfer(
+            case, target, transfer_reason(request.source), request.offer, request.note
+        )
         await self._decisions.transfer(decision)
+        return []
+
+    async def return_to_line(self, request: ReturnRequest) -> None:
+        """Return a user to the head of the line of a group.
+
+        :raises Conflict: the user is not served by the source any more.
+        :raises Unavailable: this process does not coordinate any more, or the change was not stored.
+        """
+        case = self._state.cases.get(request.conversation_id)
+        if case is None or case.row.waiter != request.source or case.decision is not None:
+            raise Conflict("no_conversation")
+        if not self._holds_lease():
+            raise Unavailable("no_coordinator")
+        try:
+            await self._repository.return_to_line(case.row, request, self._decisions.make_fence())
+        except Conflict:
+            await self._reread(case)
+            raise
 
     # --- committed changes, of this process or others ---
 
-    events = (ConversationAssigned, ConversationEnded, ConversationRequeued)
+    events = (
+        ConversationAssigned,
+        ConversationEnded,
+        ConversationRequeued,
+        ConversationAccepted,
+        ConversationPrioritised,
+    )
 
     def on_event(self, event: Event) -> None:
         """Apply a committed change; called for the types in ``events``."""
-        if not isinstance(event, ConversationAssigned | ConversationEnded | ConversationRequeued):
+        if not isinstance(
+            event,
+            ConversationAssigned
+            | ConversationEnded
+            | ConversationRequeued
+            | ConversationAccepted
+            | ConversationPrioritised,
+        ):
             return
         if self._term.is_running:
             self._take_published(event.conversation)
+            if isinstance(event, ConversationAccepted):
+                self._acceptances.on_accepted(event.conversation)
         else:
             self._term.buffer(event.conversation)
 
@@ -398,6 +466,10 @@ class Dispatcher:
         for case in waiter.cases.values():
             self._publish_presence(case)
 
+    def pace(self, group: str) -> Pace | None:
+        """Return how fast the queue of a group moves; None: there is no estimate."""
+        return self._state.pace(group)
+
     # --- the queue ---
 
     def _wait(self, case: Case) -> None:
@@ -466,6 +538,7 @@ class Dispatcher:
         case = self._state.add(row, self._loop.time(), max(0.0, self._clock() - row.created / 1e6))
         if row.waiter is not None:
             self._absences.await_waiter(self._state.waiters[row.waiter])
+            self._acceptances.watch(case)
             self._on_serving_changed()  # the waiter may have been unknown here
         return case
 
@@ -476,9 +549,14 @@ class Dispatcher:
         before = self._state.apply_version(row, now)
         if case is None or before is None:
             return
+        if row.waiter != before.waiter or row.state is ConversationState.ENDED:
+            self._acceptances.watch(case)
         if row.state is ConversationState.ENDED:
             self._absences.stop_awaiting_user(case)
+            self._state.service_times.add(row.group, row.service_seconds)
         elif row.waiter is None:
+            if before.waiter is not None and len(row.missed_by) > len(before.missed_by):
+                self._acceptances.on_missed(row, before.waiter)
             if case.processes:
                 self._wait(case)
         elif row.waiter != before.waiter:
@@ -536,9 +614,10 @@ class Dispatcher:
                     partial(state.queued_cases, group),
                     partial(state.queue_length, group),
                     partial(state.serving_in, group),
-                    lambda case, position, serving: self._publish(
-                        QueuePositionChanged(case.row, position, serving)
+                    lambda case, position, serving, expected: self._publish(
+                        QueuePositionChanged(case.row, position, serving, expected)
                     ),
+                    partial(state.pace, group),
                 )
                 for group in state.groups.names
             }
@@ -558,6 +637,7 @@ class Dispatcher:
     def _on_settled(self) -> None:
         """Match and publish the requested positions: all processes have reported, the queue is complete."""
         self._match()
+        self._agent_states.on_settled()
         requests, self._position_requests = self._position_requests, {}
         self._tasks.spawn(self._publish_positions(list(requests)))
 
@@ -572,6 +652,8 @@ class Dispatcher:
     def _clear(self) -> None:
         """Discard all users, waiters, timers and pending position updates."""
         self._absences.clear()
+        self._agent_states.clear()
+        self._acceptances.clear()
         self._fallback_times.clear()
         self._positions.stop()
         self._position_requests = {}

@@ -70,7 +70,7 @@ class FirstWords:
         person = identity.person
         if person.role is Role.SUPERVISOR:
             visible = self._rights.visible(identity)
-            return visible is None or group in visible.groups
+            return visible is None or self._groups.rules[group].name in visible.groups
         return person.role is Role.ADMIN or self._groups.serves(identity, group)
 
     async def beginnings(self, identity: Identity, waiting: Mapping[int, str]) -> dict[int, str]:
@@ -110,9 +110,7 @@ class FirstWords:
 
     async def may_read_left(self, identity: Identity, conversation: Conversation) -> bool:
         """Return True if a conversation is a left message, and the person may read it."""
-        if conversation.open or conversation.has_had_waiter:
-            return False
-        if not self._is_reader(identity, conversation.group):
+        if conversation.open or not self._is_reader(identity, conversation.group):
             return False
         return await self._store.read(left_messages.find, conversation.id) is not None
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tornado_chat import config
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import AGENT_ROLES, DEFAULT_GROUP, EarlyWords, Identity, Person, Role
+from tornado_chat.domain.approval import ApprovalRules
 from tornado_chat.domain.groups import Group, Groups
 
 
@@ -47,6 +48,16 @@ class GroupRegistry:
         self.rules = build_groups(settings)
         self._sections = settings.groups
         self._early_words = settings.support.early_words
+
+    @property
+    def approval_groups(self) -> frozenset[str]:
+        """The groups whose agents need an approval for each message."""
+        return frozenset(name for name, section in self._sections.items() if section.approval)
+
+    def approval_rules(self, name: str) -> ApprovalRules:
+        """Return what happens to the held messages of a group."""
+        section = self._section(name)
+        return ApprovalRules(section.approval_timeout, section.approval_expired == "send")
 
     def require_open(self, identity: Identity, name: str) -> None:
         """Check that a user may choose a group.

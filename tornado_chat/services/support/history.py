@@ -121,9 +121,8 @@ class SupportHistory:
         conversation = await self.read(identity, conversation_id)
         thread = conversation.thread
         await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="export")
-        last_seq = await self._store.read(messages.last_seq, thread)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
-        return conversation, chunks_of(self._store, thread, last_seq)
+        return conversation, chunks_of(self._store, thread, conversation.last_seq)
 
     async def page(self, identity: Identity, conversation_id: int, after: int, limit: int) -> Page[Message]:
         """Return the messages after the ``seq`` ``after``, oldest first, and whether more exist.
@@ -134,9 +133,10 @@ class SupportHistory:
         :raises NotFound: there is no such conversation.
         :raises Forbidden: the caller may not read it.
         """
-        thread = (await self.read(identity, conversation_id)).thread
-        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="messages")
+        thread = Thread(Kind.SUPPORT, conversation_id)
         found = await self._store.read(messages.page_for_client, thread, after, limit, MAX_PAGE_BYTES)
+        await self.read(identity, conversation_id)  # after the page: see ``storage/agents.py``
+        await self._plugins.check("transcript_requested", thread=thread, identity=identity, how="messages")
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
         return found
 

@@ -25,11 +25,14 @@ from tornado_chat.cluster.facts import (
 )
 from tornado_chat.core.errors import ChatError, Conflict
 from tornado_chat.core.events import (
+    ConversationAccepted,
     ConversationAssigned,
     ConversationEnded,
+    ConversationPrioritised,
     ConversationRequeued,
     Event,
     QueuePositionChanged,
+    WaiterPaused,
 )
 from tornado_chat.core.handed_over import SupportDetails
 from tornado_chat.core.types import (
@@ -46,6 +49,7 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.delivery.answer_watch import AnswerWatch
 from tornado_chat.delivery.hub import Hub
+from tornado_chat.domain.expected_wait import is_noticeable
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.messaging.consents import Consents
@@ -53,7 +57,13 @@ from tornado_chat.services.messaging.participant_names import ParticipantNames
 from tornado_chat.services.messaging.receipt_reports import ReceiptReports
 from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store, read_in_chunks
-from tornado_chat.services.support.connections import SocketNotifier, SupportConnection, UserConversation
+from tornado_chat.services.supervision.approvals import Approvals
+from tornado_chat.services.support.connections import (
+    NOT_ACCEPTED,
+    SocketNotifier,
+    SupportConnection,
+    UserConversation,
+)
 from tornado_chat.services.support.group_registry import GroupRegistry
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.services.support.sign_ins import WaiterSignIns
@@ -72,9 +82,10 @@ class LocalWaiter:
     :ivar claims: the claims of the waiter's last token.
     :ivar ready: True if the waiter takes new users.
     :ivar rows: the newest versions of the conversations, by number.
+    :ivar accepted: the conversations that the waiter has confirmed, as far as this process knows.
     """
 
-    __slots__ = ("address", "claims", "connections", "name", "person", "ready", "rows")
+    __slots__ = ("accepted", "address", "claims", "connections", "name", "person", "ready", "rows")
 
     def __init__(self, person: Person, address: str) -> None:
         self.person = person
@@ -84,6 +95,7 @@ class LocalWaiter:
         self.ready = False
         self.connections: dict[SupportConnection, AnswerWatch] = {}
         self.rows: dict[int, Conversation] = {}
+        self.accepted: set[int] = set()
 
     @property
     def is_answering(self) -> bool:
@@ -93,7 +105,8 @@ class LocalWaiter:
     @property
     def presence(self) -> WaiterPresence:
         return WaiterPresence(
-            self.person, self.ready, self.name, self.address, self.claims, self.is_answering
+            *(self.person, self.ready, self.name, self.address, self.claims, self.is_answering),
+            takes_offers=any("offer" in connection.features for connection in self.connections),
         )
 
 
@@ -122,6 +135,7 @@ class LocalConversations:
         receipt_reports: ReceiptReports,
         participant_names: ParticipantNames,
         groups: GroupRegistry,
+        approvals: Approvals,
         consents: Consents,
     ) -> None:
         self._settings = settings
@@ -134,14 +148,16 @@ class LocalConversations:
         self._access_control = access_control
         self._coordinator_client = coordinator_client
         self._sign_ins = WaiterSignIns(bus)
+        self._tasks = BackgroundTasks(loop)
         self._notifier = SocketNotifier(
             hub,
             receipts,
             store,
             self.apply_version,
-            BackgroundTasks(loop),
+            self._tasks,
             receipt_reports,
             participant_names,
+            approvals,
         )
         self._user_conversations: dict[Person, UserConversation] = {}
         self._local_waiters: dict[Person, LocalWaiter] = {}
@@ -373,6 +389,30 @@ class LocalConversations:
         """
         return await self._repository.leave(conversation, gone, withdraws=withdraws)
 
+    async def accept(self, connection: SupportConnection, row: Conversation) -> None:
+        """Confirm the assignment of a conversation to the waiter, if that is needed and was not done before.
+
+        :raises Conflict: the waiter does not serve the user any more.
+        :raises Unavailable: the confirmation could not be stored.
+        """
+        waiter = self._local_waiters.get(connection.person)
+        if not self._settings.accept_timeout or waiter is None or row.id in waiter.accepted:
+            return
+        waiter.accepted.add(row.id)
+        if row.accepted is not None:
+            return
+        try:
+            await self._repository.accept(row, connection.person)
+        except BaseException:
+            waiter.accepted.discard(row.id)
+            raise
+
+    def accept_later(self, connection: SupportConnection, row: Conversation) -> None:
+        """Confirm an assignment as ``accept``, without waiting: the waiter writes, or types."""
+        waiter = self._local_waiters.get(connection.person)
+        if self._settings.accept_timeout and waiter is not None and row.id not in waiter.accepted:
+            self._tasks.spawn(self._accept_or_log(connection, row))
+
     def conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         """Return the conversation that a request of the client refers to.
 
@@ -397,7 +437,10 @@ class LocalConversations:
         ConversationAssigned,
         ConversationEnded,
         ConversationRequeued,
+        ConversationAccepted,
+        ConversationPrioritised,
         QueuePositionChanged,
+        WaiterPaused,
         *WaiterSignIns.events,
     )
 
@@ -406,8 +449,12 @@ class LocalConversations:
         if isinstance(event, ConversationAssigned):
             row = event.conversation
             self.apply_version(row, is_new=event.previous is None and row.last_seq == 0)
-        elif isinstance(event, ConversationEnded | ConversationRequeued):
+        elif isinstance(event, ConversationEnded | ConversationRequeued | ConversationPrioritised):
             self.apply_version(event.conversation)
+        elif isinstance(event, ConversationAccepted):
+            self._on_accepted(event.conversation)
+        elif isinstance(event, WaiterPaused):
+            self._on_paused(event.waiter)
         elif isinstance(event, QueuePositionChanged):
             self._on_position(event)
         else:
@@ -421,14 +468,18 @@ class LocalConversations:
             return
         has_moved = user_conversation.position != event.place
         has_serving_changed = user_conversation.serving != event.serving
+        has_wait_changed = is_noticeable(user_conversation.expected, event.expected)
         user_conversation.position, user_conversation.serving = event.place, event.serving
+        if has_moved or has_wait_changed:
+            user_conversation.expected = event.expected
         for connection in user_conversation.connections:
             if (
                 has_moved
                 or connection in user_conversation.awaiting_position
                 or (has_serving_changed and "seq" in connection.features)
+                or (has_wait_changed and "eta" in connection.features)
             ):
-                self._notifier.show_position(connection, row, event.place, event.serving)
+                self._notifier.show_position(connection, row, event.place, event.serving, event.expected)
         user_conversation.awaiting_position.clear()
 
     def apply_version(self, row: Conversation, *, is_new: bool = False) -> None:
@@ -485,6 +536,8 @@ class LocalConversations:
                 if connection.shown.get(row.id) != row.waiter_uuid:
                     self._notifier.show_agent(connection, row, is_new=is_new)
         elif row.state is ConversationState.WAITING:
+            if before.state is ConversationState.WAITING and before.returned is row.returned:
+                return  # another score
             user_conversation.position = 0
             for connection in user_conversation.connections:
                 connection.shown.pop(row.id, None)
@@ -509,11 +562,38 @@ class LocalConversations:
                     connection.socket_stream.ping(self._loop.time())  # is the waiter still there?
         elif known is not None:
             del waiter.rows[row.id]
+            waiter.accepted.discard(row.id)
+            reason = NOT_ACCEPTED if waiter.person in row.missed_by else None
             if self._holders.get(row.id) is waiter:
                 del self._holders[row.id]
             for connection in waiter.connections:
                 if row.id in connection.shown:
-                    self._notifier.notify_departure(connection, row)
+                    self._notifier.notify_departure(connection, row, reason)
+
+    async def _accept_or_log(self, connection: SupportConnection, row: Conversation) -> None:
+        try:
+            await self.accept(connection, row)
+        except Conflict:
+            pass  # the waiter has lost the user at this moment, and is notified of it
+        except ChatError as error:  # the next sign of life is the next attempt
+            log.warning("a confirmation could not be stored: %s", error, extra=fields(conversation=row.id))
+
+    def _on_accepted(self, row: Conversation) -> None:
+        """Note a confirmation, maybe by another socket of the waiter in another process."""
+        waiter = None if row.waiter is None else self._local_waiters.get(row.waiter)
+        if waiter is not None and row.id in waiter.rows and waiter.rows[row.id].changes == row.changes:
+            waiter.accepted.add(row.id)
+            waiter.rows[row.id] = row
+
+    def _on_paused(self, person: Person) -> None:
+        """Pause a waiter, as the coordinator has decided, and notify it."""
+        waiter = self._local_waiters.get(person)
+        if waiter is None:
+            return
+        waiter.ready = False
+        self._coordinator_client.report(waiter.presence)
+        for connection in waiter.connections:
+            connection.view.show_pause()
 
     def _on_answering_changed(self, waiter: LocalWaiter) -> None:
         """Report whether the waiter takes new users: a waiter that answers no ping does not."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from tornado_chat.aio.periodic import FailureLog
+from tornado_chat.core.types import ExpectedWait
+from tornado_chat.domain.expected_wait import Pace, is_noticeable
 
 HEAD_LENGTH = 100  # users at the head of the queue, whose positions are published in every round
 CHUNK_LENGTH = HEAD_LENGTH // 2  # users of each later band whose positions are published in a round
@@ -22,6 +24,7 @@ class QueuedUser(Protocol):
 
     published_position: int
     published_serving: int
+    published_wait: ExpectedWait | None
     published_at: float
 
 
@@ -31,13 +34,16 @@ U = TypeVar("U", bound=QueuedUser)
 class QueuePositions(Generic[U]):
     """Publishes changed positions in rounds that are ``interval`` seconds apart.
 
-    A position is published with the number of waiters that serve, and again if that number has changed.
+    A position is published with the number of waiters that serve and the expected wait, and again if that
+    number has changed, or the expected wait has changed noticeably.
 
     :arg users: iterates over the positions and users between two indices, in order; index 0 is position 1. It
         leaves out users whose positions are not to be published.
     :arg length: returns the length of the queue.
     :arg serving: returns the number of waiters that serve the queue.
-    :arg publish: publishes the position of a user and the number of serving waiters; 1 is the first position.
+    :arg publish: publishes the position of a user, the number of serving waiters and the expected wait; 1 is
+        the first position.
+    :arg pace: returns the pace of the queue; None: there is no estimate.
     """
 
     def __init__(
@@ -47,7 +53,8 @@ class QueuePositions(Generic[U]):
         users: Callable[[int, int], Iterator[tuple[int, U]]],
         length: Callable[[], int],
         serving: Callable[[], int],
-        publish: Callable[[U, int, int], None],
+        publish: Callable[[U, int, int, ExpectedWait | None], None],
+        pace: Callable[[], Pace | None] = lambda: None,
     ) -> None:
         self._loop = loop
         self._interval = interval
@@ -55,6 +62,7 @@ class QueuePositions(Generic[U]):
         self._length = length
         self._serving = serving
         self._publish = publish
+        self._pace = pace
         self._task: asyncio.Task[None] | None = None
         self._is_dirty = False
         self._is_stopped = False
@@ -72,10 +80,7 @@ class QueuePositions(Generic[U]):
 
     def publish(self, user: U, position: int) -> None:
         """Publish the position of a user immediately."""
-        user.published_position = position
-        user.published_serving = self._serving()
-        user.published_at = self._loop.time()
-        self._publish(user, position, user.published_serving)
+        self._publish_to(user, position, self._serving(), self._pace())
 
     def stop(self) -> None:
         self._is_stopped = True
@@ -110,13 +115,28 @@ class QueuePositions(Generic[U]):
         return bands
 
     def _publish_changes(self, start: int, stop: int) -> None:
-        now, serving = self._loop.time(), self._serving()
+        now, serving, pace = self._loop.time(), self._serving(), self._pace()
         for position, user in tuple(self._users(start, stop)):
-            if user.published_position != position or user.published_serving != serving:
+            if (
+                user.published_position != position
+                or user.published_serving != serving
+                or is_noticeable(user.published_wait, _wait_at(pace, position))
+            ):
                 if now - user.published_at < self._interval:
                     self._is_dirty = True  # published less than an interval ago: left to a later round
                 else:
-                    self.publish(user, position)
+                    self._publish_to(user, position, serving, pace)
+
+    def _publish_to(self, user: U, position: int, serving: int, pace: Pace | None) -> None:
+        user.published_position = position
+        user.published_serving = serving
+        user.published_wait = _wait_at(pace, position)
+        user.published_at = self._loop.time()
+        self._publish(user, position, serving, user.published_wait)
+
+
+def _wait_at(pace: Pace | None, position: int) -> ExpectedWait | None:
+    return None if pace is None else pace.expected_wait(position)
 
 
 class GroupPositions(Generic[U]):

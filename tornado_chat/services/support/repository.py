@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from tornado_chat.cluster.facts import ReturnRequest
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.types import ConsentForm, Conversation, EarlyWords, Person
+from tornado_chat.core.types import ConsentForm, Conversation, EarlyWords, Kind, Person, Thread
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.dispatch_state import Decision
-from tornado_chat.storage import consents, conversations
+from tornado_chat.storage import consents, conversations, handovers
 from tornado_chat.storage.writer import Transaction
+
+MAX_MEASURED = 2000
+"""The last conversations that are read for the service times of all groups."""
 
 MayStore = Callable[[], bool]
 """Returns True as long as a decision may be stored; called on the writer's thread."""
@@ -61,6 +65,23 @@ class ConversationStore(Protocol):
 
     def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         """Return the user of an active conversation to the head of the queue."""
+        ...
+
+    def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        """Return the user of an assignment without a confirmation to the head of the queue.
+
+        The future's error is also ``Conflict`` if the waiter has confirmed it, or has written, meanwhile.
+        """
+        ...
+
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
+        """Return how long the last conversations took, as ``conversations.service_times``."""
+        ...
+
+    def return_to_line(
+        self, row: Conversation, request: ReturnRequest, may_store: MayStore
+    ) -> asyncio.Future[Conversation]:
+        """Return the user of an active conversation to the head of the line of a group, with the note."""
         ...
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
@@ -121,6 +142,21 @@ class ConversationRepository:
             lambda tx: conversations.leave(tx, conversation.id, gone, words), conversation.thread
         )
 
+    def accept(self, conversation: Conversation, waiter: Person) -> asyncio.Future[Conversation]:
+        """Note that the waiter has confirmed its assignment. A second confirmation has no effect.
+
+        The future's error is ``Conflict`` if the waiter does not serve the user any more.
+        """
+        return self._store.write(
+            lambda tx: conversations.accept(tx, conversation.id, waiter), conversation.thread
+        )
+
+    def end(self, conversation_id: int, by: Person) -> asyncio.Future[Conversation]:
+        """End a conversation, whoever takes part in it. One that has ended stays as it is."""
+        return self._store.write(
+            lambda tx: conversations.end(tx, conversation_id, by), Thread(Kind.SUPPORT, conversation_id)
+        )
+
     # --- for the dispatcher ---
 
     async def unfinished(self) -> list[Conversation]:
@@ -139,10 +175,40 @@ class ConversationRepository:
         return self._give(conversations.assign, decision, may_store)
 
     def transfer(self, decision: Decision, may_store: MayStore) -> asyncio.Future[Conversation]:
-        return self._give(conversations.transfer, decision, may_store)
+        def transfer(tx: Transaction, **values: Any) -> Conversation:
+            source, target = decision.row.waiter, decision.waiter.person
+            if decision.offer is not None:
+                handovers.accept(tx, decision.offer, target)
+            row = conversations.transfer(tx, **values)
+            if decision.note is not None and source is not None:
+                handovers.record(tx, row.thread, source, target, decision.note)
+            return row
+
+        return self._give(transfer, decision, may_store)
 
     def requeue(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         return self._change(row, partial(conversations.requeue, conversation=row), may_store)
+
+    def take_back(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
+        return self._change(row, partial(conversations.take_back, conversation=row), may_store)
+
+    async def service_times(self) -> Sequence[tuple[str, float | None]]:
+        return await self._store.read(conversations.service_times, MAX_MEASURED)
+
+    def return_to_line(
+        self, row: Conversation, request: ReturnRequest, may_store: MayStore
+    ) -> asyncio.Future[Conversation]:
+        def change(tx: Transaction) -> Conversation:
+            changed = conversations.requeue(tx, row, request.group)
+            handovers.create(
+                *(tx, row.thread, request.source, request.returned_by, ()),
+                timeout=0,
+                group=request.group,
+                note=request.note,
+            )
+            return changed
+
+        return self._change(row, change, may_store)
 
     def end_abandoned(self, row: Conversation, may_store: MayStore) -> asyncio.Future[Conversation]:
         words = self._early_words(row.group)

@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,8 +21,10 @@ from tornado_chat.core.errors import Conflict, Unavailable
 from tornado_chat.core.events import Event
 from tornado_chat.core.status import GroupStatus
 from tornado_chat.core.types import (
+    AGENT_ROLES,
     Activity,
     AppendResult,
+    Candidate,
     Conversation,
     ConversationState,
     Handover,
@@ -30,15 +33,18 @@ from tornado_chat.core.types import (
     Participant,
     Person,
     Role,
+    Thread,
 )
+from tornado_chat.domain.approval import needs_approval
 from tornado_chat.domain.participants import handovers
 from tornado_chat.services.messaging.filtering import MessageFilter
 from tornado_chat.services.messaging.signals import ReadMarks, TypingSignals
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.supervision.approvals import Approvals
 from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.services.support.first_words import FirstWords
 from tornado_chat.services.support.local_conversations import LocalConversations
-from tornado_chat.storage import conversations, messages, participants
+from tornado_chat.storage import agents, conversations, participants
 from tornado_chat.storage.messages import AppendRequest
 
 GROUP_STATES_TIMEOUT_SECONDS = 5.0
@@ -63,6 +69,7 @@ class Support:
 
     :arg publish: publishes events that are not stored.
     :arg report_action: reports an action to the plugins.
+    :arg emit: queues an event for the plugins, as ``PluginManager.emit``.
     """
 
     def __init__(
@@ -73,8 +80,12 @@ class Support:
         publish: Callable[[Event], None],
         filtering: MessageFilter,
         report_action: Callable[[Activity], None],
+        emit: Callable[..., None],
+        approvals: Approvals,
         first_words: FirstWords,
     ) -> None:
+        self._emit = emit
+        self._approvals = approvals
         self._local_conversations = local_conversations
         self._coordinator_client = coordinator_client
         self._store = store
@@ -100,15 +111,37 @@ class Support:
         if withdraws and ended.last_seq and not ended.has_had_waiter:
             self._report_action(Activity(connection.person.key, "took first words back", ended.thread))
 
-    async def transfer(self, connection: SupportConnection, address: str | None, target: Person) -> None:
-        """Transfer a user to another waiter, or to a consultant who serves a group.
+    async def prepare_handover(self, connection: SupportConnection, address: str | None) -> Thread:
+        """Return the conversation that a waiter hands over, after all messages that the waiter has sent.
 
-        :raises NotFound: the other waiter is unknown, is not ready or has no free place.
         :raises Conflict: the calling waiter does not serve the user.
         """
         await connection.filter_queue.wait_empty()
+        return self._local_conversations.conversation_of(connection, address).thread
+
+    async def transfer(
+        self, connection: SupportConnection, thread: Thread, target: Person, note: str | None = None
+    ) -> Candidate | None:
+        """Transfer a user to another waiter, or to a consultant who serves a group.
+
+        If a client of the other waiter wants to be asked first, the waiter is returned, and nothing changed.
+
+        :arg note: for the other waiter.
+        :raises NotFound: the other waiter is unknown, is not ready or has no free place.
+        :raises Conflict: the calling waiter does not serve the user any more.
+        """
+        request = TransferRequest(thread.id, connection.person, target, note=note, may_offer=True)
+        asked = await self._coordinator_client.call(request)
+        return Candidate(target, asked[0]) if asked else None
+
+    async def accept(self, connection: SupportConnection, address: str | None) -> None:
+        """Confirm a user that was assigned to the calling waiter. A second confirmation has no effect.
+
+        :raises Conflict: the calling waiter does not serve the user.
+        :raises Unavailable: the confirmation could not be stored.
+        """
         conversation = self._local_conversations.conversation_of(connection, address)
-        await self._coordinator_client.call(TransferRequest(conversation.id, connection.person, target))
+        await self._local_conversations.accept(connection, conversation)
 
     # --- messages ---
 
@@ -116,6 +149,8 @@ class Support:
         self, connection: SupportConnection, address: str | None, text: str, media: str, client_id: str | None
     ) -> tuple[Conversation, Deferred[AppendResult]]:
         """Filter and store a message; its commit delivers it to the other side.
+
+        A message that needs an approval is held instead; the result has its number then.
 
         Returns the conversation and the result, whose error may also be ``Unavailable`` or ``Refused``, or
         ``Conflict`` if the user has written as much as is allowed before its first waiter.
@@ -132,12 +167,20 @@ class Support:
         early_limit = None
         if conversation.state is ConversationState.WAITING and not conversation.returned:
             early_limit = self._first_words.require_limit(connection)
+        self._confirm(connection, conversation)
         same_text_only = "ack" not in connection.features
         message = AppendRequest(
-            conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit
+            *(conversation.thread, connection.person, text, client_id, media, same_text_only, early_limit),
+            as_agent=connection.is_agent,
         )
+        identity, append = connection.identity, None
+        if connection.person.role in AGENT_ROLES and needs_approval(
+            conversation.group, self._approvals.groups_on, identity.claims
+        ):
+            append = partial(self._approvals.hold, conversation.group)
+        received = connection.socket_stream.last_received_at
         return conversation, self._filtering.submit(
-            connection.filter_queue, connection.identity, message, connection.socket_stream.last_received_at
+            connection.filter_queue, identity, message, received, append
         )
 
     def typing(self, connection: SupportConnection, address: str | None, typing: bool) -> None:
@@ -148,6 +191,7 @@ class Support:
         if connection.consent_form is not None:
             raise Conflict("consent_first")
         conversation = self._local_conversations.conversation_of(connection, address)
+        self._confirm(connection, conversation)
         self._typing.set(conversation.thread, connection.person, typing)
 
     def mark_read(self, connection: SupportConnection, address: str | None, seq: int) -> None:
@@ -174,7 +218,7 @@ class Support:
         """
         conversation = await self._conversation_of(connection, address)
         thread = conversation.thread
-        page = await self._store.read(messages.page_before, thread, before, limit, max_bytes)
+        page = await self._store.read(agents.page_before, thread, connection.person, before, limit, max_bytes)
         people: Sequence[Participant] = ()
         if "sender" in connection.features:
             people = await self._store.look_up(participants.of_thread, thread)
@@ -192,7 +236,9 @@ class Support:
         await self._store.write(
             lambda tx: conversations.rate(tx, conversation_id, stars, feedback), conversation.thread
         )
-        self._report_action(Activity(connection.person.key, "rated", conversation.thread, f"{stars} of 5"))
+        person, thread = connection.person, conversation.thread
+        self._report_action(Activity(person.key, "rated", thread, f"{stars} of 5"))
+        self._emit("conversation_rated", thread=thread, person=person, stars=stars, feedback=feedback)
 
     # --- status ---
 
@@ -221,6 +267,11 @@ class Support:
         return await self._store.read(conversations.serves, waiter, user)
 
     # --- inside ---
+
+    def _confirm(self, connection: SupportConnection, conversation: Conversation) -> None:
+        """A waiter that writes or types has confirmed the user."""
+        if connection.person == conversation.waiter:
+            self._local_conversations.accept_later(connection, conversation)
 
     async def _conversation_of(self, connection: SupportConnection, address: str | None) -> Conversation:
         if connection.person.role is Role.USER and connection.user_conversation is None:

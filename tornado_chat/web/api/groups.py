@@ -64,6 +64,20 @@ class GroupItem(msgspec.Struct, frozen=True):
         bool,
         Meta(description="True if an agent serves the group now, or a group that it falls back to."),
     ]
+    expected_wait: Annotated[
+        float | None,
+        Meta(
+            description=(
+                "The seconds that a user who joins now is expected to wait, rounded up; 0: an agent is free. "
+                "Null while too few conversations have ended for an estimate, or no agent is on duty."
+            ),
+            examples=[300.0],
+        ),
+    ] = None
+    based_on: Annotated[
+        int,
+        Meta(description="The number of conversations that `expected_wait` rests on.", examples=[23]),
+    ] = 0
     consent: (
         Annotated[ConsentText, Meta(description="Missing if there is nothing to accept.")] | UnsetType
     ) = UNSET
@@ -108,6 +122,8 @@ class GroupsHandler(ApiHandler):
                     registry.title(group.name, language),
                     registry.text(group.name, language),
                     any(states[name].serving for name in (group.name, *helpers) if name in states),
+                    state.expected_wait,
+                    state.based_on,
                     UNSET if form is None else ConsentText(form.version, form.text),
                     UNSET
                     if is_user

@@ -17,7 +17,8 @@ from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.times import LocalTimes, Time
 
 ACCESS = (
-    "Agents of the group, supervisors whose token names no other groups, and the roles `service` and `admin`."
+    "Agents and supervisors of the group (with `[counselling] observe = any` all supervisors), and the roles "
+    "`service` and `admin`."
 )
 NOT_YOURS = Forbidden("not_your_group", group="crisis")
 STATES = {"open": False, "handled": True, "all": None}

@@ -20,126 +20,29 @@ each field. ``access`` as a tuple of roles is also enforced, by ``ApiHandler.aut
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from http import HTTPStatus
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-import msgspec
 from tornado.web import RequestHandler
 
-from tornado_chat.core.errors import (
-    ChatError,
-    Forbidden,
-    Malformed,
-    Unauthenticated,
-    Unavailable,
-    UnknownKey,
-)
-from tornado_chat.core.types import Role
-from tornado_chat.wire.parsing import parse_query
+from tornado_chat.plugins.handler import PluginHandler
+from tornado_chat.wire.operations import ApiResponse, Operation, operation
 
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = [
+    "ApiResponse",
+    "Operation",
+    "RouteOperation",
+    "Routes",
+    "allow_header",
+    "find_operations",
+    "operation",
+]
 
 VERBS = ("get", "post", "put", "patch", "delete")
 
 Routes = Iterable[tuple[Any, ...]]
 """Tornado's routes: each a pattern, the handler class, and the arguments of its ``initialize``."""
-
-
-class ApiResponse(NamedTuple):
-    """A response that is not an error.
-
-    :ivar content: the struct of the JSON; or a struct by media type, None for a text.
-    :ivar text: the condition for this response, if the operation has several; else empty.
-    """
-
-    status: HTTPStatus
-    content: type[msgspec.Struct] | Mapping[str, type[msgspec.Struct] | None]
-    text: str = ""
-
-    @property
-    def by_media(self) -> Mapping[str, type[msgspec.Struct] | None]:
-        return {"application/json": self.content} if isinstance(self.content, type) else self.content
-
-
-@dataclass(frozen=True)
-class Operation:
-    """The description of one verb of one resource.
-
-    :ivar id: unique in the API; generated clients name a function after it.
-    :ivar access: the callers that have access: a sentence, or the only roles; None: all callers, without a
-        token.
-    :ivar token_optional: whether the operation also accepts callers without a token.
-    :ivar errors: errors that do not follow from token, body and query, with example details.
-    """
-
-    id: str
-    summary: str
-    access: str | tuple[Role, ...] | None
-    responses: Sequence[ApiResponse]
-    description: str = ""
-    body: type[msgspec.Struct] | None = None
-    query: type[msgspec.Struct] | None = None
-    errors: Sequence[ChatError] = ()
-    token_optional: bool = False
-
-    @property
-    def roles(self) -> tuple[Role, ...]:
-        """The only roles that have access; empty if access depends on more than the role."""
-        return self.access if isinstance(self.access, tuple) else ()
-
-    @property
-    def access_text(self) -> str:
-        if self.access is None:
-            return "All callers, without a token."
-        return self.access if isinstance(self.access, str) else f"The roles {_join_roles(self.access)}."
-
-    def all_errors(self) -> Iterator[ChatError]:
-        """Yield every error that the operation may answer, except internal errors."""
-        if self.body is not None:
-            yield Malformed("not_json", reason="JSON is malformed: expected ',' or '}' (byte 17)")
-            keys = self.body.__struct_encode_fields__
-            yield Malformed("bad_shape", reason=f"Object missing required field `{keys[0]}`")
-            known = [f"`{key}`" for key in keys]
-            yield UnknownKey.of(key=f"`{keys[0]}s`", nearest=known[0], known=known)
-        if self.query is not None:
-            yield _wrong_parameter(self.query)
-        if self.access is not None:
-            yield Unauthenticated("token_missing")
-            yield Unauthenticated("token_expired")
-            yield Unauthenticated("token_invalid", reason="the signature does not match")
-        if self.roles:
-            yield Forbidden(
-                "role_not_allowed", role=next(role for role in Role if role not in self.roles).value
-            )
-        yield from self.errors
-        if self.access is not None:
-            yield Unavailable("database_away")
-            yield Unavailable("keys_unavailable")
-
-
-def operation(
-    id: str,
-    summary: str,
-    *,
-    access: str | tuple[Role, ...] | None,
-    responses: Sequence[ApiResponse],
-    body: type[msgspec.Struct] | None = None,
-    query: type[msgspec.Struct] | None = None,
-    errors: Sequence[ChatError] = (),
-    token_optional: bool = False,
-) -> Callable[[F], F]:
-    """Describe the method of a verb; see the module's docstring and ``Operation``."""
-
-    def describe(method: F) -> F:
-        description = inspect.getdoc(method) or ""
-        method.operation = Operation(  # type: ignore[attr-defined]
-            id, summary, access, responses, description, body, query, errors, token_optional
-        )
-        return method
-
-    return describe
 
 
 def allow_header(handler: RequestHandler) -> str:
@@ -149,11 +52,15 @@ def allow_header(handler: RequestHandler) -> str:
 
 
 class RouteOperation(NamedTuple):
-    """An operation with its verb and path, such as ``get`` and ``/api/v1/sessions/{session_id}``."""
+    """An operation with its verb and path, such as ``get`` and ``/api/v1/sessions/{session_id}``.
+
+    :ivar is_plugins: True if a plugin has the route.
+    """
 
     verb: str
     path: str
     operation: Operation
+    is_plugins: bool = False
 
 
 def requested_operation(handler: RequestHandler) -> Operation | None:
@@ -174,7 +81,8 @@ def find_operations(routes: Routes) -> Iterator[RouteOperation]:
                 described = method.operation
                 if not described.description and "__doc__" in vars(handler):
                     described = replace(described, description=inspect.getdoc(handler) or "")
-                yield RouteOperation(verb, _path_template(pattern, method), described)
+                path, is_plugins = _path_template(pattern, method), issubclass(handler, PluginHandler)
+                yield RouteOperation(verb, path, described, is_plugins)
 
 
 def _supports(handler: type[RequestHandler], verb: str) -> bool:
@@ -185,16 +93,3 @@ def _path_template(pattern: str, method: Callable[..., Any]) -> str:
     """Return ``/sessions/{session_id}/end`` for ``/sessions/(\\d+)/end`` and a method with this argument."""
     names = iter(list(inspect.signature(method).parameters)[1:])
     return re.sub(r"\([^)]*\)", lambda _: f"{{{next(names)}}}", pattern).replace("\\.", ".")
-
-
-def _wrong_parameter(query: type[msgspec.Struct]) -> ChatError:
-    name = msgspec.structs.fields(query)[-1].encode_name
-    try:
-        parse_query(query, {name: "?"})
-    except Malformed as error:
-        return error
-    return Malformed("bad_parameter", name=name, reason="UTF-8 is expected")
-
-
-def _join_roles(roles: Sequence[Role]) -> str:
-    return " and ".join(f"`{role.value}`" for role in roles)

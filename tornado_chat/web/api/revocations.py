@@ -150,7 +150,7 @@ class RevocationsHandler(ApiHandler):
 def _serialize(revocation: StoredRevocation, times: LocalTimes) -> Revocation:
     person = revocation.person
     return Revocation(
-        role=person.role.value,
+        role=person.role.value,  # type: ignore[arg-type]  # of a token
         id=Id.of(person),
         since=times.format(revocation.since),
         until=times.format(revocation.until),

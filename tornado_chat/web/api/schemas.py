@@ -12,6 +12,7 @@ from tornado_chat.core.numbers import MAX_NUMBER, Cursor, Number, NumberText, is
 from tornado_chat.core.plain_text import MAX_NAME_CHARS, is_person_id
 from tornado_chat.core.texts import Language, error_text
 from tornado_chat.core.types import ConversationState, EndReason, Part, Person, Role, SessionState
+from tornado_chat.services.support.priorities import MAX_REASON_CHARACTERS, MAX_SCORE
 from tornado_chat.web.api.bodies import find_misspelt_key
 from tornado_chat.web.api.ids import Id
 from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, PersonId
@@ -297,10 +298,21 @@ class Problem(msgspec.Struct, frozen=True):
         return cls("about:blank", status.phrase, status.value, "internal", detail)
 
 
+class Agent(msgspec.Struct, frozen=True):
+    """The person that has a conversation now: a consultant or waiter, or a supervisor after a take-over."""
+
+    role: Annotated[str, Meta(description="The role of the agent.", examples=["consultant"])]
+    id: Annotated[AnyId, Meta(examples=["2"])]
+    name: Annotated[str | None, Meta(examples=["陈老师"])]
+
+
 class Session(msgspec.Struct, frozen=True):
     session_id: SessionNumber
     user_id: AnyId
-    consultant_id: Annotated[AnyId, Meta(examples=["2"])]
+    consultant_id: Annotated[
+        AnyId | None,
+        Meta(description="The present agent, if it is a consultant; else null.", examples=["2"]),
+    ]
     user_name: Annotated[str | None, Meta(examples=["小林"])]
     consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
     appointment_id: Annotated[Id | None, Meta(examples=["8"])]
@@ -317,6 +329,7 @@ class Session(msgspec.Struct, frozen=True):
     rate: Annotated[int | None, Meta(description="The visitor's rating, 1 to 5.", examples=[None])]
     feedback: Annotated[str | None, Meta(examples=[None])]
     end_reason: WhyEnded
+    agent: Agent
     group: Annotated[str, Meta(description="The group of the session.", examples=["default"])]
 
 
@@ -507,6 +520,33 @@ class ConversationPage(msgspec.Struct, frozen=True):
     ]
 
 
+class Prioritise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    score: Annotated[
+        int,
+        Meta(ge=0, le=MAX_SCORE, description="Users with a higher score come first.", examples=[50]),
+    ]
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                max_length=MAX_REASON_CHARACTERS,
+                description="A sentence for staff, stored with the conversation.",
+                examples=["The form mentions self-harm"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Priority(msgspec.Struct, frozen=True):
+    """The priority of a support conversation."""
+
+    conversation: Annotated[Id, Meta(description="The number of the conversation.", examples=["7"])]
+    state: Annotated[str, Meta(description="`waiting` or `active`.", examples=["waiting"])]
+    score: Annotated[int, Meta(description="The score, 0 to 100.", examples=[50])]
+    reason: Annotated[str | None, Meta(examples=["The form mentions self-harm"])]
+
+
 class Transcript(msgspec.Struct, frozen=True):
     """The transcript of a session as JSON."""
 
@@ -584,7 +624,7 @@ class Waiting(msgspec.Struct, frozen=True):
             Meta(
                 description=(
                     "The beginning of what the user has written while waiting, in one line, at most 80 "
-                    "characters. Only for agents of the group, supervisors and admins."
+                    "characters. Only for agents and supervisors of the group, and admins."
                 ),
                 examples=["我睡不着已经一周了"],
             ),

@@ -21,6 +21,7 @@ from tornado_chat.core.types import (
 from tornado_chat.services.counselling.service import Progress
 from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.schemas import (
+    Agent,
     ConsentGiven,
     ConversationDetails,
     ConversationParticipant,
@@ -43,13 +44,14 @@ from tornado_chat.wire.times import LocalTimes
 
 
 def session(room: Room, times: LocalTimes) -> Session:
-    """Convert the room of a session between visitor and consultant."""
+    """Convert the room of a session between visitor and agent."""
+    is_consultant = room.helper.role is Role.CONSULTANT
     return Session(
         session_id=Id(room.thread.id),
         user_id=Id.of(room.asker),
-        consultant_id=Id.of(room.helper),
+        consultant_id=Id.of(room.helper) if is_consultant else None,
         user_name=room.asker_name,
-        consultant_name=room.helper_name,
+        consultant_name=room.helper_name if is_consultant else None,
         appointment_id=Id.of_optional(room.appointment_id),
         state=room.state,
         created=times.format(room.created),
@@ -59,6 +61,7 @@ def session(room: Room, times: LocalTimes) -> Session:
         feedback=room.feedback,
         end_reason=room.end_reason,
         group=room.group,
+        agent=Agent(room.helper.role.value, Id.of(room.helper), room.helper_name),
     )
 
 
@@ -192,18 +195,19 @@ def conversation_details(
     item: Conversation, people: Sequence[Participant], times: LocalTimes
 ) -> ConversationDetails:
     """Convert a support conversation with its participants."""
-    participants = [
-        ConversationParticipant(
-            each.person.role.value,
-            Id.of(each.person),
-            each.name,
-            each.part,
-            times.format(each.joined),
-            _format_optional(each.left, times),
-        )
-        for each in people
-    ]
+    participants = [participant(each, times) for each in people]
     return ConversationDetails(**msgspec.structs.asdict(conversation(item, times)), participants=participants)
+
+
+def participant(each: Participant, times: LocalTimes) -> ConversationParticipant:
+    return ConversationParticipant(
+        each.person.role.value,
+        Id.of(each.person),
+        each.name,
+        each.part,
+        times.format(each.joined),
+        _format_optional(each.left, times),
+    )
 
 
 def support_message(message: Message, times: LocalTimes, name: str | None) -> SupportMessage:

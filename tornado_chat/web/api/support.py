@@ -1,7 +1,9 @@
-"""``/api/v1/support/conversations``: support conversations, their messages and their supervision."""
+"""``/api/v1/support/conversations``: support conversations, their messages, supervision and priority."""
 
 from http import HTTPStatus
 from typing import Any
+
+import msgspec
 
 from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.lists import ConversationFilter
@@ -10,6 +12,7 @@ from tornado_chat.core.types import ConversationState, Identity, Kind, Person, R
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import TOO_MANY_ANSWERS, ApiHandler
+from tornado_chat.web.api.ids import Id
 from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.api.sessions import ExportHandler, ReadTranscript, SupervisionHandler
 from tornado_chat.web.http.query_params import query_parameters
@@ -20,6 +23,7 @@ READERS = (
     "The user; the waiter that serves the user now, or had this conversation last; supervisors of the group "
     "or with a record on the conversation; the roles `service` and `admin`."
 )
+_prioritise_decoder = msgspec.json.Decoder(schemas.Prioritise)
 NOT_YOURS = Forbidden("not_your_user", to="1")
 NO_CONVERSATION = NotFound("no_such_conversation", id=7)
 STATES: dict[str, tuple[ConversationState, ...]] = {
@@ -168,10 +172,35 @@ class ConversationExportHandler(ExportHandler):
         await self.answer_file(read)
 
 
+class PriorityHandler(ApiHandler):
+    @operation(
+        "prioritise_conversation",
+        "Move a waiting user in the queue",
+        access=HOST_ROLES,
+        body=schemas.Prioritise,
+        responses=[ApiResponse(HTTPStatus.OK, schemas.Priority)],
+        errors=[NotFound("no_such_conversation", id=7), Conflict("conversation_ended")],
+    )
+    async def post(self, conversation_id: str) -> None:
+        """Users with a higher score come first; 0 is the score of every new conversation. A user that has
+        lost its waiter comes before all others, whatever their score. An active conversation keeps the score
+        for the case that the user returns to the queue.
+        """
+        caller = await self.authenticate()
+        body = self.body(_prioritise_decoder)
+        changed = await self.services.priorities.set(
+            self.path_number(conversation_id), body.score, body.reason, caller.person.key
+        )
+        self.respond(
+            schemas.Priority(Id(changed.id), changed.state.value, changed.score, changed.score_reason)
+        )
+
+
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/support/conversations", ConversationsHandler, {}),
     (rf"/api/v1/support/conversations/{NUMBER_PATTERN}", ConversationHandler, {}),
     (rf"/api/v1/support/conversations/{NUMBER_PATTERN}/supervision", ConversationSupervisionHandler, {}),
     (rf"/api/v1/support/conversations/{NUMBER_PATTERN}/messages", MessagesHandler, {}),
     (rf"/api/v1/support/conversations/{NUMBER_PATTERN}/export", ConversationExportHandler, {}),
+    (rf"/api/v1/support/conversations/{NUMBER_PATTERN}/priority", PriorityHandler, {}),
 ]

@@ -1,5 +1,7 @@
 """``/api/v1/openapi.json`` and ``/asyncapi.json``: made on the first request, then cached as bytes."""
 
+import logging
+from collections.abc import Iterator
 from functools import cached_property
 from http import HTTPStatus
 from importlib.metadata import version
@@ -8,11 +10,14 @@ from typing import Any
 import msgspec
 
 from tornado_chat import config
+from tornado_chat.observability.logs import described
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.api.operations import ApiResponse, Routes, operation
+from tornado_chat.web.api.operations import ApiResponse, Routes, find_operations, operation
 from tornado_chat.web.api_docs import asyncapi, openapi
 from tornado_chat.web.api_docs.schemas import Schema
 from tornado_chat.web.pages import CACHE_REVALIDATE
+
+log = logging.getLogger(__name__)
 
 
 class ApiDocuments:
@@ -20,10 +25,14 @@ class ApiDocuments:
 
     :arg routes: the routes of the HTTP API, including ``ROUTES`` of this module.
     :arg base_path: as ``[web] base_path``.
+    :arg plugin_routes: the routes of plugins; those whose description has mistakes are left out.
     """
 
-    def __init__(self, routes: Routes, auth: config.Auth, base_path: str = "") -> None:
-        self._routes = routes
+    def __init__(
+        self, routes: Routes, auth: config.Auth, base_path: str = "", plugin_routes: Routes = ()
+    ) -> None:
+        self._routes = [*routes]
+        self._plugin_routes = plugin_routes
         self._base_path = base_path
         self._auth = auth
 
@@ -35,7 +44,27 @@ class ApiDocuments:
 
     @cached_property
     def http(self) -> Schema:
-        return openapi.document(self._routes, self._auth, version("tornado_chat"), self._base_path)
+        return openapi.document(
+            [*self._routes, *self._described_plugin_routes()],
+            self._auth,
+            version("tornado_chat"),
+            self._base_path,
+        )
+
+    def _described_plugin_routes(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the routes of plugins that can be described. The names of operations have to be unique."""
+        taken = {each.operation.id for each in find_operations(self._routes)}
+        for route in self._plugin_routes:
+            try:
+                ids = [each.operation.id for each in find_operations([route])]
+                openapi.document([route], self._auth, "")
+                if not taken.isdisjoint(ids):
+                    raise ValueError(f"there is another operation with an id of {', '.join(ids)}")
+            except Exception as error:  # the plugin's description may be anything
+                log.error("the route %s is not in the OpenAPI document: %s", route[0], described(error))
+                continue
+            taken.update(ids)
+            yield route
 
     @cached_property
     def sockets(self) -> Schema:

@@ -10,7 +10,7 @@ from tornado_chat import config
 from tornado_chat.core.errors import ChatError, MethodNotAllowed, NotFound, Refused, TooFast, UnknownKey
 from tornado_chat.core.numbers import MAX_NUMBER
 from tornado_chat.core.texts import ERROR_TEXTS
-from tornado_chat.core.types import Role
+from tornado_chat.core.types import TOKEN_ROLES
 from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api.operations import ApiResponse, Operation, RouteOperation, Routes, find_operations
 from tornado_chat.web.api.schemas import Problem
@@ -46,8 +46,10 @@ TAGS = {
     "Supervisions": "Supervision records: conversations of a consultant and a supervisor.",
     "Notifications": "Pop-ups, delivered at `/notify`, and the inbox.",
     "Support": "Support conversations of users and waiters.",
+    "Approvals": "Messages of trainees that wait for a supervisor.",
     "Guest": "Tokens for anonymous users.",
     "Service": "For service managers, load balancers and Prometheus.",
+    "Plugins": "Calls of the plugins of this server.",
     "Descriptions": "This document, and the one of the WebSocket endpoints.",
 }
 """The descriptions of the tags, in the order of the document; tags without a description follow."""
@@ -107,7 +109,7 @@ def token_description(auth: config.Auth) -> str:
     parts = [
         f"A JWT (RFC 7519), signed by the host with {' or '.join(auth.algorithms)}.",
         f"Claims: `{auth.id_claim}` (the person's id, an integer or a string),",
-        f"`{auth.role_claim}` (the role: {', '.join(f'`{role.value}`' for role in Role)}),",
+        f"`{auth.role_claim}` (the role: {', '.join(f'`{role.value}`' for role in TOKEN_ROLES)}),",
         "`exp`," if auth.require_exp else "optionally `exp`,",
         f"optionally `{auth.name_claim}` (the name that other participants see).",
     ]
@@ -122,7 +124,7 @@ def _operation(each: RouteOperation, components: Mapping[str, Schema]) -> dict[s
     operation = each.operation
     described: dict[str, Any] = {
         "operationId": operation.id,
-        "tags": [_group(each.path)],
+        "tags": [_group(each)],
         "summary": operation.summary,
         "description": (
             f"{schemas.docstring_text(operation.description)}\n\nAccess: {operation.access_text}".strip()
@@ -131,7 +133,7 @@ def _operation(each: RouteOperation, components: Mapping[str, Schema]) -> dict[s
         **({"x-roles": [role.value for role in operation.roles]} if operation.roles else {}),
         "security": _security(operation),
     }
-    parameters = [*_path_parameters(each.path), *_query_parameters(operation)]
+    parameters = [*_path_parameters(each), *_query_parameters(operation)]
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
@@ -142,7 +144,7 @@ def _operation(each: RouteOperation, components: Mapping[str, Schema]) -> dict[s
         **{str(int(answer.status)): _answer(answer, components) for answer in operation.responses},
         **_errors(each),
     }
-    if _group(each.path) != "Service":  # those answer errors as text
+    if _group(each) != "Service":  # those answer errors as text
         described["responses"]["default"] = {"$ref": f"#/components/responses/{OTHER_PROBLEM}"}
     return described
 
@@ -233,10 +235,11 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
-    for part in path.split("/"):
+def _path_parameters(each: RouteOperation) -> Iterator[dict[str, Any]]:
+    number = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
+    schema = {"type": "string"} if each.is_plugins else number
+    for part in each.path.split("/"):
         if part.startswith("{"):
-            schema = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
             yield {"name": part[1:-1], "in": "path", "required": True, "schema": schema}
 
 
@@ -255,8 +258,11 @@ def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         }
 
 
-def _group(path: str) -> str:
-    """Return the tag of a path, for example Sessions for ``/api/v1/sessions/4``."""
+def _group(each: RouteOperation) -> str:
+    """Return the tag of an operation, for example Sessions for ``/api/v1/sessions/4``."""
+    path = each.path
+    if each.is_plugins:
+        return "Plugins"
     if path.endswith(".json"):
         return "Descriptions"
     _, api, rest = path.partition("/api/v1/")

@@ -52,13 +52,14 @@ from tornado_chat.core.errors import (
 from tornado_chat.core.handed_over import GrantState, SocketState, SupportDetails, ThreadDetails
 from tornado_chat.core.requests import Request
 from tornado_chat.core.texts import Language, error_text
-from tornado_chat.core.types import AppendResult, Grant, Identity
+from tornado_chat.core.types import AppendResult, Grant, HeldMessage, Identity
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROP_REASONS
 from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.auth.connection_limits import AnonymousConnection
 from tornado_chat.services.container import Services
 from tornado_chat.services.messaging.connections import Encoder, SocketGrant, SocketStream
+from tornado_chat.services.supervision.approvals import refusal_of, result_of
 from tornado_chat.web.http.client_request import client_request
 from tornado_chat.web.http.open_connections import connection_of
 from tornado_chat.web.http.origins import AllowedOrigins, refusal_fields
@@ -109,6 +110,7 @@ class SocketHandler(FastWebSocketHandler):
     _counted = False
     _is_quiet = False  # many sockets of the client's network do not sign in
     _pending_messages = 0
+    _held_messages = 0  # that wait for an approval, and then for their acknowledgement
     _renewable_at = 0.0  # by the loop's clock
     _slot_free: asyncio.Future[None] | None = None
     _local_close: tuple[int, str] | None = None  # if the server closes: the close code and the reason's name
@@ -185,7 +187,7 @@ class SocketHandler(FastWebSocketHandler):
 
     @property
     def can_be_handed_over(self) -> bool:
-        """True if nothing is under way: no frame, no commit, no missed message."""
+        """True if nothing is under way: no frame, no commit, no approval, no missed message."""
         return (
             self.admitted
             and not self.is_closing
@@ -194,6 +196,7 @@ class SocketHandler(FastWebSocketHandler):
             and self.socket_stream.is_settled
             and self._used_request is None
             and not self._pending_messages
+            and not self._held_messages
             and self.ws_connection is not None
             and self.ws_connection.can_be_handed_over
         )
@@ -608,7 +611,9 @@ class SocketHandler(FastWebSocketHandler):
             self._slot_free.set_result(None)
         error = stored.error
         if error is None:
-            if acknowledgement is not None:
+            if stored.result.held is not None:
+                self._await_decision(stored.result.held, data, acknowledgement)
+            elif acknowledgement is not None:
                 text = acknowledgement(stored.result)
                 if text is not None:
                     self.send(text)
@@ -616,3 +621,25 @@ class SocketHandler(FastWebSocketHandler):
             self._on_error(error, data)
         else:
             self.log_exception(type(error), error, error.__traceback__)
+
+    def _await_decision(
+        self,
+        held_id: int,
+        data: str | bytes,
+        acknowledgement: Callable[[AppendResult], bytes | None] | None,
+    ) -> None:
+        """Acknowledge a held message when it is approved, or answer the error if it is not."""
+
+        def answer(held: HeldMessage) -> None:
+            decided: Deferred[AppendResult] = Deferred()
+            if held.is_sent:
+                decided.settle(result_of(held))
+            else:
+                decided.settle(error=refusal_of(held))
+            self._held_messages -= 1
+            self._pending_messages += 1
+            self._on_stored(data, acknowledgement, decided)
+
+        if self.socket_stream is not None:
+            self._held_messages += 1
+            self.services.approvals.when_decided(held_id, self.socket_stream, answer)

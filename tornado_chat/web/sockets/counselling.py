@@ -1,13 +1,13 @@
 """``/chat``, ``/notify`` and ``/observe`` (counselling seed)."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
-from tornado_chat.core.events import Event
+from tornado_chat.core.events import Event, HeldChanged
 from tornado_chat.core.handed_over import SocketState, ThreadDetails
-from tornado_chat.core.types import Action, Grant, Identity, Kind, Role, Thread
+from tornado_chat.core.types import Action, Grant, Identity, Kind, Part, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
 from tornado_chat.services.messaging.connections import (
     ACCOUNT_SESSION_CLAIM,
@@ -159,11 +159,15 @@ class ChatHandler(CounsellingHandler):
             events += await self.services.counselling.initial_events(self.connection)
         if "receipt" in self.features:
             events += await self.services.counselling.watch_receipts(self.connection)
+        if "approval" in self.features:
+            events += await self.services.approvals.events_for_sender(grant.identity.person, thread)
         encoder = self.chat_encoder
         for event in events:
-            frame = encoder.encode(event, own=False)
+            frame = encoder.encode(event, own=isinstance(event, HeldChanged))
             if frame is not None:
                 self.send(frame)
+        if "offer" in self.features:
+            await self.services.offer_notices.catch_up(socket_stream)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         assert self.connection is not None, "frames are read only after the socket is admitted"
@@ -193,6 +197,8 @@ class ChatHandler(CounsellingHandler):
             counselling.mark_read(connection, command.seq)
         elif isinstance(command, wire.RenewToken):
             return self.accept_token(command.token)
+        elif isinstance(command, wire.AnswerOffer):
+            return self._answer_offer(connection, command)
         elif isinstance(command, wire.WaitLonger):
             return self._wait_longer(connection, command.seconds)
         elif isinstance(command, wire.AnswerConsent):
@@ -237,6 +243,16 @@ class ChatHandler(CounsellingHandler):
         except ChatError as error:
             self.services.metrics.frames_refused.add(self.endpoint, error.code)
             self.send(self.chat_encoder.error(error, now_microseconds(), refused="wait"))
+
+    async def _answer_offer(self, connection: RoomConnection, answer: wire.AnswerOffer) -> None:
+        """Accept or decline an offer. The answer is a frame ``offer``, or the error."""
+        offers = self.services.offers
+        act = offers.accept if answer.accepts else offers.decline
+        try:
+            await act(connection.identity, await offers.find(answer.offer_id))
+        except ChatError as error:
+            self.services.metrics.frames_refused.add(self.endpoint, error.code)
+            self.send(self.chat_encoder.error(error, now_microseconds(), refused="offer"))
 
     async def _send_history(self, connection: RoomConnection, request: wire.GetHistory) -> None:
         page = await self.services.counselling.history(
@@ -304,6 +320,7 @@ class ObserveHandler(CounsellingHandler):
             self.opened_at,
             needs_names="sender" in self.features,
             position=position,
+            on_part=self._on_part,
         )
 
     async def admit(self) -> None:
@@ -313,7 +330,12 @@ class ObserveHandler(CounsellingHandler):
         encoder = self.services.frames.observe(self.features, self.language)
         socket_stream = self.open_stream(grant, encoder)
         self.observation = await self.services.observers.observe(
-            grant.identity, thread, socket_stream, self.opened_at, needs_names="sender" in self.features
+            grant.identity,
+            thread,
+            socket_stream,
+            self.opened_at,
+            needs_names="sender" in self.features,
+            on_part=self._on_part,
         )
         self.admitted = True
         if "presence" in self.features:
@@ -321,12 +343,63 @@ class ObserveHandler(CounsellingHandler):
             frame = encoder.encode(present, own=False)
             if frame is not None:
                 self.send(frame)
+        if "approve" in self.features:
+            for held in await self.services.approvals.events_for_supervisor(thread):
+                socket_stream.send_event(held, thread, {})
         if socket_stream.closed:  # the client disconnected during the calls above
             self.on_disconnected(None)
 
+    @property
+    def is_engaged(self) -> bool:
+        return self.observation is not None and self.observation.part is not None
+
+    def on_renewed(self, identity: Identity) -> None:
+        if self.observation is not None:
+            self.observation.identity = identity
+
+    def receive(self, data: str | bytes) -> Awaitable[None] | None:
+        decision = wire.parse_decision(data, self.features)
+        if decision is not None and self.observation is not None:
+            return self._decide(self.observation.identity, decision)
+        if "speak" not in self.features or wire.parse_listener(data, self.features) is not None:
+            return super().receive(data)
+        assert self.observation is not None, "frames are read only after the socket is admitted"
+        command = wire.parse_chat(data, self.features)
+        observers = self.services.observers
+        if isinstance(command, wire.PostMessage):
+            stored = observers.send(self.observation, command.msg, command.id)
+            acknowledgement = None
+            if command.id is not None:
+                acknowledgement = partial(self.chat_encoder.ack, command.id)
+            self.acknowledge_when_stored(stored, data, acknowledgement)
+        elif isinstance(command, wire.TypingNow):
+            observers.typing(self.observation, command.typing)
+        elif isinstance(command, wire.MarkRead):
+            observers.mark_read(self.observation, command.seq)
+        else:
+            self.ignore(data)
+        return None
+
+    @property
+    def _on_part(self) -> Callable[[Part | None], None] | None:
+        """What shows the client its part; None: it does not speak."""
+        return self._show_part if "speak" in self.features else None
+
+    def _show_part(self, part: Part | None) -> None:
+        if self.socket_stream is not None:
+            encoder = self.services.frames.observe(self.features, self.language)
+            self.socket_stream.send(encoder.part(part))
+
+    async def _decide(self, identity: Identity, decision: wire.Decide) -> None:
+        """Decide on a held message. The answer is its frame `held`, or the error."""
+        if decision.is_refused:
+            await self.services.approvals.refuse(identity, decision.held, decision.note)
+        else:
+            await self.services.approvals.approve(identity, decision.held, decision.text)
+
     def on_disconnected(self, close_code: int | None) -> None:
         if self.observation is not None:
-            self.services.observers.stop(self.observation)
+            self.services.observers.stop(self.observation, has_left=self.has_left)
             self.observation = None
 
 

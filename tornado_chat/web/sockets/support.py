@@ -12,7 +12,17 @@ from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Malformed, Unauthenticated
 from tornado_chat.core.handed_over import SocketState, SupportDetails
-from tornado_chat.core.types import ConsentForm, Conversation, Handover, Identity, Kind, Person, Role, Thread
+from tornado_chat.core.types import (
+    ConsentForm,
+    Conversation,
+    ExpectedWait,
+    Handover,
+    Identity,
+    Kind,
+    Person,
+    Role,
+    Thread,
+)
 from tornado_chat.services.auth.client_limits import Activity
 from tornado_chat.services.messaging.connections import Encoder, SocketGrant, SocketStream
 from tornado_chat.services.messaging.consents import require_form
@@ -81,7 +91,12 @@ class SupportHandler(SocketHandler):
         details = state.details
         assert isinstance(details, SupportDetails)
         self.connection = SupportConnection(
-            state.grant.identity, socket_stream, self, self.frames.address, self.frames.features
+            state.grant.identity,
+            socket_stream,
+            self,
+            self.frames.address,
+            self.frames.features,
+            self.frames.language,
         )
         self.connection.shown.update(details.shown)
         self.connection.positions.update(state.stream.positions)
@@ -123,6 +138,8 @@ class SupportHandler(SocketHandler):
                 await self._answer_consent(connection, command, payload)
             case frames.Ready():
                 await self.services.local_conversations.attach_waiter(connection, ready=True)
+                if "offer" in connection.features:
+                    await self.services.offer_notices.catch_up(connection.socket_stream)
                 self._acknowledge_ready(command, ready=True)
             case frames.Unready():
                 await self.services.local_conversations.attach_waiter(connection, ready=False)
@@ -152,9 +169,18 @@ class SupportHandler(SocketHandler):
                     )
                 )
             case frames.Transfer():
-                target = Person(Role(payload.role), str(payload.waiter))
-                await support.transfer(connection, command.to, target)
+                await self._transfer(connection, command.to, payload)
                 self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
+            case frames.Accept():
+                await support.accept(connection, command.to)
+                if "accept" in connection.features:
+                    self.send(self.frames.success("accept_success", frames.Accepted(), command.id))
+            case frames.AcceptOffer():
+                offers = self.services.offers
+                await offers.accept(connection.identity, await offers.find(payload.offer))
+            case frames.DeclineOffer():
+                offers = self.services.offers
+                await offers.decline(connection.identity, await offers.find(payload.offer))
             case frames.Rate():
                 await support.rate(connection, payload.rate, payload.feedback)
                 self.send(self.frames.success("rate_success", frames.Rated(payload.rate), command.id))
@@ -184,12 +210,21 @@ class SupportHandler(SocketHandler):
 
     def show_user(self, conversation: Conversation) -> None:
         self.frames.set_peer(conversation.thread, conversation.user_uuid)
-        self._show(self.frames.new_connection(conversation))
+        timeout = self.services.support_settings.accept_timeout
+        self._show(self.frames.new_connection(conversation, timeout))
 
-    def show_position(self, conversation: Conversation, position: int, serving: int | None) -> None:
+    def show_position(
+        self,
+        conversation: Conversation,
+        position: int,
+        serving: int | None,
+        expected: ExpectedWait | None = None,
+    ) -> None:
         early = self.services.first_words.offer(conversation)
         self._show(
-            self.frames.connect_queue(position, conversation=conversation, serving=serving, early=early)
+            self.frames.connect_queue(
+                position, conversation=conversation, serving=serving, expected=expected, early=early
+            )
         )
 
     def show_handover(self, handover: Handover) -> None:
@@ -197,8 +232,11 @@ class SupportHandler(SocketHandler):
         if text is not None:
             self._show(text)
 
-    def show_departure(self, thread: Thread) -> None:
-        self._show(self.frames.disconnected(thread))
+    def show_departure(self, thread: Thread, reason: str | None = None) -> None:
+        self._show(self.frames.disconnected(thread, reason))
+
+    def show_pause(self) -> None:
+        self._show(self.frames.paused())
 
     def show_replacement(self) -> None:
         self._show(self.frames.kickout())
@@ -312,6 +350,23 @@ class SupportHandler(SocketHandler):
         )
         if success is not None:
             self.send(success)
+
+    async def _transfer(
+        self, connection: SupportConnection, address: str | None, payload: frames.Transfer
+    ) -> None:
+        """Transfer a user, or offer it to a waiter that is to be asked first."""
+        support, offers = self.services.support, self.services.offers
+        if payload.group is not None:
+            thread = await support.prepare_handover(connection, address)
+            await offers.offer(connection.identity, thread, group=payload.group, note=payload.note)
+            return
+        if payload.waiter is None:
+            raise Malformed("bad_shape", reason="Object missing required field `waiter`")
+        target = Person(Role(payload.role), str(payload.waiter))
+        thread = await support.prepare_handover(connection, address)
+        asked = await support.transfer(connection, thread, target, payload.note)
+        if asked is not None:
+            await offers.offer(connection.identity, thread, [asked], note=payload.note)
 
     def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
         """Send ``ready_success``, if requested: all open conversations were sent before this frame.

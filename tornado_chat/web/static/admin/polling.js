@@ -32,7 +32,7 @@ import { addressOf } from "../shared/base.js";
  *
  * @typedef
  *   {{ name: string, waiting: number, longest_wait: number, serving: number, free: number,
- *   conversations: number }} GroupRow
+ *   conversations: number, expected_wait?: number | null }} GroupRow
  */
 /**
  * @typedef {{ name: string, version: string, state: string, calls: number, failures: number, seconds: number,

@@ -75,6 +75,11 @@ export class Sections {
         number: true,
         cell: (row) => [[row.waiting ? duration(row.longest_wait) : "–"]],
       },
+      {
+        head: "group_expected",
+        number: true,
+        cell: ({ expected_wait: wait }) => [[typeof wait === "number" ? duration(wait) : "–"]],
+      },
       { head: "load", number: true, cell: (row) => [[count(row.conversations)]] },
     ],
   });

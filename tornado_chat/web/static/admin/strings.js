@@ -136,6 +136,7 @@ addTexts({
   group_free: ["可接待", "Free"],
   group_waiting: ["排队人数", "In line"],
   group_longest: ["最长等待", "Longest wait"],
+  group_expected: ["预计等待", "Expected wait"],
 
   line: ["排队", "The line"],
   line_empty: ["没有人在排队。", "Nobody is waiting."],

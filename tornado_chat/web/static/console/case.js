@@ -8,6 +8,7 @@
  * @module
  */
 
+import { ApprovalStates } from "../shared/approval_states.js";
 import { guestName } from "../shared/guest_names.js";
 import { Outbox } from "../shared/outbox.js";
 import { text } from "../shared/strings.js";
@@ -85,6 +86,8 @@ export class Case {
   messages = [];
   /** The changes of the agent, oldest first. @type {Handover[]} */
   handovers = [];
+  /** The states of own messages that need an approval. */
+  approvals = new ApprovalStates();
   /** Whether the server has messages before the first one. */
   hasOlder = false;
   isLoaded = false;
@@ -285,6 +288,12 @@ export class Case {
       if (!this.handovers.some(({ time }) => time === handover.time)) {
         this.handovers.push(handover);
         this.view?.onHandover?.(handover);
+      }
+    },
+    onApproval: (approval) => {
+      if (this.approvals.accept(approval)) {
+        this.view?.onApproval?.(approval);
+        this.#listener.onChange();
       }
     },
     onRead: (seq) => {

@@ -30,6 +30,7 @@ import { suggestReplies } from "./reply_suggestions.js";
  * @property {() => void} pin
  * @property {() => void} details
  * @property {() => void} handOver
+ * @property {() => void} askHelp
  * @property {() => void} end
  * @property {() => void} remove
  * @property {() => Promise<void>} loadTranscript
@@ -75,6 +76,7 @@ export class CasePanel {
       make("div", "panel-title", this.#name, this.#statusText),
       this.#makeButton("pin", "pin", "pin", actions.pin, "pin"),
       this.#makeButton("details", "person", "details", actions.details, "details"),
+      this.#makeButton("help", "call", "ask_help", actions.askHelp),
       this.#makeButton("hand", "hand_over", "hand_over", actions.handOver, "hand"),
       this.#makeButton("end", "end", "end_talk", actions.end, "end"),
     );
@@ -103,7 +105,8 @@ export class CasePanel {
     if (item.isLoaded) {
       this.#showMessagesBefore(item.messages.length);
     }
-    const { onMessage, onStored, onRefused, onTyping, onReceived, onRead } = this.#view;
+    item.approvals.all.forEach((approval) => this.#view?.onApproval(approval));
+    const { onMessage, onStored, onRefused, onTyping, onReceived, onRead, onApproval } = this.#view;
     item.view = {
       onMessage,
       onStored,
@@ -111,6 +114,7 @@ export class CasePanel {
       onTyping,
       onReceived,
       onRead,
+      onApproval,
       onHandover: () => this.#showHandovers(),
       onHistory: (messages, hasOlder) => this.#onHistory(messages, hasOlder),
       showEnded: () => this.#showEnded(),
@@ -222,7 +226,7 @@ export class CasePanel {
 
   #showEnded() {
     const { case: item } = this;
-    if (item.endReason === "parted" || item.endReason === "lost") {
+    if (item.endReason && ["parted", "lost", "missed"].includes(item.endReason)) {
       this.#view?.giveUpDraft(); // the agent was still writing
     }
     this.#view?.giveUpUnsent();

@@ -18,6 +18,7 @@ import { Case } from "./case.js";
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
 /** @typedef {import("../shared/support_waiter.js").EndReason} EndReason */
 /** @typedef {import("../shared/support_waiter.js").AssignedClient} AssignedClient */
+/** @typedef {import("../shared/support_waiter.js").Offer} Offer */
 /** @typedef {import("./case.js").Client} Client */
 /** @typedef {import("./support_api.js").SupportApi} SupportApi */
 
@@ -32,6 +33,7 @@ import { Case } from "./case.js";
  * @property {(item: Case) => void} onRemoved the case was removed from the list
  * @property {(item: Case, message: Message) => void} onClientMessage
  * @property {(item: Case, reason: string) => void} onEndFailed
+ * @property {(offer: Offer) => void} onOffer
  */
 
 export class CaseStore {
@@ -58,11 +60,19 @@ export class CaseStore {
       onAssigned: (client) => this.#onAssigned(client),
       onRemoved: (number, reason) => this.#onRemoved(number, reason),
       onReady: (ready) => this.#onReady(ready),
+      onPaused: () => {
+        this.readyRefusal = "";
+        this.isPausedByServer = true;
+        this.#setReadyWanted(false);
+        this.readyConfirmed = true;
+        listener.onChange();
+      },
       onReadyRefused: (reason) => {
         this.readyRefusal = reason;
         this.#setReadyWanted(false);
         listener.onChange();
       },
+      onOffer: (offer) => listener.onOffer(offer),
       onEndFailed: (number, reason) => {
         const item = this.requireCase(number);
         item.isEnding = false;
@@ -89,6 +99,8 @@ export class CaseStore {
   readyConfirmed = false;
   /** Why the server assigns no clients; empty: it does. */
   readyRefusal = "";
+  /** Whether the server has paused this agent. */
+  isPausedByServer = false;
   connected = false;
 
   start() {
@@ -150,6 +162,7 @@ export class CaseStore {
     this.#setReadyWanted(wanted);
     this.readyConfirmed = false;
     this.readyRefusal = "";
+    this.isPausedByServer = false;
     this.#socket.setReady(wanted);
     this.#listener.onChange();
   }
@@ -185,6 +198,11 @@ export class CaseStore {
     };
   }
 
+  /** The agent has turned to a client. @param {Case} item */
+  accept(item) {
+    this.#socket.accept(item.number);
+  }
+
   /** @param {Case} item */
   end(item) {
     item.isEnding = true;
@@ -194,10 +212,19 @@ export class CaseStore {
 
   /**
    * @param {Case} item
-   * @param {import("./support_api.js").Agent} agent the other agent
+   * @param {import("./support_api.js").Agent | { group: string }} target the other agent, or a group
+   * @param {string} note
    */
-  transfer(item, agent) {
-    return this.#socket.transfer(item.number, agent);
+  transfer(item, target, note) {
+    return this.#socket.transfer(item.number, target, note);
+  }
+
+  /**
+   * @param {Offer} offer
+   * @param {boolean} accepts
+   */
+  answerOffer(offer, accepts) {
+    this.#socket.answerOffer(offer.id, accepts);
   }
 
   /** Remove an ended case. @param {Case} item */

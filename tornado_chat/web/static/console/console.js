@@ -15,6 +15,7 @@ import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { GroupTitles } from "../shared/groups.js";
 import { metaContent } from "../shared/identity.js";
 import { fillTexts, language, text } from "../shared/strings.js";
+import { prepareAskHelp } from "./ask_help.js";
 import { Columns } from "./columns.js";
 import { CaseStore } from "./case_store.js";
 import { Details } from "./details.js";
@@ -23,6 +24,7 @@ import { ariaShortcut, listenForShortcuts, shortcutText } from "./shortcuts.js";
 import { LeftMessages } from "./left_messages.js";
 import { QueueStatus } from "./queue_status.js";
 import { preparePreferences } from "./preferences.js";
+import { OfferList } from "./offers.js";
 import { Sidebar } from "./sidebar.js";
 import { SupportApi } from "./support_api.js";
 import { QuickReplies } from "./replies.js";
@@ -61,6 +63,7 @@ class ConsolePage {
       onClientLeft: (item) => this.#showNotice(text("announce_parted", { name: item.name })),
       onRemoved: (item) => this.#onRemoved(item),
       onClientMessage: (item, message) => this.#isVisible(item) || this.#signals.message(item, message.text),
+      onOffer: (offer) => this.#onOffer(offer),
       onEndFailed: (_, reason) => this.#showNotice(text("not_ended", { reason })),
     });
     this.#queueStatus = new QueueStatus(api, onChange);
@@ -68,22 +71,32 @@ class ConsolePage {
     this.#columns = new Columns(this.#store.key, onChange);
     this.#replies = new QuickReplies(me.id);
     this.#details = new Details(api, this.#groups, () => this.#toggleDetails());
-    this.#askHandOver = prepareHandOver(api, this.#groups, async (item, agent) => {
-      await this.#store.transfer(item, agent);
-      this.#showNotice(text("hand_done", { name: item.name, waiter: agentName(agent) }));
+    this.#askHandOver = prepareHandOver(api, this.#groups, async (item, target, note) => {
+      await this.#store.transfer(item, target, note);
+      if ("group" in target) {
+        const group = this.#groups.of(target.group) || target.group;
+        this.#showNotice(text("hand_done_group", { name: item.name, group }));
+      } else if (!this.#offered.has(item.number)) {
+        this.#showNotice(text("hand_done", { name: item.name, waiter: agentName(target) }));
+      }
     });
+    this.#askHelp = prepareAskHelp(api, me);
     this.#panelArea = new PanelArea(this.#store, this.#columns, this.#replies, {
       back: () => this.#backToList(),
       onEdit: onChange,
       pin: (item) => this.#togglePin(item),
       details: (item) => this.#showDetails(item),
       handOver: (item) => this.#askHandOver(item),
+      askHelp: (item) => this.#askHelp(item),
       end: (item) => this.#askEnd(item),
     });
   }
 
   #me;
   #groups;
+  #offers = new OfferList((offer, accepts) => this.#store.answerOffer(offer, accepts));
+  /** Conversations that this agent offers to another one. @type {Set<number>} */
+  #offered = new Set();
   #sidebar;
   #store;
   #queueStatus;
@@ -92,6 +105,7 @@ class ConsolePage {
   #replies;
   #details;
   #askHandOver;
+  #askHelp;
   #panelArea;
   #settings = new Settings();
   #signals = new Signals(this.#settings, (number) => this.#open(number));
@@ -142,6 +156,7 @@ class ConsolePage {
     const detailed = this.#settings.get("details") ? this.#active : undefined;
     this.#requestGroups();
     this.#sidebar.show(this.#store, this.#columns, this.#queueStatus);
+    this.#offers.show(this.#store);
     this.#panelArea.show(detailed, this.#queueStatus.status?.queue.length ?? 0);
     this.#details.show(detailed ?? null);
     const talking = this.#active !== undefined;
@@ -167,6 +182,7 @@ class ConsolePage {
   #tick() {
     if (!this.#isClosed) {
       this.#sidebar.tick(this.#queueStatus);
+      this.#offers.tick();
       this.#panelArea.tick(this.#queueStatus.serverNowMs());
     }
   }
@@ -200,6 +216,25 @@ class ConsolePage {
     if (this.#active === undefined && next && !this.#columns.isNarrow) {
       this.#open(next.number);
     }
+  }
+
+  /** @param {import("../shared/support_waiter.js").Offer} offer */
+  #onOffer(offer) {
+    const { state, yours, number } = offer;
+    const name = offer.client.name || text("visitor", { id: offer.client.id });
+    const waiter = offer.to ? offer.to.name || text("agent", { id: offer.to.id }) : "";
+    const wasOffered = this.#offered.has(Number(number));
+    if (this.#offers.add(offer)) {
+      this.#showNotice(
+        text("offer_from", { name, agent: offer.from.name || text("agent", { id: offer.from.id }) }),
+      );
+    } else if (!yours && this.#store.find(Number(number))) {
+      this.#offered[state === "offered" ? "add" : "delete"](Number(number));
+      if (state === "offered" ? !wasOffered : wasOffered) {
+        this.#showNotice(text(`hand_${state}`, { name, waiter }));
+      }
+    }
+    this.#scheduleRender();
   }
 
   /** @param {ConnectionStatus} status */
@@ -246,9 +281,11 @@ class ConsolePage {
 
   /** @param {number} number */
   #open(number) {
-    if (!this.#store.find(number)) {
+    const item = this.#store.find(number);
+    if (!item) {
       return;
     }
+    this.#store.accept(item);
     if (this.#columns.isNarrow && !history.state?.talk) {
       history.pushState({ talk: true }, ""); // makes the phone's back button return to the list
     }

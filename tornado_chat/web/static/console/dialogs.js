@@ -45,7 +45,7 @@ export function prepareEnd(end) {
  *
  * @param {SupportApi} api
  * @param {GroupTitles} groups
- * @param {(item: Case, agent: Agent) => Promise<void>} handOver
+ * @param {(item: Case, target: Agent | { group: string }, note: string) => Promise<void>} handOver
  * @returns {(item: Case) => void}
  */
 export function prepareHandOver(api, groups, handOver) {
@@ -54,6 +54,9 @@ export function prepareHandOver(api, groups, handOver) {
   const choices = find("#hand-choices");
   const problem = find(".problem", HTMLElement, dialog);
   const submit = find("#hand-submit", HTMLButtonElement);
+  const note = find("#hand-note", HTMLTextAreaElement);
+  /** The groups to whose lines a client may return. @type {string[]} */
+  let lines = [];
   /** @type {Agent[]} */
   let agents = [];
   /** @type {Case | undefined} */
@@ -65,19 +68,24 @@ export function prepareHandOver(api, groups, handOver) {
     try {
       const { waiters } = await api.getStatus();
       agents = waiters.filter((each) => canTakeOver(each) && !api.isMe(each));
+      lines = [...new Set(waiters.flatMap((each) => each.groups ?? []))].filter((name) => groups.of(name));
     } catch (error) {
-      agents = [];
+      agents = lines = [];
       problem.textContent = /** @type {Error} */ (error).message;
     }
-    choices.replaceChildren(...agents.map((agent, index) => makeChoice(agent, index, groups)));
-    find("#hand-empty").hidden = agents.length > 0 || problem.textContent !== "";
+    choices.replaceChildren(
+      ...agents.map((agent, index) => makeChoice(agent, index, groups)),
+      ...lines.map((name) => makeGroupChoice(name, groups)),
+    );
+    const count = agents.length + lines.length;
+    find("#hand-empty").hidden = count > 0 || problem.textContent !== "";
     find("#hand-refresh").hidden = agents.length > 0;
-    submit.hidden = agents.length === 0;
+    submit.hidden = count === 0;
     submit.disabled = false;
-    if (agents.length === 1) {
+    if (agents.length === 1 && count === 1) {
       find("input", HTMLInputElement, choices).checked = true;
     }
-    (agents.length ? find("input", HTMLInputElement, choices) : find("#hand-refresh")).focus();
+    (count ? find("input", HTMLInputElement, choices) : find("#hand-refresh")).focus();
   };
 
   find("#hand-refresh").addEventListener("click", refresh);
@@ -91,7 +99,11 @@ export function prepareHandOver(api, groups, handOver) {
     submit.disabled = true;
     problem.textContent = "";
     try {
-      await handOver(/** @type {Case} */ (current), agents[Number(selected)]);
+      const value = String(selected);
+      const target = value.startsWith("group:")
+        ? { group: value.slice("group:".length) }
+        : agents[Number(value)];
+      await handOver(/** @type {Case} */ (current), target, note.value.trim());
       dialog.close();
     } catch (error) {
       const { message } = /** @type {Error} */ (error);
@@ -105,6 +117,7 @@ export function prepareHandOver(api, groups, handOver) {
   return (item) => {
     current = item;
     agents = [];
+    note.value = "";
     find("#hand-title").textContent = text("hand_title", { name: item.name });
     choices.replaceChildren();
     find("#hand-empty").hidden = find("#hand-refresh").hidden = submit.hidden = true;
@@ -153,6 +166,19 @@ export function agentName(agent) {
 /** @param {Agent} agent */
 function canTakeOver(agent) {
   return agent.ready && agent.connected && agent.conversations < agent.capacity;
+}
+
+/**
+ * @param {string} name of a group
+ * @param {GroupTitles} groups
+ */
+function makeGroupChoice(name, groups) {
+  const input = make("input");
+  input.type = "radio";
+  input.name = "agent";
+  input.value = `group:${name}`;
+  const words = text("hand_to_group", { group: groups.of(name) });
+  return make("label", "", input, make("span", "", words, make("small", "", text("hand_to_group_text"))));
 }
 
 /**

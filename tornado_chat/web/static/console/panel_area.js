@@ -22,6 +22,7 @@ import { CasePanel } from "./case_panel.js";
  * @property {(item: Case) => void} pin
  * @property {(item: Case) => void} details
  * @property {(item: Case) => void} handOver
+ * @property {(item: Case) => void} askHelp
  * @property {(item: Case) => void} end
  */
 
@@ -102,6 +103,7 @@ export class PanelArea {
       pin: () => actions.pin(item),
       details: () => actions.details(item),
       handOver: () => actions.handOver(item),
+      askHelp: () => actions.askHelp(item),
       end: () => actions.end(item),
       remove: () => this.#store.remove(item),
       onEdit: actions.onEdit,

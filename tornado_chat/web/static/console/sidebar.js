@@ -176,13 +176,14 @@ export class Sidebar {
     setText(find(".text", HTMLElement, status), text(store.connected ? "online" : "no_connection"));
     this.#ready.setAttribute("aria-checked", String(store.readyWanted));
     const full = capacity !== undefined && store.openCount >= capacity;
+    const pausedWords = store.isPausedByServer ? "paused_missed" : "paused_words";
     const content = store.readyRefusal
       ? text("ready_refused", { reason: store.readyRefusal })
       : !store.connected
         ? text("ready_disconnected")
         : !store.readyConfirmed
           ? text("ready_wait")
-          : text(store.readyWanted ? (full ? "ready_full" : "ready_words") : "paused_words");
+          : text(store.readyWanted ? (full ? "ready_full" : "ready_words") : pausedWords);
     setText(find("#ready-description"), content);
     this.#ready.classList.toggle("ready-refused", store.readyRefusal !== "");
     setText(

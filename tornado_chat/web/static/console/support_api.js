@@ -9,6 +9,7 @@ import { requestHeaders } from "../shared/api_client.js";
 import { addressOf } from "../shared/base.js";
 import { parseJson } from "../shared/numbers.js";
 import { text } from "../shared/strings.js";
+import { toJson } from "../shared/well_formed.js";
 
 /** @typedef {import("../shared/conversation.js").Handover} Handover */
 /** @typedef {import("../shared/conversation.js").Message} Message */
@@ -153,6 +154,18 @@ export class SupportApi {
   }
 
   /**
+   * Call a supervisor to a conversation. Return the number of the supervision record.
+   *
+   * @param {number | string} conversation
+   * @param {string} supervisor the supervisor's id
+   * @returns {Promise<string>}
+   */
+  async callSupervisor(conversation, supervisor) {
+    const path = `/conversations/${conversation}/supervision`;
+    return (await this.#request(path, "POST", { supervisor_id: supervisor })).record_id;
+  }
+
+  /**
    * Return left messages that wait for an answer, oldest first.
    *
    * @param {number} after the `next` of the previous page; 0: the first page
@@ -172,14 +185,22 @@ export class SupportApi {
     return id === this.#me.id && role === this.#me.role;
   }
 
-  /** @param {string} path @param {string} [method] */
-  async #request(path, method = "GET") {
+  /**
+   * @param {string} path
+   * @param {string} [method]
+   * @param {object} [body]
+   */
+  async #request(path, method = "GET", body) {
     /** @type {Response} */
     let response;
     try {
       response = await fetch(addressOf(`/api/v1/support${path}`), {
         method,
-        headers: requestHeaders(await this.#token()),
+        ...(body && { body: toJson(body) }),
+        headers: {
+          ...requestHeaders(await this.#token()),
+          ...(body && { "Content-Type": "application/json" }),
+        },
         signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });
     } catch {

@@ -420,7 +420,7 @@ function showCard(key, iconName, values) {
  * @returns {Promise<RoomLink | null>} null: no person is signed in. Stays pending if a card is shown
  */
 async function signInForRoom(link) {
-  const roles = link.type === 1 ? ["consultant", "supervisor"] : ["consultant", "user"];
+  const roles = link.type === 1 ? ["consultant", "waiter", "supervisor"] : ["consultant", "user"];
   const found = await signIn({ roles });
   if (!found) {
     return null;
@@ -429,7 +429,8 @@ async function signInForRoom(link) {
     showSignInCard(found);
     return new Promise(() => {});
   }
-  const role = /** @type {Role} */ (found.role);
+  // The agent of a support conversation has the consultant's place in a record.
+  const role = /** @type {Role} */ (found.role === "waiter" ? "consultant" : found.role);
   return { ...link, role, renew: found.token, hasAccount: found.by === "account" };
 }
 

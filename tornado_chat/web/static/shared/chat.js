@@ -59,7 +59,7 @@ import { language } from "./strings.js";
  * @typedef {{ seq: number, msg: string, senderType: boolean, time: string, sender?: Sender }} MessageRow
  */
 
-const FEATURES = "ack,seq,history,typing,read,receipt,presence,echo,sender,token,consent";
+const FEATURES = "ack,seq,history,typing,read,receipt,presence,echo,sender,token,consent,approval";
 const CLOSE_TOO_BIG = 1009;
 const CLOSE_SERVICE_RESTART = 1012;
 const CLOSE_END = 4000;
@@ -234,9 +234,11 @@ export class ChatSocket {
     } else if ("receipt" in frame) {
       this.#listener.onReceived(frame.receipt);
     } else if ("read" in frame) {
-      this.#listener.onRead(frame.read, frame.role);
+      this.#listener.onRead(frame.read, placeOf(frame.role));
     } else if ("presence" in frame) {
       this.#listener.onPresence(readPresence(frame));
+    } else if ("approval" in frame) {
+      this.#conversation.receiveApproval(frame.approval);
     } else if (frame.consent === false) {
       this.#question.onRefused(frame.msg.replace(ERROR_PREFIX, ""));
     } else if ("consent" in frame) {
@@ -261,10 +263,12 @@ export class ChatSocket {
 
   /** @param {MessageRow} row @returns {Message} */
   #toMessage(row) {
+    // In a session, a supervisor that takes part is on the consultant's side, and is another person.
+    const isThird = this.#room.type === 0 && ["supervisor", "admin"].includes(row.sender?.role ?? "");
     return {
       seq: row.seq,
       text: row.msg,
-      own: row.senderType === this.#room.isConsultant,
+      own: row.senderType === this.#room.isConsultant && !isThird,
       time: row.time,
       sender: row.sender,
     };
@@ -284,8 +288,19 @@ function readPresence(frame) {
   /** @type {[string, number][]} */
   const graces = Object.entries(frame.grace ?? {});
   return {
-    present: frame.presence,
-    awaitedMs: Object.fromEntries(until.map(([role, time]) => [role, Date.parse(time) - nowMs])),
-    graceMs: Object.fromEntries(graces.map(([role, seconds]) => [role, seconds * 1000])),
+    present: Object.fromEntries(
+      Object.entries(frame.presence).map(([role, isPresent]) => [placeOf(role), isPresent]),
+    ),
+    awaitedMs: Object.fromEntries(until.map(([role, time]) => [placeOf(role), Date.parse(time) - nowMs])),
+    graceMs: Object.fromEntries(graces.map(([role, seconds]) => [placeOf(role), seconds * 1000])),
   };
+}
+
+/**
+ * The place of a participant: the agent of a support conversation has the consultant's in a record.
+ *
+ * @param {string} role
+ */
+function placeOf(role) {
+  return role === "waiter" ? "consultant" : role;
 }

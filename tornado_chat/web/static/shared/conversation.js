@@ -8,6 +8,9 @@
  * @module
  */
 
+import { ApprovalStates } from "./approval_states.js";
+
+/** @typedef {import("./approval_states.js").Approval} Approval */
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 /** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
@@ -47,6 +50,7 @@
  * @property {(id: string, seq: number, time: string) => void} onStored
  * @property {(id: string, reason: string) => void} onRefused
  * @property {(handover: Handover) => void} [onHandover] a change of the agent, each once
+ * @property {(approval: Approval) => void} [onApproval] the state of an own message that needs an approval
  */
 
 /**
@@ -93,6 +97,9 @@ export class Conversation {
    * @type {Map<string, number>}
    */
   #sentMsById = new Map();
+  /** The ids of messages that the server holds for an approval. @type {Set<string>} */
+  #heldIds = new Set();
+  #approvals = new ApprovalStates();
 
   /** The highest reported sequence number. */
   get lastSeq() {
@@ -130,6 +137,7 @@ export class Conversation {
   /** Forget what was sent over the previous socket: it may be lost. */
   resetInFlight() {
     this.#sentMsById.clear();
+    this.#heldIds.clear();
   }
 
   /** Send everything that waits in the outbox, in the order of writing. */
@@ -161,7 +169,7 @@ export class Conversation {
 
   /** @param {OutboxEntry} entry */
   #trySend(entry) {
-    if (this.#sentMsById.has(entry.id)) {
+    if (this.#sentMsById.has(entry.id) || this.#heldIds.has(entry.id)) {
       return;
     }
     const after = entry.after;
@@ -227,6 +235,7 @@ export class Conversation {
    */
   acknowledge(id, seq, time) {
     this.#sentMsById.delete(id);
+    this.#heldIds.delete(id);
     const entry = this.outbox.find(id);
     if (!entry) {
       return;
@@ -239,6 +248,30 @@ export class Conversation {
     } else if (entry.seq !== seq && this.#isNew(message)) {
       this.#listener.onMessage(message); // an identical message of another window was taken for this one
     }
+  }
+
+  /**
+   * Handle the state of an own message that needs an approval. Its acknowledgement comes after the decision.
+   *
+   * @param {Approval} approval
+   */
+  receiveApproval(approval) {
+    const id = approval.client_id ?? "";
+    if (!this.#approvals.accept(approval)) {
+      return;
+    }
+    this.#sentMsById.delete(id);
+    if (approval.state === "held") {
+      this.#heldIds.add(id);
+    } else {
+      this.#heldIds.delete(id);
+    }
+    const entry = this.outbox.find(id);
+    if (entry && (approval.state === "refused" || approval.state === "expired")) {
+      entry.judged = true; // the error that follows refuses it
+      this.outbox.save();
+    }
+    this.#listener.onApproval?.(approval);
   }
 
   /**

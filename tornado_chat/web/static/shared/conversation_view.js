@@ -93,7 +93,11 @@ export class ConversationView {
    * @param {string} id
    * @param {string} reason
    */
-  onRefused = (id, reason) => this.#messages.markRefused(id, reason || text("refused_too_big"));
+  onRefused = (id, reason) =>
+    this.#messages.markRefused(id, reason || text("refused_too_big"), false, !this.#outbox.find(id)?.judged);
+
+  /** @param {import("./approval_states.js").Approval} approval */
+  onApproval = (approval) => this.#messages.showApproval(approval);
 
   /** @param {boolean} typing */
   onTyping = (typing) => {

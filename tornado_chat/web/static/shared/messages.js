@@ -8,12 +8,15 @@
  * @module
  */
 
+import { makeEditedNote, refusalText, showHeld } from "./approvals.js";
 import { makeCopyButton } from "./clipboard.js";
+import { Ticker } from "./countdown.js";
 import { icon, make } from "./elements.js";
 import { linkify } from "./links.js";
 import { language, systemText, text } from "./strings.js";
 import { onNewDay, parseTime, sameDay, TimeFormatter } from "./time.js";
 
+/** @typedef {import("./approval_states.js").Approval} Approval */
 /** @typedef {import("./conversation.js").Handover} Handover */
 /** @typedef {import("./conversation.js").HandoverAgent} HandoverAgent */
 /** @typedef {import("./conversation.js").Message} Message */
@@ -46,6 +49,8 @@ class Item {
   dayElement;
   /** The element that shows the delivery state of an own message. @type {HTMLElement | undefined} */
   deliveryElement;
+  /** The approval for which an own message waits. @type {Approval | undefined} */
+  approval;
 }
 
 const END_TOLERANCE_PX = 48; // a scroll position this close to the end counts as the end
@@ -77,6 +82,9 @@ export class ChatMessages extends HTMLElement {
   #lastOwn;
   /** The text keys of an empty list: a title and a sentence. */
   emptyTextKeys = ["empty_title", "empty_text"];
+  /** The approvals of sent messages, by sequence number. @type {Map<number, Approval>} */
+  #approvals = new Map();
+  #clock = new Ticker();
   #disconnected = new AbortController();
   #scrollTop = 0;
   // If the list was at its end, it stays there when the keyboard appears, the composer grows or the device is
@@ -98,6 +106,7 @@ export class ChatMessages extends HTMLElement {
 
   disconnectedCallback() {
     this.#disconnected.abort();
+    this.#clock.stop();
     this.#resizeObserver.disconnect();
   }
 
@@ -241,7 +250,7 @@ export class ChatMessages extends HTMLElement {
       this.#remove(item); // it was already part of the history
       return;
     }
-    item.id = undefined;
+    item.id = item.approval = undefined;
     item.seq = seq;
     item.element.classList.remove("refused"); // it was marked as refused too early
     item.time = parseTime(time);
@@ -270,8 +279,9 @@ export class ChatMessages extends HTMLElement {
    * @param {string} id
    * @param {string} reason
    * @param {boolean} [final] it can neither be edited nor sent again
+   * @param {boolean} [mayResend] whether it can be sent again as it is
    */
-  markRefused(id, reason, final = false) {
+  markRefused(id, reason, final = false, mayResend = true) {
     const item = this.#items.find((item) => item.id === id);
     if (!item?.deliveryElement) {
       return;
@@ -287,7 +297,7 @@ export class ChatMessages extends HTMLElement {
         button.addEventListener("click", () => this.dispatchEvent(new CustomEvent(name, { detail: id })));
         return button;
       };
-      actions.append(act("edit", "edit"), act("resend", "send_again"));
+      actions.append(act("edit", "edit"), ...(mayResend ? [act("resend", "send_again")] : []));
     }
     item.deliveryElement.append(actions);
     this.#updateGrouping(this.#items.indexOf(item));
@@ -302,6 +312,58 @@ export class ChatMessages extends HTMLElement {
     if (item) {
       item.element.classList.remove("refused");
       this.#showDelivery(item);
+    }
+  }
+
+  /**
+   * Show the state of an own message that needs an approval. A message of another window is added.
+   *
+   * @param {Approval} approval
+   */
+  showApproval(approval) {
+    const { client_id: id = "", seq, state } = approval;
+    let item = this.#items.find((each) => each.id === id);
+    if (state === "held") {
+      if (!item && id) {
+        this.addUnsent({ id, text: approval.text });
+        item = this.#items.find((each) => each.id === id);
+      }
+      if (item) {
+        item.approval = { approvers: item.approval?.approvers, ...approval };
+        this.#clock.run(() => this.#showClocks());
+      }
+      return;
+    }
+    if (item) {
+      item.approval = undefined;
+    }
+    if (seq === undefined) {
+      this.markRefused(id, refusalText(approval), false, false);
+      return;
+    }
+    this.#approvals.set(seq, approval);
+    const sent = this.#items.find((each) => each.seq === seq);
+    if (sent && item && sent !== item) {
+      this.#remove(item);
+    }
+    this.#showEdited(sent);
+  }
+
+  /** Show how long messages still wait for their approval. */
+  #showClocks() {
+    const waiting = this.#items.filter((item) => item.approval && item.id !== undefined);
+    waiting.forEach((item) => this.#showDelivery(item));
+    if (!waiting.length) {
+      this.#clock.stop();
+    }
+  }
+
+  /** Show at a message that a supervisor has edited it. @param {Item | undefined} item */
+  #showEdited(item) {
+    const approval = item?.seq === undefined ? undefined : this.#approvals.get(item.seq);
+    const note = approval && makeEditedNote(approval);
+    if (item && note && !item.element.querySelector(".approval-note")) {
+      item.element.querySelector(".message-meta")?.before(note);
     }
   }
 
@@ -384,6 +446,7 @@ export class ChatMessages extends HTMLElement {
     }
     this.#showAuthor(item);
     this.#showTime(item);
+    this.#showEdited(item);
     return item;
   }
 
@@ -425,6 +488,11 @@ export class ChatMessages extends HTMLElement {
 
   /** @param {Item} item */
   #showDelivery(item) {
+    if (item.deliveryElement && item.approval && item.seq === undefined) {
+      item.element.dataset.delivery = item.deliveryElement.dataset.delivery = "approval";
+      showHeld(item.deliveryElement, item.approval);
+      return;
+    }
     const pending = this.#held ? "held" : "sending";
     const delivery = item.seq === undefined ? pending : this.#stateOf(item.seq);
     if (item.deliveryElement && item.deliveryElement.dataset.delivery !== delivery) {

@@ -17,6 +17,7 @@ import { wellFormed } from "./well_formed.js";
  * @property {number} [seq] its sequence number, if it was received back before its acknowledgement
  * @property {number} [conversation] the conversation for which it was written, if there can be several
  * @property {string} [refused] why the server refused it; the author has to act
+ * @property {boolean} [judged] whether a supervisor has refused it, so that it cannot be sent again as it is
  */
 
 /** The unsent messages of one room, in the order of writing. */

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The dialects of `/notify` and `/observe`: sockets that only receive.
+ * The dialects of `/notify` and `/observe`: sockets that only receive, until an observer takes part.
  *
  * Neither dialect has a frame that accepts the client. So a probe is sent as soon as the socket is open, and
  * the first frame that arrives marks the client as accepted. If the server refuses the client, it closes
@@ -57,6 +57,9 @@ import { language } from "./strings.js";
  *   gaps if the same person listens in several windows
  * @property {(present: Record<string, boolean>) => void} onPresence by role
  * @property {(time: string) => void} onEnd the session has ended; the socket closes with 1000
+ * @property {(part: "supervisor" | "agent" | null) => void} onPart as what the person takes part
+ * @property {(id: string) => void} onStored a message of the person is stored
+ * @property {(words: string, id: string | undefined) => void} onRefused a message of the person was refused
  *
  * @typedef {ReceiveOnlyListener & ObserveEvents} ObserveListener
  */
@@ -102,6 +105,15 @@ class ReceiveOnlySocket {
   stop() {
     this.#connection.stop();
   }
+
+  /** Send a frame. @param {object} frame @returns {boolean} false: there is no open connection */
+  sendFrame(frame) {
+    if (!this.#connection.open) {
+      return false;
+    }
+    this.#connection.send(frame);
+    return true;
+  }
 }
 
 /** The notifications of one person. */
@@ -119,17 +131,23 @@ export class NotifySocket extends ReceiveOnlySocket {
   }
 }
 
-/** One session, for an observer. The participants do not notice the observer. */
+/** One conversation, for an observer. The participants do not notice the observer before it joins. */
 export class ObserveSocket extends ReceiveOnlySocket {
   /**
    * @param {TokenSource} token
-   * @param {string} session
+   * @param {Record<string, string>} conversation `sessionId` or `conversationId`
    * @param {ObserveListener} listener
    */
-  constructor(token, session, listener) {
-    const query = { sessionId: session, features: "seq,presence,sender,alive,token" };
+  constructor(token, conversation, listener) {
+    const query = { ...conversation, features: "seq,presence,sender,alive,token,speak,ack" };
     super(token, "/observe", query, listener, (frame) => {
-      if (frame.presence) {
+      if (frame.part !== undefined) {
+        listener.onPart(frame.part);
+      } else if (frame.ack !== undefined) {
+        listener.onStored(frame.ack);
+      } else if (frame.isSystem) {
+        listener.onRefused(frame.msg, frame.id);
+      } else if (frame.presence) {
         listener.onPresence(frame.presence);
       } else if (frame.senderType === null) {
         listener.onEnd(frame.time);
@@ -137,5 +155,10 @@ export class ObserveSocket extends ReceiveOnlySocket {
         listener.onMessage(frame);
       }
     });
+  }
+
+  /** Send a message, if the person takes part. @param {{ msg: string, id: string }} frame */
+  say(frame) {
+    return this.sendFrame(frame);
   }
 }

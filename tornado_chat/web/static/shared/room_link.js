@@ -87,7 +87,9 @@ function roleOf(token, claim, type) {
   const other = type === 1 ? "supervisor" : "user";
   try {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    return JSON.parse(atob(payload))[claim] === "consultant" ? "consultant" : other;
+    // The agent of a support conversation has the consultant's place in a record.
+    const agents = type === 1 ? ["consultant", "waiter"] : ["consultant"];
+    return agents.includes(JSON.parse(atob(payload))[claim]) ? "consultant" : other;
   } catch {
     return other; // not a JWT: a plugin may use its own token format
   }

@@ -58,6 +58,13 @@ const TEXTS = {
   delivered: ["已送达", "Delivered"],
   read: ["已读", "Seen"],
   refused: ["未能发送", "Not sent"],
+  waits_for_approval: ["等待督导审批", "Waiting for a supervisor"],
+  waits_for_approval_until: ["等待督导审批，剩余 {time}", "Waiting for a supervisor, {time} left"],
+  approvers_away: ["督导不在线，已通知：{names}", "no supervisor is here, called: {names}"],
+  approval_refused: ["督导未批准。", "A supervisor has refused it."],
+  approval_refused_note: ["督导未批准：{note}", "A supervisor has refused it: {note}"],
+  approval_expired: ["没有督导及时审批。", "No supervisor has approved it in time."],
+  approval_edited: ["督导 {name} 已修改。您写的是：{text}", "Edited by supervisor {name}. You wrote: {text}"],
   refused_too_big: ["内容过长。", "It is too long."],
   refused_over: ["会话在发送前已结束。", "The session ended before it could be sent."],
   copy: ["复制", "Copy"],
@@ -255,7 +262,7 @@ const PLACEHOLDER = /\{(\w+)(?::([^{}|]*)\|([^{}|]*))?\}/g;
 const STARTED_MESSAGE = /^(?:会话已开始|The session has started)$/;
 const ENDED_MESSAGE = /^(?:会话已结束|The session has ended)$/;
 const JOINED_MESSAGE =
-  /^(?:来访者|咨询师|督导|Visitor|Counsellor|Supervisor) (.*?)(?:已进入会话| has joined the session)$/;
+  /^(?:来访者|咨询师|客服|督导|Visitor|Counsellor|Agent|Supervisor) (.*?)(?:已进入会话| has joined the session)$/;
 
 /**
  * Add the texts of a page; to be called before anything is shown.
@@ -308,7 +315,7 @@ export function joinedParticipant(msg) {
   }
   const role = /^(?:来访者|Visitor)/.test(msg)
     ? "user"
-    : /^(?:咨询师|Counsellor)/.test(msg)
+    : /^(?:咨询师|客服|Counsellor|Agent)/.test(msg)
       ? "consultant"
       : "supervisor";
   return { role, name };

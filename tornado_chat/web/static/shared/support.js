@@ -33,6 +33,7 @@ import { language } from "./strings.js";
  * @property {string} [time]
  * @property {number} [conversation]
  * @property {Sender} [sender] in messages
+ * @property {string} [reason] in `disconnected`: `not_accepted`
  */
 
 /**

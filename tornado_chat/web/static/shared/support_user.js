@@ -21,7 +21,8 @@ import { SupportSocket } from "./support.js";
  *
  * - `none`: neither in the queue nor in a conversation
  * - `waiting`: in the queue at `position` (1: the next); `returned`: the client lost its agent; `serving`: how
- *   many agents serve the queue, undefined if that is unknown; `early`: messages are stored already, and
+ *   many agents serve the queue, undefined if that is unknown; `wait`: the expected wait in seconds, undefined
+ *   if there is no estimate; `early`: messages are stored already, and
  *   `keep` (as a left message) or `discard` (deleted) is what becomes of them if the client gives up
  * - `assigned`: assigned to an agent called `name`
  * - `ended`: the wait or the conversation has ended
@@ -31,6 +32,7 @@ import { SupportSocket } from "./support.js";
  * @property {number} [position]
  * @property {boolean} [returned]
  * @property {number} [serving]
+ * @property {number} [wait]
  * @property {"keep" | "discard"} [early]
  * @property {string | null} [name]
  * @property {number} [conversation]
@@ -74,6 +76,7 @@ export class UserSupportSocket extends SupportSocket {
       "profile",
       "sender",
       "group",
+      "eta",
       "early",
       "consent",
     ];
@@ -276,13 +279,23 @@ export class UserSupportSocket extends SupportSocket {
 
   /**
    * @param {{ location: number, conversation: number, returned: boolean, serving?: number, group?: string,
-   *   early?: "keep" | "discard" }} ticket
+   *   eta?: { seconds: number }, early?: "keep" | "discard" }} ticket
    */
-  #onQueued({ location, conversation, returned, serving, group, early }) {
+  #onQueued({ location, conversation, returned, serving, group, eta, early }) {
     const wasAssigned = this.#phase.state === "assigned";
+    const wait = eta?.seconds;
     this.#onAdmitted();
     this.#setConversation(conversation);
-    this.#setPhase({ state: "waiting", position: location, returned, serving, conversation, group, early });
+    this.#setPhase({
+      state: "waiting",
+      position: location,
+      returned,
+      serving,
+      wait,
+      conversation,
+      group,
+      early,
+    });
     if (this.#acceptsMessages() && (wasAssigned || !this.#isSynchronized)) {
       this.#resync(); // the next agent can read what is written while waiting
     }

@@ -32,9 +32,10 @@ import { SupportSocket } from "./support.js";
  * - `ended`: the agent ended the conversation
  * - `parted`: the client ended it
  * - `handed`: the client was transferred to another agent
+ * - `missed`: the server gave the client to another agent, as this one had not turned to it in time
  * - `lost`: while there was no connection, the conversation ended or another agent took it over
  *
- * @typedef {"ended" | "parted" | "handed" | "lost"} EndReason
+ * @typedef {"ended" | "parted" | "handed" | "lost" | "missed"} EndReason
  */
 
 /**
@@ -44,7 +45,24 @@ import { SupportSocket } from "./support.js";
  */
 
 /**
+ * An offer of a client to or by this agent, see `docs/handover.md`.
+ *
+ * @typedef {object} Offer
+ * @property {string} id
+ * @property {string} number of the conversation
+ * @property {"offered" | "accepted" | "declined" | "expired" | "withdrawn" | "ended"} state
+ * @property {boolean} yours whether this agent may accept it, or has accepted it
+ * @property {{ id: string, name: string | null }} from
+ * @property {{ role: string, id: string, name: string | null } | null} to
+ * @property {{ id: string, name: string | null }} client
+ * @property {string | null} note
+ * @property {string | null} until
+ * @property {string} time
+ */
+
+/**
  * @typedef {object} WaiterListener
+ * @property {(offer: Offer) => void} onOffer an offer, or its outcome
  * @property {(status: ConnectionStatus) => void} onStatus
  * @property {(client: AssignedClient) => { listener: AgentListener, outbox: Outbox }} onAssigned a client was
  *   assigned, or reported again after a reload. Returns the listener of the conversation, and its outbox
@@ -53,6 +71,7 @@ import { SupportSocket } from "./support.js";
  *   clients
  * @property {(conversation: number, message: string) => void} onEndFailed why a conversation could not be
  *   ended
+ * @property {() => void} onPaused the server has paused this agent, who has not turned to its last clients
  * @property {(message: string) => void} onReadyRefused why the server does not allow this agent to serve
  */
 
@@ -70,6 +89,8 @@ class AgentConversation {
   }
 
   readSeq = 0;
+  /** Whether the server waits for the agent to confirm the client. */
+  mustAccept = false;
   /** Whether the server has reported over the current socket that the conversation goes on. */
   confirmed = true;
   /** What the agent requested to end it. @type {"ended" | "handed" | undefined} */
@@ -93,7 +114,12 @@ export class WaiterSupportSocket extends SupportSocket {
    */
   constructor(token, ready, listener) {
     const features = ["ack", "seq", "echo", "typing", "read", "receipt", "profile", "sender", "group"];
-    super("waiter", token, [...features, "ready", "kickout"], listener.onStatus);
+    super(
+      "waiter",
+      token,
+      [...features, "ready", "kickout", "accept", "offer", "approval"],
+      listener.onStatus,
+    );
     this.#ready = ready;
     this.#listener = listener;
   }
@@ -135,6 +161,15 @@ export class WaiterSupportSocket extends SupportSocket {
     this.#conversations.get(number)?.conversation.loadOlder();
   }
 
+  /** The agent has turned to a client: confirm it, if the server waits for that. @param {number} number */
+  accept(number) {
+    const assigned = this.#conversations.get(number);
+    if (assigned?.mustAccept) {
+      assigned.mustAccept = false;
+      this.request("accept", null, assigned.client.address);
+    }
+  }
+
   /**
    * @param {number} number
    * @param {boolean} typing
@@ -169,14 +204,18 @@ export class WaiterSupportSocket extends SupportSocket {
    * Transfer a client to another agent.
    *
    * @param {number} number
-   * @param {{ id: string, role?: string }} agent the other agent; without a role a waiter
+   * @param {{ id: string, role?: string } | { group: string }} target the other agent, without a role a waiter;
+   *   or a group, in whose line the client waits then
+   * @param {string} note for the next agent; empty: none
    * @returns {Promise<void>} rejected with the server's reason; an `Error` without a message means that the
    *   connection was lost meanwhile, and the result is unknown
    */
-  transfer(number, { id, role = "waiter" }) {
+  transfer(number, target, note = "") {
     const assigned = this.#requireConversation(number);
     assigned.requestedEnd = "handed";
-    const requestId = this.request("transfer", { waiter: id, role }, assigned.client.address);
+    const to =
+      "group" in target ? { group: target.group } : { waiter: target.id, role: target.role ?? "waiter" };
+    const requestId = this.request("transfer", { ...to, ...(note && { note }) }, assigned.client.address);
     return new Promise((resolve, reject) => {
       this.#transfers.set(requestId, {
         resolve,
@@ -186,6 +225,16 @@ export class WaiterSupportSocket extends SupportSocket {
         },
       });
     });
+  }
+
+  /**
+   * Accept or decline an offer. The answer is a change of the offer.
+   *
+   * @param {string} id
+   * @param {boolean} accepts
+   */
+  answerOffer(id, accepts) {
+    this.request(accepts ? "accept_offer" : "decline_offer", { offer: Number(id) });
   }
 
   conversations() {
@@ -208,13 +257,22 @@ export class WaiterSupportSocket extends SupportSocket {
     const { type, payload, reply_id: requestId = "" } = frame;
     const assigned = this.#conversationOfFrame(frame);
     if (type === "new_connection") {
-      this.#onNewConnection({ ...payload, address: payload.uuid });
+      this.#onNewConnection({ ...payload, address: payload.uuid }, payload.accept_within > 0);
+    } else if (type === "ready_success" && !requestId && !payload.ready) {
+      this.#ready = false;
+      this.#listener.onPaused();
     } else if (type === "ready_success") {
       for (const lost of [...this.#conversations.values()].filter((one) => !one.confirmed)) {
         // it ended, or was taken over, while there was no connection
         this.#removeConversation(lost, lost.requestedEnd ?? "lost");
       }
       this.#listener.onReady(payload.ready);
+    } else if (type === "offer") {
+      const offered = this.#conversations.get(Number(payload.number));
+      if (offered && !payload.yours && !["offered", "accepted"].includes(payload.state)) {
+        offered.requestedEnd = undefined; // it stays with this agent
+      }
+      this.#listener.onOffer(payload);
     } else if (type === "transfer_success") {
       this.#transfers.get(requestId)?.resolve();
       this.#transfers.delete(requestId);
@@ -233,8 +291,11 @@ export class WaiterSupportSocket extends SupportSocket {
       assigned.listener.onRead(payload.seq);
     } else if (assigned && type === "receipt") {
       assigned.listener.onReceived(payload.seq);
+    } else if (assigned && type === "approval") {
+      assigned.conversation.receiveApproval(payload);
     } else if (assigned && type === "disconnected") {
-      this.#removeConversation(assigned, assigned.requestedEnd ?? "parted");
+      const reason = frame.reason === "not_accepted" ? "missed" : "parted";
+      this.#removeConversation(assigned, assigned.requestedEnd ?? reason);
     }
   }
 
@@ -255,8 +316,11 @@ export class WaiterSupportSocket extends SupportSocket {
     this.#readyRequest = this.request(this.#ready ? "ready" : "unready");
   }
 
-  /** @param {AssignedClient} client */
-  #onNewConnection(client) {
+  /**
+   * @param {AssignedClient} client
+   * @param {boolean} mustAccept
+   */
+  #onNewConnection(client, mustAccept) {
     const number = client.conversation;
     let assigned = this.#conversations.get(number);
     if (!assigned) {
@@ -271,6 +335,7 @@ export class WaiterSupportSocket extends SupportSocket {
     }
     assigned.client = client;
     assigned.confirmed = true;
+    assigned.mustAccept = mustAccept;
     // the transfer did not happen
     assigned.requestedEnd = assigned.requestedEnd === "ended" ? "ended" : undefined;
     this.requestHistory(assigned.conversation, client.address);
@@ -302,6 +367,9 @@ export class WaiterSupportSocket extends SupportSocket {
 
   /** The conversation to which a frame belongs. @param {Frame} frame */
   #conversationOfFrame(frame) {
+    if (frame.type === "approval") {
+      return this.#conversations.get(frame.payload.conversation);
+    }
     return frame.conversation === undefined
       ? [...this.#conversations.values()].find((assigned) => assigned.client.address === frame.from)
       : this.#conversations.get(frame.conversation);

@@ -6,8 +6,8 @@
  */
 
 import { find } from "../shared/elements.js";
-import { parseNumber } from "../shared/numbers.js";
 import { text } from "../shared/strings.js";
+import { parseKey } from "./conversation_key.js";
 
 /** @typedef {import("./pane.js").SessionPane} SessionPane */
 
@@ -50,7 +50,7 @@ export function prepareOpenByNumber(open) {
   const input = find("#number", HTMLInputElement);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const session = parseNumber(input.value);
+    const session = parseKey(input.value);
     if (session === undefined) {
       input.select();
       return;

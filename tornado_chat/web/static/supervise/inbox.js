@@ -6,6 +6,7 @@
  */
 
 import { parseNumber } from "../shared/numbers.js";
+import { supportKey } from "./conversation_key.js";
 
 /** @typedef {import("../shared/receive_only_sockets.js").NotifyFrame} NotifyFrame */
 /** @typedef {import("./api.js").NotificationItem} NotificationItem */
@@ -26,7 +27,7 @@ import { parseNumber } from "../shared/numbers.js";
  * @property {NoticeKind} kind
  * @property {string} msg the text of the server or the host
  * @property {string} time server time
- * @property {string} [session] the session to observe
+ * @property {string} [session] the key of the session or support conversation to observe
  * @property {string} [record] the supervision record with the consultant
  * @property {string} [appointment]
  * @property {boolean} read
@@ -44,7 +45,7 @@ const TYPE_CONVERSATION = 2;
 export function toNotice(notification, isSupervisor) {
   const data = notification.data ?? {};
   const stored = "notification_id" in notification;
-  const session = parseNumber(data.observeSessionId);
+  const session = parseNumber(data.observeSessionId) ?? supportKey(data.observeConversationId);
   const record = isSupervisor ? parseNumber(data.sessionId) : undefined;
   const conversation = notification.type === TYPE_CONVERSATION && session !== undefined;
   return {

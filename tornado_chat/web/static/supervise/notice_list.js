@@ -8,6 +8,7 @@
 import { find, icon, make } from "../shared/elements.js";
 import { language, text } from "../shared/strings.js";
 import { parseTime, sameDay, TimeFormatter } from "../shared/time.js";
+import { keyText } from "./conversation_key.js";
 import { isOpenAlert } from "./inbox.js";
 
 /** @typedef {import("./inbox.js").Inbox} Inbox */
@@ -161,7 +162,7 @@ export class NoticeList {
     const words = make("div", "notice-text", title);
     const meta = make("p", "notice-meta", formatTime(notice.time));
     if (notice.session !== undefined) {
-      meta.append(` · ${text("session_number", { number: notice.session })}`);
+      meta.append(` · ${keyText(notice.session)}`);
     }
     if (notice.read && notice.session !== undefined) {
       meta.append(" · ", this.#makeOpenButton(notice, notice.session, "link-button"));

@@ -7,6 +7,7 @@
 
 import { ObserveSocket } from "../shared/receive_only_sockets.js";
 import { ApiError } from "./api.js";
+import { isSupport, numberOf } from "./conversation_key.js";
 import { SessionMessages } from "./session_messages.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
@@ -23,6 +24,10 @@ import { SessionMessages } from "./session_messages.js";
  *   read it
  * @property {(present: { user: boolean, consultant: boolean } | null) => void} onPresence null: unknown
  * @property {() => void} onEnd
+ * @property {() => void} onAccepted the socket is open
+ * @property {(part: "supervisor" | "agent" | null) => void} onPart
+ * @property {(id: string) => void} onStored
+ * @property {(words: string, id: string | undefined) => void} onRefused
  */
 
 /** Close codes after which a session has ended. */
@@ -43,15 +48,23 @@ export class ObservedSession {
     this.#api = api;
     this.#listener = listener;
     this.#messages = new SessionMessages((after) => api.getMessages(session, after), listener);
-    this.#socket = new ObserveSocket(token, session, {
+    const conversation = { [isSupport(session) ? "conversationId" : "sessionId"]: numberOf(session) };
+    this.#socket = new ObserveSocket(token, conversation, {
+      onPart: (part) => {
+        listener.onPart(part);
+        void this.#loadSession(); // it has another agent
+      },
+      onStored: (id) => listener.onStored(id),
+      onRefused: (words, id) => listener.onRefused(words, id),
       onStatus: (status) => this.#onStatus(status),
       onAccepted: () => {
         void this.#messages.resync();
         void this.#loadSession();
+        listener.onAccepted();
       },
       onMessage: (message) => this.#messages.receive(message),
-      onPresence: ({ user = false, consultant = false }) => {
-        listener.onPresence({ user, consultant });
+      onPresence: ({ user = false, ...agents }) => {
+        listener.onPresence({ user, consultant: Object.values(agents).some(Boolean) });
         void this.#loadSession(); // the second participant starts the session
       },
       onEnd: () => {}, // the close code says so, too
@@ -71,6 +84,11 @@ export class ObservedSession {
 
   retry() {
     this.#socket.retry();
+  }
+
+  /** @param {{ msg: string, id: string }} frame */
+  say(frame) {
+    return this.#socket.say(frame);
   }
 
   stop() {

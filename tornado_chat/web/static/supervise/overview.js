@@ -7,6 +7,7 @@
 
 import { find, icon, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
+import { keyText } from "./conversation_key.js";
 
 /** @typedef {import("./pane_layout.js").PaneLayout} PaneLayout */
 /** @typedef {import("./inbox.js").Notice} Notice */
@@ -99,9 +100,7 @@ export class Overview {
       marks.push(makeCount("count messages-count", messages, text("unread_lines", { count: messages })));
     }
     const state = pane.isOver ? text("state_over") : pane.minimized ? text("is_minimized") : "";
-    const name = pane.namesKnown
-      ? `${visitor} · ${consultant}`
-      : text("session_number", { number: pane.session });
+    const name = pane.namesKnown ? `${visitor} · ${consultant}` : keyText(pane.session);
     const words = make("span", "row-text", make("span", "row-name", name));
     if (state) {
       words.append(make("span", "row-state", state));

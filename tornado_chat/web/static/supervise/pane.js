@@ -16,6 +16,7 @@ import { RecordChat } from "./record.js";
 import { namesOf } from "./session_names.js";
 import { SessionTranscript } from "./transcript.js";
 import { ObservedSession } from "./observed_session.js";
+import { Speaking } from "./speaking.js";
 import { makeMissingRecord } from "./missing_record.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
@@ -78,12 +79,23 @@ export class SessionPane extends EventTarget {
       onEnd: () => this.#onEnd(),
       onMessages: (messages, isNew) => this.#onMessages(messages, isNew),
       onLoaded: (isReadable) => (this.#transcript.isReadable = isReadable),
+      onAccepted: () => this.#speaking.onAccepted(),
+      onPart: (part) => (this.#speaking.part = part),
+      onStored: (id) => this.#speaking.onStored(id),
+      onRefused: (words, id) => this.#speaking.onRefused(words, id),
+    });
+    this.#speaking = new Speaking({
+      join: () => context.api.join(stored.session),
+      leave: () => context.api.leave(stored.session),
+      takeOver: (former) => context.api.takeOver(stored.session, former),
+      send: (frame) => this.#observed.say(frame),
     });
     this.element.id = `session-${stored.session}`;
     this.element.setAttribute("aria-labelledby", this.header.titleId);
     this.#alerts.setAttribute("role", "group");
     this.#alerts.setAttribute("aria-label", text("alerts_here"));
-    this.#body.append(this.#transcript, this.#recordArea);
+    this.#listening.append(this.#transcript, this.#speaking.element);
+    this.#body.append(this.#listening, this.#recordArea);
     this.element.append(this.header.element, this.#alerts, this.#body);
     this.element.addEventListener("folded", () => {
       this.#folded = this.record?.folded ?? false;
@@ -103,7 +115,11 @@ export class SessionPane extends EventTarget {
   #body = make("div", "pane-body");
   #transcript = new SessionTranscript();
   #recordArea = make("div", "pane-record");
+  #listening = make("div", "pane-listening");
+  /** @type {ObservedSession} */
   #observed;
+  /** @type {Speaking} */
+  #speaking;
   /** @type {RecordChat | undefined} */
   record;
   #folded;
@@ -127,6 +143,11 @@ export class SessionPane extends EventTarget {
       messages: Math.max(0, this.#lastSeq - (this.#seenSeq ?? this.#lastSeq)),
       record: this.record?.unread ?? 0,
     };
+  }
+
+  /** Whether something was written here that is not stored. */
+  get hasUnsent() {
+    return this.#speaking.hasUnsent || (this.record?.hasUnsent ?? false);
   }
 
   /** Whether the pane is on the screen of a visible page. */
@@ -203,7 +224,7 @@ export class SessionPane extends EventTarget {
     }
     const chat = new RecordChat(record, this.#context.me.token, this.#folded);
     this.record = chat;
-    chat.names = this.names;
+    chat.names = this.#context.names.get(this.session) ?? this.names;
     chat.visible = this.#visible;
     chat.addEventListener("changed", () => this.#emit("changed"));
     this.#recordArea.replaceChildren(chat.element);
@@ -236,8 +257,9 @@ export class SessionPane extends EventTarget {
   #showNames() {
     this.header.names = this.names;
     this.#transcript.names = this.names;
+    this.#speaking.clientName = this.names.visitor;
     if (this.record) {
-      this.record.names = this.names;
+      this.record.names = this.#context.names.get(this.session) ?? this.names;
     }
   }
 
@@ -258,6 +280,7 @@ export class SessionPane extends EventTarget {
 
   #onEnd() {
     this.element.classList.add("is-ended");
+    this.#speaking.element.hidden = true;
     this.header.showState("ended", text("state_over"));
     this.header.showPresence(null);
     if (!this.#session?.ended) {
@@ -277,6 +300,7 @@ export class SessionPane extends EventTarget {
       this.header.showState("cut", text(status.wasOpen ? "state_cut" : "connecting"));
     } else {
       this.isOver = true;
+      this.#speaking.element.hidden = true;
       if (!ENDED_CLOSE_CODES.has(status.code ?? 0)) {
         const reason = status.reason || String(status.code);
         const key = REFUSAL_TEXT_KEYS[status.code ?? 0];

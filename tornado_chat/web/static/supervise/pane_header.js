@@ -7,6 +7,7 @@
 
 import { icon, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
+import { keyText } from "./conversation_key.js";
 
 /** @typedef {import("./session_names.js").Names} Names */
 
@@ -35,7 +36,7 @@ export class PaneHeader {
       make("span", "separator", "·"),
       this.#makeParty("consultant"),
     );
-    this.#number.textContent = text("session_number", { number: session });
+    this.#number.textContent = keyText(session);
     const words = make(
       "div",
       "pane-heading",

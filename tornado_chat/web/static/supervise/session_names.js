@@ -68,7 +68,7 @@ export class SessionNames {
 
   /** @param {Session} session */
   update(session) {
-    const names = namesOf(session);
+    const names = this.#namesForCalls(session);
     const number = session.session_id;
     const before = this.#names.get(number);
     const hasEnded = session.ended !== null && !this.#ends.has(number);
@@ -79,6 +79,18 @@ export class SessionNames {
       this.#names.set(number, names);
       this.#onChange();
     }
+  }
+
+  /**
+   * The names for calls and records: after a take-over the person that has called, and not the supervisor.
+   *
+   * @param {Session} session
+   * @returns {Names}
+   */
+  #namesForCalls(session) {
+    const names = namesOf(session);
+    const before = this.#names.get(session.session_id);
+    return before && isTakenOver(session) ? { ...names, consultant: before.consultant } : names;
   }
 
   /** @param {string} session */
@@ -94,10 +106,16 @@ export class SessionNames {
   }
 }
 
+/** Whether a supervisor or administrator is the agent. @param {Session} session */
+export function isTakenOver(session) {
+  return ["supervisor", "admin"].includes(session.agent?.role ?? "");
+}
+
 /** @param {Session} session @returns {Names} */
 export function namesOf(session) {
+  const id = session.consultant_id ?? session.agent?.id ?? "";
   return {
     visitor: session.user_name || guestName(session.user_id) || text("visitor_id", { id: session.user_id }),
-    consultant: session.consultant_name || text("consultant_id", { id: session.consultant_id }),
+    consultant: session.consultant_name || session.agent?.name || (id && text("consultant_id", { id })),
   };
 }

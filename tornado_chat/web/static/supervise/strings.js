@@ -39,6 +39,21 @@ addTexts({
   ],
   placeholder_id: ["咨询师可用您的编号 {id} 请求督导。", "Counsellors reach you by your ID, {id}."],
 
+  // messages that wait for an approval
+  approvals_title: ["待审消息（{count}）", "Waiting for your approval ({count})"],
+  approval_in_session: ["会话 {number}", "Session {number}"],
+  approval_in_conversation: ["对话 {number}", "Conversation {number}"],
+  approval_left: ["剩余 {time}", "{time} left"],
+  approval_unlimited: ["无时限", "no time limit"],
+  approve: ["批准", "Approve"],
+  approval_edit: ["修改", "Edit"],
+  approval_refuse: ["拒绝", "Refuse"],
+  approval_send_edited: ["发送修改", "Send edited"],
+  approval_cancel: ["取消", "Cancel"],
+  approval_text: ["要发送的内容", "The text to send"],
+  approval_note: ["给发送者的说明（可留空）", "A note for the agent (may stay empty)"],
+  approval_after_earlier: ["请先处理上一条", "Decide on the one before first"],
+
   // the inbox
   inbox: ["收件箱", "Inbox"],
   show_all: ["全部", "All"],
@@ -73,8 +88,12 @@ addTexts({
   open_session: ["打开会话 {number}", "Open session {number}"],
   mark_read: ["标为已读", "Mark as read"],
   one_moment: ["请稍候…", "One moment…"],
-  by_number: ["按编号打开会话", "Open a session by number"],
-  by_number_label: ["会话编号", "Session number"],
+  by_number: ["按编号打开会话（客服对话加 c）", "Open by number (c: support)"],
+  by_number_label: ["12 或 c12", "12 or c12"],
+  conversations: ["可旁听的客服对话", "Open support conversations"],
+  conversations_none: ["暂无可旁听的客服对话", "There is none that you may follow"],
+  reload: ["刷新", "Refresh"],
+  waits: ["排队中", "waiting"],
   open: ["打开", "Open"],
   sound_blocked: [
     "浏览器暂不允许播放提示音，请点击页面任意处。",
@@ -88,6 +107,7 @@ addTexts({
 
   // a session
   session_number: ["会话 {number}", "Session {number}"],
+  conversation_number: ["客服对话 {number}", "Conversation {number}"],
   visitor_id: ["来访者 {id}", "Visitor {id}"],
   consultant_id: ["咨询师 {id}", "Counsellor {id}"],
   since: ["{time} 开始", "since {time}"],
@@ -122,6 +142,19 @@ addTexts({
   move_left: ["左移", "Move left"],
   move_right: ["右移", "Move right"],
   end_record: ["结束督导", "End the supervision"],
+
+  // taking part
+  part_none: ["您在旁听", "You listen"],
+  part_supervisor: ["您已加入，双方都能看到您", "You take part; both see you"],
+  part_agent: ["您在接待此对话", "This is your conversation"],
+  join: ["加入", "Join"],
+  leave_talk: ["退出", "Leave"],
+  take_over: ["接管", "Take over"],
+  take_over_question: ["原来的接待人员怎么办？", "What does the agent before do?"],
+  take_over_observe: ["接管，对方转为旁听", "Take over, it listens on"],
+  take_over_leave: ["接管，对方离开", "Take over, it leaves"],
+  speaking_label: ["对双方说…", "To both…"],
+  speaking_to: ["对{name}说…", "To {name}…"],
 
   // the record
   record_with: ["与{name}的督导", "Supervision with {name}"],

@@ -15,8 +15,11 @@ import { parseNumber } from "../shared/numbers.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { prepareSettings } from "../shared/signal_settings.js";
 import { fillTexts, language, text } from "../shared/strings.js";
+import { ApprovalPanel } from "./approvals.js";
 import { SupervisionApi, ApiError } from "./api.js";
 import { PaneLayout } from "./pane_layout.js";
+import { keyText, parseKey } from "./conversation_key.js";
+import { OpenConversations } from "./open_conversations.js";
 import { askToClose, prepareOpenByNumber } from "./dialogs.js";
 import { Inbox } from "./inbox.js";
 import { endOfCall, NoticeList, noticeTitle } from "./notice_list.js";
@@ -62,8 +65,12 @@ class SupervisePage {
         void this.#refresh();
         this.#checkCalls();
       },
-      onNotification: (frame) => this.#inbox.addFrame(frame),
+      onNotification: (frame) => {
+        this.#inbox.addFrame(frame);
+        this.#approvals.refresh();
+      },
     });
+    this.#approvals = new ApprovalPanel(me.token);
     this.#otherWindows = new BroadcastChannel("supervise");
     this.#otherWindows.onmessage = ({ data }) => this.#inbox.markRead(data.read, data.at);
   }
@@ -77,6 +84,7 @@ class SupervisePage {
   #layout;
   #overview;
   #socket;
+  #approvals;
   /** A channel to other windows of this browser. */
   #otherWindows;
   #statusBar = find("#connection-status", ConnectionStatusBar);
@@ -101,10 +109,10 @@ class SupervisePage {
     prepareSettings(this.#me, this.#signals, {
       notifications: (key) => text(`set_notifications_${key}`),
       id: (id) => text("my_id", { id }),
-      unsent: () =>
-        this.#layout.panes.some((pane) => pane.record?.hasUnsent) ? text("sign_out_unsent") : "",
+      unsent: () => (this.#layout.panes.some((pane) => pane.hasUnsent) ? text("sign_out_unsent") : ""),
     });
     prepareOpenByNumber((session) => this.#openSession(session, ""));
+    new OpenConversations(this.#api, (key) => this.#openSession(key, ""));
     this.#signals.onBlocked = (blocked) => (find("#sound-blocked").hidden = !blocked);
     this.#statusBar.addEventListener("retry", () => {
       this.#socket.retry();
@@ -117,6 +125,7 @@ class SupervisePage {
     });
     setInterval(() => this.#checkCalls(), CALL_CHECK_MS);
     this.#layout.restore();
+    this.#approvals.start();
     this.#render();
     this.#followLink();
     addEventListener("hashchange", () => this.#followLink());
@@ -160,7 +169,7 @@ class SupervisePage {
       this.#signals.signal(notice.kind, {
         title: text(`notify_${notice.kind}`),
         tag: notice.id,
-        body: notice.session ? text("session_number", { number: notice.session }) : "",
+        body: notice.session ? keyText(notice.session) : "",
         open: () => this.#open(notice),
       });
       if (notice.kind === "call") {
@@ -248,7 +257,7 @@ class SupervisePage {
   /** Follow a link of the host: `#session=12&record=5`. */
   #followLink() {
     const link = new URLSearchParams(location.hash.slice(1));
-    const session = parseNumber(link.get("session"));
+    const session = parseKey(link.get("session"));
     const record = ["0", ""].includes(link.get("record") ?? "") ? "" : parseNumber(link.get("record"));
     if (session !== undefined && record !== undefined) {
       history.replaceState(history.state, "", location.pathname + location.search);
@@ -301,6 +310,7 @@ class SupervisePage {
     if (status.state !== "closed") {
       return;
     }
+    this.#approvals.stop();
     this.#isClosed = true; // a card replaces the page
     this.#signals.show({ alerts: 0, calls: 0, unread: 0 });
     this.#layout.panes.forEach((pane) => pane.stop());

@@ -12,7 +12,7 @@ import { ChatMessages } from "../shared/messages.js";
 import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
-import { positionText } from "./strings.js";
+import { positionText, waitText } from "./strings.js";
 
 /** @typedef {import("../shared/consent.js").ConsentForm} ConsentForm */
 /** @typedef {import("../shared/groups.js").Group} Group */
@@ -186,18 +186,22 @@ export class Panel {
   }
 
   /**
-   * @param {number} position in the queue
-   * @param {string} kind what is said about writing: the client lost its agent (`returned`), its messages are
-   *   stored and kept (`early_keep`) or deleted (`early_discard`) if it leaves, or wait in the page (`waiting`)
-   * @param {boolean} served whether an agent serves the queue, or may serve it
-   * @param {string} group the title of the queue's group; empty: there is only one
+   * `position`: in the queue; `kind`: what is said about writing: the client lost its agent (`returned`), its
+   * messages are stored and kept (`early_keep`) or deleted (`early_discard`) if it leaves, or wait in the page
+   * (`waiting`); `served`: an agent serves the queue, or may serve it; `wait`: the expected wait in seconds,
+   * undefined if there is no estimate; `group`: the title of the queue's group, empty if there is only one.
+   *
+   * @param {{ position: number, kind: string, served: boolean, wait?: number, group: string }} queue
    */
-  showQueue(position, kind, served, group) {
+  showQueue({ position, kind, served, wait, group }) {
     this.#setHeader(this.#title, text("waiting"), "");
     const content = served ? positionText(position) : text("unserved");
     if (find("#position").textContent !== content) {
       find("#position").textContent = content; // announced by screen readers
     }
+    const hasEstimate = served && wait !== undefined;
+    find("#queue-wait").hidden = !hasEstimate;
+    find("#queue-wait").textContent = hasEstimate ? waitText(wait) : "";
     find("#queue-group").textContent = group;
     find("#queue-text").textContent = text(`${kind}_text${served ? "" : "_unserved"}`, { place: position });
     this.#showConversationPart("queue");

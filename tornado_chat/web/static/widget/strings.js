@@ -46,6 +46,9 @@ addTexts({
   waiting: ["正在排队", "Waiting for one of us"],
   position_1: ["下一位就是您", "You are next"],
   position_n: ["您排在第 {place} 位", "You are {place} in line"],
+  wait_minute: ["预计等待约 1 分钟", "About a minute to wait"],
+  wait_minutes: ["预计等待约 {minutes} 分钟", "About {minutes} minutes to wait"],
+  wait_long: ["预计等待一小时以上", "More than an hour to wait"],
   waiting_text: [
     "可以先写下您的问题，有人接入时会自动发送。",
     "You can write already. Your message is sent as soon as one of us joins.",
@@ -149,6 +152,15 @@ addTexts({
 const ordinal = new Intl.PluralRules("en", { type: "ordinal" });
 /** @type {Record<string, string>} */
 const ORDINAL_SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
+
+/** An expected wait in words. @param {number} seconds as the server has rounded them */
+export function waitText(seconds) {
+  const minutes = Math.ceil(seconds / 60);
+  if (minutes > 60) {
+    return text("wait_long");
+  }
+  return minutes > 1 ? text("wait_minutes", { minutes }) : text("wait_minute");
+}
 
 /** A position in the queue in words. @param {number} position 1: the next one */
 export function positionText(position) {

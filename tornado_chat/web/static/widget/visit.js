@@ -248,10 +248,15 @@ export class Visit {
   }
 
   #showQueue() {
-    const { state, position, returned, serving, group, early } = this.#phase;
+    const { state, position, returned, serving, wait, group, early } = this.#phase;
     if (state === "waiting") {
-      const kind = returned ? "returned" : early ? `early_${early}` : "waiting";
-      this.#panel.showQueue(position ?? 1, kind, serving !== 0, this.#groupTitles.of(group));
+      this.#panel.showQueue({
+        position: position ?? 1,
+        kind: returned ? "returned" : early ? `early_${early}` : "waiting",
+        served: serving !== 0,
+        wait,
+        group: this.#groupTitles.of(group),
+      });
     }
   }
 
