@@ -199,18 +199,21 @@ def fill(page: str) -> str:
 
 def _signature(function: Any) -> str:
     signature = inspect.signature(function)
-    shown = [
-        re.sub(r"(?:tornado_chat\.\w+(\.\w+)*|pathlib)\.(?=\w)", "", str(each))
-        .replace("'", "")
-        .replace('"', "")
-        for name, each in signature.parameters.items()
-        if name != "self"
-    ]
+    shown: list[str] = []
+    by_position = True
+    for name, each in signature.parameters.items():
+        if name == "self":
+            continue
+        if by_position and each.kind is each.KEYWORD_ONLY:
+            shown.append("*")
+        by_position = each.kind not in (each.KEYWORD_ONLY, each.VAR_POSITIONAL)
+        text = re.sub(r"(?:tornado_chat\.\w+(\.\w+)*|pathlib)\.(?=\w)", "", str(each))
+        shown.append(text.replace("'", "").replace('"', ""))
     answer = signature.return_annotation
     answer = answer if isinstance(answer, str) else inspect.formatannotation(answer)
     answer = re.sub(r"(?:tornado_chat|collections\.abc|typing)(?:\.\w+)*\.(?=\w)|['~]", "", answer)
-    text = "(" + re.sub(r"(?:collections\.abc|typing)\.", "", ", ".join(shown)) + ")"
-    return text if answer == "None" else f"{text} -> {answer}"
+    arguments = "(" + re.sub(r"(?:collections\.abc|typing)\.", "", ", ".join(shown)) + ")"
+    return arguments if answer == "None" else f"{arguments} -> {answer}"
 
 
 def _docstring(function: Any, indent: str = "") -> str:
