@@ -62,7 +62,7 @@ async def test_keyboard_reaches_all_controls(process: Process, people: People) -
     await press("Escape")
     await expect(pane.element.locator(".more")).to_be_focused()
     focused = []
-    for _ in range(5):
+    for _ in range(7):
         await press("Tab")
         focused.append(
             await page.evaluate(
@@ -71,9 +71,10 @@ async def test_keyboard_reaches_all_controls(process: Process, people: People) -
         )
     assert focused[0] == "Stop listening"
     assert focused[1] == "What Lin and Chen say"
-    assert focused[2].startswith("Supervision with Chen")
-    assert focused[3] == "Conversation"
-    assert focused[4] == "To Chen only…"
+    assert focused[2:4] == ["Join", "Take over"]
+    assert focused[4].startswith("Supervision with Chen")
+    assert focused[5] == "Conversation"
+    assert focused[6] == "To Chen only…"
     # New messages are announced only in the pane that has the focus.
     log = pane.transcript.get_by_role("log")
     await expect(log).to_have_attribute("aria-live", "off")

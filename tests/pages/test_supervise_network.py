@@ -97,7 +97,10 @@ async def test_page_recovers_from_a_server_restart(
 
 
 @pytest.mark.gen_test
-async def test_invalid_token_is_reported(process: Process, people: People) -> None:
+async def test_invalid_token_is_reported(
+    process: Process, people: People, expected_complaints: list[str]
+) -> None:
+    expected_complaints.append("401")
     await process.start()
     page = await people.page(f"{process.url}/supervise#token={SUPERVISOR[:-4]}AAAA")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Your sign-in has expired")

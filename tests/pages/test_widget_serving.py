@@ -13,7 +13,7 @@ from tornado_chat.web.widget import DEMO_ROUTES
 
 # Gzipped. The choice of a group, with the client of the HTTP API, takes 6,000 bytes of the frame.
 MAX_LOADER_BYTES = 5_000
-MAX_FRAME_BYTES = 80_000
+MAX_FRAME_BYTES = 82_000
 
 ORIGINS = ("https://shop.example", "http://10.0.0.7:8080", "app://shop;script-src", "https://b.example")
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import (
     Draft,
     Forbidden,
@@ -613,7 +614,7 @@ def test_each_kind_of_hook_survives_each_kind_of_error(
     notification = NotificationDraft(WHO.person, 0, "hi")
 
     async def test() -> None:
-        plugin = Raises(settings())
+        plugin = Raises(settings(timeout=WAIT_TIMEOUT_SECONDS))
         plugin.error = error
         plugins, metrics = made(plugin)
         with pytest.raises(PluginError, match=r"plugin raises .* failed in startup"):

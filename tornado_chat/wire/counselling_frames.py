@@ -175,10 +175,12 @@ class ClientFrame(msgspec.Struct, frozen=True):
         | UnsetType
     ) = UNSET
     accept: (
-        Annotated[Number, Meta(description="Accept the offer with this id.", examples=[7])] | UnsetType
+        Annotated[Number | NumberText, Meta(description="Accept the offer with this id.", examples=["7"])]
+        | UnsetType
     ) = UNSET
     decline: (
-        Annotated[Number, Meta(description="Decline the offer with this id.", examples=[7])] | UnsetType
+        Annotated[Number | NumberText, Meta(description="Decline the offer with this id.", examples=["7"])]
+        | UnsetType
     ) = UNSET
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tornado_chat.core.numbers import Number
+from tornado_chat.core.numbers import Number, NumberText
 from tornado_chat.core.types import Role
 from tornado_chat.wire.approval_frames import ApprovalShown
 from tornado_chat.wire.offers import OfferDetails
@@ -22,7 +22,7 @@ GroupName = (
     Annotated[str, Meta(description="Feature `group`: the group of the conversation.", examples=["crisis"])]
     | UnsetType
 )
-OfferNumber = Annotated[Number, Meta(description="The id of the offer.", examples=[7])]
+OfferNumber = Annotated[Number | NumberText, Meta(description="The id of the offer.", examples=["7"])]
 Stars = Annotated[int, Meta(ge=1, le=5, description="1 to 5.", examples=[5])]
 
 

@@ -12,6 +12,7 @@ import peewee as pw
 from tornado_chat.cluster.facts import CoordinatorClient, ReturnRequest, TransferRequest
 from tornado_chat.core.errors import Conflict, Forbidden, Malformed, NotFound
 from tornado_chat.core.events import OfferChanged
+from tornado_chat.core.numbers import is_number
 from tornado_chat.core.types import (
     Action,
     Activity,
@@ -192,6 +193,8 @@ class Offers:
 
     async def find(self, offer_id: int) -> Offer:
         """Return an offer by its number. :raises NotFound: there is no such."""
+        if not is_number(offer_id):
+            raise NotFound("no_handover")
         return await self._store.look_up(handovers.get, offer_id)
 
     async def latest(self, thread: Thread) -> Offer:

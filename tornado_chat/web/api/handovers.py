@@ -43,11 +43,15 @@ class OfferCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     to: Annotated[
         list[OfferTarget],
-        Meta(max_length=20, description="The people, in the order in which they are asked."),
+        Meta(
+            max_length=20,
+            description="The people, in the order in which they are asked.",
+            examples=[[{"role": "consultant", "id": 8}]],
+        ),
     ] = []
     group: Annotated[
         str | None,
-        Meta(description="Support: return the user to the head of the line of this group.", examples=[None]),
+        Meta(description="Support: return the user to the head of the line of this group."),
     ] = None
     note: (
         Annotated[

@@ -103,7 +103,8 @@ def curl(verb: str, path: str, described: Schema, components: Schemas) -> str:
     if "requestBody" in described:
         schema = described["requestBody"]["content"]["application/json"]["schema"]
         parts.append('-H "Content-Type: application/json"')
-        parts.append(f"-d {shlex.quote(_json(example_value(schema, components, optional=False)))}")
+        body = example_value(schema, components, optional=False) or example_value(schema, components)
+        parts.append(f"-d {shlex.quote(_json(body))}")
     return " \\\n  ".join(parts)
 
 

@@ -177,10 +177,10 @@ class SupportHandler(SocketHandler):
                     self.send(self.frames.success("accept_success", frames.Accepted(), command.id))
             case frames.AcceptOffer():
                 offers = self.services.offers
-                await offers.accept(connection.identity, await offers.find(payload.offer))
+                await offers.accept(connection.identity, await offers.find(int(payload.offer)))
             case frames.DeclineOffer():
                 offers = self.services.offers
-                await offers.decline(connection.identity, await offers.find(payload.offer))
+                await offers.decline(connection.identity, await offers.find(int(payload.offer)))
             case frames.Rate():
                 await support.rate(connection, payload.rate, payload.feedback)
                 self.send(self.frames.success("rate_success", frames.Rated(payload.rate), command.id))
