@@ -148,7 +148,8 @@ async def test_the_page_names_a_group(visitors: Visitors) -> None:
     guest = await (await visitors.visit(size=PHONE)).start()
     accept = guest.inside.get_by_role("button", name="I agree")
     decline = guest.inside.get_by_role("button", name="Decline")
-    await expect(guest.inside.get_by_role("heading", name="Before we begin")).to_be_focused()
+    heading = guest.inside.get_by_role("heading", name="Before we begin")
+    await expect(heading).to_be_focused()
     await expect(guest.inside.get_by_role("region", name="Before we begin")).to_have_text(
         "What you write is stored."
     )
@@ -159,6 +160,7 @@ async def test_the_page_names_a_group(visitors: Visitors) -> None:
     await decline.click()
     await expect(guest.inside.locator("#start-note")).to_contain_text("You did not agree")
     await guest.inside.get_by_role("button", name="Start a conversation").click()
+    await expect(heading).to_be_focused()
     for _ in range(2):  # the text, which may be long, and the two buttons
         await guest.page.keyboard.press("Tab")
     await expect(decline).to_be_focused()
